@@ -1,0 +1,48 @@
+"""`childgait STEP --flags`: every step of the study and every command of a person, by name."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+
+from childgait import step
+from childgait.errors import StepError
+
+
+def usage() -> str:
+    lines = ["usage: childgait NAME [--help] …", "", "steps of the study:"]
+    lines += [f"  {name.replace('_', '-'):<18} {remark}" for name, remark in step.names("steps").items()]
+    lines += ["", "commands:"]
+    lines += [f"  {name.replace('_', '-'):<18} {remark}" for name, remark in step.names("commands").items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    argv = sys.argv[1:]
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    found = step.find(argv[0])
+    if found is None:
+        known = [name.replace("_", "-") for name in (*step.names("steps"), *step.names("commands"))]
+        near = difflib.get_close_matches(argv[0], known, n=1)
+        step.fail(
+            StepError(
+                f"childgait has no step or command {argv[0]!r}",
+                hint=f"did you mean {near[0]!r}?" if near else "`childgait --help` lists them",
+            )
+        )
+    function, recorded = found
+    try:
+        code = step.call(function, argv[1:], recorded=recorded)
+    except StepError as error:
+        step.fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

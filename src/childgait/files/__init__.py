@@ -1,0 +1,1 @@
+"""What is on disk: video, masks, poses, tables, hashes, atomic writes."""

@@ -1,0 +1,77 @@
+"""Tables on disk: parquet through polars, each with a schema that says column, type, key and meaning.
+
+A step writes with `write_table(path, frame, TABLE)` and reads with `read_table(path, TABLE)`; both check the schema, so
+a wrong column is named where it is made and not three steps later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from childgait.errors import StepError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str  # the name of a polars type: String, Int64, Float64, Boolean ...
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table holds; `key` is what makes a row unique."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def schema(self) -> dict[str, pl.DataType]:
+        import polars as pl
+
+        return {column.name: getattr(pl, column.type)() for column in self.columns}
+
+
+def write_table(path: Path, frame: pl.DataFrame, table: Table) -> None:
+    """Write in the table's column order, types checked, keys unique. The same rows give the same bytes."""
+    _check(frame, table, str(path))
+    frame.select([column.name for column in table.columns]).write_parquet(path, compression="zstd", statistics=False)
+
+
+def read_table(path: Path, table: Table) -> pl.DataFrame:
+    import polars as pl
+
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.ComputeError, OSError) as error:
+        raise StepError(f"{path} cannot be read as the table {table.name!r} ({error})", hint="run the step that makes it again")
+    _check(frame, table, str(path))
+    return frame
+
+
+def empty(table: Table) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(schema=table.schema())
+
+
+def _check(frame: pl.DataFrame, table: Table, where: str) -> None:
+    wanted = table.schema()
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        raise StepError(f"{where}: table {table.name!r} lacks the column(s) {', '.join(missing)}", hint="run the step that makes it again")
+    wrong = [f"{name} is {frame.schema[name]}, not {kind}" for name, kind in wanted.items() if frame.schema[name] != kind]
+    if wrong:
+        raise StepError(f"{where}: table {table.name!r}: {'; '.join(wrong)}", hint="run the step that makes it again")
+    if table.key and frame.height:
+        doubled = frame.filter(frame.select(list(table.key)).is_duplicated())
+        if doubled.height:
+            raise StepError(
+                f"{where}: table {table.name!r} has {doubled.height} rows that share a key {table.key}, first {doubled.row(0, named=True)}",
+                hint="remove the duplicates at their source",
+            )

@@ -1,0 +1,1 @@
+"""The vocabulary: EVGS items, skeleton layouts, cohort naming, gait events, kinematics."""

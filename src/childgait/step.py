@@ -1,0 +1,195 @@
+"""Turns a step's signature into its command line, so that an interface is stated once.
+
+    def segment(video: Input, poses: Input | None, masks: Output, boxes: Output, params: Segment) -> None: ...
+
+becomes `childgait segment --video … --poses … --masks … --boxes … --params params.yaml --record …`. An Input must
+exist; an Output is handed to the step under a temporary name and renamed when the step has returned, so that a killed
+or failed job leaves the old file or none. `--record` writes the sidecar (record.py). A StepError is printed as one
+sentence, without a traceback, and exits with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import logging
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from childgait.errors import StepError
+from childgait.files.atomic import atomic_outputs
+
+Input = Annotated[Path, "input"]
+Output = Annotated[Path, "output"]
+
+log = logging.getLogger("childgait")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One argument of a step: what kind it is, and how the command line gives it."""
+
+    name: str
+    kind: str  # input, output, params or value
+    type: Any
+    many: bool
+    required: bool
+    default: Any
+
+
+def threads() -> int:
+    """How many threads a job may use: what the workflow gave it, else one. Never the machine's count: bytes depend on it."""
+    return int(os.environ.get("CHILDGAIT_THREADS", "1"))
+
+
+def flags_of(function: Callable[..., Any]) -> list[Flag]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    flags = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        required = parameter.default is inspect.Parameter.empty
+        hint, many = hints[name], False
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            hint = next(part for part in typing.get_args(hint) if part is not type(None))
+        if typing.get_origin(hint) is list:
+            hint, many = typing.get_args(hint)[0], True
+        if typing.get_origin(hint) is Annotated:
+            hint, kind = typing.get_args(hint)[:2]
+        elif isinstance(hint, type) and hasattr(hint, "model_validate"):
+            kind = "params"
+        else:
+            kind = "value"
+        flags.append(Flag(name, kind, hint, many, required, None if required else parameter.default))
+    return flags
+
+
+def parser_of(name: str, function: Callable[..., Any], *, recorded: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"childgait {name.replace('_', '-')}",
+        description=inspect.getdoc(function) or "",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for flag in flags_of(function):
+        option = "--" + flag.name.replace("_", "-")
+        if flag.kind == "params":
+            parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="params.yaml (its section)")
+        elif flag.type is bool:
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=flag.default, required=flag.required)
+        elif flag.kind == "value" and not recorded and flag.required and not flag.many:
+            parser.add_argument(flag.name, type=flag.type)  # a person's command takes its subject plainly
+        else:
+            parser.add_argument(
+                option, type=flag.type, nargs="*" if flag.many else None, required=flag.required, default=flag.default
+            )
+    if recorded:
+        parser.add_argument("--record", type=Path, help="write the sidecar of inputs, outputs, params and code here")
+    return parser
+
+
+def _paths(value: Any) -> list[Path]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _check_inputs(flags: list[Flag], values: dict[str, Any]) -> None:
+    for flag in flags:
+        if flag.kind == "input":
+            for path in _paths(values[flag.name]):
+                if not path.exists():
+                    raise StepError(
+                        f"--{flag.name.replace('_', '-')} names {path}, which does not exist",
+                        hint="check the path, or run the step that makes it (`make plan` shows which)",
+                    )
+
+
+def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: Path | None, record: Path | None) -> None:
+    """Run a step on real paths: check what goes in, write atomically, leave the sidecar and a line in the log."""
+    from childgait.record import Watch, write_record
+
+    flags = flags_of(function)
+    _check_inputs(flags, values)
+    for flag in flags:
+        if flag.kind == "params":
+            from childgait.params import load_section
+
+            assert params_file is not None
+            values[flag.name] = load_section(params_file, flag.type)
+    targets = [path for flag in flags if flag.kind == "output" for path in _paths(values[flag.name])]
+    watch = Watch()
+    try:
+        with atomic_outputs(targets) as partial:
+            handed = dict(values)
+            for flag in flags:
+                if flag.kind == "output" and values[flag.name] is not None:
+                    value = values[flag.name]
+                    handed[flag.name] = [partial[p] for p in value] if isinstance(value, list) else partial[value]
+            function(**handed)
+            for target, temporary in partial.items():
+                assert temporary.exists(), f"{function.__name__} returned without writing {target}"
+        if record is not None:
+            write_record(record, function, flags, values, watch)
+    except OSError as error:
+        raise os_step_error(error) from error
+
+
+def os_step_error(error: OSError) -> StepError:
+    """The sentence for what a disk says no to."""
+    where = f" at {error.filename}" if error.filename else ""
+    what = error.strerror or str(error)
+    hint = {
+        28: "free some space (`childgait doctor` says how much a study needs) and run again; nothing half-written was kept",
+        30: "the file system is mounted read-only; choose another folder",
+        13: "give yourself the right to read and write there",
+    }.get(error.errno or 0, "look at that path; nothing half-written was kept")
+    return StepError(f"the system refused a file operation{where}: {what}", hint=hint)
+
+
+def call(function: Callable[..., Any], argv: list[str], *, recorded: bool) -> Any:
+    """Parse a command line for a step (recorded) or a person's command, and run it."""
+    arguments = vars(parser_of(function.__name__, function, recorded=recorded).parse_args(argv))
+    record = arguments.pop("record", None)
+    params_file = arguments.get("params")
+    values = {flag.name: arguments.get(flag.name) for flag in flags_of(function)}
+    if recorded:
+        return run_step(function, values, params_file, record)
+    flags = flags_of(function)
+    _check_inputs(flags, values)
+    for flag in flags:
+        if flag.kind == "params":
+            from childgait.params import load_section
+
+            values[flag.name] = load_section(typing.cast(Path, params_file), flag.type)
+    return function(**values)
+
+
+def find(name: str) -> tuple[Callable[..., Any], bool] | None:
+    """The step or command of that name, and whether it is a step."""
+    name = name.replace("-", "_")
+    for package, recorded in (("steps", True), ("commands", False)):
+        if (Path(__file__).parent / package / f"{name}.py").is_file():
+            return getattr(importlib.import_module(f"childgait.{package}.{name}"), name), recorded
+    return None
+
+
+def names(package: str) -> dict[str, str]:
+    """Every step or command with the first line of its module, read without importing it."""
+    import ast
+
+    found = {}
+    for path in sorted((Path(__file__).parent / package).glob("*.py")):
+        if path.stem != "__init__":
+            found[path.stem] = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n", 1)[0]
+    return found
+
+
+def fail(error: StepError) -> typing.NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,1 @@
+"""Faces, mosaic, people, pose estimators, drawing: what works on pixels."""
