@@ -28,6 +28,7 @@ class Cohort(Section):
     pose_layout: Literal["coco17", "halpe26", "body25", "wholebody133", "goliath308"]
     modality: Literal["video", "keypoints"]  # keypoints: a cohort without a single video
     exclude: dict[str, str]  # video name: the reason why it stays out
+    annotations: str  # folder of regions.csv, cleared.csv, selections.csv, corrections.csv: what a person decides
 
 
 class Synthesize(Section):
