@@ -1,0 +1,378 @@
+"""Video on disk, through PyAV alone: what a file is, its frames with exact times, and a writer that adds nothing.
+
+Counts come from decoding and never from a header; time is a fraction from the first frame; the rotation flag is
+applied to the pixels once, on reading; a decoding error is fatal and names its frame. Frames travel as 8-bit YUV
+planes, so that a step which alters a region leaves every other pixel as it was; `Frame.pixels` is the RGB view of them.
+
+Written files hold one H.264 stream and nothing else. The working form is lossless (qp 0): its decoded pixels depend on
+neither cores nor instruction set, which no lossy encoder promises. `decoded_sha256` is the hash to compare by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from childgait.errors import StepError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# swscale's flags: bicubic, full chroma on both sides, accurate rounding, bit-exact. Without the last two its result
+# depends on the processor's instruction set.
+_EXACT = 4 | 8192 | 16384 | 262144 | 524288
+_FULL_RANGE = ("yuvj420p", "yuvj422p", "yuvj444p")
+_LARGEST_TIMESCALE = 2**31 - 1  # of an mp4 track
+
+
+@dataclass(frozen=True)
+class Colour:
+    """The colour tags of a stream, as FFmpeg numbers them. They are carried over, never converted."""
+
+    space: int = 2  # 2: not said, which players and this module take as BT.601
+    range: int = 0  # 0: not said, 1: limited, 2: full
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True)
+class Planes:
+    """One picture as 8-bit Y, U and V in one flat array; chroma is halved both ways (`halved`) or full size."""
+
+    data: np.ndarray
+    width: int
+    height: int
+    halved: bool
+
+    def _plane(self, number: int) -> np.ndarray:
+        full = self.width * self.height
+        if number == 0:
+            return self.data[:full].reshape(self.height, self.width)
+        part, step = (full // 4, 2) if self.halved else (full, 1)
+        start = full + (number - 1) * part
+        return self.data[start : start + part].reshape(self.height // step, self.width // step)
+
+    @property
+    def y(self) -> np.ndarray:
+        return self._plane(0)
+
+    @property
+    def u(self) -> np.ndarray:
+        return self._plane(1)
+
+    @property
+    def v(self) -> np.ndarray:
+        return self._plane(2)
+
+    def copy(self) -> Planes:
+        return Planes(self.data.copy(), self.width, self.height, self.halved)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A decoded frame, upright, with its exact time from the video's first frame."""
+
+    index: int
+    seconds: Fraction
+    planes: Planes
+    colour: Colour
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """RGB, uint8, (height, width, 3); made anew at every call."""
+        return to_rgb(self.planes, self.colour)
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a file really holds, found by decoding it whole."""
+
+    width: int  # upright, after rotation
+    height: int
+    rotation: int  # degrees counter-clockwise that the file asked for: 0, 90, 180 or 270
+    frames: int
+    seconds: tuple[Fraction, ...]  # each frame's time, the first is zero
+    codec: str
+    pixel_format: str
+    other_streams: tuple[str, ...]  # kind of every stream beside the one that is read: audio, subtitle, data, video
+    metadata: tuple[str, ...]  # names of the metadata keys, never their values
+    sha256: str  # of the decoded frames
+
+    @property
+    def rate(self) -> Fraction:
+        """Average frames a second; zero for a single frame."""
+        return (self.frames - 1) / self.seconds[-1] if self.frames > 1 else Fraction(0)
+
+    def is_variable(self, tolerance: float) -> bool:
+        """Whether any interval differs from the average by more than this share of it."""
+        mean = float(1 / self.rate) if self.rate else 0.0
+        steps = (float(b - a) for a, b in zip(self.seconds, self.seconds[1:], strict=False))
+        return any(abs(step - mean) > tolerance * mean for step in steps)
+
+
+def _open(path: Path) -> Any:
+    import av
+
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except (av.error.FFmpegError, OSError) as error:
+        raise StepError(
+            f"{path} cannot be opened as a video ({_reason(error)})", hint="copy the file again from its source"
+        ) from None
+    if not container.streams.video:
+        container.close()
+        raise StepError(f"{path} holds no video stream", hint="give a video, or exclude it in params.yaml")
+    return container
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _decode(path: Path, container: Any) -> Iterator[Any]:
+    """Every frame of the first video stream as FFmpeg gives it. The first damage ends it, and is named."""
+    import av
+
+    from childgait.step import threads
+
+    stream = container.streams.video[0]
+    stream.codec_context.thread_count = threads()  # decoded pixels do not depend on it
+    stream.codec_context.thread_type = "AUTO"
+    end_declared = _matroska_end(container, stream)
+    count = 0
+    frames = container.decode(stream)
+    while True:
+        try:
+            frame = next(frames)
+        except (StopIteration, av.error.EOFError):
+            break
+        except av.error.FFmpegError as error:
+            raise _damaged(path, count, _reason(error)) from None
+        if frame.is_corrupt:
+            raise _damaged(path, count, "its data are incomplete")
+        if frame.pts is None:
+            raise StepError(f"{path}: frame {count} has no time stamp", hint="rewrap the file with one for each frame")
+        yield frame
+        count += 1
+    if count and end_declared is not None and float(frame.pts * frame.time_base) + 0.1 < end_declared:
+        raise _damaged(path, count, f"its header promises {end_declared:.2f} s")
+    if count == 0:
+        raise StepError(f"{path} holds no frame that can be decoded", hint="copy the file again from its source")
+
+
+def _matroska_end(container: Any, stream: Any) -> float | None:
+    """When a Matroska file says its video ends. A cut one ends without an error; other formats tell by themselves."""
+    if "matroska" not in container.format.name:
+        return None
+    if "DURATION" in stream.metadata:  # 00:00:03.333000000
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
+
+
+def _damaged(path: Path, count: int, reason: str) -> StepError:
+    return StepError(
+        f"{path} cannot be decoded from frame {count} on ({reason})",
+        hint="copy the file again from its source, or exclude it in params.yaml",
+    )
+
+
+def read_frames(path: Path) -> Iterator[Frame]:
+    """Every frame in order, upright, with exact times. Raises at the first damaged frame."""
+    container = _open(path)
+    with container:
+        first, previous, size = None, None, None
+        for index, frame in enumerate(_decode(path, container)):
+            time = frame.pts * frame.time_base
+            if previous is not None and time <= previous:
+                raise StepError(
+                    f"{path}: the time stamp of frame {index} ({float(time):.4f} s) is not after the one before it",
+                    hint="rewrap the file so that its time stamps increase",
+                )
+            first = time if first is None else first
+            previous = time
+            planes = _planes_of(frame)
+            size = size or (planes.width, planes.height)
+            if (planes.width, planes.height) != size:
+                raise StepError(
+                    f"{path}: frame {index} is {planes.width}x{planes.height}, those before it {size[0]}x{size[1]}",
+                    hint="split the file where its size changes",
+                )
+            yield Frame(index, Fraction(time - first), planes, _colour_of(frame))
+
+
+def probe(path: Path) -> VideoFacts:
+    """Decode the whole file and say what it holds."""
+    container = _open(path)
+    with container:
+        stream = container.streams.video[0]
+        codec, pixel_format = stream.codec_context.name, stream.codec_context.pix_fmt or "unknown"
+        others = tuple(s.type or "unknown" for s in container.streams if s.index != stream.index)
+        keys = {*container.metadata, *(key for s in container.streams for key in s.metadata)}
+        frame = next(_decode(path, container))
+        rotation = frame.rotation % 360
+    digest = hashlib.sha256()
+    seconds = []
+    for upright in read_frames(path):
+        _update(digest, upright)
+        seconds.append(upright.seconds)
+    return VideoFacts(
+        width=upright.planes.width, height=upright.planes.height, rotation=rotation, frames=len(seconds),
+        seconds=tuple(seconds), codec=codec, pixel_format=pixel_format, other_streams=others,
+        metadata=tuple(sorted(keys)), sha256=digest.hexdigest(),
+    )  # fmt: skip
+
+
+def decoded_sha256(path: Path) -> str:
+    """Hash of sizes, times and pixels of all decoded frames: equal wherever the file is decoded."""
+    digest = hashlib.sha256()
+    for frame in read_frames(path):
+        _update(digest, frame)
+    return digest.hexdigest()
+
+
+def _update(digest: Any, frame: Frame) -> None:
+    planes = frame.planes
+    digest.update(f"{planes.width}x{planes.height} {int(planes.halved)} {frame.seconds}\n".encode())
+    digest.update(planes.data)
+
+
+def _colour_of(frame: Any) -> Colour:
+    full = frame.format.name in _FULL_RANGE
+    return Colour(
+        int(frame.colorspace), 2 if full else int(frame.color_range), int(frame.color_primaries), int(frame.color_trc)
+    )
+
+
+def _planes_of(frame: Any) -> Planes:
+    """The frame's planes, upright. 4:2:0 of 8 bits is taken as it is; every other form becomes 4:4:4 of 8 bits."""
+    import numpy as np
+
+    name = frame.format.name
+    even = frame.width % 2 == 0 and frame.height % 2 == 0
+    halved = name in ("yuv420p", "yuvj420p") and even
+    target = name if halved else "yuv444p"
+    if name != target and not (name == "yuvj444p" and target == "yuv444p"):
+        full = name in _FULL_RANGE or int(frame.color_range) == 2
+        same = 2 if full else 1  # the range is kept as it is
+        frame = frame.reformat(format=target, interpolation=_EXACT, src_color_range=same, dst_color_range=same)
+    width, height = frame.width, frame.height
+    planes = []
+    for number, plane in enumerate(frame.planes):
+        step = 2 if halved and number else 1
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        planes.append(rows[: height // step, : width // step])
+    turns = (frame.rotation % 360) // 90
+    if turns:
+        planes = [np.rot90(plane, turns) for plane in planes]
+        height, width = planes[0].shape
+    data = np.concatenate([plane.reshape(-1) for plane in planes])
+    return Planes(data, width, height, halved)
+
+
+def _as_frame(planes: Planes) -> Any:
+    import av
+    import numpy as np
+
+    frame = av.VideoFrame(planes.width, planes.height, "yuv420p" if planes.halved else "yuv444p")
+    for plane, pixels in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return frame
+
+
+def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
+    """RGB pixels, converted with rounding that is the same on every machine."""
+    frame = _as_frame(planes).reformat(
+        format="rgb24", interpolation=_EXACT, src_colorspace=_matrix(colour), dst_colorspace=_matrix(colour),
+        src_color_range=2 if colour.range == 2 else 1, dst_color_range=2,
+    )  # fmt: skip
+    pixels: np.ndarray = frame.to_ndarray()
+    return pixels
+
+
+def from_rgb(pixels: np.ndarray, colour: Colour = Colour()) -> Planes:
+    """Planes of RGB pixels; chroma is halved where both sides are even."""
+    import av
+
+    height, width = pixels.shape[:2]
+    halved = width % 2 == 0 and height % 2 == 0
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+        format="yuv420p" if halved else "yuv444p", interpolation=_EXACT,
+        src_colorspace=_matrix(colour), dst_colorspace=_matrix(colour),
+        src_color_range=2, dst_color_range=2 if colour.range == 2 else 1,
+    )  # fmt: skip
+    return _planes_of(frame)
+
+
+def _matrix(colour: Colour) -> int:
+    """swscale's number for a stream's colour matrix: BT.709 where the stream says so, else BT.601."""
+    return 1 if colour.space == 1 else 5
+
+
+def write_video(
+    path: Path, frames: Iterable[np.ndarray | Planes], seconds: Sequence[Fraction], *,
+    lossless: bool = True, crf: int = 18, colour: Colour = Colour(),
+) -> None:  # fmt: skip
+    """One H.264 stream in an mp4: these frames (RGB or planes) at exactly these times, no metadata, one thread."""
+    import av
+
+    timescale = _timescale(path, seconds)
+    options = {"preset": "ultrafast", "qp": "0"} if lossless else {"preset": "medium", "crf": str(crf)}
+    options |= {"threads": "1", "bf": "0"}  # no reordering: the first packet stands at zero, without an edit list
+    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream, written = None, 0
+        for pixels in frames:
+            planes = pixels if isinstance(pixels, Planes) else from_rgb(pixels, colour)
+            if stream is None:
+                stream = _stream(container, planes, timescale, options, colour)
+            if written >= len(seconds):
+                raise ValueError(f"more frames than the {len(seconds)} times given")
+            frame = _as_frame(planes)
+            frame.pts = int(seconds[written] * timescale)
+            frame.time_base = Fraction(1, timescale)
+            frame.duration = _duration(seconds, written, timescale)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+            written += 1
+        if stream is None or written != len(seconds):
+            raise ValueError(f"{written} frames for {len(seconds)} times")
+        for packet in stream.encode(None):
+            container.mux(packet)
+
+
+def _stream(container: Any, planes: Planes, timescale: int, options: dict[str, str], colour: Colour) -> Any:
+    stream = container.add_stream("libx264", options=options)
+    context = stream.codec_context
+    context.width, context.height = planes.width, planes.height
+    context.pix_fmt = "yuv420p" if planes.halved else "yuv444p"
+    context.time_base = stream.time_base = Fraction(1, timescale)
+    context.thread_count, context.thread_type = 1, "NONE"
+    context.flags |= 1 << 23  # bit-exact: no version string in the stream
+    context.colorspace, context.color_range = colour.space, colour.range
+    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+    return stream
+
+
+def _duration(seconds: Sequence[Fraction], index: int, timescale: int) -> int:
+    """To the next frame; the last lasts as long as the one before it."""
+    if len(seconds) == 1:
+        return 1
+    index = min(index, len(seconds) - 2)
+    return int((seconds[index + 1] - seconds[index]) * timescale)
+
+
+def _timescale(path: Path, seconds: Sequence[Fraction]) -> int:
+    """Ticks a second in which every time is a whole number."""
+    assert seconds[0] == 0, "times count from the first frame"
+    timescale = math.lcm(*(time.denominator for time in seconds))
+    if timescale > _LARGEST_TIMESCALE:
+        raise StepError(
+            f"{path}: no mp4 time scale holds these times exactly", hint="rewrap the source with one common time base"
+        )
+    return max(timescale, 1)
