@@ -43,6 +43,7 @@ class Synthesize(Section):
 class Register(Section):
     """What each recording is."""
 
+    expected_rate: float = Field(gt=0, le=1000)  # frames a second that the recordings should have; another is noted
     rate_tolerance: float = Field(ge=0, lt=0.5)  # share by which a frame interval may differ before the rate is called variable
 
 
@@ -77,6 +78,13 @@ class PrepareClips(Section):
     rate: float = Field(gt=0, le=120)
 
 
+class Gate(Section):
+    """Limits of the data gates: a row beyond one is named; `quality.py` says which stop the study."""
+
+    shortest_seconds: float = Field(ge=0, le=60)  # of a recording
+    odd_rate_share: float = Field(ge=0, le=1)  # by which a recording's rate may differ from the cohort's median
+
+
 class BuildLabels(Section):
     """34 items a child, ordinal and binary."""
 
@@ -106,7 +114,7 @@ class Evaluate(Section):
 
 SECTIONS: dict[str, type[Section]] = {
     "cohort": Cohort, "synthesize": Synthesize, "register": Register, "deidentify": Deidentify, "segment": Segment,
-    "estimate_pose": EstimatePose, "refine_pose": RefinePose, "prepare_clips": PrepareClips,
+    "estimate_pose": EstimatePose, "refine_pose": RefinePose, "prepare_clips": PrepareClips, "gate": Gate,
     "build_labels": BuildLabels, "split_subjects": SplitSubjects, "finetune": Finetune, "evaluate": Evaluate,
 }  # fmt: skip
 NAME_OF: dict[type[Section], str] = {model: name for name, model in SECTIONS.items()}

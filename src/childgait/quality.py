@@ -1,0 +1,237 @@
+"""The data gates: what every row of a step's pooled table must hold, tested by Great Expectations.
+
+`SUITES` has one suite a step: the columns that name a row, what is worked out beside them, and the expectations, each
+with its severity and the reason in words. `pool` makes one polars table of a step's files; `run_suite` tests it and
+gives results that are the same bytes for the same rows (the pages that Great Expectations draws are not, so they go to
+an untracked folder). A missing column and an empty table fail: nothing passes by being absent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # nothing leaves this machine
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import polars as pl
+
+from childgait.errors import StepError
+from childgait.gait.evgs import TARGET_NAMES, VIEWS
+from childgait.params import Gate
+
+NAMED = 20  # failing rows that a result names; the pages name them all
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a step's rows must hold. `key` names a row to a person."""
+
+    key: tuple[str, ...]
+    expectations: Callable[[Gate], list[Any]]
+    derive: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame
+
+
+def must(expectation: type, why: str, **arguments: Any) -> Any:
+    """A row that breaks this stops the study."""
+    return expectation(**arguments, severity="critical", meta={"why": why})
+
+
+def should(expectation: type, why: str, **arguments: Any) -> Any:
+    """A row that breaks this is shown in the report."""
+    return expectation(**arguments, severity="warning", meta={"why": why})
+
+
+def filled(*columns: str) -> list[Any]:
+    return [must(gxe.ExpectColumnValuesToNotBeNull, f"every row needs its {column}", column=column) for column in columns]
+
+
+def per_video() -> list[Any]:
+    """What holds for every table of one row a video."""
+    return [
+        *filled("video", "subject", "view"),
+        must(gxe.ExpectColumnValuesToBeUnique, "a video counts once", column="video"),
+        must(gxe.ExpectColumnValuesToMatchRegex, "a subject is digits, so that no name gets in", column="subject",
+             regex=r"^\d{4,}$"),
+        must(gxe.ExpectColumnValuesToBeInSet, "views have four names", column="view", value_set=list(VIEWS)),
+    ]  # fmt: skip
+
+
+# --- pooling
+
+
+def pool(paths: list[Path]) -> pl.DataFrame:
+    """One table of a step's files: a row a flat JSON, or the rows of its parquet and CSV tables; `file` says whence."""
+    if not paths:
+        raise StepError("the gate was given no rows", hint="look whether the cohort is empty or everything is excluded")
+    frames, rows = [], []
+    for path in sorted(paths):
+        if path.suffix == ".json":
+            rows.append({**_read_flat(path), "file": path.name})
+        elif path.suffix == ".parquet":
+            frames.append(pl.read_parquet(path).with_columns(file=pl.lit(path.name)))
+        else:
+            frames.append(pl.read_csv(path, schema_overrides={"subject": pl.String}).with_columns(file=pl.lit(path.name)))
+    if rows:
+        frames.append(pl.DataFrame(rows, infer_schema_length=None))
+    return pl.concat(frames, how="diagonal_relaxed")
+
+
+def _read_flat(path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StepError(f"{path} is not JSON ({error})", hint="remove it and run the step that makes it again") from None
+    if not isinstance(row, dict):
+        raise StepError(f"{path} holds a {type(row).__name__}, not one flat row", hint="run the step that makes it again")
+    return row
+
+
+# --- testing
+
+
+def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = None) -> dict[str, Any]:
+    """Test a pooled table. `docs` is a folder for Great Expectations' own pages, made anew."""
+    suite = SUITES[step]
+    expectations = [
+        must(gxe.ExpectTableRowCountToBeBetween, "an empty table proves nothing", min_value=1),
+        *suite.expectations(limits),
+    ]
+    table = _plain(suite.derive(frame)).to_pandas()
+    with _quiet():
+        outcome = _validate(step, table, suite, expectations, docs)
+    keys = frame.select(pl.concat_str([pl.col(k).cast(pl.String).fill_null("?") for k in suite.key if k in frame.columns],
+                                      separator=" ")).to_series().to_list() if frame.height else []  # fmt: skip
+    checks = [_result(entry, keys) for entry in outcome]
+    checks.sort(key=lambda check: (check["expects"], check["columns"], check["needs"]))
+    failed = [check for check in checks if not check["success"]]
+    return {
+        "step": step,
+        "rows": frame.height,
+        "passed": not any(check["severity"] == "critical" for check in failed),
+        "critical_failures": sum(check["severity"] == "critical" for check in failed),
+        "warnings": sum(check["severity"] == "warning" for check in failed),
+        "checks": checks,
+    }
+
+
+def sentence(results: dict[str, Any]) -> str:
+    """What a person reads in the terminal when a gate closes: which rows, which rule, why."""
+    parts = []
+    for check in results["checks"]:
+        if check["success"] or check["severity"] != "critical":
+            continue
+        what = f"{check['why']} ({check['columns'] or 'table'}: {check['needs']})"
+        named = ", ".join(check["failing"][:3])
+        more = f" and {check['unexpected'] - 3} more" if check["unexpected"] > 3 else ""
+        parts.append(f"{what}: {check['problem'] or named + more}")
+    return f"the gate of {results['step']} is closed for {results['rows']} rows: " + "; ".join(parts)
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists become their lengths: expectations look at scalars. Row numbers lead back to the failing rows."""
+    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    return frame.with_columns(pl.col(lists).list.len()).with_row_index("row")
+
+
+def _validate(step: str, table: Any, suite: Suite, expectations: list[Any], docs: Path | None) -> list[dict[str, Any]]:
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    actions = []
+    if docs is not None:
+        shutil.rmtree(docs, ignore_errors=True)
+        docs.mkdir(parents=True)
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        context.add_data_docs_site(
+            site_name="docs",
+            site_config={"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": backend},
+        )
+        actions = [gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["docs"])]
+    batch = context.data_sources.add_pandas("pooled").add_dataframe_asset(step).add_batch_definition_whole_dataframe("all")
+    held = context.suites.add(gx.ExpectationSuite(name=step, expectations=expectations))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=step, data=batch, suite=held))
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(
+            name=step,
+            validation_definitions=[definition],
+            actions=actions,
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
+        )
+    )
+    run = checkpoint.run(batch_parameters={"dataframe": table})
+    return [entry for result in run.run_results.values() for entry in result.to_json_dict()["results"]]
+
+
+def _result(entry: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+    """One expectation's outcome, without what differs between runs."""
+    config, result = entry["expectation_config"], entry["result"]
+    arguments = {k: v for k, v in config["kwargs"].items() if k != "batch_id" and v is not None}
+    columns = [arguments.pop(k) for k in ("column", "column_A", "column_B") if k in arguments]
+    columns += arguments.pop("column_list", [])
+    problem = ""
+    if not result:  # Great Expectations could not even ask: the column is not there
+        problem = f"the column {' or '.join(columns)} is missing or cannot be compared"
+    elif "observed_value" in result and not entry["success"]:
+        problem = f"found {result['observed_value']}"
+    failing = []
+    for found in result.get("unexpected_index_list") or []:
+        values = ", ".join(str(value) for name, value in found.items() if name != "row")
+        failing.append(f"{keys[found['row']]} ({values})")
+    return {
+        "expects": config["type"].removeprefix("expect_"),
+        "columns": ", ".join(columns),
+        "needs": ", ".join(f"{key} {value}" for key, value in sorted(arguments.items())) or "filled and in order",
+        "why": config["meta"].get("why", ""),
+        "severity": config["severity"],
+        "success": bool(entry["success"]),
+        "unexpected": int(result.get("unexpected_count") or 0),
+        "problem": problem,
+        "failing": sorted(failing)[:NAMED],
+    }
+
+
+class _quiet:
+    """Great Expectations logs its own progress; a gate says one sentence."""
+
+    def __enter__(self) -> None:
+        self.level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *_: object) -> None:
+        logging.disable(self.level)
+
+
+# --- the suites
+
+
+def _register(limits: Gate) -> list[Any]:
+    return [
+        *per_video(),
+        *filled("seconds", "frames", "pose_points"),
+        must(gxe.ExpectColumnValuesToBeBetween, "a recording must be long enough to hold steps", column="seconds",
+             min_value=limits.shortest_seconds),
+        must(gxe.ExpectColumnValuesToBeUnique, "the same file twice would count a child twice", column="sha256"),
+        should(gxe.ExpectColumnValuesToBeInSet, "time is kept by stamps, but a steady rate is better", column="variable_rate",
+               value_set=[False]),
+        should(gxe.ExpectColumnValuesToBeBetween, "a rate far from the others hints at a wrong header", column="rate_ratio",
+               min_value=1 - limits.odd_rate_share, max_value=1 + limits.odd_rate_share),
+    ]  # fmt: skip
+
+
+def _with_rate_ratio(frame: pl.DataFrame) -> pl.DataFrame:
+    rate = pl.col("frames_per_second")
+    return frame.with_columns(rate_ratio=rate / rate.median())
+
+
+SUITES: dict[str, Suite] = {
+    "register": Suite(("video",), _register, _with_rate_ratio),
+}
