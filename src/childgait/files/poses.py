@@ -68,7 +68,7 @@ class Poses:
     @property
     def seen(self) -> NDArray[np.bool_]:
         """Where there is a point at all."""
-        return np.isfinite(self.xy).all(axis=2)
+        return np.asarray(np.isfinite(self.xy).all(axis=2))
 
     def copy(self) -> Poses:
         return replace(
@@ -116,7 +116,10 @@ def read_poses(path: Path) -> Poses:
         )
     frames = table.height // len(POINTS)
     if table["point"].to_list() != list(POINTS) * frames:
-        raise StepError(f"{path} does not list the {len(POINTS)} points in order for every frame", hint="run the step that makes it again")
+        raise StepError(
+            f"{path} does not list the {len(POINTS)} points in order for every frame",
+            hint="run the step that makes it again",
+        )
     codes = {status.label: int(status) for status in Status}
     shape = (frames, len(POINTS))
     xy = np.stack([table[axis].to_numpy().reshape(shape) for axis in ("x", "y")], axis=2).astype(np.float32)

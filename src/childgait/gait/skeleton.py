@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 POINTS: tuple[str, ...] = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear",
     "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
@@ -71,7 +74,7 @@ LAYOUTS: dict[str, Layout] = {
         Layout("coco17", 17, (*_COCO, None, None, None, None, None, None)),
         # Halpe-26: COCO's 17, then head, neck, hip, big toes L R, small toes L R, heels L R.
         Layout("halpe26", 26, (*_COCO, 20, 22, 24, 21, 23, 25)),
-        # BODY-25: nose, neck, right arm, left arm, mid-hip, right leg, left leg, eyes R L, ears R L, left foot, right foot.
+        # BODY-25: nose, neck, arms R L, mid-hip, legs R L, eyes R L, ears R L, left foot, right foot.
         Layout("body25", 25, (0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11, 19, 20, 21, 22, 23, 24)),
         Layout("wholebody133", 133, tuple(range(23))),
         # Goliath-308: wrists stand with the hands (right 41, left 62).
@@ -79,3 +82,15 @@ LAYOUTS: dict[str, Layout] = {
                (0, 1, 2, 3, 4, 5, 6, 7, 8, 62, 41, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)),
     )
 }  # fmt: skip
+
+
+def to_points(xy: NDArray[np.float32], score: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """Our 23 points out of a layout's (..., n, 2) and (..., n): (..., 23, 3) of x, y, score; NaN and 0 where absent."""
+    assert xy.shape[-2] == score.shape[-1] == layout.size, (xy.shape, score.shape, layout)
+    points = np.full((*xy.shape[:-2], len(POINTS), 3), np.nan, np.float32)
+    points[..., 2] = 0
+    ours = [index for index, theirs in enumerate(layout.source) if theirs is not None]
+    theirs = [theirs for theirs in layout.source if theirs is not None]
+    points[..., ours, :2] = xy[..., theirs, :]
+    points[..., ours, 2] = np.nan_to_num(score[..., theirs])
+    return points
