@@ -75,6 +75,7 @@ def parser_of(name: str, function: Callable[..., Any], *, recorded: bool) -> arg
         description=inspect.getdoc(function) or "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        fromfile_prefix_chars="@",  # a list too long for a command line comes in a file, a path a line
     )
     for flag in flags_of(function):
         option = "--" + flag.name.replace("_", "-")

@@ -1,0 +1,40 @@
+# childgait: `make run` takes raw videos to an audited report; `make help` says the rest.
+
+SHELL := /bin/bash
+VENV := .venv
+READY := $(VENV)/.ready
+PROFILE ?= default
+export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
+
+.PHONY: help run test plan lint lock borders doctor cluster-test
+
+help:  ## print these lines
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: $(READY)  ## the whole study, from raw videos to reports/index.html (PRESET=smoke, PROFILE=slurm)
+	@workflow/run $(PRESET)
+
+test: $(READY)  ## unit, architecture, plan and end-to-end tests
+	@workflow/with-environment pytest -n 2 --dist loadgroup
+
+plan: $(READY)  ## what would run, job by job, and why
+	@workflow/with-environment snakemake --dry-run --quiet host --printshellcmds
+
+lint: $(READY)  ## ruff and the type checker
+	@workflow/with-environment ruff check src tests bench
+	@workflow/with-environment mypy
+
+borders: $(READY)  ## write the borders of the stages in dvc.yaml anew from the rules
+	@workflow/with-environment python workflow/borders.py --write
+
+doctor: $(READY)  ## prove the installation
+	@workflow/with-environment childgait doctor
+
+lock:  ## resolve envs/requirements.in into the pinned, hash-checked lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --overrides envs/overrides.txt envs/requirements.in --output-file envs/requirements.lock > /dev/null
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  envs/bootstrap.in --output-file envs/bootstrap.lock > /dev/null
+
+$(READY): envs/requirements.lock envs/bootstrap.lock pyproject.toml envs/install
+	@envs/install $(VENV)

@@ -1,0 +1,105 @@
+# What every rules file shares: params, the list of recordings, and how a rule calls its step.
+# Requires: params.yaml, the childgait package. Yields: no rule.
+# It is included by each rules file, so that each of them runs alone as a DVC stage; repeated includes are harmless.
+
+import hashlib
+from pathlib import Path
+
+from childgait.code import code_of
+from childgait.errors import StepError
+from childgait.gait.cohort import list_recordings
+from childgait.params import load_params
+
+
+configfile: "params.yaml"
+
+
+def mendable(function, *arguments):
+    """Call it; what a person can mend is said in one sentence, without a traceback."""
+    try:
+        return function(*arguments)
+    except StepError as error:
+        raise WorkflowError(str(error))
+
+
+PARAMS = mendable(load_params, Path("params.yaml"))
+COHORT = Path(PARAMS["cohort"].root)
+HAS_VIDEO = PARAMS["cohort"].modality == "video"
+ANNOTATIONS = Path(PARAMS["cohort"].annotations)
+
+
+def recordings():
+    """By name, the raw files of every recording; where the raw cohort is not at hand, the names that were registered."""
+    if not (COHORT / "dataset").is_dir():
+        registered = Path("data/register").glob("*.json")
+        return {path.stem: None for path in sorted(registered) if not path.name.endswith(".record.json")}
+    found = mendable(list_recordings, COHORT)
+    return {recording.name: recording for recording in found if recording.name not in PARAMS["cohort"].exclude}
+
+
+RECORDINGS = recordings()
+VIDEOS = list(RECORDINGS)
+SUBJECTS = sorted({name.split("-", 1)[0] for name in VIDEOS})
+SPLITS = [str(fold) for fold in range(PARAMS["split_subjects"].folds)] + ["holdout"]
+PARTS = ("train", "validation", "test")
+
+
+wildcard_constraints:
+    video=r"\d+-\d+_[a-z]+_\d+-\d+",
+    subject=r"\d+",
+    fold=r"\d+|holdout",
+    seed=r"\d+",
+    model=r"[a-z0-9_]+",
+
+
+def videos_of(subject):
+    return [name for name in VIDEOS if name.startswith(subject + "-")]
+
+
+def mentioned(table):
+    """An input function: the person's table, for the videos that it names; an edit reruns only those."""
+    path = ANNOTATIONS / f"{table}.csv"
+    rows = path.read_text().splitlines()[1:] if path.exists() else []
+    named = {row.split(",", 1)[0] for row in rows}
+    return lambda wildcards: [str(path)] if wildcards.video in named else []
+
+
+LONGEST_ARGUMENT = 60_000  # bytes; the system takes 131,072 for a whole command
+
+
+def argument(rule_name, name, value):
+    """`--name value`; a list too long for a command line goes through a file (`--name @file`)."""
+    text = str(value)
+    if len(text) > LONGEST_ARGUMENT:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        listing = Path(f".snakemake/arguments/{rule_name}-{name}-{digest}.txt")
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text("\n".join(text.split()) + "\n")
+        text = f"@{listing}"
+    return f"--{name.replace('_', '-')} {text}"
+
+
+def flags(step, **values):
+    """The step's command line from the rule's named inputs and outputs, and values such as name="{video}"."""
+
+    def build(wildcards, input, output):
+        given = [*input.items(), *output.items()]
+        parts = [argument(step, name, value) for name, value in given if name != "code" and value]
+        parts += [f"--{name.replace('_', '-')} {value.format(**wildcards)}" for name, value in values.items()]
+        return " ".join(parts)
+
+    return build
+
+
+def code(step):
+    """The source files that the step can reach: an edit there, and only there, reruns it."""
+    return [str(path) for path in code_of(step)]
+
+
+def memory(megabytes):
+    """Grows with each retry."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
+def minutes(expected):
+    return lambda wildcards, attempt: expected * attempt

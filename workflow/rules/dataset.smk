@@ -1,0 +1,60 @@
+# What is learned from: 34 items a child, and who trains, validates and tests.
+# Requires: labels.json and subjects.csv of the cohort, data/gate/prepare_clips.parquet.
+# Yields: data/build_labels, data/split_subjects, data/gate/build_labels.*, data/gate/split_subjects.*
+
+include: "common.smk"
+include: "gate.smk"
+
+
+rule build_labels:
+    input:
+        labels=f"{COHORT}/labels.json",
+        subjects=f"{COHORT}/subjects.csv",
+        clips="data/gate/prepare_clips.parquet",
+        code=code("build_labels"),
+    output:
+        labels_out="data/build_labels/labels.parquet",
+        totals="data/build_labels/totals.parquet",
+        subjects_out="data/build_labels/subjects.parquet",
+        agreement="data/build_labels/agreement.json",
+        record="data/build_labels/build_labels.record.json",
+    params:
+        cfg=config["build_labels"],
+        call=flags("build_labels"),
+    log:
+        "logs/build_labels.log",
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    shell:
+        "childgait build_labels {params.call} > {log} 2>&1"
+
+
+rule split_subjects:
+    input:
+        labels="data/build_labels/labels.parquet",
+        subjects="data/build_labels/subjects.parquet",
+        clips="data/gate/prepare_clips.parquet",
+        code=code("split_subjects"),
+    output:
+        assignment="data/split_subjects/subjects.csv",
+        parts=expand("data/split_subjects/{fold}.{part}.parquet", fold=SPLITS, part=PARTS),
+        record="data/split_subjects/split_subjects.record.json",
+    params:
+        cfg=config["split_subjects"],
+        call=flags("split_subjects"),
+    log:
+        "logs/split_subjects.log",
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    shell:
+        "childgait split_subjects {params.call} > {log} 2>&1"
+
+
+rule dataset_all:
+    input:
+        rules.build_labels.output,
+        rules.split_subjects.output,
+        gated("build_labels"),
+        gated("split_subjects"),

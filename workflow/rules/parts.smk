@@ -1,0 +1,32 @@
+# Which runs there are, and which clips a run reads. Included by finetune and evaluate.
+# Requires: data/split_subjects/subjects.csv (before it is made, for a plan of the whole study, every clip is named).
+
+import csv
+from itertools import product
+
+include: "common.smk"
+
+
+def runs():
+    """Every model, fold and seed, as the three wildcards."""
+    chosen = PARAMS["finetune"]
+    triples = list(product(chosen.models, chosen.folds, chosen.seeds))
+    return dict(zip(("model", "fold", "seed"), zip(*triples)))
+
+
+def clips_of(*parts):
+    """An input function: the clips of a fold's children in these parts, and of no others."""
+
+    def find(wildcards):
+        assignment = Path("data/split_subjects/subjects.csv")
+        if not assignment.exists():
+            return expand("data/prepare_clips/{video}.clip.json", video=VIDEOS)
+        with assignment.open(newline="") as rows:
+            wanted = {
+                row["subject"]
+                for row in csv.DictReader(rows)
+                if row["fold"] == wildcards.fold and row["part"] in parts
+            }
+        return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if video.split("-", 1)[0] in wanted]
+
+    return find

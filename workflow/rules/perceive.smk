@@ -1,0 +1,146 @@
+# What is seen: the child's mask, keypoints, their refinement, and the clips that a network reads. One job a video.
+# Requires: data/deidentify. Yields: data/segment, data/estimate_pose, data/refine_pose, data/prepare_clips, data/review,
+# data/gate/refine_pose.*, data/gate/prepare_clips.*
+
+include: "common.smk"
+include: "gate.smk"
+
+
+def video(path):
+    """An input of the study on videos; a keypoints-only study has none."""
+    return path if HAS_VIDEO else []
+
+
+rule segment:
+    input:
+        video="data/deidentify/{video}.mp4",
+        poses="data/deidentify/{video}.poses.parquet",
+        selections=mentioned("selections"),
+        code=code("segment"),
+    output:
+        multiext(
+            "data/segment/{video}",
+            masks=".masks",
+            frames=".frames.parquet",
+            summary=".summary.json",
+            record=".record.json",
+        ),
+    params:
+        cfg=config["segment"],
+        call=flags("segment", name="{video}"),
+    log:
+        "logs/segment/{video}.log",
+    cache: True
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    shell:
+        "childgait segment {params.call} > {log} 2>&1"
+
+
+rule estimate_pose:
+    input:
+        poses="data/deidentify/{video}.poses.parquet",
+        video=video("data/deidentify/{video}.mp4"),
+        frames=video("data/segment/{video}.frames.parquet"),
+        code=code("estimate_pose"),
+    output:
+        multiext("data/estimate_pose/{video}", keypoints=".poses.parquet", record=".record.json"),
+    params:
+        cfg=config["estimate_pose"],
+        call=flags("estimate_pose"),
+    log:
+        "logs/estimate_pose/{video}.log",
+    cache: True
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    shell:
+        "childgait estimate_pose {params.call} > {log} 2>&1"
+
+
+rule refine_pose:
+    input:
+        keypoints="data/estimate_pose/{video}.poses.parquet",
+        frames=video("data/segment/{video}.frames.parquet"),
+        corrections=mentioned("corrections"),
+        code=code("refine_pose"),
+    output:
+        multiext(
+            "data/refine_pose/{video}",
+            refined=".poses.parquet",
+            angles=".angles.parquet",
+            events=".events.parquet",
+            summary=".summary.json",
+            record=".record.json",
+        ),
+    params:
+        cfg=config["refine_pose"],
+        call=flags("refine_pose", name="{video}"),
+    log:
+        "logs/refine_pose/{video}.log",
+    cache: True
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(5),
+    shell:
+        "childgait refine_pose {params.call} > {log} 2>&1"
+
+
+rule prepare_clips:
+    input:
+        video=video("data/deidentify/{video}.mp4"),
+        masks=video("data/segment/{video}.masks"),
+        boxes=video("data/segment/{video}.frames.parquet"),
+        keypoints="data/refine_pose/{video}.poses.parquet",
+        events="data/refine_pose/{video}.events.parquet",
+        code=code("prepare_clips"),
+    output:
+        multiext(
+            "data/prepare_clips/{video}",
+            **({"frames": ".frames.npy", "mask_bits": ".masks.npy"} if HAS_VIDEO else {}),
+            points=".points.npy",
+            clip=".clip.json",
+            record=".record.json",
+        ),
+    params:
+        cfg=config["prepare_clips"],
+        call=flags("prepare_clips", name="{video}"),
+    log:
+        "logs/prepare_clips/{video}.log",
+    cache: True
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(10),
+    shell:
+        "childgait prepare_clips {params.call} > {log} 2>&1"
+
+
+rule review:
+    input:
+        videos=lambda wildcards: expand("data/deidentify/{video}.mp4", video=videos_of(wildcards.subject)),
+        regions=lambda wildcards: expand("data/deidentify/{video}.regions.parquet", video=videos_of(wildcards.subject)),
+        masks=lambda wildcards: expand("data/segment/{video}.masks", video=videos_of(wildcards.subject)),
+        frames=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=videos_of(wildcards.subject)),
+        code=code("review"),
+    output:
+        heads="data/review/{subject}.heads.jpg",
+        mask_sheet="data/review/{subject}.masks.jpg",
+        record="data/review/{subject}.record.json",
+    params:
+        call=flags("review"),
+    log:
+        "logs/review/{subject}.log",
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(10),
+    shell:
+        "childgait review {params.call} > {log} 2>&1"
+
+
+rule perceive_all:
+    input:
+        expand(rules.prepare_clips.output, video=VIDEOS),
+        expand(rules.review.output, subject=SUBJECTS) if HAS_VIDEO else [],
+        gated("refine_pose"),
+        gated("prepare_clips"),

@@ -1,0 +1,14 @@
+# Where the raw files of a recording are. Included by register and deidentify alone: no other stage may read raw data.
+
+include: "common.smk"
+
+
+def raw(kind):
+    """An input function: the raw video or keypoints of a recording, if it has them."""
+
+    def find(wildcards):
+        recording = RECORDINGS.get(wildcards.video)
+        path = getattr(recording, kind) if recording else None
+        return [str(path)] if path else []
+
+    return find

@@ -1,0 +1,32 @@
+# What each recording is: one row a video, every oddity named.
+# Requires: the raw cohort. Yields: data/register/{video}.json, data/gate/register.*
+
+include: "common.smk"
+include: "gate.smk"
+include: "raw.smk"
+
+
+rule register:
+    input:
+        video=raw("video"),
+        poses=raw("poses"),
+        code=code("register"),
+    output:
+        multiext("data/register/{video}", facts=".json", record=".record.json"),
+    params:
+        cfg=[config["register"], config["cohort"]["pose_layout"]],
+        call=flags("register", name="{video}"),
+    log:
+        "logs/register/{video}.log",
+    cache: True
+    resources:
+        mem_mb=memory(800),
+        runtime=minutes(5),
+    shell:
+        "childgait register {params.call} > {log} 2>&1"
+
+
+rule register_all:
+    input:
+        expand(rules.register.output, video=VIDEOS),
+        gated("register"),

@@ -1,0 +1,99 @@
+# What a reader opens: the promises kept, every number traced, the report.
+# Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record. Yields: data/check_study, reports/
+
+include: "common.smk"
+include: "parts.smk"
+
+
+def evaluated(ending):
+    return expand("data/evaluate/{model}/{fold}-{seed}/" + ending, zip, **runs())
+
+
+def finetuned(ending):
+    return expand("data/finetune/{model}/{fold}-{seed}/" + ending, zip, **runs())
+
+
+GATES = ("register", "refine_pose", "prepare_clips", "build_labels", "split_subjects") + (
+    ("deidentify",) if HAS_VIDEO else ()
+)
+
+
+rule check_study:
+    input:
+        gates=expand("data/gate/{gated}.parquet", gated=GATES),
+        labels="data/build_labels/labels.parquet",
+        assignment="data/split_subjects/subjects.csv",
+        parts=expand("data/split_subjects/{fold}.{part}.parquet", fold=SPLITS, part=PARTS),
+        models=finetuned("model.json"),
+        predictions=evaluated("predictions.parquet"),
+        code=code("check_study"),
+    output:
+        results="data/check_study/results.json",
+        record="data/check_study/check_study.record.json",
+    params:
+        call=flags("check_study"),
+    log:
+        "logs/check_study.log",
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(10),
+    shell:
+        "childgait check_study {params.call} > {log} 2>&1"
+
+
+rule write_report:
+    input:
+        predictions=evaluated("predictions.parquet"),
+        metrics=evaluated("metrics.json"),
+        histories=finetuned("history.csv"),
+        models=finetuned("model.json"),
+        labels="data/build_labels/labels.parquet",
+        totals="data/build_labels/totals.parquet",
+        agreement="data/build_labels/agreement.json",
+        subjects="data/build_labels/subjects.parquet",
+        assignment="data/split_subjects/subjects.csv",
+        gates=expand("data/gate/{gated}.json", gated=GATES),
+        pooled=expand("data/gate/{gated}.parquet", gated=GATES),
+        checks="data/check_study/results.json",
+        code=code("write_report"),
+    output:
+        metrics_out="reports/metrics.json",
+        page="reports/index.html",
+        record="reports/write_report.record.json",
+    params:
+        cfg=config,
+        call=flags("write_report"),
+    log:
+        "logs/write_report.log",
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    shell:
+        "childgait write_report {params.call} > {log} 2>&1"
+
+
+rule trace_lineage:
+    input:
+        report="reports/write_report.record.json",
+        code=code("trace_lineage"),
+    output:
+        lineage="reports/lineage.parquet",
+        manifest="reports/manifest.csv",
+        page="reports/lineage.html",
+        crate="reports/ro-crate-metadata.json",
+        record="reports/trace_lineage.record.json",
+    params:
+        call=flags("trace_lineage"),
+    log:
+        "logs/trace_lineage.log",
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    shell:
+        "childgait trace_lineage {params.call} > {log} 2>&1"
+
+
+rule report_all:
+    input:
+        rules.write_report.output,
+        rules.trace_lineage.output,
