@@ -70,7 +70,7 @@ def write_masks(path: Path, masks: Iterable[Mask]) -> int:
             stream.write(data)
             index.append((stream.tell(), zlib.crc32(data)))
         if shape is None:
-            raise StepError(f"{path.name} would hold no frame at all", hint="nothing was decoded from the video: look at it")
+            raise StepError(f"{path.name} would hold no frame at all", hint="look at the video: it decodes to nothing")
         table = np.array(index, INDEX).tobytes()
         stream.write(table)
         stream.write(TRAILER.pack(shape[0], shape[1], len(index), zlib.crc32(table), MAGIC))
