@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
+
+from childgait.models.tokens import Packed
 
 Ingredient = Literal["frames", "masks", "points", "features"]
 
 
 @dataclass
 class Batch:
-    """B clips of T frames. A model names the ingredients it consumes; the loader leaves the others None."""
+    """B clips of T frames. A model names the ingredients it consumes; the loader leaves the others None.
+
+    A model with a `packing` (models/tokens.py) gets its pixels as `packed`, and `frames` and `masks` stay None.
+    """
 
     size: int  # B
     frames: Tensor | None = None  # uint8 (B, T, S, S, 3) RGB; prompted where the model is
     masks: Tensor | None = None  # bool (B, T, S, S), true where the child is
-    points: Tensor | None = None  # float32 (B, T, 23, 3): x, y in pixels of the crop, score
+    points: Tensor | None = None  # float32 (B, T, 23, 3): x, y in pixels of the crop, score; score 0 where unknown
     features: Tensor | None = None  # float32 (B, F)
+    packed: Packed | None = None  # the patches that are kept, of all clips in one row
     labels: Tensor | None = None  # float32 (B, 34) 0 or 1, NaN where unknown or not to be seen in this view
     rows: Tensor | None = None  # int64 (B,) row of the part table each clip comes from
+    windows: Tensor | None = None  # int64 (B,) first frame of the window in its video's clip
 
-    def to(self, device: str) -> Batch:
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+    def _each(self, method: str, *arguments: Any, **options: Any) -> Batch:
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(
             self,
-            **{name: value.to(device, non_blocking=True) for name, value in moved.items() if isinstance(value, Tensor)},
+            **{
+                name: getattr(value, method)(*arguments, **options)
+                for name, value in held.items()
+                if isinstance(value, Tensor | Packed)
+            },
         )
+
+    def to(self, device: str) -> Batch:
+        return self._each("to", device, non_blocking=True)
+
+    def pin_memory(self) -> Batch:  # a DataLoader with pin_memory=True calls this
+        return self._each("pin_memory")

@@ -1,0 +1,98 @@
+"""ChildGait-Video: VideoMAE v2 on the child's patches, with the skeleton drawn on them, and a small head.
+
+Origin: the ChildGait-Video description (dataset card and project page of the ChildGait cohort): kinematic prompting
+(joints and limbs drawn on the frames), mask-guided token pruning, VideoMAE v2, an MLP head with 34 outputs. With
+both switches off it is plain VideoMAE v2 under the same head, which is its baseline.
+
+Reads a Batch with `packed` patches; yields logits (B, 34) in the order of gait.evgs.TARGETS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from childgait.gait.evgs import TARGETS
+from childgait.models.batch import Batch, Ingredient
+from childgait.models.tokens import Packing, Prune
+from childgait.models.videomae import SIZES, TUBELET, VideoMAE, VideoMAESettings
+
+Prompt = Literal["none", "drawn"]
+
+
+@dataclass(frozen=True)
+class ChildGaitVideoSettings:
+    """All of it plain values, so that it can be written beside the weights."""
+
+    size: str  # of SIZES
+    frames: int
+    pixels: int
+    prompt: Prompt
+    prune: Prune
+    min_foreground: float
+    dilate_pixels: int
+    min_tokens: int
+    drop_path: float
+    head_hidden: int
+    head_dropout: float
+
+
+class ChildGaitVideo(nn.Module):
+    def __init__(self, settings: ChildGaitVideoSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        size = SIZES[settings.size]
+        self.encoder = VideoMAE(
+            VideoMAESettings(size, settings.frames, settings.pixels, 0, settings.drop_path, head_dropout=0.0)
+        )
+        first, last = nn.Linear(size.width, settings.head_hidden), nn.Linear(settings.head_hidden, len(TARGETS))
+        self.head = nn.Sequential(first, nn.GELU(), nn.Dropout(settings.head_dropout), last)
+        nn.init.trunc_normal_(first.weight, std=0.02)
+        nn.init.zeros_(first.bias)
+        nn.init.trunc_normal_(last.weight, std=0.001)  # starts at no opinion, or at the prior (start_at)
+        nn.init.zeros_(last.bias)
+
+    @property
+    def ingredients(self) -> frozenset[Ingredient]:
+        """What the loader reads for this model; it hands the pixels over packed."""
+        wanted: set[Ingredient] = {"frames"}
+        if self.settings.prompt == "drawn":
+            wanted.add("points")
+        if self.settings.prune == "mask":
+            wanted.add("masks")
+        return frozenset(wanted)
+
+    @property
+    def prompted(self) -> bool:
+        return self.settings.prompt == "drawn"
+
+    @property
+    def packing(self) -> Packing:
+        own = self.settings
+        patch = SIZES[own.size].patch
+        return Packing(TUBELET, patch, own.prune, own.min_foreground, own.dilate_pixels, own.min_tokens)
+
+    def start_at(self, prior: Tensor) -> None:
+        """Set the last bias so that an untrained network answers each target's share of atypical children."""
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
+
+    def forward(self, batch: Batch) -> Tensor:
+        assert batch.packed is not None, "the loader packs for this model: give it model.packing"
+        return self.head(self.encoder.features(batch.packed))
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """For timm's layer decay: patch embedding 0, block i at i + 1, norm and head last, at the full rate."""
+        return {"stem": r"^encoder\.patch_embed", "blocks": [(r"^encoder\.blocks\.(\d+)", None)]}
+
+    def layer_of(self, parameter: str) -> int:
+        """The layer that a parameter's learning rate decays by, of 0 ... depth + 1."""
+        part = parameter.split(".")
+        if part[:2] == ["encoder", "patch_embed"]:
+            return 0
+        return int(part[2]) + 1 if part[:2] == ["encoder", "blocks"] else len(self.encoder.blocks) + 1

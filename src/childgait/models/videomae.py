@@ -1,0 +1,221 @@
+"""VideoMAE v2's video transformer on packed tokens: plain when every token is kept, cheaper when few are.
+
+Origin: VideoMAE V2 (Wang et al., CVPR 2023; github.com/OpenGVLab/VideoMAEv2, models/modeling_finetune.py at 29eab1e,
+MIT). Written anew from its description; parameters carry the official names, so that published weights load
+(checkpoints.py), and the features equal the official ones when every token is kept.
+
+What decides that compatibility: fixed sinusoids over the flat token number; biases on q and v but none on k; LayerNorm
+with epsilon 1e-6; exact GELU; mean over tokens first, then `fc_norm`; ImageNet mean and deviation on RGB of 0 to 1.
+
+Reads `Packed` tokens of B clips (tokens.py); yields features (B, width) or logits (B, outputs). Everything but
+attention runs on the one row of tokens; attention stays within each clip. Under bf16 autocast the residual stream
+stays float32.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from timm.layers import Mlp
+from torch import Tensor, nn
+from torch.nn import functional
+
+from childgait.models.tokens import Packed, grid_of
+
+log = logging.getLogger(__name__)
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB
+TUBELET = 2
+OFFICIAL_FRAMES, OFFICIAL_PIXELS = 16, 224
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int
+    depth: int
+    heads: int
+    hidden: int  # of the MLP
+    patch: int
+
+
+SIZES: dict[str, Size] = {
+    "tiny": Size(192, 4, 3, 768, 16),  # our own, for runs without a GPU; nobody publishes weights for it
+    "small": Size(384, 12, 6, 1536, 16),
+    "base": Size(768, 12, 12, 3072, 16),
+    "large": Size(1024, 24, 16, 4096, 16),
+    "huge": Size(1280, 32, 16, 5120, 16),
+    "giant": Size(1408, 40, 16, 6144, 14),
+}
+
+
+@dataclass(frozen=True)
+class VideoMAESettings:
+    size: Size
+    frames: int  # T, a multiple of 2
+    pixels: int  # S, a multiple of the patch
+    outputs: int  # of the official linear head; 0: features only
+    drop_path: float  # of the last block; block 0 has none, linear between
+    head_dropout: float
+
+
+def sinusoids(count: int, width: int) -> Tensor:
+    """The official table: one row a flat token number, sine on even columns and cosine on odd ones; float64."""
+    column = torch.arange(width, dtype=torch.float64)
+    angle = torch.arange(count, dtype=torch.float64)[:, None] / 10000 ** (2 * (column // 2) / width)
+    return torch.where(column % 2 == 0, angle.sin(), angle.cos())
+
+
+def positions(width: int, patch: int, grid: tuple[int, int, int]) -> tuple[Tensor, str]:
+    """A row a token of the grid, and how it came about.
+
+    Published weights know the table of 16 frames of 224 pixels. Another grid gets that table interpolated linearly in
+    time, height and width; a fresh table would give every token the number of another place.
+    """
+    official = grid_of(OFFICIAL_FRAMES, OFFICIAL_PIXELS, TUBELET, patch)
+    table = sinusoids(official[0] * official[1] * official[2], width)
+    if grid == official:
+        return table.float(), "official"
+    volume = table.T.reshape(1, width, *official)
+    resized = functional.interpolate(volume, size=grid, mode="trilinear", align_corners=False)
+    how = f"interpolated from {'x'.join(map(str, official))} to {'x'.join(map(str, grid))} tokens"
+    return resized.reshape(width, -1).T.contiguous().float(), how
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
+    """Attention within each clip. q, k, v and the result are (N, heads, width of a head).
+
+    Half precision on CUDA has a kernel for clips of different lengths. Elsewhere a loop over clips is the fastest exact
+    way: padding, nested tensors and one block-diagonal mask all measured slower on CPU.
+    """
+    if q.is_cuda and q.dtype in (torch.bfloat16, torch.float16):
+        from torch.nn.attention.varlen import varlen_attn
+
+        longest = max(packed.lengths)
+        # The offsets must end at N exactly: rows beyond them would get uninitialised gradients.
+        assert sum(packed.lengths) == q.shape[0], (packed.lengths, q.shape)
+        together = varlen_attn(
+            q.contiguous(), k.contiguous(), v.contiguous(), packed.offsets, packed.offsets, longest, longest
+        )
+        assert isinstance(together, Tensor)
+        return together
+    clips = zip(*(x.transpose(0, 1)[None].split(packed.lengths, dim=2) for x in (q, k, v)), strict=True)
+    return torch.cat([functional.scaled_dot_product_attention(*clip) for clip in clips], dim=2)[0].transpose(0, 1)
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(width))
+        self.v_bias = nn.Parameter(torch.zeros(width))  # a bias on k would cancel in the softmax
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, packed: Packed) -> Tensor:
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
+        qkv = functional.linear(x, self.qkv.weight, bias)
+        q, k, v = qkv.reshape(x.shape[0], 3, self.heads, -1).unbind(1)
+        return self.proj(attend(q, k, v, packed).reshape(x.shape))
+
+
+class DropPath(nn.Module):
+    """Leaves a branch out for whole clips. On packed rows the draw is one a clip, spread over its tokens."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Tensor, packed: Packed) -> Tensor:
+        if not self.training or self.rate == 0:
+            return branch
+        kept = torch.rand(len(packed.lengths), device=branch.device) >= self.rate
+        scale = kept.to(branch.dtype) / (1 - self.rate)
+        return branch * scale[packed.clip, None]
+
+
+class Block(nn.Module):
+    def __init__(self, size: Size, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(size.width, eps=1e-6)
+        self.attn = Attention(size.width, size.heads)
+        self.norm2 = nn.LayerNorm(size.width, eps=1e-6)
+        self.mlp = Mlp(size.width, size.hidden)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, packed: Packed) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x), packed), packed)
+        return x + self.drop_path(self.mlp(self.norm2(x)), packed)
+
+
+class PatchEmbed(nn.Module):
+    """The official Conv3d, applied as a linear layer to the patches that are there (its stride is its kernel)."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        kernel = (TUBELET, size.patch, size.patch)
+        self.proj = nn.Conv3d(3, size.width, kernel, stride=kernel)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        weight = self.proj.weight.permute(0, 2, 3, 4, 1).flatten(1)  # as patches lie: frame, y, x, colour
+        return functional.linear(patches, weight, self.proj.bias)
+
+
+class VideoMAE(nn.Module):
+    position: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, settings: VideoMAESettings) -> None:
+        super().__init__()
+        self.settings = settings
+        size = settings.size
+        self.grid = grid_of(settings.frames, settings.pixels, TUBELET, size.patch)
+        self.patch_embed = PatchEmbed(size)
+        drops = torch.linspace(0, settings.drop_path, size.depth).tolist()
+        self.blocks = nn.ModuleList(Block(size, drop) for drop in drops)
+        self.fc_norm = nn.LayerNorm(size.width, eps=1e-6)
+        self.head_dropout = nn.Dropout(settings.head_dropout)
+        self.head = nn.Linear(size.width, settings.outputs) if settings.outputs else nn.Identity()
+        table, self.positions_are = positions(size.width, size.patch, self.grid)
+        if self.positions_are != "official":
+            log.info("positions are %s", self.positions_are)
+        # Computed, not learned, and in no checkpoint: so it is no part of the state either.
+        self.register_buffer("position", table, persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
+        self.register_buffer("deviation", 255 * torch.tensor(DEVIATION), persistent=False)
+        self.apply(_initialise)
+        if settings.outputs:
+            assert isinstance(self.head, nn.Linear)
+            self.head.weight.data.mul_(0.001)  # as the official training script: starts at no opinion
+
+    def normalise(self, patches: Tensor) -> Tensor:
+        """uint8 colours to what the weights were trained on."""
+        colours = patches.view(patches.shape[0], -1, 3)
+        return ((colours - self.mean) / self.deviation).view(patches.shape)
+
+    def tokens(self, packed: Packed) -> Tensor:
+        """(N, width) after the last block."""
+        patches = self.normalise(packed.patches) if packed.patches.dtype == torch.uint8 else packed.patches
+        # Positions by original number, in float32 also under autocast, so the residual stream is float32 throughout.
+        x = self.patch_embed(patches).float() + self.position[packed.index]
+        for block in self.blocks:
+            x = block(x, packed)
+        return x
+
+    def features(self, packed: Packed) -> Tensor:
+        """(B, width): the mean over each clip's kept tokens, then the norm."""
+        x = self.tokens(packed)
+        total = x.new_zeros(len(packed.lengths), x.shape[1]).index_add(0, packed.clip, x)
+        return self.fc_norm(total / packed.offsets.diff()[:, None])
+
+    def forward(self, packed: Packed) -> Tensor:
+        return self.head(self.head_dropout(self.features(packed)))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
