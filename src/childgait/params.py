@@ -88,6 +88,8 @@ class Gate(Section):
 class BuildLabels(Section):
     """34 items a child, ordinal and binary."""
 
+    scale: Literal["ordinal", "binary"]  # ordinal: 0, 1, 2; binary: 0, 1, as the public challenge's file
+    rater: str  # whose scores are the labels where several people scored; "" for entries that name nobody
     views: dict[str, list[Literal["forward", "backward", "left", "right"]]] | Literal["registry"]
 
 
@@ -95,7 +97,9 @@ class SplitSubjects(Section):
     """Who trains, who validates, who tests."""
 
     seed: int = Field(ge=0)
-    folds: int = Field(ge=2)
+    folds: int = Field(ge=2)  # the children outside the hold-out test are divided into so many
+    holdout: float = Field(gt=0, lt=0.9)  # share of children who only ever test
+    validation: float = Field(gt=0, lt=0.9)  # share of the others who validate
 
 
 class Finetune(Section):

@@ -1,0 +1,182 @@
+"""What the clinicians scored, as it is delivered and as tables.
+
+Delivered: `labels.json`, a list of `{"patient_id": "0001", "rater": "A", "left": {"1": 0, …, "17": 2, "Total": 7},
+"right": {…}}` (`rater` only where several people scored), and `subjects.csv` with patient_id, age, sex, diagnosis, aid.
+Yields plain Python rows; `steps/build_labels.py` makes the tables below of them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from childgait.errors import StepError
+from childgait.files.tables import Column, Table
+from childgait.gait.evgs import BY_NUMBER, LIMBS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LABELS = Table(
+    "labels",
+    ("subject", "limb", "code"),
+    (
+        Column("subject", "String", "pseudonym, four digits or more"),
+        Column("limb", "String", "left or right"),
+        Column("code", "String", "item, as in gait/evgs.py"),
+        Column("score", "Int64", "0 typical, 1, 2; on a binary scale 1 stands for 1 or 2; null where missing"),
+        Column("atypical", "Boolean", "score above 0; null where missing"),
+        Column("reason", "String", "why the score is missing; null where it is there"),
+        Column("views", "String", "views the item is judged from, parted by spaces"),
+        Column("rater", "String", "whose score it is; null where the file names nobody"),
+    ),
+)
+TOTALS = Table(
+    "totals",
+    ("subject", "limb"),
+    (
+        Column("subject", "String", "pseudonym"),
+        Column("limb", "String", "left, right, or both"),
+        Column("scored", "Int64", "items with a score"),
+        Column("total", "Int64", "sum of scores; null unless every item is scored"),
+        Column("atypical", "Int64", "atypical items; null unless every item is scored"),
+        Column("stated", "Int64", "the total written in the file, where there is one"),
+    ),
+)
+SUBJECTS = Table(
+    "subjects",
+    ("subject",),
+    (
+        Column("subject", "String", "pseudonym"),
+        Column("age_years", "Float64", "age at the recording; null where unknown"),
+        Column("sex", "String", "female, male or unknown"),
+        Column("diagnosis", "String", "as delivered, or unknown"),
+        Column("aid", "String", "walking aid as delivered, or none"),
+    ),
+)
+
+SEXES = {"f": "female", "female": "female", "girl": "female", "m": "male", "male": "male", "boy": "male",
+         "": "unknown", "unknown": "unknown"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One rater's scores of one child: `scores[limb][code]` is 0, 1, 2 or None."""
+
+    subject: str
+    rater: str | None
+    scores: dict[str, dict[str, int | None]]
+    stated: dict[str, int | None]
+
+
+def subject_name(value: Any) -> str:
+    """`7`, `"7"` and `"0007"` are the same child; anything but digits is refused (it could be a name or a path)."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdigit():
+        raise StepError(
+            f"the patient id {value!r} is not a number",
+            hint="give every child a pseudonym of digits, such as 0001, in labels, subjects and file names alike",
+        )
+    return text.zfill(4)
+
+
+def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
+    """Every sheet of a labels file, checked. `highest` is 2 on the ordinal scale, 1 on the binary one."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StepError(f"{path} is not JSON ({error})", hint="mend the file at that place") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "patient_id" in row for row in rows):
+        raise StepError(
+            f"{path} is not a list of entries with a 'patient_id'",
+            hint='write [{"patient_id": "0001", "left": {"1": 0, …}, "right": {…}}, …]',
+        )
+    if not rows:
+        raise StepError(f"{path} holds no child", hint="there is nothing to learn without scores")
+    sheets = [_sheet(path, row, highest) for row in rows]
+    seen: set[tuple[str, str | None]] = set()
+    for sheet in sheets:
+        if (sheet.subject, sheet.rater) in seen:
+            by = f" by rater {sheet.rater}" if sheet.rater else ""
+            raise StepError(f"{path} scores child {sheet.subject}{by} twice", hint="keep one entry per child and rater")
+        seen.add((sheet.subject, sheet.rater))
+    return sheets
+
+
+def _sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
+    subject = subject_name(row["patient_id"])
+    scores: dict[str, dict[str, int | None]] = {}
+    stated: dict[str, int | None] = {}
+    for limb in LIMBS:
+        given = row.get(limb) or {}
+        unknown = [key for key in given if key != "Total" and not (str(key).isdigit() and int(key) in BY_NUMBER)]
+        if unknown:
+            raise StepError(
+                f"{path}: child {subject}, {limb}: {unknown[0]!r} is no item", hint="items are '1' to '17', and 'Total'"
+            )
+        scores[limb] = {
+            item.code: _score(path, subject, limb, item.code, given.get(str(number)), highest)
+            for number, item in BY_NUMBER.items()
+        }
+        total = given.get("Total")
+        stated[limb] = int(total) if isinstance(total, (int, float)) else None
+    rater = row.get("rater")
+    return Sheet(subject, None if rater is None else str(rater), scores, stated)
+
+
+def _score(path: Path, subject: str, limb: str, code: str, value: Any, highest: int) -> int | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value not in range(highest + 1):
+        allowed = ", ".join(str(score) for score in range(highest + 1))
+        raise StepError(
+            f"{path}: child {subject}, {limb}, item {code} is scored {value!r}, but {allowed} or null is expected",
+            hint="mend the score, or say which scale the file uses in params.yaml: build_labels.scale",
+        )
+    return int(value)
+
+
+def read_children(path: Path) -> pl.DataFrame:
+    """subjects.csv as the SUBJECTS table, sorted."""
+    import polars as pl
+
+    try:
+        frame = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise StepError(f"{path} is not a table ({error})", hint="write a CSV with a header row") from None
+    if missing := [name for name in ("patient_id", "age", "sex") if name not in frame.columns]:
+        raise StepError(
+            f"{path} lacks the column(s) {', '.join(missing)}", hint="it has patient_id, age, sex, diagnosis, aid"
+        )
+    rows: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(frame.iter_rows(named=True), start=2):
+        subject = subject_name(row["patient_id"])
+        if subject in rows:
+            raise StepError(f"{path}, line {number}: child {subject} is there twice", hint="keep one row a child")
+        sex = str(row["sex"] or "").strip().lower()
+        if sex not in SEXES:
+            raise StepError(
+                f"{path}, line {number}: sex is {row['sex']!r}", hint="write female, male, or leave it empty"
+            )
+        rows[subject] = {
+            "subject": subject,
+            "age_years": _age(path, number, row["age"]),
+            "sex": SEXES[sex],
+            "diagnosis": row.get("diagnosis") or "unknown",
+            "aid": row.get("aid") or "none",
+        }
+    return pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema()).sort("subject")
+
+
+def _age(path: Path, number: int, value: str | None) -> float | None:
+    if value is None or not value.strip():
+        return None
+    try:
+        age = float(value)
+    except ValueError:
+        age = -1.0
+    if not 0 < age < 120:
+        raise StepError(f"{path}, line {number}: age is {value!r}", hint="write the age in years, or leave it empty")
+    return age

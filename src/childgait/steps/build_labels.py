@@ -1,0 +1,174 @@
+"""Scores and subjects as delivered, made into tables: 34 items a child, ordinal and binary, or the reason why missing.
+
+Where several raters scored, params say whose scores are the labels; how far the raters agree stands in agreement.json.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any
+
+from childgait.errors import StepError
+from childgait.params import BuildLabels
+from childgait.step import Input, Output
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from childgait.files.labels import Sheet
+
+log = logging.getLogger("childgait")
+
+HIGHEST = {"ordinal": 2, "binary": 1}
+
+
+def build_labels(
+    scores: Input,
+    children: Input,
+    labels: Output,
+    totals: Output,
+    subjects: Output,
+    agreement: Output,
+    params: BuildLabels,
+) -> None:
+    """Check the delivered scores against the list of children; write labels, totals, subjects and rater agreement."""
+    from childgait.files.atomic import write_json
+    from childgait.files.labels import LABELS, SUBJECTS, TOTALS, read_children, read_sheets
+    from childgait.files.tables import write_table
+
+    known = read_children(children)
+    sheets = read_sheets(scores, highest=HIGHEST[params.scale])
+    strangers = sorted({sheet.subject for sheet in sheets} - set(known["subject"]))
+    if strangers:
+        raise StepError(
+            f"{scores} has scores of {len(strangers)} child(ren) that {children} does not list, first {strangers[0]}",
+            hint="add a row for each to the subjects file (age and sex may stay empty), or remove their scores",
+        )
+    raters = sorted({sheet.rater or "" for sheet in sheets})
+    chosen = _choose(raters, params.rater, str(scores))
+    own = {sheet.subject: sheet for sheet in sheets if (sheet.rater or "") == chosen}
+    label_rows = _label_rows(list(known["subject"]), own, params)
+    total_rows = _total_rows(own)
+    write_table(labels, label_rows, LABELS)
+    write_table(totals, total_rows, TOTALS)
+    write_table(subjects, known, SUBJECTS)
+    report = _agreement(sheets, raters, chosen, params)
+    report["oddities"] = _oddities(own, total_rows, params)
+    write_json(agreement, report)
+    missing = label_rows["score"].null_count()
+    cells = label_rows.height
+    log.info("build_labels: %d children, %d of %d scores there", known.height, cells - missing, cells)
+    for oddity in report["oddities"]:
+        log.warning("build_labels: %s", oddity)
+
+
+def _choose(raters: list[str], wanted: str, where: str) -> str:
+    if wanted in raters:
+        return wanted
+    if wanted or len(raters) > 1:
+        raise StepError(
+            f"{where} has scores by {', '.join(repr(r) for r in raters)}, and build_labels.rater is {wanted!r}",
+            hint="say in params.yaml whose scores are the labels; '' means entries without a rater",
+        )
+    return raters[0]
+
+
+def _label_rows(subjects: list[str], own: dict[str, Sheet], params: BuildLabels) -> pl.DataFrame:
+    import polars as pl
+
+    from childgait.files.labels import LABELS
+    from childgait.gait.evgs import CODES, LIMBS, binary, default_views
+
+    overruled = params.views if isinstance(params.views, dict) else {}
+    if wrong := [code for code in overruled if code not in CODES]:
+        raise StepError(
+            f"build_labels.views names {wrong[0]!r}, which is no item", hint=f"items are {', '.join(CODES)}"
+        )
+    views = default_views() | overruled
+    rows: list[dict[str, Any]] = []
+    for subject, limb, code in itertools.product(subjects, LIMBS, CODES):
+        sheet = own.get(subject)
+        score = sheet.scores[limb][code] if sheet else None
+        reason = None
+        if score is None:
+            reason = "the item has no score" if sheet else "the child is not in the labels file"
+        rows.append(
+            {
+                "subject": subject, "limb": limb, "code": code, "score": score,
+                "atypical": None if score is None else bool(binary(score)), "reason": reason,
+                "views": " ".join(views[code]), "rater": sheet.rater if sheet else None,
+            }
+        )  # fmt: skip
+    return pl.DataFrame(rows, schema=LABELS.schema())
+
+
+def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
+    """Sums per limb and child; a sum over some of the items would look like a better gait, so it is null."""
+    import polars as pl
+
+    from childgait.files.labels import TOTALS
+    from childgait.gait.evgs import CODES, LIMBS
+
+    rows: list[dict[str, Any]] = []
+    for subject, sheet in sorted(own.items()):
+        for limb, limbs in (*((limb, (limb,)) for limb in LIMBS), ("both", LIMBS)):
+            given = [s for one in limbs for s in sheet.scores[one].values() if s is not None]
+            whole = len(given) == len(CODES) * len(limbs)
+            stated = [sheet.stated[one] for one in limbs]
+            rows.append(
+                {
+                    "subject": subject, "limb": limb, "scored": len(given),
+                    "total": sum(given) if whole else None,
+                    "atypical": sum(score > 0 for score in given) if whole else None,
+                    "stated": None if None in stated else sum(total for total in stated if total is not None),
+                }
+            )  # fmt: skip
+    return pl.DataFrame(rows, schema=TOTALS.schema())
+
+
+def _agreement(sheets: list[Sheet], raters: list[str], chosen: str, params: BuildLabels) -> dict[str, Any]:
+    """Kappa per item (limbs pooled) and ICC of the limb totals, for every pair of raters."""
+    from dataclasses import asdict
+
+    from childgait.gait.agreement import exact_agreement, icc, weighted_kappa
+    from childgait.gait.evgs import CODES, LIMBS
+
+    by = {rater: {s.subject: s for s in sheets if (s.rater or "") == rater} for rater in raters}
+    pairs = []
+    for first, second in itertools.combinations(raters, 2):
+        both = sorted(by[first].keys() & by[second].keys())
+        two = {code: ([], []) for code in CODES}  # type: dict[str, tuple[list[float], list[float]]]
+        sums: tuple[list[float], list[float]] = ([], [])
+        for subject, limb in itertools.product(both, LIMBS):
+            for side, rater in enumerate((first, second)):
+                given = by[rater][subject].scores[limb]
+                for code, score in given.items():
+                    two[code][side].append(float("nan") if score is None else score)
+                whole = None not in given.values()
+                sums[side].append(float(sum(s for s in given.values() if s is not None)) if whole else float("nan"))
+        pairs.append(
+            {
+                "raters": [first, second],
+                "children": len(both),
+                "weighted_kappa": {c: asdict(weighted_kappa(*two[c], highest=HIGHEST[params.scale])) for c in CODES},
+                "exact": {code: asdict(exact_agreement(*two[code])) for code in CODES},
+                "icc_of_limb_totals": asdict(icc(*sums)),
+            }
+        )
+    return {"scale": params.scale, "raters": raters, "labels_by": chosen, "pairs": pairs}
+
+
+def _oddities(own: dict[str, Sheet], totals: pl.DataFrame, params: BuildLabels) -> list[str]:
+    """What a person should look at, though the run goes on."""
+    import polars as pl
+
+    wrong = totals.filter((pl.col("limb") != "both") & (pl.col("stated") != pl.col("total")))  # a null is not unequal
+    found = [
+        f"child {row['subject']}, {row['limb']}: the file's total is {row['stated']}, its items make {row['total']}"
+        for row in wrong.iter_rows(named=True)
+    ]
+    scores = {score for sheet in own.values() for limb in sheet.scores.values() for score in limb.values()}
+    if params.scale == "ordinal" and 2 not in scores:
+        found.append("no score is above 1: if the file is on a binary scale, set build_labels.scale to binary")
+    return found

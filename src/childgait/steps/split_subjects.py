@@ -1,0 +1,159 @@
+"""Deals children into train, validation and test: k folds and a fixed hold-out, or lists given by a file.
+
+The hold-out's test children are in no fold at all; the folds divide the others. A child is in one part of a fold or in
+none (with the reason), and every row carries the fold's split hash.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from childgait.errors import StepError
+from childgait.params import SplitSubjects
+from childgait.step import Input, Output
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+log = logging.getLogger("childgait")
+
+
+def split_subjects(
+    labels: Input,
+    subjects: Input,
+    clips: Input,
+    lists: Input | None,
+    who: Output,
+    parts: list[Output],
+    params: SplitSubjects,
+) -> None:
+    """`parts` are named {fold}.{part}.parquet, in the order of files/parts.part_files; `lists` has subject,part."""
+    import polars as pl
+
+    from childgait.files.labels import LABELS, SUBJECTS
+    from childgait.files.parts import (
+        HOLDOUT,
+        PART_NAMES,
+        PARTS,
+        WHO,
+        fold_names,
+        hash_of_split,
+        part_files,
+        rows_of_videos,
+    )  # fmt: skip
+    from childgait.files.tables import read_table, write_table
+    from childgait.training.splits import plan_folds
+
+    expected = part_files(params.folds)
+    if len(parts) != len(expected) or not all(p.name.endswith(n) for p, n in zip(parts, expected, strict=True)):
+        raise StepError(
+            f"--parts names {len(parts)} files ending in {parts[-1].name if parts else 'nothing'}",
+            hint=f"split_subjects.folds is {params.folds}, so it writes {', '.join(expected)} in this order",
+        )
+    scored = read_table(labels, LABELS)
+    children = read_table(subjects, SUBJECTS)
+    videos = pl.read_parquet(clips)
+    usable, left_out = _usable(scored, children, videos)
+    given = _read_lists(lists, set(children["subject"])) if lists else {}
+    folds = plan_folds(
+        usable, _features(usable, scored, children), given, folds=params.folds, holdout=params.holdout,
+        validation=params.validation, seed=params.seed,
+    )  # fmt: skip
+    rows: list[tuple[str, str, str, str | None]] = []
+    for fold in fold_names(params.folds):
+        rows += [(fold, subject, part, None) for subject, part in sorted(folds[fold].items())]
+        rows += [(fold, subject, "none", reason) for subject, reason in sorted(left_out.items())]
+        if fold != HOLDOUT:
+            spared = sorted(set(usable) - folds[fold].keys())
+            rows += [(fold, subject, "none", "kept for the hold-out test") for subject in spared]
+    pl.DataFrame(rows, schema=WHO.schema(), orient="row").sort("fold", "subject").write_csv(who)
+    videos_with_labels = rows_of_videos(videos, children, scored)
+    names = [(fold, part) for fold in fold_names(params.folds) for part in PART_NAMES]
+    for target, (fold, part) in zip(parts, names, strict=True):
+        inside = [subject for subject, where in folds[fold].items() if where == part]
+        frame = videos_with_labels.filter(pl.col("subject").is_in(inside)).with_columns(
+            pl.lit(hash_of_split(folds[fold])).alias("split_hash")
+        )
+        _tell_gaps(frame, fold, part)
+        write_table(target, frame, PARTS)
+    for subject, reason in sorted(left_out.items()):
+        log.warning("split_subjects: child %s is in no part: %s", subject, reason)
+
+
+def _usable(scored: pl.DataFrame, children: pl.DataFrame, videos: pl.DataFrame) -> tuple[list[str], dict[str, str]]:
+    """Children with a clip and a score, and for the others the reason."""
+    import polars as pl
+
+    with_clip = set(videos["subject"])
+    with_score = set(scored.filter(pl.col("score").is_not_null())["subject"])
+    left_out = {}
+    for subject in sorted(with_clip | set(children["subject"])):
+        if subject not in set(children["subject"]):
+            left_out[subject] = "the child is not in the subjects file"
+        elif subject not in with_clip:
+            left_out[subject] = "no clip of the child came through"
+        elif subject not in with_score:
+            left_out[subject] = "the child has no score"
+    return sorted(with_clip & with_score & set(children["subject"])), left_out
+
+
+def _read_lists(path: Path, known: set[str]) -> dict[str, str]:
+    """Who is in which part of the hold-out, by a person's file; others stay free for train and validation."""
+    import polars as pl
+
+    from childgait.files.labels import subject_name
+    from childgait.files.parts import PART_NAMES
+
+    frame = pl.read_csv(path, infer_schema=False, comment_prefix="#")
+    if missing := {"subject", "part"} - set(frame.columns):
+        raise StepError(f"{path} lacks the column(s) {', '.join(sorted(missing))}", hint="it has subject,part")
+    given: dict[str, str] = {}
+    for row in frame.iter_rows(named=True):
+        subject, part = subject_name(row["subject"]), str(row["part"]).strip()
+        if part not in PART_NAMES:
+            raise StepError(f"{path}: child {subject} is put into {part!r}", hint=f"parts are {', '.join(PART_NAMES)}")
+        if given.get(subject, part) != part:
+            raise StepError(
+                f"{path}: child {subject} is in two parts, {given[subject]} and {part}",
+                hint="a child who trains a model cannot test it; keep one of the lines",
+            )
+        given[subject] = part
+    if "test" not in given.values():
+        raise StepError(f"{path} names no test child", hint="list the children of the hold-out test")
+    for subject in sorted(set(given) - known):
+        log.warning("split_subjects: %s lists child %s, whom the cohort does not have", path, subject)
+    return given
+
+
+def _features(usable: list[str], scored: pl.DataFrame, children: pl.DataFrame) -> NDArray[np.bool_]:
+    """What is to be shared out over the parts: the items, age and sex of each usable child."""
+    import numpy as np
+    import polars as pl
+
+    from childgait.files.parts import wide_scores
+    from childgait.gait.evgs import TARGET_NAMES
+    from childgait.training.splits import features_of_children
+
+    wide = wide_scores(scored.with_columns(pl.col("atypical").cast(pl.Int64).alias("value")))
+    wide = pl.DataFrame({"subject": usable}).join(wide, on="subject", how="left", maintain_order="left")
+    people = pl.DataFrame({"subject": usable}).join(children, on="subject", how="left", maintain_order="left")
+    atypical = wide.select(TARGET_NAMES).to_numpy().astype(np.float32)
+    return features_of_children(atypical, people["age_years"].to_numpy().astype(float), list(people["sex"]))
+
+
+def _tell_gaps(frame: pl.DataFrame, fold: str, part: str) -> None:
+    """Items without a positive or a negative child in this part: their metrics will be NaN, and that is said now."""
+    import numpy as np
+
+    from childgait.files.parts import atypical_of
+    from childgait.gait.evgs import TARGET_NAMES
+
+    found = atypical_of(frame)
+    for value, word in ((1, "atypical"), (0, "typical")):
+        without = [name for name, column in zip(TARGET_NAMES, found.T, strict=True) if not np.any(column == value)]
+        if without and part != "validation":
+            log.warning("split_subjects: fold %s, %s: no %s child for %s", fold, part, word, ", ".join(without))
