@@ -27,6 +27,7 @@ from childgait.errors import StepError
 from childgait.files.atomic import atomic_outputs
 
 Input = Annotated[Path, "input"]
+Raw = Annotated[Path, "input", "raw"]  # an Input nobody here made: its record also says DVC's md5, for the manifest
 Output = Annotated[Path, "output"]
 
 log = logging.getLogger("childgait")
@@ -42,6 +43,7 @@ class Flag:
     many: bool
     required: bool
     default: Any
+    raw: bool = False
 
 
 def threads() -> int:
@@ -54,18 +56,19 @@ def flags_of(function: Callable[..., Any]) -> list[Flag]:
     flags = []
     for name, parameter in inspect.signature(function).parameters.items():
         required = parameter.default is inspect.Parameter.empty
-        hint, many = hints[name], False
+        hint, many, raw = hints[name], False, False
         if typing.get_origin(hint) in (typing.Union, types.UnionType):
             hint = next(part for part in typing.get_args(hint) if part is not type(None))
         if typing.get_origin(hint) is list:
             hint, many = typing.get_args(hint)[0], True
         if typing.get_origin(hint) is Annotated:
-            hint, kind = typing.get_args(hint)[:2]
+            hint, kind, *marks = typing.get_args(hint)
+            raw = "raw" in marks
         elif isinstance(hint, type) and hasattr(hint, "model_validate"):
             kind = "params"
         else:
             kind = "value"
-        flags.append(Flag(name, kind, hint, many, required, None if required else parameter.default))
+        flags.append(Flag(name, kind, hint, many, required, None if required else parameter.default, raw))
     return flags
 
 
@@ -113,7 +116,7 @@ def _check_inputs(flags: list[Flag], values: dict[str, Any]) -> None:
 
 def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: Path | None, record: Path | None) -> None:
     """Run a step on real paths: check what goes in, write atomically, leave the sidecar and a line in the log."""
-    from childgait.record import Watch, write_record
+    from childgait.record import Watch
 
     flags = flags_of(function)
     _check_inputs(flags, values)
@@ -124,7 +127,8 @@ def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: 
             assert params_file is not None
             values[flag.name] = load_section(params_file, flag.type)
     targets = [path for flag in flags if flag.kind == "output" for path in _paths(values[flag.name])]
-    watch = Watch()
+    sources = [path for flag in flags if flag.kind == "input" for path in _paths(values[flag.name])]
+    watch = Watch(function, sources) if record is not None else None
     try:
         with atomic_outputs(targets) as partial:
             handed = dict(values)
@@ -135,10 +139,15 @@ def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: 
             function(**handed)
             for target, temporary in partial.items():
                 assert temporary.exists(), f"{function.__name__} returned without writing {target}"
-        if record is not None:
-            write_record(record, function, flags, values, watch)
+        if record is not None and watch is not None:
+            watch.write_record(record, flags, values)
     except OSError as error:
         raise os_step_error(error) from error
+    except MemoryError as error:
+        raise StepError(
+            f"{function.__name__} ran out of memory",
+            hint="give the job more (resources: mem_mb in its rule), or fewer jobs at once; nothing half-written was kept",
+        ) from error
 
 
 def os_step_error(error: OSError) -> StepError:

@@ -1,6 +1,7 @@
 """Writes that are whole or not there: to a temporary name beside the target, flushed, renamed.
 
-A step's outputs come through here by themselves (step.py hands the step temporary names), so a step just writes.
+A step's outputs come through here by themselves (step.py hands the step temporary names), so a step just writes. A
+killed process leaves `.partial-…` files, which the next job of that target removes.
 """
 
 from __future__ import annotations
@@ -8,32 +9,77 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
+import shutil
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-_MARK = ".partial-"
+PARTIAL = ".partial-"
+
+
+def _started(pid: int) -> str | None:
+    """When that process of this machine started, in ticks since boot; None if there is none. Tells a reused number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+@cache
+def _host() -> str:
+    return platform.node().replace("-", "_").replace("/", "_") or "host"
 
 
 def partial_name(target: Path) -> Path:
-    """A name beside the target that keeps its ending (encoders look at it) and its process."""
-    return target.with_name(f"{_MARK}{os.getpid()}-{target.name}")
+    """A name beside the target that keeps its ending (encoders look at it) and says whose it is: host, process, start."""
+    return target.with_name(f"{PARTIAL}{_host()}-{os.getpid()}-{_started(os.getpid()) or 0}-{target.name}")
 
 
 def remove_stale_partials(target: Path) -> None:
-    """What a killed job of this target left behind. Another living process's file is its own."""
-    for path in target.parent.glob(f"{_MARK}*-{target.name}"):
-        pid = path.name.removeprefix(_MARK).split("-", 1)[0]
-        if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
-            path.unlink(missing_ok=True)
+    """What killed jobs of this target left behind. Another living process's file is its own.
+
+    A file from another host is a dead job's, too: the workflow gives a target to one job at a time. Were it not, that
+    job's rename would fail loudly.
+    """
+    for path in target.parent.glob(f"{PARTIAL}*-{glob_escape(target.name)}"):
+        host, pid, started = path.name.removeprefix(PARTIAL).split("-", 3)[:3]
+        if not (host == _host() and pid.isdigit() and _started(int(pid)) == started):
+            remove(path)
+
+
+def glob_escape(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
+    if path.is_dir():
+        os.sync()  # one call for a folder of many files
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _put(temporary: Path, target: Path) -> None:
+    """The rename. A folder cannot be renamed over a full one: the old one steps aside first."""
+    if temporary.is_dir() and target.is_dir():
+        aside = partial_name(target.with_name("old-" + target.name))
+        target.rename(aside)
+        temporary.rename(target)
+        shutil.rmtree(aside)
+    else:
+        temporary.replace(target)
 
 
 @contextlib.contextmanager
@@ -48,10 +94,10 @@ def atomic_outputs(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
         for temporary in partial.values():
             flush(temporary)
         for target, temporary in partial.items():
-            temporary.replace(target)
+            _put(temporary, target)
     finally:
         for temporary in partial.values():
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
 
 
 def write_text(path: Path, text: str) -> None:
