@@ -1,7 +1,8 @@
 """Which source files a step can reach: an import walk over this package, without importing anything.
 
 Code is an input. The rules declare these files, the records hash them, so an edit in a shared module reruns exactly the
-steps that use it.
+steps that use it. The plumbing below is left out: it hands values and files to a step and computes no number, and the
+values themselves are inputs; with it in, a new key in one section of params.yaml would rerun every video.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent.parent
+PLUMBING = {PACKAGE / f"{name}.py" for name in ("step", "record", "params", "errors", "code", "tracking", "__init__")}
 
 
 @cache
@@ -49,7 +51,7 @@ def reached(path: Path) -> tuple[Path, ...]:
     waiting = [path]
     while waiting:
         current = waiting.pop()
-        if current not in seen:
+        if current not in seen and current not in PLUMBING:
             seen.add(current)
             waiting.extend(_imports(current))
     return tuple(sorted(seen))

@@ -11,7 +11,9 @@ from childgait.gait.cohort import list_recordings
 from childgait.params import load_params
 
 
-configfile: "params.yaml"
+if "cohort" not in config:
+
+    configfile: "params.yaml"
 
 
 def mendable(function, *arguments):
@@ -79,7 +81,7 @@ def argument(rule_name, name, value):
     return f"--{name.replace('_', '-')} {text}"
 
 
-def flags(step, **values):
+def flags(step, /, **values):
     """The step's command line from the rule's named inputs and outputs, and values such as name="{video}"."""
 
     def build(wildcards, input, output):

@@ -1,8 +1,6 @@
 # The gates: what a step's tables must hold before anything is built on them. Included by the stages that have one.
 # Requires: the per-video (or per-cohort) tables of the step. Yields: data/gate/{gated}.*: the pooled table and the results.
 
-include: "common.smk"
-
 
 GATED = {
     "register": "data/register/{video}.json",
@@ -23,21 +21,23 @@ def gated(step):
     return expand("data/gate/{gated}{ending}", gated=step, ending=(".parquet", ".json", ".record.json"))
 
 
-rule gate:
-    input:
-        rows=rows,
-        code=code("gate"),
-    output:
-        pooled="data/gate/{gated}.parquet",
-        results="data/gate/{gated}.json",
-        record="data/gate/{gated}.record.json",
-    params:
-        cfg=config["gate"],
-        call=flags("gate", step="{gated}", docs="logs/gate/{gated}"),
-    log:
-        "logs/gate/{gated}.log",
-    resources:
-        mem_mb=memory(1500),
-        runtime=minutes(10),
-    shell:
-        "childgait gate {params.call} > {log} 2>&1"
+if "gate" not in {rule.name for rule in workflow.rules}:  # the Snakefile meets this file once a stage
+
+    rule gate:
+        input:
+            rows=rows,
+            code=code("gate"),
+        output:
+            pooled="data/gate/{gated}.parquet",
+            results="data/gate/{gated}.json",
+            record="data/gate/{gated}.record.json",
+        params:
+            cfg=config["gate"],
+            call=flags("gate", step="{gated}", docs="logs/gate/{gated}"),
+        log:
+            "logs/gate/{gated}.log",
+        resources:
+            mem_mb=memory(1500),
+            runtime=minutes(10),
+        shell:
+            "childgait gate {params.call} > {log} 2>&1"

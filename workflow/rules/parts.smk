@@ -4,8 +4,6 @@
 import csv
 from itertools import product
 
-include: "common.smk"
-
 
 def runs():
     """Every model, fold and seed, as the three wildcards."""

@@ -1,7 +1,5 @@
 # Where the raw files of a recording are. Included by register and deidentify alone: no other stage may read raw data.
 
-include: "common.smk"
-
 
 def raw(kind):
     """An input function: the raw video or keypoints of a recording, if it has them."""

@@ -1,0 +1,171 @@
+"""The shape of the house, held by tests: names, layers, and what may touch what."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from childgait import params, step
+from childgait.code import PACKAGE, code_of
+
+ROOT = PACKAGE.parent.parent
+STEPS = sorted(path.stem for path in (PACKAGE / "steps").glob("*.py") if path.stem != "__init__")
+RULES = {path.stem: path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")}
+
+# Arrows point one way: a room may import itself and the rooms named here. `base` is every module at the top.
+BASE = {path.stem for path in PACKAGE.glob("*.py")} | {""}
+MAY_IMPORT = {
+    "steps": {"training", "models", "vision", "synthetic", "report", "lineage", "gait", "files"},
+    "commands": {"training", "models", "vision", "synthetic", "report", "lineage", "gait", "files"},
+    "report": {"training", "gait", "files"},
+    "lineage": {"gait", "files"},
+    "training": {"models", "vision", "gait", "files"},
+    "models": {"gait", "files"},
+    "vision": {"gait", "files"},
+    "synthetic": {"gait", "files", "vision"},
+    "gait": {"files"},
+    "files": {"gait"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else ""
+
+
+def test_there_are_steps() -> None:
+    assert len(STEPS) >= 16
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_one_name_a_step(name: str) -> None:
+    """The rule, the module, its function, its params, its log and its test are called the same."""
+    found = step.find(name)
+    assert found is not None
+    function, recorded = found
+    assert function.__name__ == name
+    assert recorded
+    rules = "\n".join(RULES.values())
+    assert re.search(rf"^ *rule {name}:", rules, re.MULTILINE), f"no rule {name}"
+    assert f"childgait {name} " in rules, f"no rule calls the step {name}"
+    assert re.search(rf'"logs/{name}[./]', rules), f"the log of {name} has another name"
+    for flag in step.flags_of(function):
+        if flag.kind == "params":
+            assert params.NAME_OF[flag.type] == name, f"{name} takes the section {params.NAME_OF[flag.type]}"
+    assert (ROOT / "tests" / "steps" / f"test_{name}.py").exists(), f"no tests/steps/test_{name}.py"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_rules_code_input_is_its_own_steps(name: str) -> None:
+    """code("segment") stands in the rule that calls childgait segment: an edit reruns exactly what it reaches."""
+    for text in RULES.values():
+        for block in re.split(r"^ *rule ", text, flags=re.MULTILINE)[1:]:
+            if f"childgait {name} " in block:
+                assert f'code=code("{name}")' in block
+
+
+def test_sections_stand_in_running_order() -> None:
+    assert list(params.SECTIONS) == [key for key in params.read_params(ROOT / "params.yaml") if key != "preset"]
+
+
+def test_nothing_imports_a_step() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for name in imports_of(path):
+            assert not name.startswith("childgait.steps"), f"{path} imports {name}"
+
+
+def test_layers_point_down() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        room = room_of(path)
+        if not room:
+            continue
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] == "childgait" and len(parts) > 1 and parts[1] not in BASE:
+                assert parts[1] == room or parts[1] in MAY_IMPORT[room], f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("room", ["models", "training", "vision", "gait", "files", "synthetic"])
+def test_what_computes_knows_no_workflow(room: str) -> None:
+    """These run wherever torch, numpy and OpenCV are; nothing they reach imports the workflow or the trackers."""
+    banned = {"mlflow", "snakemake", "great_expectations", "dvc"}
+    for path in (PACKAGE / room).rglob("*.py"):
+        for reached in [path, *_reached(path)]:
+            roots = {name.split(".")[0] for name in imports_of(reached)}
+            assert not roots & banned, f"{path.relative_to(ROOT)} reaches {reached.relative_to(ROOT)}: {roots & banned}"
+
+
+def _reached(path: Path) -> list[Path]:
+    from childgait.code import reached
+
+    return list(reached(path))
+
+
+def test_only_register_and_deidentify_read_raw_recordings() -> None:
+    readers = {stage for stage, text in RULES.items() if 'include: "raw.smk"' in text}
+    assert readers == {"register", "deidentify"}
+    for stage, text in RULES.items():
+        if stage not in ("raw", "common"):
+            assert "RECORDINGS" not in text, f"{stage}.smk reaches for the raw recordings"
+
+
+def test_finetune_is_never_given_a_test_table() -> None:
+    assert "test" not in re.sub(r"^#.*$", "", RULES["finetune"], flags=re.MULTILINE)
+    function, _ = step.find("finetune") or (None, None)
+    assert function is not None
+    assert not [flag.name for flag in step.flags_of(function) if "test" in flag.name]
+
+
+def test_rules_hold_to_the_habits() -> None:
+    for stage, text in RULES.items():
+        assert "directory(" not in text, f"{stage}.smk: directory() outputs cannot be cached or checked"
+        assert not re.search(r"^\s+(run|script):", text, re.MULTILINE), f"{stage}.smk: only shell: is recorded whole"
+        assert not re.search(r"^\s+retries:", text, re.MULTILINE), f"{stage}.smk: retries belong in a profile"
+        assert "**config" not in text, f"{stage}.smk: Snakemake compares unnamed values; pass one dict"
+    assert "persist" not in re.sub(r"#.*", "", (ROOT / "dvc.yaml").read_text())
+
+
+HEAVY = ("torch", "polars", "cv2", "av", "scipy", "sklearn", "matplotlib", "mlflow", "great_expectations", "transformers",
+         "onnxruntime", "skimage", "pandas")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_starting_a_step_imports_nothing_heavy(name: str) -> None:
+    """Thousands of jobs start; what a step needs it imports when it needs it. --help must answer at once."""
+    program = f"import sys, childgait.steps.{name}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", f"{name} imports {done.stdout.strip()} before it runs"
+
+
+def test_the_import_walk_sees_local_imports() -> None:
+    files = {str(path) for path in code_of("gate")}
+    assert "src/childgait/steps/gate.py" in files
+    assert "src/childgait/quality.py" in files  # imported inside the function
+    assert "src/childgait/record.py" not in files  # every step is recorded; the record's own code moves no number
+
+
+def test_only_the_registry_lists_items() -> None:
+    """17 codes in a row stand in gait/evgs.py alone; everybody else asks it."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "evgs.py":
+            literals = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}
+            codes = {"IC", "HL", "SAD", "HVV", "FRT", "FCL", "WAD", "KPA", "KEX", "KPS", "KFX", "HEX", "HFX", "POB", "PRT",
+                     "TSG", "TLT"}  # fmt: skip
+            named = {value for value in literals if isinstance(value, str)} & codes
+            assert named != codes or path.stem in ("published", "scoring"), f"{path} lists all the items itself"
