@@ -21,9 +21,12 @@ def entry(patient: object, left: int | None = 0, right: int | None = 1, **more: 
 def run(tmp_path: Path, entries: object, people: str, params: BuildLabels = PARAMS) -> dict[str, Path]:
     (tmp_path / "labels.json").write_text(json.dumps(entries))
     (tmp_path / "subjects.csv").write_text(people)
-    out = {name: tmp_path / f"{name}.parquet" for name in ("labels", "totals", "subjects")}
+    clips = pl.DataFrame({"subject": ["0001", "0002", "0003"]})
+    clips.write_parquet(tmp_path / "clips.parquet")
+    out = {name: tmp_path / f"{name}.parquet" for name in ("labels_out", "totals", "subjects_out")}
     out["agreement"] = tmp_path / "agreement.json"
-    build_labels(tmp_path / "labels.json", tmp_path / "subjects.csv", **out, params=params)
+    inputs = (tmp_path / "labels.json", tmp_path / "subjects.csv", tmp_path / "clips.parquet")
+    build_labels(*inputs, **out, params=params)
     return out
 
 
@@ -34,7 +37,7 @@ def test_every_child_limb_and_item_has_a_score_or_a_reason(tmp_path: Path) -> No
     first = entry("0001", 2, 0)
     first["left"]["4"] = None
     out = run(tmp_path, [first, entry(2)], PEOPLE)
-    labels = pl.read_parquet(out["labels"])
+    labels = pl.read_parquet(out["labels_out"])
     assert labels.height == 3 * 34
     assert labels.filter(pl.col("score").is_null() == pl.col("reason").is_null()).is_empty()
     hidden = labels.filter((pl.col("subject") == "0001") & (pl.col("limb") == "left") & (pl.col("code") == "HVV"))
@@ -56,12 +59,16 @@ def test_a_total_is_null_where_an_item_is_missing(tmp_path: Path) -> None:
     assert totals["both"]["total"] is None
     assert (totals["right"]["total"], totals["right"]["atypical"], totals["right"]["stated"]) == (17, 17, 18)
     oddities = json.loads(out["agreement"].read_text())["oddities"]
-    assert oddities == ["child 0001, right: the file's total is 18, its items make 17"]
+    assert oddities == [
+        "child 0001, right: the file's total is 18, its items make 17",
+        "child 0002 has clips but no scores",
+        "child 0003 has clips but no scores",
+    ]
 
 
 def test_subjects_are_read_as_they_are_written(tmp_path: Path) -> None:
     out = run(tmp_path, [entry("0001")], PEOPLE)
-    people = pl.read_parquet(out["subjects"]).rows(named=True)
+    people = pl.read_parquet(out["subjects_out"]).rows(named=True)
     assert people[0] == {"subject": "0001", "age_years": 8.5, "sex": "female", "diagnosis": "CP", "aid": "none"}
     assert people[1] == {"subject": "0002", "age_years": None, "sex": "male", "diagnosis": "unknown", "aid": "walker"}
 
@@ -78,7 +85,7 @@ def test_two_raters_are_compared_and_one_is_chosen(tmp_path: Path) -> None:
     assert pair["weighted_kappa"]["HL"]["value"] == pytest.approx(1.0)
     assert pair["weighted_kappa"]["IC"]["value"] < 1
     assert pair["icc_of_limb_totals"]["value"] > 0.98
-    labels = pl.read_parquet(out["labels"])
+    labels = pl.read_parquet(out["labels_out"])
     chosen = labels.filter((pl.col("subject") == "0001") & (pl.col("limb") == "left") & (pl.col("code") == "IC"))
     assert chosen["score"].item() == 1
 
@@ -109,15 +116,16 @@ def test_the_scale_is_declared_and_checked(tmp_path: Path) -> None:
     binary = PARAMS.model_copy(update={"scale": "binary"})
     with pytest.raises(StepError, match="scored 2, but 0, 1 or null"):
         run(tmp_path, [entry("0001", 2)], PEOPLE, binary)
-    out = run(tmp_path, [entry("0001", 1, 0)], PEOPLE)
+    everybody = [entry(n, 1, 0) for n in (1, 2, 3)]
+    out = run(tmp_path, everybody, PEOPLE)
     assert "binary" in json.loads(out["agreement"].read_text())["oddities"][0]
-    out = run(tmp_path, [entry("0001", 1, 0)], PEOPLE, binary)
+    out = run(tmp_path, everybody, PEOPLE, binary)
     assert json.loads(out["agreement"].read_text())["oddities"] == []
 
 
 def test_views_may_be_overruled_per_item(tmp_path: Path) -> None:
     out = run(tmp_path, [entry("0001")], PEOPLE, PARAMS.model_copy(update={"views": {"PRT": ["left", "right"]}}))
-    labels = pl.read_parquet(out["labels"])
+    labels = pl.read_parquet(out["labels_out"])
     assert labels.filter(pl.col("code") == "PRT")["views"].unique().item() == "left right"
     with pytest.raises(StepError, match="names 'PTR', which is no item"):
         run(tmp_path, [entry("0001")], PEOPLE, PARAMS.model_copy(update={"views": {"PTR": ["left"]}}))

@@ -45,7 +45,7 @@ def run(folder: Path, params: SplitSubjects = PARAMS, lists: str | None = None, 
     out = folder / "out"
     out.mkdir(exist_ok=True)
     parts = [out / name for name in part_files(params.folds)]
-    split_subjects(**inputs, lists=listed, who=out / "subjects.csv", parts=parts, params=params)
+    split_subjects(**inputs, assignment=out / "subjects.csv", parts=parts, params=params, lists=listed)
     return out
 
 
@@ -129,4 +129,4 @@ def test_a_test_part_without_a_positive_names_the_item(tmp_path: Path, caplog: p
 def test_output_names_must_fit_the_folds(tmp_path: Path) -> None:
     inputs = write_cohort(tmp_path)
     with pytest.raises(StepError, match="--parts names 1 files"):
-        split_subjects(**inputs, lists=None, who=tmp_path / "w.csv", parts=[tmp_path / "0.train"], params=PARAMS)
+        split_subjects(**inputs, assignment=tmp_path / "w.csv", parts=[tmp_path / "0.train"], params=PARAMS)

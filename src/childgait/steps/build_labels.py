@@ -24,37 +24,40 @@ HIGHEST = {"ordinal": 2, "binary": 1}
 
 
 def build_labels(
-    scores: Input,
-    children: Input,
-    labels: Output,
+    labels: Input,
+    subjects: Input,
+    clips: Input,
+    labels_out: Output,
     totals: Output,
-    subjects: Output,
+    subjects_out: Output,
     agreement: Output,
     params: BuildLabels,
 ) -> None:
     """Check the delivered scores against the list of children; write labels, totals, subjects and rater agreement."""
+    import polars as pl
+
     from childgait.files.atomic import write_json
     from childgait.files.labels import LABELS, SUBJECTS, TOTALS, read_children, read_sheets
     from childgait.files.tables import write_table
 
-    known = read_children(children)
-    sheets = read_sheets(scores, highest=HIGHEST[params.scale])
+    known = read_children(subjects)
+    sheets = read_sheets(labels, highest=HIGHEST[params.scale])
     strangers = sorted({sheet.subject for sheet in sheets} - set(known["subject"]))
     if strangers:
         raise StepError(
-            f"{scores} has scores of {len(strangers)} child(ren) that {children} does not list, first {strangers[0]}",
+            f"{labels} has scores of {len(strangers)} child(ren) that {subjects} does not list, first {strangers[0]}",
             hint="add a row for each to the subjects file (age and sex may stay empty), or remove their scores",
         )
     raters = sorted({sheet.rater or "" for sheet in sheets})
-    chosen = _choose(raters, params.rater, str(scores))
+    chosen = _choose(raters, params.rater, str(labels))
     own = {sheet.subject: sheet for sheet in sheets if (sheet.rater or "") == chosen}
     label_rows = _label_rows(list(known["subject"]), own, params)
     total_rows = _total_rows(own)
-    write_table(labels, label_rows, LABELS)
+    write_table(labels_out, label_rows, LABELS)
     write_table(totals, total_rows, TOTALS)
-    write_table(subjects, known, SUBJECTS)
+    write_table(subjects_out, known, SUBJECTS)
     report = _agreement(sheets, raters, chosen, params)
-    report["oddities"] = _oddities(own, total_rows, params)
+    report["oddities"] = _oddities(own, total_rows, pl.read_parquet(clips), params)
     write_json(agreement, report)
     missing = label_rows["score"].null_count()
     cells = label_rows.height
@@ -159,7 +162,7 @@ def _agreement(sheets: list[Sheet], raters: list[str], chosen: str, params: Buil
     return {"scale": params.scale, "raters": raters, "labels_by": chosen, "pairs": pairs}
 
 
-def _oddities(own: dict[str, Sheet], totals: pl.DataFrame, params: BuildLabels) -> list[str]:
+def _oddities(own: dict[str, Sheet], totals: pl.DataFrame, clips: pl.DataFrame, params: BuildLabels) -> list[str]:
     """What a person should look at, though the run goes on."""
     import polars as pl
 
@@ -168,6 +171,9 @@ def _oddities(own: dict[str, Sheet], totals: pl.DataFrame, params: BuildLabels) 
         f"child {row['subject']}, {row['limb']}: the file's total is {row['stated']}, its items make {row['total']}"
         for row in wrong.iter_rows(named=True)
     ]
+    filmed = set(clips["subject"])
+    found += [f"child {subject} has scores but no clip" for subject in sorted(own.keys() - filmed)]
+    found += [f"child {subject} has clips but no scores" for subject in sorted(filmed - own.keys())]
     scores = {score for sheet in own.values() for limb in sheet.scores.values() for score in limb.values()}
     if params.scale == "ordinal" and 2 not in scores:
         found.append("no score is above 1: if the file is on a binary scale, set build_labels.scale to binary")

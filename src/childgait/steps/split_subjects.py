@@ -26,10 +26,10 @@ def split_subjects(
     labels: Input,
     subjects: Input,
     clips: Input,
-    lists: Input | None,
-    who: Output,
+    assignment: Output,
     parts: list[Output],
     params: SplitSubjects,
+    lists: Input | None = None,
 ) -> None:
     """`parts` are named {fold}.{part}.parquet, in the order of files/parts.part_files; `lists` has subject,part."""
     import polars as pl
@@ -70,7 +70,7 @@ def split_subjects(
         if fold != HOLDOUT:
             spared = sorted(set(usable) - folds[fold].keys())
             rows += [(fold, subject, "none", "kept for the hold-out test") for subject in spared]
-    pl.DataFrame(rows, schema=WHO.schema(), orient="row").sort("fold", "subject").write_csv(who)
+    pl.DataFrame(rows, schema=WHO.schema(), orient="row").sort("fold", "subject").write_csv(assignment)
     videos_with_labels = rows_of_videos(videos, children, scored)
     names = [(fold, part) for fold in fold_names(params.folds) for part in PART_NAMES]
     for target, (fold, part) in zip(parts, names, strict=True):
