@@ -15,7 +15,7 @@ rule register:
         multiext("data/register/{video}", facts=".json", record=".record.json"),
     params:
         cfg=[config["register"], config["cohort"]["pose_layout"]],
-        call=flags("register", name="{video}"),
+        call=flags("register", name="{video}", layout=PARAMS["cohort"].pose_layout),
     log:
         "logs/register/{video}.log",
     cache: True

@@ -1,0 +1,203 @@
+"""The plan, made on empty files: what each stage reads and writes, who reads raw data, what one more video costs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from childgait.code import ROOT
+
+STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
+SUBJECTS = ("0001", "0002", "0003", "0004")
+VIEWS = ("forward", "left")
+
+
+@dataclass(frozen=True)
+class Job:
+    """An output of the plan: the rule that makes it, and what that reads."""
+
+    output: str
+    rule: str
+    inputs: tuple[str, ...]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--profile", "profiles/default", *arguments],
+        cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+
+
+def plan(folder: Path, stage: str) -> list[Job]:
+    done = snakemake(folder, "-s", f"workflow/rules/{stage}.smk", "--detailed-summary", "--", f"{stage}_all")
+    assert done.returncode == 0, done.stderr
+    rows = csv.DictReader(done.stdout.splitlines(), delimiter="\t")
+    return [
+        Job(row["output_file"], row["rule"], tuple(p for p in row["input-file(s)"].split(",") if p))
+        for row in rows
+        if row["output_file"]
+    ]
+
+
+def add_recording(folder: Path, name: str) -> None:
+    here = folder / "data" / "demo" / "dataset" / name.split("-")[0]
+    here.mkdir(parents=True, exist_ok=True)
+    (here / f"{name}.mp4").touch()
+    (here / f"{name}_filtered_pose.zip").touch()
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rules over a cohort of empty files."""
+    folder = tmp_path_factory.mktemp("plan")
+    for name in ("Snakefile", "params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("workflow", "profiles", "annotations"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "src").symlink_to(ROOT / "src")
+    for subject in SUBJECTS:
+        for view in VIEWS:
+            add_recording(folder, f"{subject}-0001_{view}_1-200")
+    for name in ("labels.json", "subjects.csv", "cohort.json"):
+        (folder / "data" / "demo" / name).touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plans(workspace: Path) -> dict[str, list[Job]]:
+    """Every stage's plan, each made when the outputs of the stages before it lie there as empty files."""
+    found = {}
+    for stage in STAGES:
+        found[stage] = plan(workspace, stage)
+        for job in found[stage]:
+            target = workspace / job.output
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch()
+        if stage == "dataset":
+            rows = [("0001", "train"), ("0002", "train"), ("0003", "validation"), ("0004", "test")]
+            folds = yaml.safe_load((workspace / "params.yaml").read_text())["finetune"]["folds"]
+            text = "subject,fold,part\n" + "".join(f"{s},{fold},{part}\n" for fold in folds for s, part in rows)
+            (workspace / "data" / "split_subjects" / "subjects.csv").write_text(text)
+    return found
+
+
+def stages_of_dvc(folder: Path) -> dict[str, Any]:
+    """dvc.yaml with its ${...} filled from params.yaml, as DVC does."""
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    text = (folder / "dvc.yaml").read_text()
+    for key, value in values["cohort"].items():
+        text = text.replace(f"${{cohort.{key}}}", str(value))
+    return yaml.safe_load(text)["stages"]
+
+
+def paths_of(entries: list[Any]) -> list[str]:
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def under(path: str, borders: list[str]) -> bool:
+    return any(path == border or path.startswith(border + "/") for border in borders)
+
+
+def test_dvc_has_the_stages_in_running_order(workspace: Path) -> None:
+    assert tuple(stages_of_dvc(workspace)) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_borders_agree(workspace: Path, plans: dict[str, list[Job]], stage: str) -> None:
+    """Everything a stage's rules write lies under its outs, everything they read from outside under its deps."""
+    border = stages_of_dvc(workspace)[stage]
+    outs = paths_of(border.get("outs", []) + border.get("metrics", []) + border.get("plots", []))
+    deps = paths_of(border.get("deps", []))
+    own = {job.output for job in plans[stage]}
+    for job in plans[stage]:
+        assert under(job.output, outs), f"{job.rule} writes {job.output}, outside the outs of the stage {stage}"
+        for path in job.inputs:
+            assert path in own or under(path, deps), f"{job.rule} reads {path}, no dep of the stage {stage}"
+
+
+def test_dvc_names_every_source_file() -> None:
+    done = subprocess.run([sys.executable, "workflow/borders.py"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_register_and_deidentify_read_raw_recordings(plans: dict[str, list[Job]]) -> None:
+    readers = {
+        job.rule for jobs in plans.values() for job in jobs if any(p.startswith("data/demo/dataset/") for p in job.inputs)
+    }
+    assert readers == {"register", "deidentify"}
+
+
+def test_nobody_reads_the_truth(plans: dict[str, list[Job]]) -> None:
+    assert not [job for jobs in plans.values() for job in jobs if any("truth" in path for path in job.inputs)]
+
+
+def test_finetune_reads_no_test_table_and_no_test_child(plans: dict[str, list[Job]]) -> None:
+    inputs = {path for job in plans["finetune"] for path in job.inputs}
+    assert any(path.endswith(".train.parquet") for path in inputs)
+    assert not [path for path in inputs if "test" in path]
+    clips = {Path(path).name.split("-")[0] for path in inputs if path.startswith("data/prepare_clips/")}
+    assert clips == {"0001", "0002", "0003"}  # 0004 is the test child
+
+
+def test_a_missing_stage_is_not_filled_in(plans: dict[str, list[Job]]) -> None:
+    """A stage runs its own rules and no upstream ones: no output is planned in two stages."""
+    seen: dict[str, str] = {}
+    for stage, jobs in plans.items():
+        for job in jobs:
+            assert seen.setdefault(job.output, stage) == stage
+
+
+def test_one_more_video_adds_its_own_jobs_and_nothing_else(workspace: Path, plans: dict[str, list[Job]]) -> None:
+    before = {job.output: job for job in plans["register"]}
+    name = "0004-0001_right_1-200"
+    add_recording(workspace, name)
+    try:
+        after = {job.output: job for job in plan(workspace, "register")}
+    finally:
+        for path in (workspace / "data" / "demo" / "dataset" / "0004").glob(f"{name}*"):
+            path.unlink()
+    assert {path for path in after if path not in before} == {
+        f"data/register/{name}.json",
+        f"data/register/{name}.record.json",
+    }
+    changed = {job.rule for path, job in after.items() if path in before and job.inputs != before[path].inputs}
+    assert changed == {"gate"}  # what pools; no other video's job
+
+
+def test_a_long_list_goes_through_a_file(workspace: Path) -> None:
+    """1,500 recordings are more than one command line takes; the gate reads the list from a file."""
+    root = workspace / "data" / "demo" / "dataset" / "0009"
+    names = [f"0009-{session:04d}_left_1-200" for session in range(1500)]
+    try:
+        for name in names:
+            add_recording(workspace, name)
+        done = snakemake(workspace, "-s", "workflow/rules/register.smk", "--dry-run", "--printshellcmds", "--",
+                         "data/gate/register.json")  # fmt: skip
+    finally:
+        shutil.rmtree(root)
+    assert done.returncode == 0, done.stderr
+    assert "--rows @.snakemake/arguments/gate-rows-" in done.stdout + done.stderr
+
+
+def test_a_typo_in_params_stops_before_planning(workspace: Path) -> None:
+    path = workspace / "params.yaml"
+    good = path.read_text()
+    try:
+        path.write_text(good.replace("  backend: classical", "  backnd: classical"))
+        done = snakemake(workspace, "--dry-run")
+    finally:
+        path.write_text(good)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "segment.backnd is no key of this section (nearest valid name: 'backend')" in text
+    assert "segment.backend is missing" in text
+    assert "Traceback" not in text
