@@ -59,6 +59,7 @@ def flags_of(function: Callable[..., Any]) -> list[Flag]:
         hint, many, raw = hints[name], False, False
         if typing.get_origin(hint) in (typing.Union, types.UnionType):
             hint = next(part for part in typing.get_args(hint) if part is not type(None))
+            required = False  # what may be None may be left out
         if typing.get_origin(hint) is list:
             hint, many = typing.get_args(hint)[0], True
         if typing.get_origin(hint) is Annotated:
@@ -86,8 +87,8 @@ def parser_of(name: str, function: Callable[..., Any], *, recorded: bool) -> arg
             parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="params.yaml (its section)")
         elif flag.type is bool:
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=flag.default, required=flag.required)
-        elif flag.kind == "value" and not recorded and flag.required and not flag.many:
-            parser.add_argument(flag.name, type=flag.type)  # a person's command takes its subject plainly
+        elif flag.kind == "value" and not recorded and flag.required:  # a person's command takes its subject plainly
+            parser.add_argument(flag.name, type=flag.type, nargs="*" if flag.many else None)
         else:
             parser.add_argument(
                 option, type=flag.type, nargs="*" if flag.many else None, required=flag.required, default=flag.default
