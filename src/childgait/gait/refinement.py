@@ -1,0 +1,486 @@
+"""From keypoints as an estimator gives them to keypoints worth trusting, in this order:
+
+gate, person, left and right, outliers, short gaps, smoothing. A person's corrections overrule all of it and pull their
+neighbours along. Nothing is invented: what cannot be known stays missing, and every point says what it is.
+
+Swaps of the legs are the largest error of all, so they are undone first, over the whole leg and over time. Smoothing
+is a zero-lag Butterworth low-pass whose cut-offs suit children: they step faster than adults, and below about 6 Hz
+their ankles get worse than unfiltered ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.files.poses import Poses, Status
+from childgait.gait.evgs import View
+from childgait.gait.skeleton import INDEX, POINTS
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+def _pairs(*names: str) -> NDArray[np.int64]:
+    return np.array([[INDEX[f"left_{name}"], INDEX[f"right_{name}"]] for name in names])
+
+
+LEG = _pairs("knee", "ankle", "heel", "big_toe", "small_toe")
+HIPS = _pairs("hip")
+ARM = _pairs("shoulder", "elbow", "wrist")
+_FAST_NAMES = ("ankle", "heel", "big_toe", "small_toe", "wrist")
+FAST = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _FAST_NAMES]
+_BODY = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("shoulder", "hip", "knee", "ankle")]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of a refinement, as params.yaml gives them."""
+
+    min_score: float
+    box_margin: float
+    swap_penalty: float
+    outlier_sigmas: float
+    longest_gap_seconds: float
+    distal_hz: float
+    proximal_hz: float
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A person's word on one point of one frame."""
+
+    frame: int
+    point: int
+    x: float
+    y: float
+
+
+@dataclass
+class Report:
+    """What was done, for the summary."""
+
+    gated: int = 0
+    outside: int = 0
+    frames_of_others: int = 0
+    frames_swapped: int = 0
+    arm_frames_swapped: int = 0
+    sides: str = "as delivered"
+    outliers: int = 0
+    filled: int = 0
+
+
+def refine(
+    poses: Poses, settings: Settings, view: View | None, boxes: Floats | None, corrections: list[Correction]
+) -> tuple[Poses, Report]:
+    """The whole way. The given poses are not touched. `boxes` (T, 4) has NaN where there is none."""
+    report = Report()
+    poses = poses.copy()
+    fixed = _fixed(poses, corrections)
+    report.gated = _drop(poses, (poses.score < settings.min_score) & poses.seen)
+    person_gate(poses, boxes, settings.box_margin, report)
+    undo_swaps(poses, settings.swap_penalty, view, corrections, report)
+    for correction in corrections:
+        poses.xy[correction.frame, correction.point] = correction.x, correction.y
+        poses.score[correction.frame, correction.point] = 1.0
+        poses.status[correction.frame, correction.point] = Status.CORRECTED
+    report.outliers = _drop(poses, find_outliers(poses, settings.outlier_sigmas) & ~fixed)
+    report.filled = fill_gaps(poses, settings.longest_gap_seconds)
+    smooth(poses, settings.distal_hz, settings.proximal_hz, fixed)
+    return poses, report
+
+
+def _fixed(poses: Poses, corrections: list[Correction]) -> Bools:
+    fixed = np.zeros(poses.score.shape, bool)
+    for correction in corrections:
+        fixed[correction.frame, correction.point] = True
+    return fixed
+
+
+def _drop(poses: Poses, which: Bools) -> int:
+    poses.xy[which] = np.nan
+    poses.score[which] = 0
+    poses.status[which] = Status.MISSING
+    return int(which.sum())
+
+
+# --- person ---------------------------------------------------------------------------------------------------------
+
+
+def body_height(xy: NDArray[np.floating]) -> Floats:
+    """The child's height in pixels in every frame (T,), even; NaN where no body was seen within a second or so.
+
+    From the vertical extent of shoulders to ankles, which is about four fifths of a body (evgs.md 3.5: .82 at six).
+    """
+    from scipy.ndimage import median_filter
+
+    with np.errstate(all="ignore"):
+        tops = _mean(xy[:, [INDEX["left_shoulder"], INDEX["right_shoulder"]], 1])
+        lows = np.fmax(xy[:, INDEX["left_ankle"], 1], xy[:, INDEX["right_ankle"], 1]).astype(np.float64)
+    height = (lows - tops) / 0.78
+    height[~(height > 0)] = np.nan
+    good = np.flatnonzero(np.isfinite(height))
+    if not len(good):
+        return height
+    even = np.interp(np.arange(len(height)), good, median_filter(height[good], size=min(61, len(good)), mode="nearest"))
+    return np.asarray(median_filter(even, size=min(31, len(even)), mode="nearest"))
+
+
+def _mean(values: NDArray[np.floating]) -> Floats:
+    """The mean over axis 1 of what is there; NaN where nothing is."""
+    there = np.isfinite(values)
+    count = there.sum(axis=1)
+    total = np.where(there, values, 0.0).sum(axis=1, dtype=np.float64)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+
+def person_gate(poses: Poses, boxes: Floats | None, margin: float, report: Report) -> None:
+    """Drop frames that show somebody else, and points that lie off the child's box.
+
+    A body a third of its height away from where the seconds around have it is another's.
+    """
+    from scipy.ndimage import median_filter
+
+    height = body_height(poses.xy)
+    middle = np.stack([_mean(poses.xy[:, _BODY, axis]) for axis in (0, 1)], axis=1)
+    there = np.flatnonzero(np.isfinite(middle).all(axis=1))
+    other = np.zeros(len(poses), bool)
+    if len(there) > 5:
+        path = median_filter(middle[there], size=(min(31, len(there)), 1), mode="nearest")
+        # a median lags at the ends of a straight way: there the line through the neighbours is the measure
+        off = np.linalg.norm(middle[there] - _line_at_ends(path, middle[there]), axis=1)
+        other[there] = off > np.maximum(0.4 * height[there], 5)
+    if boxes is not None:
+        grown = boxes + np.array([-1, -1, 1, 1]) * margin * (boxes[:, 3] - boxes[:, 1])[:, None]
+        x, y = poses.xy[..., 0], poses.xy[..., 1]
+        outside = (x < grown[:, None, 0]) | (x > grown[:, None, 2]) | (y < grown[:, None, 1]) | (y > grown[:, None, 3])
+        seen = poses.seen.sum(axis=1)
+        other |= (outside.sum(axis=1) > 0.5 * seen) & (seen > 0)
+        report.outside = _drop(poses, outside & ~other[:, None])
+    report.frames_of_others = int(other.sum())
+    _drop(poses, np.repeat(other[:, None], len(POINTS), axis=1) & poses.seen)
+
+
+def _line_at_ends(path: Floats, raw: Floats) -> Floats:
+    """The median path with its first and last half window replaced by a robust line (Theil's, thinned)."""
+    half = min(15, len(path) // 2)
+    out = path.copy()
+    for part in (slice(0, 2 * half), slice(len(path) - 2 * half, len(path))):
+        piece = raw[part]
+        n = np.arange(len(piece))
+        slope = np.median((piece[half:] - piece[: len(piece) - half]) / half, axis=0)
+        base = np.median(piece - slope * n[:, None], axis=0)
+        line = base + slope * n[:, None]
+        where = slice(0, half) if part.start == 0 else slice(half, None)
+        out[part][where] = line[where]
+    return out
+
+
+# --- left and right -------------------------------------------------------------------------------------------------
+
+
+def undo_swaps(
+    poses: Poses, penalty: float, view: View | None, corrections: list[Correction], report: Report
+) -> None:
+    """Give legs and arms back to their sides: first what is continuous in time, then which way round all of it is."""
+    height = body_height(poses.xy)
+    if not np.isfinite(height).any() or len(poses) < 3:
+        return
+    known = _known_sides(poses, corrections)
+    legs = _continuous(poses, LEG, height, penalty, known)
+    legs, report.sides = _whole_way(poses, legs, view, known)
+    _swap(poses, LEG, legs)
+    hips = _side_by_view(poses, HIPS, view) if view in ("forward", "backward") else legs
+    _swap(poses, HIPS, hips & poses.seen[:, HIPS].all(axis=(1, 2)))
+    arms = _continuous(poses, ARM, height, 2 * penalty, np.zeros(len(poses)))  # arms cross the body: be slow
+    coronal = view in ("forward", "backward")
+    arms = _turn_runs(arms, -_order(poses, ARM[:1], view)) if view and coronal else _minority(arms)
+    _swap(poses, ARM, arms)
+    report.frames_swapped = int(legs.sum())
+    report.arm_frames_swapped = int(arms.sum())
+
+
+def _swap(poses: Poses, pairs: NDArray[np.int64], frames: Bools) -> None:
+    rows = np.flatnonzero(frames)[:, None]
+    for values in (poses.xy, poses.score, poses.status):
+        values[rows, pairs.ravel()] = values[rows, pairs[:, ::-1].ravel()]
+    changed = poses.status[rows, pairs.ravel()]
+    poses.status[rows, pairs.ravel()] = np.where(changed == Status.MEASURED, Status.SWAPPED, changed)
+
+
+def _difference(poses: Poses, pairs: NDArray[np.int64]) -> Floats:
+    """Left minus right, (T, pairs, 2): all that a swap changes is the sign of this."""
+    return (poses.xy[:, pairs[:, 0]] - poses.xy[:, pairs[:, 1]]).astype(np.float64)
+
+
+def _continuous(poses: Poses, pairs: NDArray[np.int64], height: Floats, penalty: float, known: Floats) -> Bools:
+    """For each frame, whether swapping its sides makes the way of the limbs smooth.
+
+    A path through two states a frame (as it is, swapped), each judged by where the two frames before it would lead at
+    steady speed; so the search runs over pairs of states. Costs are distances in body heights, cut off where an
+    outlier would speak too loud. `known` (T,) is positive where a person says "as it is", negative where "swapped".
+    """
+    whole = np.isfinite(_difference(poses, pairs)).all(axis=2)
+    frames = np.flatnonzero(np.any(whole, axis=1))
+    swapped = np.zeros(len(poses), bool)
+    if len(frames) < 3:
+        return swapped
+    d = _difference(poses, pairs)[frames] / height[frames, None, None]
+    costs = _step_costs(d, poses.seconds[frames], penalty)
+    said = known[frames]
+    best = np.zeros((2, 2))  # by the states of the last two frames
+    for state in (0, 1):
+        best[:, state] += _against(said[1], state)
+        best[state, :] += _against(said[0], state)
+    back = np.zeros((len(frames), 2, 2), np.int64)
+    for n in range(2, len(frames)):
+        total = best[:, :, None] + costs[n]  # (before last, last, now)
+        back[n] = total.argmin(axis=0)
+        best = total.min(axis=0)
+        best[:, 0] += _against(said[n], 0)
+        best[:, 1] += _against(said[n], 1)
+    last, now = np.unravel_index(int(best.argmin()), (2, 2))
+    states = np.zeros(len(frames), np.int64)
+    states[-1], states[-2] = now, last
+    for n in range(len(frames) - 1, 1, -1):
+        states[n - 2] = back[n, states[n - 1], states[n]]
+    swapped[frames] = states == 1
+    return swapped
+
+
+def _against(said: float, state: int) -> float:
+    return 10.0 * abs(said) if (said > 0) == (state == 1) and said != 0 else 0.0
+
+
+def _step_costs(d: Floats, seconds: Floats, penalty: float) -> Floats:
+    """(n, 2, 2, 2): what it costs that frame n has a state after the states of the two before."""
+    sign = np.array([1.0, -1.0])
+    step = np.diff(seconds)
+    ahead = np.ones(len(d))
+    ahead[2:] = np.clip(step[1:] / step[:-1], 0, 1)  # after a gap, not further than a step
+    costs = np.zeros((len(d), 2, 2, 2))
+    for before in (0, 1):
+        for last in (0, 1):
+            speed = sign[last] * d[1:-1] - sign[before] * d[:-2]
+            expected = sign[last] * d[1:-1] + speed * ahead[2:, None, None]
+            for now in (0, 1):
+                off = np.linalg.norm(sign[now] * d[2:] - expected, axis=2)
+                costs[2:, before, last, now] = np.where(np.isfinite(off), np.minimum(off, 0.12), 0).sum(axis=1)
+                costs[2:, before, last, now] += penalty * (now != last)
+    return costs
+
+
+def _known_sides(poses: Poses, corrections: list[Correction]) -> Floats:
+    """What corrections say of a frame's sides: a corrected left ankle near the right one's place says "swapped"."""
+    known = np.zeros(len(poses))
+    partner = {int(a): int(b) for pair in LEG for a, b in (pair, pair[::-1])}
+    for correction in corrections:
+        if correction.point in partner:
+            at = np.array([correction.x, correction.y])
+            own = np.linalg.norm(poses.xy[correction.frame, correction.point] - at)
+            other = np.linalg.norm(poses.xy[correction.frame, partner[correction.point]] - at)
+            if np.isfinite(own) and np.isfinite(other):
+                known[correction.frame] += np.sign(other - own) if abs(other - own) > 0.5 * (own + other) else 0
+    return known
+
+
+def _minority(swapped: Bools) -> Bools:
+    """Most frames are delivered as they should be: turn the answer round if it swaps more than half."""
+    return ~swapped if swapped.mean() > 0.5 else swapped
+
+
+def _whole_way(poses: Poses, swapped: Bools, view: View | None, known: Floats) -> tuple[Bools, str]:
+    """Which of the two consistent answers is right: by a person's word, the view, the near foot, else the majority."""
+    said = float((known * np.where(swapped, -1, 1)).sum())
+    if said:
+        return (swapped if said > 0 else ~swapped), "by correction"
+    if view in ("forward", "backward"):
+        order = _order(poses, np.concatenate([LEG[:2], HIPS]), view) * np.where(swapped, -1, 1)
+        order = order[np.isfinite(order)]
+        if len(order) and abs(np.median(order)) > 0:
+            wrong = np.count_nonzero(order > 0) < 0.5 * len(order)
+            return (~swapped if wrong else swapped), "by view"
+        return _minority(swapped), "by majority"
+    majority = _minority(swapped)
+    near = _near_side(poses, majority, view)
+    if near < 0:
+        return ~majority, "by the nearer foot"
+    return majority, "by majority" if near == 0 else "by the nearer foot"
+
+
+def _order(poses: Poses, pairs: NDArray[np.int64], view: View) -> Floats:
+    """(T,): positive where left and right stand as the view has them: seen from the front, left has the larger x."""
+    across = _mean(poses.xy[:, pairs[:, 0], 0] - poses.xy[:, pairs[:, 1], 0])
+    return across if view == "forward" else -across
+
+
+def _side_by_view(poses: Poses, pairs: NDArray[np.int64], view: View) -> Bools:
+    """Where a pair that hardly turns stands the wrong way round for a fifth of a second's median."""
+    from scipy.ndimage import median_filter
+
+    order = np.nan_to_num(_order(poses, pairs, view))
+    return np.asarray(median_filter(order, size=3, mode="nearest") < 0)
+
+
+def _turn_runs(swapped: Bools, wrong: Floats) -> Bools:
+    """Turn the whole answer if after it most frames still stand the wrong way round."""
+    after = np.where(swapped, -wrong, wrong)
+    after = after[np.isfinite(after)]
+    return ~swapped if len(after) and (after > 0).mean() > 0.5 else swapped
+
+
+def _near_side(poses: Poses, swapped: Bools, view: View | None) -> int:
+    """In a side view: 1 if the limb that the view has nearer looks nearer, -1 if the other does, 0 if neither clearly.
+
+    A foot on the ground nearer to the camera stands lower in the picture; half a dozen frames that agree by a
+    hundredth of the body's height decide.
+    """
+    if view not in ("left", "right"):
+        return 0
+    height = body_height(poses.xy)
+    lowest = {side: np.full(len(poses), np.nan) for side in ("left", "right")}
+    for column, side in ((0, "left"), (1, "right")):
+        own = poses.xy[:, LEG[1:, column], 1]
+        other = poses.xy[:, LEG[1:, 1 - column], 1]
+        values = np.where(swapped[:, None], other, own)
+        with np.errstate(all="ignore"):
+            lowest[side] = np.where(np.isfinite(values).all(axis=1), values.max(axis=1), np.nan)
+    ground = {}
+    for side, values in lowest.items():
+        values = values[np.isfinite(values)]
+        if len(values) < 20:
+            return 0
+        ground[side] = float(np.quantile(values, 0.7))  # a foot stands for six tenths of the time
+    far = "left" if view == "right" else "right"
+    lead = (ground[view] - ground[far]) / float(np.nanmedian(height))
+    return 0 if abs(lead) < 0.01 else (1 if lead > 0 else -1)
+
+
+# --- outliers and gaps ----------------------------------------------------------------------------------------------
+
+
+def find_outliers(poses: Poses, sigmas: float, rounds: int = 4) -> Bools:
+    """Points that jump out of their own way: iterated residual against a median and a local cubic."""
+    from scipy.ndimage import median_filter
+    from scipy.signal import savgol_filter
+
+    seen = poses.seen
+    found = np.zeros_like(seen)
+    if len(poses) < 12:
+        return found
+    floor = 0.004 * np.nan_to_num(body_height(poses.xy), nan=100.0)[:, None]
+    for _ in range(rounds):
+        track = _bridged(poses.xy, seen & ~found)
+        even = savgol_filter(median_filter(track, size=(5, 1, 1), mode="nearest"), 11, 3, axis=0)
+        off = np.linalg.norm(poses.xy - even, axis=2)
+        kept = np.where(seen & ~found, off, np.nan)
+        with np.errstate(all="ignore"):
+            spread = np.nan_to_num(_nanmedian(kept)) * 1.2  # of a plane's distance: its median is 1.18 sigma
+        fresh = seen & ~found & (off > sigmas * np.maximum(spread / 1.18, floor))
+        if not fresh.any():
+            break
+        found |= fresh
+    return found
+
+
+def _nanmedian(values: Floats) -> Floats:
+    """Over time, without a warning for a point never seen."""
+    return np.array([np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in values.T])
+
+
+def _bridged(xy: NDArray[np.floating], usable: Bools) -> Floats:
+    """A track without holes (straight across, level at the ends), for filters that cannot take any."""
+    out = np.zeros(xy.shape)
+    index = np.arange(len(xy))
+    for point in range(xy.shape[1]):
+        good = np.flatnonzero(usable[:, point])
+        if len(good):
+            for axis in (0, 1):
+                out[:, point, axis] = np.interp(index, good, xy[good, point, axis])
+    return out
+
+
+def _runs(which: Bools) -> Iterator[tuple[int, int]]:
+    """Start and end (exclusive) of every unbroken run of true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], which.astype(np.int8), [0]])))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+def fill_gaps(poses: Poses, longest_seconds: float) -> int:
+    """Fill short gaps by a curve that never overshoots (PCHIP); longer ones stay missing."""
+    from scipy.interpolate import PchipInterpolator
+
+    filled = 0
+    for point in range(poses.xy.shape[1]):
+        seen = poses.seen[:, point]
+        good = np.flatnonzero(seen)
+        gaps = [(a, b) for a, b in _runs(~seen) if a > 0 and b < len(poses)]
+        gaps = [(a, b) for a, b in gaps if poses.seconds[b] - poses.seconds[a - 1] <= longest_seconds + 1e-9]
+        if len(good) < 4 or not gaps:
+            continue
+        way = PchipInterpolator(poses.seconds[good], poses.xy[good, point], axis=0)
+        for a, b in gaps:
+            poses.xy[a:b, point] = way(poses.seconds[a:b])
+            poses.score[a:b, point] = min(poses.score[a - 1, point], poses.score[b, point]) / 2
+            poses.status[a:b, point] = Status.FILLED
+            filled += b - a
+    return filled
+
+
+# --- smoothing ------------------------------------------------------------------------------------------------------
+
+
+def smooth(poses: Poses, distal_hz: float, proximal_hz: float, fixed: Bools) -> None:
+    """A low-pass within every unbroken run. Corrected points keep their place and carry their neighbours along."""
+    before = poses.xy.copy()
+    for point in range(poses.xy.shape[1]):
+        cutoff = distal_hz if point in FAST else proximal_hz
+        for a, b in _runs(poses.seen[:, point]):
+            poses.xy[a:b, point] = low_pass(poses.xy[a:b, point].astype(np.float64), poses.seconds[a:b], cutoff)
+        at = np.flatnonzero(fixed[:, point])
+        if len(at):
+            _anchor(poses, point, at, before[at, point] - poses.xy[at, point])
+
+
+def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
+    """Zero-lag Butterworth, second order each way, -3 dB at `cutoff_hz` after both; on true time stamps.
+
+    Uneven times are carried to an even grid and back. A run too short to say anything about such frequencies, or a
+    cut-off above what the rate can hold, is given back as it is.
+    """
+    from scipy.signal import butter, sosfiltfilt
+
+    if len(values) < 10:
+        return values
+    rate = (len(seconds) - 1) / (seconds[-1] - seconds[0])
+    corrected = cutoff_hz / (2**0.5 - 1) ** 0.25  # two passes narrow the band
+    if corrected >= 0.45 * rate:
+        return values
+    grid = seconds[0] + np.arange(len(seconds)) / rate
+    uneven = np.abs(grid - seconds).max() > 0.02 / rate
+    even = np.stack([np.interp(grid, seconds, column) for column in values.T], 1) if uneven else values
+    padding = min(len(values) - 1, round(1.5 * rate / cutoff_hz))
+    out = sosfiltfilt(butter(2, corrected, fs=rate, output="sos"), even, axis=0, padtype="odd", padlen=padding)
+    return np.stack([np.interp(seconds, grid, column) for column in out.T], 1) if uneven else np.asarray(out)
+
+
+def _anchor(poses: Poses, point: int, at: NDArray[np.int64], offsets: NDArray[np.float32], reach: float = 0.1) -> None:
+    """Add the offsets at the anchors, falling to nothing over a tenth of a second, straight between near anchors."""
+    times: list[float] = []
+    values: list[NDArray[np.floating]] = []
+    for n, frame in enumerate(at):
+        t = poses.seconds[frame]
+        if n == 0 or t - poses.seconds[at[n - 1]] > reach:
+            times.append(max(t - reach, times[-1] + 1e-6) if times else t - reach)
+            values.append(np.zeros(2))
+        times.append(t)
+        values.append(offsets[n])
+        if n == len(at) - 1 or poses.seconds[at[n + 1]] - t > reach:
+            times.append(t + reach)
+            values.append(np.zeros(2))
+    curve = np.array(values)
+    shift = np.stack([np.interp(poses.seconds, times, curve[:, axis], 0, 0) for axis in (0, 1)], axis=1)
+    poses.xy[:, point] += shift.astype(np.float32)
