@@ -1,0 +1,196 @@
+"""A body as capsules: every limb a thick stroke between its keypoints. Where the child must be, if the points are right.
+
+Keypoints as delivered have gaps, outliers and swapped sides. For a silhouette sides do not matter; gaps are bridged
+and outliers dropped here (`body_of`), more boldly than pose refinement may, because a stroke is thick and pixels vote
+afterwards. Reads files/poses.py's Poses, yields Body; `draw` paints one frame.
+
+Radii are shares of body height; segment lengths and widths of children after the anthropometric tables of Jensen (1986)
+and Drillis and Contini (1966), rounded, with some millimetres of clothes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from childgait.files.poses import Poses
+from childgait.gait.skeleton import HEAD, INDEX
+
+# Strokes between two points, with their radius as a share of body height.
+STROKES: tuple[tuple[str, str, float], ...] = tuple(
+    (f"{side}_{a}", f"{side}_{b}", radius)
+    for side in ("left", "right")
+    for a, b, radius in (
+        ("shoulder", "elbow", 0.033), ("elbow", "wrist", 0.027), ("shoulder", "hip", 0.055), ("hip", "knee", 0.052),
+        ("knee", "ankle", 0.037), ("ankle", "heel", 0.026), ("ankle", "big_toe", 0.024), ("heel", "big_toe", 0.024),
+    )
+)  # fmt: skip
+HAND = 0.05  # how far the hand goes on beyond the wrist
+HEAD_RADIUS, NECK_RADIUS = 0.075, 0.036
+TORSO = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
+EXTENT = 0.90  # of body height, from the ears' and eyes' level down to the soles
+TORSO_SHARE = 0.30  # of body height, from shoulders to hips
+
+_FROM = np.array([INDEX[a] for a, _, _ in STROKES])
+_TO = np.array([INDEX[b] for _, b, _ in STROKES])
+_RADIUS = np.array([radius for _, _, radius in STROKES])
+_LOW = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "heel", "big_toe")]
+_TRUNK = [INDEX[name] for name in TORSO]
+_SUB = 4  # sub-pixel bits of OpenCV's drawing
+
+
+@dataclass(frozen=True)
+class Body:
+    """One child over one video, in pixels of the picture that is worked on. NaN where nothing is known."""
+
+    xy: NDArray[np.float32]  # (T, 23, 2) with gaps bridged
+    trusted: NDArray[np.bool_]  # (T, 23) delivered, confident and no outlier
+    height: NDArray[np.float32]  # (T,) body height in pixels
+
+    def __len__(self) -> int:
+        return len(self.height)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Frames in which enough is known to draw: a trunk and a height."""
+        known = np.isfinite(self.xy[:, _TRUNK]).all(axis=2).sum(axis=1) >= 2
+        return np.asarray(known & np.isfinite(self.height))
+
+    def box(self, frame: int, margin: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Around all known points, grown by that share of body height, cut at the picture (height, width)."""
+        points = self.xy[frame][np.isfinite(self.xy[frame]).all(axis=1)]
+        grow = margin * float(self.height[frame])
+        low, high = points.min(axis=0) - grow, points.max(axis=0) + grow
+        x0, y0 = (int(np.clip(low[0], 0, size[1])), int(np.clip(low[1], 0, size[0])))
+        x1, y1 = (int(np.clip(np.ceil(high[0]), 0, size[1])), int(np.clip(np.ceil(high[1]), 0, size[0])))
+        return x0, y0, x1, y1
+
+
+def _bridge(values: NDArray[np.float32], gap: int) -> NDArray[np.float32]:
+    """Straight lines through gaps of a (T, n) array; at both ends the last value is held, for half as long."""
+    filled = values.copy()
+    for column in range(values.shape[1]):
+        known = np.flatnonzero(np.isfinite(values[:, column]))
+        if not len(known):
+            continue
+        every = np.arange(len(values))
+        right = np.searchsorted(known, every)
+        before, after = known[np.clip(right - 1, 0, len(known) - 1)], known[np.clip(right, 0, len(known) - 1)]
+        inside = (after - before <= gap) & (every >= known[0]) & (every <= known[-1])
+        near_end = (np.abs(every - before) <= gap // 2) | (np.abs(after - every) <= gap // 2)
+        line = np.interp(every, known, values[known, column])
+        filled[:, column] = np.where(inside | near_end, line, np.nan)
+    return filled
+
+
+def body_of(poses: Poses, *, min_score: float, scale: float, max_gap_seconds: float = 0.5) -> Body:
+    """The body that a delivery describes, at `scale` working pixels a video pixel."""
+    seconds = poses.seconds
+    rate = (len(seconds) - 1) / (seconds[-1] - seconds[0]) if len(seconds) > 1 else 30.0
+    gap = max(2, round(max_gap_seconds * rate))
+    half = max(3, round(0.12 * rate)) | 1
+    xy = (poses.xy.astype(np.float32) + 0.5) * scale - 0.5
+    trusted = poses.seen & (poses.score >= min_score)
+    xy[~trusted] = np.nan
+    trunk = _bridge(xy[:, _TRUNK].reshape(len(xy), -1), gap).reshape(len(xy), len(_TRUNK), 2)
+    root = _extend(_mean(trunk), gap // 2)
+    height = _height(xy)
+    relative = xy - root[:, None]
+    smooth = _median(relative.reshape(len(xy), -1), half).reshape(relative.shape)
+    with np.errstate(invalid="ignore"):
+        trusted &= ~(np.linalg.norm(relative - smooth, axis=2) > 0.12 * height[:, None])
+    relative[~trusted] = np.nan
+    relative = _bridge(relative.reshape(len(xy), -1), gap).reshape(relative.shape)
+    return Body((relative + root[:, None]).astype(np.float32), trusted, height)
+
+
+def _mean(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over axis 1 of what is known; NaN where nothing is."""
+    known = np.isfinite(points)
+    total = np.where(known, points, 0).sum(axis=1)
+    return np.asarray(np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan), np.float32)
+
+
+def _median(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Running median down the columns; gaps are bridged for it, columns of nothing stay NaN."""
+    filled = _bridge(values, 10**9)
+    return np.asarray(median_filter(filled, size=(size, 1), mode="nearest"), np.float32)
+
+
+def _extend(root: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """A walker goes on walking: beyond both ends of what is known, the root moves on in its line for a while."""
+    known = np.flatnonzero(np.isfinite(root).all(axis=1))
+    if len(known) <= reach:
+        return root
+    moved = root.copy()
+    first, last = int(known[0]), int(known[-1])
+    for edge, inner, outside in (
+        (first, int(known[reach]), slice(max(0, first - reach), first)),
+        (last, int(known[-1 - reach]), slice(last + 1, last + 1 + reach)),
+    ):
+        speed = (root[edge] - root[inner]) / (edge - inner)
+        moved[outside] = root[edge] + speed * (np.arange(len(root))[outside] - edge)[:, None]
+    return moved
+
+
+def _height(xy: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Body height from head to sole, or from the trunk where those are not seen; a slow curve, NaN if never known."""
+    with np.errstate(invalid="ignore"):
+        top, low = _mean(xy[:, list(HEAD)])[:, 1], np.fmax.reduce(xy[:, _LOW, 1], axis=1)
+        upright = (low - top) / EXTENT
+        trunk = np.linalg.norm(_mean(xy[:, _TRUNK[:2]]) - _mean(xy[:, _TRUNK[2:]]), axis=1) / TORSO_SHARE
+    height = np.where(np.isfinite(upright), upright, trunk).astype(np.float32)
+    height[~(height > 4)] = np.nan
+    return _median(height[:, None], 31)[:, 0]
+
+
+def head_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    return _mean(points[None, list(HEAD)])[0]
+
+
+def stations(body: Body, frame: int, each: int = 12) -> NDArray[np.float32]:
+    """Points along the middle of every stroke, (strokes, each, 2): where to ask the picture whether the limb is there."""
+    start, end = body.xy[frame][_FROM], body.xy[frame][_TO]
+    along = np.linspace(0.1, 0.9, each, dtype=np.float32)[None, :, None]
+    return np.asarray(start[:, None] * (1 - along) + end[:, None] * along, np.float32)
+
+
+def draw(
+    body: Body, frame: int, box: tuple[int, int, int, int], *, thick: float = 1.0, without: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """The frame's capsules within a box, 255 where the body is; radii times `thick`, `without` some of the strokes."""
+    x0, y0, x1, y1 = box
+    canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    points, height = body.xy[frame] - np.array([x0, y0], np.float32), float(body.height[frame])
+    unit = thick * height
+
+    def at(point: NDArray[np.float32]) -> tuple[int, int]:
+        limited = np.clip(point, -4000, 4000)
+        return round(float(limited[0]) * 2**_SUB), round(float(limited[1]) * 2**_SUB)
+
+    def stroke(a: NDArray[np.float32], b: NDArray[np.float32], radius: float) -> None:
+        if np.isfinite(a).all() and np.isfinite(b).all():
+            cv2.line(canvas, at(a), at(b), 255, max(1, round(2 * radius * unit)), cv2.LINE_8, _SUB)
+
+    left_out = np.zeros(len(STROKES), bool) if without is None else without
+    for start, end, radius, out in zip(_FROM, _TO, _RADIUS, left_out, strict=True):
+        if not out:
+            stroke(points[start], points[end], radius)
+    for side in ("left", "right"):
+        wrist, elbow = points[INDEX[f"{side}_wrist"]], points[INDEX[f"{side}_elbow"]]
+        along = (wrist - elbow) / (np.linalg.norm(wrist - elbow) + 1e-6)
+        stroke(wrist, wrist + along * HAND * height, 0.03)
+    trunk = points[_TRUNK]
+    if np.isfinite(trunk).all():
+        cv2.fillConvexPoly(canvas, np.array([at(p) for p in cv2.convexHull(trunk)[:, 0]]), 255, cv2.LINE_8, _SUB)
+    head, shoulders = head_of(points), _mean(points[None, _TRUNK[:2]])[0]
+    if np.isfinite(head).all():
+        up = (head - shoulders) / (np.linalg.norm(head - shoulders) + 1e-6)
+        centre = head + np.nan_to_num(up) * 0.02 * height  # eyes and ears lie a little below the middle of the head
+        stroke(centre, centre, HEAD_RADIUS)
+        stroke(centre, shoulders, NECK_RADIUS)
+    return canvas
