@@ -50,7 +50,31 @@ class Register(Section):
 class Deidentify(Section):
     """Nobody recognisable."""
 
-    backends: list[Literal["centerface", "retinaface", "sam3"]]
+    backends: list[Literal["centerface", "retinaface", "sam3"]] = Field(min_length=1)  # what they find is united
+    retinaface_weights: str  # an ONNX file with its sidecar FILE.json (vision/faces.py); empty: not used
+    retinaface_sha256: str
+    sam3_weights: str  # a folder with model.safetensors, as transformers saves SAM 3; empty: not used
+    sam3_sha256: str
+    sam3_prompts: list[str]  # what SAM 3 is to cover: heads, badges, wall charts
+    look_seconds: float = Field(ge=0, le=0.25)  # time between two looks for faces; 0: at every frame
+    longest_side: int = Field(ge=320, le=4096)  # pixels; larger frames are shrunk for CenterFace
+    birth_score: float = Field(gt=0, le=1)  # from which a face begins a track
+    keep_score: float = Field(gt=0, le=1)  # ... and continues one
+    keypoint_score: float = Field(ge=0, le=1)  # below it a delivered keypoint says nothing
+    moving_difference: int = Field(ge=1, le=255)  # grey levels by which a pixel must change to be part of a silhouette
+    silhouette_height: float = Field(gt=0, le=1)  # of the picture, from which what moves may be a person
+    bridge_seconds: float = Field(ge=0, le=2)  # a gap so long is filled in a straight line
+    extend_seconds: float = Field(ge=0, le=2)  # a track's ends are held for so long
+    person_seconds: float = Field(ge=0, le=10)  # a track so long is a person, who must have a head in every frame
+    most_whole: float = Field(ge=0, le=1)  # share of frames with somebody covered whole, above which a person must decide
+    style: Literal["mosaic", "solid"]
+    cells: int = Field(ge=1, le=8)  # across the short side of a cover
+    margin: float = Field(ge=0, le=1)  # added to every side of a head
+    smooth_seconds: float = Field(ge=0, le=1)  # of a cover's path (sigma)
+    growth: float = Field(ge=1, le=4)  # by which a head may grow before its cover gets a new size
+    lossless: bool  # false: a smaller copy for delivery, whose pixels differ a little between machines
+    crf: int = Field(ge=0, le=40)  # quality of the lossy copy
+    seed: int = Field(ge=0)  # of the order in which a cover's cells are dealt out
 
 
 class Segment(Section):
@@ -74,8 +98,11 @@ class RefinePose(Section):
 class PrepareClips(Section):
     """Child-centred frames that a network reads."""
 
-    size: int = Field(ge=32, le=512, multiple_of=16)
-    rate: float = Field(gt=0, le=120)
+    size: int = Field(ge=32, le=512, multiple_of=8)  # pixels a side of the crop; the encoder's patch must divide it
+    rate: float = Field(gt=0, le=120)  # frames a second
+    margin: float = Field(ge=0, le=2)  # of the longer side of the child's box, added to the crop's side
+    smoothing_seconds: float = Field(gt=0, le=2)  # within which the crop's path is a straight line
+    min_inside: float = Field(ge=0, le=1)  # share of the keypoints that must be inside the crop
 
 
 class Gate(Section):
@@ -83,6 +110,13 @@ class Gate(Section):
 
     shortest_seconds: float = Field(ge=0, le=60)  # of a recording
     odd_rate_share: float = Field(ge=0, le=1)  # by which a recording's rate may differ from the cohort's median
+    least_points_known: float = Field(ge=0, le=1)  # share of a clip's keypoints that have a position
+    least_points_inside: float = Field(ge=0, le=1)  # share of a clip's keypoints inside the crop
+    least_child_share: float = Field(ge=0, le=1)  # share of a clip's pixels that are child
+    most_child_share: float = Field(ge=0, le=1)
+    most_empty_masks: float = Field(ge=0, le=1)  # share of a clip's frames without the child
+    least_scored_share: float = Field(ge=0, le=1)  # share of a child's 34 items that have a score
+    fewest_children: int = Field(ge=1)  # in a part of a fold
 
 
 class BuildLabels(Section):

@@ -24,11 +24,12 @@ import great_expectations.expectations as gxe
 import polars as pl
 
 from childgait.errors import StepError
-from childgait.gait.evgs import TARGET_NAMES, VIEWS
+from childgait.files.parts import HOLDOUT, PART_NAMES
+from childgait.gait.evgs import CODES, LIMBS, TARGET_NAMES, VIEWS
 from childgait.params import Gate
 
 NAMED = 20  # failing rows that a result names; the pages name them all
-PARTS = ("train", "validation", "test")
+SUBJECT = r"^\d{4,}$"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Suite:
     """What a step's rows must hold. `key` names a row to a person."""
 
     key: tuple[str, ...]
-    expectations: Callable[[Gate], list[Any]]
+    expectations: Callable[[Gate, pl.DataFrame], list[Any]]
     derive: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame
 
 
@@ -51,7 +52,7 @@ def should(expectation: type, why: str, **arguments: Any) -> Any:
 
 
 def filled(*columns: str) -> list[Any]:
-    return [must(gxe.ExpectColumnValuesToNotBeNull, f"every row needs its {column}", column=column) for column in columns]
+    return [must(gxe.ExpectColumnValuesToNotBeNull, f"every row needs its {name}", column=name) for name in columns]
 
 
 def per_video() -> list[Any]:
@@ -60,7 +61,7 @@ def per_video() -> list[Any]:
         *filled("video", "subject", "view"),
         must(gxe.ExpectColumnValuesToBeUnique, "a video counts once", column="video"),
         must(gxe.ExpectColumnValuesToMatchRegex, "a subject is digits, so that no name gets in", column="subject",
-             regex=r"^\d{4,}$"),
+             regex=SUBJECT),
         must(gxe.ExpectColumnValuesToBeInSet, "views have four names", column="view", value_set=list(VIEWS)),
     ]  # fmt: skip
 
@@ -79,7 +80,7 @@ def pool(paths: list[Path]) -> pl.DataFrame:
         elif path.suffix == ".parquet":
             frames.append(pl.read_parquet(path).with_columns(file=pl.lit(path.name)))
         else:
-            frames.append(pl.read_csv(path, schema_overrides={"subject": pl.String}).with_columns(file=pl.lit(path.name)))
+            frames.append(pl.read_csv(path, infer_schema=False).with_columns(file=pl.lit(path.name)))
     if rows:
         frames.append(pl.DataFrame(rows, infer_schema_length=None))
     return pl.concat(frames, how="diagonal_relaxed")
@@ -89,9 +90,9 @@ def _read_flat(path: Path) -> dict[str, Any]:
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise StepError(f"{path} is not JSON ({error})", hint="remove it and run the step that makes it again") from None
+        raise StepError(f"{path} is not JSON ({error})", hint="run the step that makes it again") from None
     if not isinstance(row, dict):
-        raise StepError(f"{path} holds a {type(row).__name__}, not one flat row", hint="run the step that makes it again")
+        raise StepError(f"{path} is no flat row, but a {type(row).__name__}", hint="run the step that makes it again")
     return row
 
 
@@ -103,14 +104,13 @@ def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = 
     suite = SUITES[step]
     expectations = [
         must(gxe.ExpectTableRowCountToBeBetween, "an empty table proves nothing", min_value=1),
-        *suite.expectations(limits),
+        *suite.expectations(limits, frame),
     ]
     table = _plain(suite.derive(frame)).to_pandas()
     with _quiet():
         outcome = _validate(step, table, suite, expectations, docs)
-    keys = frame.select(pl.concat_str([pl.col(k).cast(pl.String).fill_null("?") for k in suite.key if k in frame.columns],
-                                      separator=" ")).to_series().to_list() if frame.height else []  # fmt: skip
-    checks = [_result(entry, keys) for entry in outcome]
+    names = [" ".join(str(row.get(column, "?")) for column in suite.key) for row in frame.iter_rows(named=True)]
+    checks = [_result(entry, names) for entry in outcome]
     checks.sort(key=lambda check: (check["expects"], check["columns"], check["needs"]))
     failed = [check for check in checks if not check["success"]]
     return {
@@ -156,7 +156,8 @@ def _validate(step: str, table: Any, suite: Suite, expectations: list[Any], docs
             site_config={"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": backend},
         )
         actions = [gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["docs"])]
-    batch = context.data_sources.add_pandas("pooled").add_dataframe_asset(step).add_batch_definition_whole_dataframe("all")
+    asset = context.data_sources.add_pandas("pooled").add_dataframe_asset(step)
+    batch = asset.add_batch_definition_whole_dataframe("all")
     held = context.suites.add(gx.ExpectationSuite(name=step, expectations=expectations))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=step, data=batch, suite=held))
     checkpoint = context.checkpoints.add(
@@ -213,17 +214,18 @@ class _quiet:
 # --- the suites
 
 
-def _register(limits: Gate) -> list[Any]:
+def _register(limits: Gate, frame: pl.DataFrame) -> list[Any]:
+    low, high = 1 - limits.odd_rate_share, 1 + limits.odd_rate_share
     return [
         *per_video(),
-        *filled("seconds", "frames", "pose_points"),
+        *filled("seconds", "frames", "frames_per_second", "variable_rate"),
         must(gxe.ExpectColumnValuesToBeBetween, "a recording must be long enough to hold steps", column="seconds",
              min_value=limits.shortest_seconds),
         must(gxe.ExpectColumnValuesToBeUnique, "the same file twice would count a child twice", column="sha256"),
-        should(gxe.ExpectColumnValuesToBeInSet, "time is kept by stamps, but a steady rate is better", column="variable_rate",
-               value_set=[False]),
-        should(gxe.ExpectColumnValuesToBeBetween, "a rate far from the others hints at a wrong header", column="rate_ratio",
-               min_value=1 - limits.odd_rate_share, max_value=1 + limits.odd_rate_share),
+        should(gxe.ExpectColumnValuesToBeInSet, "time is kept by stamps, but a steady rate is better",
+               column="variable_rate", value_set=[False]),
+        should(gxe.ExpectColumnValuesToBeBetween, "a rate far from the others hints at a wrong header",
+               column="rate_ratio", min_value=low, max_value=high),
     ]  # fmt: skip
 
 
@@ -232,6 +234,98 @@ def _with_rate_ratio(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(rate_ratio=rate / rate.median())
 
 
+def _prepare_clips(limits: Gate, frame: pl.DataFrame) -> list[Any]:
+    pictures = []
+    if "child_share" in frame.columns:  # a study of keypoints has no masks
+        pictures = [
+            *filled("child_share"),
+            must(gxe.ExpectColumnValuesToBeBetween, "a crop without the child, or full of it, is a wrong mask",
+                 column="child_share", min_value=limits.least_child_share, max_value=limits.most_child_share),
+            should(gxe.ExpectColumnValuesToBeBetween, "the child should be there in nearly every frame",
+                   column="empty_share", max_value=limits.most_empty_masks),
+        ]  # fmt: skip
+    return [
+        *per_video(),
+        *filled("frames", "seconds", "points_known", "points_inside"),
+        must(gxe.ExpectColumnValuesToBeBetween, "a clip must be long enough to hold steps", column="seconds",
+             min_value=limits.shortest_seconds),
+        must(gxe.ExpectColumnValuesToBeBetween, "keypoints must be known", column="points_known",
+             min_value=limits.least_points_known, max_value=1),
+        should(gxe.ExpectColumnValuesToBeBetween, "keypoints should be inside the child's crop",
+               column="points_inside", min_value=limits.least_points_inside, max_value=1),
+        *pictures,
+    ]  # fmt: skip
+
+
+def _with_empty_share(frame: pl.DataFrame) -> pl.DataFrame:
+    if "empty_masks" not in frame.columns:
+        return frame
+    return frame.with_columns(empty_share=pl.col("empty_masks") / pl.col("frames"))
+
+
+def _build_labels(limits: Gate, frame: pl.DataFrame) -> list[Any]:
+    return [
+        *filled("subject", "limb", "code", "views"),
+        must(gxe.ExpectCompoundColumnsToBeUnique, "a child has one score a limb and item",
+             column_list=["subject", "limb", "code"]),
+        must(gxe.ExpectColumnValuesToMatchRegex, "a subject is digits, so that no name gets in", column="subject",
+             regex=SUBJECT),
+        must(gxe.ExpectColumnValuesToBeInSet, "there are two limbs", column="limb", value_set=list(LIMBS)),
+        must(gxe.ExpectColumnValuesToBeInSet, "there are 17 items", column="code", value_set=list(CODES)),
+        must(gxe.ExpectColumnValuesToBeInSet, "scores are 0, 1 or 2", column="score", value_set=[0, 1, 2]),
+        must(gxe.ExpectColumnValuesToBeInSet, "a score is there, or the reason why not, never both or neither",
+             column="explained", value_set=[True]),
+        must(gxe.ExpectColumnValuesToBeInSet, "atypical is a score above 0", column="merged_right", value_set=[True]),
+        must(gxe.ExpectColumnValuesToBeBetween, "a child has 34 rows, scored or not", column="rows_of_child",
+             min_value=len(TARGET_NAMES), max_value=len(TARGET_NAMES)),
+        should(gxe.ExpectColumnValuesToBeBetween, "most of a child's items should be scored", column="scored_share",
+               min_value=limits.least_scored_share),
+    ]  # fmt: skip
+
+
+def _with_label_rules(frame: pl.DataFrame) -> pl.DataFrame:
+    score = pl.col("score")
+    return frame.with_columns(
+        explained=score.is_not_null() != pl.col("reason").is_not_null(),
+        merged_right=(score > 0).eq_missing(pl.col("atypical")),
+        rows_of_child=pl.len().over("subject"),
+        scored_share=score.is_not_null().mean().over("subject"),
+    )
+
+
+def _split_subjects(limits: Gate, frame: pl.DataFrame) -> list[Any]:
+    return [
+        *filled("fold", "subject", "part"),
+        must(gxe.ExpectCompoundColumnsToBeUnique, "a child stands once in a fold", column_list=["fold", "subject"]),
+        must(gxe.ExpectColumnValuesToBeInSet, "parts have four names", column="part", value_set=[*PART_NAMES, "none"]),
+        must(gxe.ExpectColumnValuesToBeBetween, "the same child may never be in two parts of a fold",
+             column="parts_of_child", min_value=1, max_value=1),
+        must(gxe.ExpectColumnValuesToBeBetween, "each fold needs a train, a validation and a test part",
+             column="parts_of_fold", min_value=len(PART_NAMES)),
+        must(gxe.ExpectColumnValuesToBeInSet, "a test child of the hold-out may be in no fold",
+             column="spared", value_set=[True]),
+        must(gxe.ExpectColumnValuesToBeInSet, "a child in no part needs a reason, one in a part needs none",
+             column="explained", value_set=[True]),
+        should(gxe.ExpectColumnValuesToBeBetween, "few children in a part make a wide interval",
+               column="children_of_part", min_value=limits.fewest_children),
+    ]  # fmt: skip
+
+
+def _with_split_rules(frame: pl.DataFrame) -> pl.DataFrame:
+    used, part = pl.col("part") != "none", pl.col("part")
+    held = frame.filter((pl.col("fold") == HOLDOUT) & (part == "test"))["subject"].implode()
+    return frame.with_columns(
+        parts_of_child=part.n_unique().over("fold", "subject"),
+        parts_of_fold=part.filter(used).n_unique().over("fold"),
+        spared=~(used & pl.col("subject").is_in(held) & (pl.col("fold") != HOLDOUT)),
+        explained=used != pl.col("reason").is_not_null(),
+        children_of_part=pl.when(used).then(pl.len().over("fold", "part")),
+    )
+
+
 SUITES: dict[str, Suite] = {
     "register": Suite(("video",), _register, _with_rate_ratio),
+    "prepare_clips": Suite(("video",), _prepare_clips, _with_empty_share),
+    "build_labels": Suite(("subject", "limb", "code"), _build_labels, _with_label_rules),
+    "split_subjects": Suite(("fold", "subject"), _split_subjects, _with_split_rules),
 }

@@ -15,7 +15,7 @@ from childgait.params import Gate
 from childgait.step import Input, Output
 
 METHODS = (
-    "The pooled tables of each step were tested by Great Expectations before they were used; a broken promise stops the "
+    "Each step's pooled table was tested by Great Expectations before it was used; a broken promise stops the "
     "study, a warning is shown in this report."
 )
 

@@ -35,7 +35,7 @@ def register(
     if layout not in LAYOUTS:
         raise StepError(f"the keypoint layout {layout!r} is unknown", hint=f"known are {', '.join(LAYOUTS)}")
     if video is None and poses is None:
-        raise StepError(f"recording {name} has neither a video nor keypoints", hint="look into its folder in the cohort")
+        raise StepError(f"recording {name} has neither a video nor keypoints", hint="look into its folder")
     said = parse_video_name(name)
     row: dict[str, Any] = {
         "video": name, "subject": said.subject, "session": said.session, "view": said.view,
@@ -60,7 +60,7 @@ def describe_video(path: Path | None, params: Register, oddities: list[str]) -> 
 
     found = probe(path)
     if found.frames < 2:
-        raise StepError(f"{path} holds a single frame", hint="a still picture shows no gait; exclude it in cohort.exclude")
+        raise StepError(f"{path} holds a single frame", hint="exclude it in cohort.exclude")
     variable = found.is_variable(params.rate_tolerance)
     note_video(found, variable, params, oddities)
     return dict(zip(columns, (
