@@ -1,0 +1,278 @@
+"""Heads over time: single sightings become tracks, both ways in time, and tracks become what is covered.
+
+`link` joins sightings of one source; `merge` makes one track of several sources that see one head; `complete` bridges
+short gaps and extends the ends; `holes` names the stretches in which somebody must be there and no head is known, which
+are covered whole: it fails closed. `smooth` gives a cover of constant size on a smooth path around every box it knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.vision.heads import person_of_head
+
+WALKING = 6.0  # head heights a second that a head may move beyond what is predicted (1.2 m/s, a head of 0.2 m)
+SEEN = ("detected", "keypoints", "sam3", "region")  # sources whose box is the head itself
+
+
+@dataclass
+class Track:
+    """One head: a box a frame (NaN where unknown), how it is known, and the score."""
+
+    box: NDArray[np.float64]  # (T, 4)
+    source: list[str]  # (T), empty where unknown; joined by + where several agree
+    score: NDArray[np.float64]  # (T)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.box[:, 0]))
+
+    @property
+    def first(self) -> int:
+        return int(np.flatnonzero(self.known)[0])
+
+    @property
+    def last(self) -> int:
+        return int(np.flatnonzero(self.known)[-1])
+
+    def only(self, frames: NDArray[np.bool_]) -> Track:
+        """The same track, known in these frames only."""
+        return Track(
+            np.where(frames[:, None], self.box, np.nan),
+            [source if keep else "" for source, keep in zip(self.source, frames, strict=True)],
+            np.where(frames, self.score, 0.0),
+        )
+
+
+def empty(frames: int) -> Track:
+    return Track(np.full((frames, 4), np.nan), [""] * frames, np.zeros(frames))
+
+
+def link(
+    found: dict[int, NDArray[np.float64]], seconds: NDArray[np.float64], source: str, *, birth: float, keep: float,
+    bridge: float,
+) -> list[Track]:  # fmt: skip
+    """Join sightings, (n, 5) for each frame that was looked at, from the surest one outward in both directions.
+
+    A track is born at `birth` and kept alive by weaker sightings down to `keep`, over gaps of up to `bridge` seconds.
+    """
+    looked = sorted(found)
+    free = {(frame, row) for frame in looked for row in range(len(found[frame])) if found[frame][row, 4] >= keep}
+    seeds = sorted((s for s in free if found[s[0]][s[1], 4] >= birth), key=lambda s: (-found[s[0]][s[1], 4], s))
+    tracks = []
+    for seed in seeds:
+        if seed not in free:
+            continue
+        free.discard(seed)
+        members = {seed[0]: found[seed[0]][seed[1]]}
+        for way in (1, -1):
+            path = [seed[0]]
+            for frame in (f for f in looked[::way] if way * f > way * seed[0]):
+                if abs(seconds[frame] - seconds[path[-1]]) > bridge:
+                    break
+                row = _nearest(found[frame], frame, path, members, seconds, free)
+                if row is not None:
+                    free.discard((frame, row))
+                    members[frame] = found[frame][row]
+                    path.append(frame)
+        track = empty(len(seconds))
+        for frame, one in members.items():
+            track.box[frame], track.score[frame], track.source[frame] = one[:4], one[4], source
+        tracks.append(track)
+    return tracks
+
+
+def _nearest(
+    rows: NDArray[np.float64], frame: int, path: list[int], members: dict[int, NDArray[np.float64]],
+    seconds: NDArray[np.float64], free: set[tuple[int, int]],
+) -> int | None:  # fmt: skip
+    """The free sighting of this frame that continues the path, predicted at constant velocity; None if none is near."""
+    here = members[path[-1]]
+    gap = float(seconds[frame] - seconds[path[-1]])
+    velocity = np.zeros(2)
+    if len(path) > 1:
+        past = members[path[-2]]
+        velocity = (_centre(here) - _centre(past)) / (seconds[path[-1]] - seconds[path[-2]])
+    best, best_distance = None, np.inf
+    size = here[3] - here[1]
+    for row in range(len(rows)):
+        distance = float(np.linalg.norm(_centre(rows[row]) - _centre(here) - velocity * gap)) / size
+        alike = 0.6 < (rows[row, 3] - rows[row, 1]) / size < 1 / 0.6
+        if (frame, row) in free and alike and distance < min(0.5 + WALKING * abs(gap), 2.0, best_distance):
+            best, best_distance = row, distance
+    return best
+
+
+def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    centre: NDArray[np.float64] = (box[..., :2] + box[..., 2:4]) / 2
+    return centre
+
+
+def _agree(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether two boxes (…, 4) show one head: the middle of either lies in the other."""
+    middle_a, middle_b = _centre(a), _centre(b)
+    inside = ((middle_a > b[..., :2]) & (middle_a < b[..., 2:])).all(axis=-1)
+    return np.asarray(inside & ((middle_b > a[..., :2]) & (middle_b < a[..., 2:])).all(axis=-1))
+
+
+def merge(tracks: list[Track]) -> list[Track]:
+    """One track where several show one head in most of the frames they share. Surest sources come first.
+
+    Where a merged silhouette shows something else than the head (a raised arm, a second person) it stays a track of
+    its own for those frames: a union never loses anything.
+    """
+    left = sorted(tracks, key=lambda track: (_rank(track), track.first))
+    merged: list[Track] = []
+    for track in left:
+        for index, other in enumerate(merged):
+            both = track.known & other.known
+            same = np.zeros(len(both), bool)
+            same[both] = _agree(track.box[both], other.box[both])
+            if both.any() and same.sum() * 2 >= both.sum():
+                merged[index] = _united(other, track, same | ~other.known)
+                if (rest := track.only(both & ~same)).known.any():
+                    merged.append(rest)
+                break
+        else:
+            merged.append(track)
+    return merged
+
+
+def _rank(track: Track) -> int:
+    names = {name for source in track.source for name in source.split("+")}
+    return 0 if "keypoints" in names else 1 if names & set(SEEN) else 2
+
+
+def _united(main: Track, other: Track, where: NDArray[np.bool_]) -> Track:
+    box, score, source = main.box.copy(), main.score.copy(), list(main.source)
+    for frame in np.flatnonzero(where & other.known):
+        if not main.known[frame]:
+            box[frame] = other.box[frame]
+        elif other.source[frame] == "silhouette":  # it knows the top of the head, and little of its width
+            reach = 0.25 * (box[frame, 3] - box[frame, 1])
+            box[frame, 1] = min(box[frame, 1], max(other.box[frame, 1], box[frame, 1] - reach))
+        else:
+            box[frame, :2] = np.minimum(box[frame, :2], other.box[frame, :2])
+            box[frame, 2:] = np.maximum(box[frame, 2:], other.box[frame, 2:])
+        score[frame] = max(score[frame], other.score[frame])
+        names = [name for name in (*source[frame].split("+"), *other.source[frame].split("+")) if name]
+        source[frame] = "+".join(sorted(set(names)))
+    return Track(box, source, score)
+
+
+def complete(track: Track, seconds: NDArray[np.float64], *, bridge: float, extend: float) -> Track:
+    """Gaps up to `bridge` seconds filled in a straight line, both ends held for `extend` seconds."""
+    box, source, score = track.box.copy(), list(track.source), track.score.copy()
+    known = np.flatnonzero(track.known)
+    for a, b in pairwise(known):
+        if b - a > 1 and seconds[b] - seconds[a] <= bridge:
+            share = ((seconds[a + 1 : b] - seconds[a]) / (seconds[b] - seconds[a]))[:, None]
+            box[a + 1 : b] = box[a] * (1 - share) + box[b] * share
+            source[a + 1 : b] = ["bridged"] * (b - a - 1)
+    filled = replace(track, box=box, source=source, score=score)
+    for first, last in runs(filled.known):  # each end is held, outward and into what stays open
+        for edge, frames in ((first, range(first - 1, -1, -1)), (last, range(last + 1, len(seconds)))):
+            for frame in frames:
+                if source[frame] or abs(seconds[frame] - seconds[edge]) > extend:
+                    break
+                box[frame], source[frame] = box[edge], "extended"
+    return filled
+
+
+def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last index of every unbroken run of true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def join_over_holes(tracks: list[Track], seconds: NDArray[np.float64], size: tuple[int, int]) -> list[Track]:
+    """One person's tracks become one where the second begins in the picture within reach of where the first ended."""
+    left = sorted(tracks, key=lambda track: track.first)
+    joined: list[Track] = []
+    while left:
+        track = left.pop(0)
+        while True:
+            ways = [
+                (seconds[other.first] - seconds[track.last], index)
+                for index, other in enumerate(left)
+                if other.first > track.last and _reachable(track, other, seconds)
+            ]
+            if not ways or not _inside(track.box[track.last], size):
+                break
+            track = _united(track, left.pop(min(ways)[1]), np.ones(len(seconds), bool))
+        joined.append(track)
+    return joined
+
+
+def _reachable(track: Track, other: Track, seconds: NDArray[np.float64]) -> bool:
+    a, b = track.box[track.last], other.box[other.first]
+    gap = float(seconds[other.first] - seconds[track.last])
+    height = max(a[3] - a[1], b[3] - b[1])
+    distance = float(np.linalg.norm(_centre(a) - _centre(b))) / height
+    return bool(distance < 1.0 + WALKING * gap and 0.5 < (a[3] - a[1]) / (b[3] - b[1]) < 2.0)
+
+
+def _inside(head: NDArray[np.float64], size: tuple[int, int]) -> bool:
+    """Whether a head stands so far inside the picture that its owner has not just come or gone."""
+    reach = head[3] - head[1]
+    return bool(head[0] > reach / 2 and head[2] < size[0] - reach / 2 and head[1] > 0 and head[3] < size[1])
+
+
+def holes(track: Track, seconds: NDArray[np.float64], size: tuple[int, int], least: float) -> list[tuple[int, int]]:
+    """Stretches (first, last) in which this track's person is in the picture and no head is known.
+
+    Between two known parts; and before the first or after the last, if that part stands inside the picture. A track
+    shorter than `least` seconds is no proof of a person: it is covered where it is seen, and asks for nothing more.
+    """
+    known = track.known
+    if seconds[track.last] - seconds[track.first] < least:
+        return []
+    found = [(a, b) for a, b in runs(~known) if a > track.first and b < track.last]
+    if track.first > 0 and _inside(track.box[track.first], size):
+        found.append((0, track.first - 1))
+    if track.last < len(known) - 1 and _inside(track.box[track.last], size):
+        found.append((track.last + 1, len(known) - 1))
+    return sorted(found)
+
+
+def whole_person(track: Track, hole: tuple[int, int]) -> NDArray[np.float64]:
+    """A box around the person before and after a hole, and all between."""
+    ends = [frame for frame in (hole[0] - 1, hole[1] + 1) if 0 <= frame < len(track.score) and track.known[frame]]
+    boxes = np.array([person_of_head(track.box[frame]) for frame in ends])
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def smooth(
+    box: NDArray[np.float64], seconds: NDArray[np.float64], *, sigma: float, reach: float, growth: float, margin: float
+) -> NDArray[np.int64]:
+    """A cover (n, 4) for the boxes of an unbroken stretch: even pixels, smooth path, constant size, nothing cut off.
+
+    The size is the largest needed within `reach` seconds; it stays constant for as long as the need changes by less
+    than the factor `growth` (a child walking towards the lens grows by four in a video, and gets several sizes).
+    """
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    centre = np.stack([_gaussian(column, sigma / step) for column in _centre(box).T], axis=1)
+    need = np.maximum(centre - box[:, :2], box[:, 2:] - centre) * (1 + margin)
+    window = round(reach / step)
+    padded = np.pad(need, ((window, window), (0, 0)), mode="edge")
+    need = np.lib.stride_tricks.sliding_window_view(padded, 2 * window + 1, axis=0).max(axis=2)
+    half = np.empty_like(need)
+    start = 0
+    for index in range(len(need) + 1):
+        part = need[start : index + 1]
+        if index == len(need) or (part.max(axis=0) > growth * part.min(axis=0)).any():
+            half[start:index] = need[start:index].max(axis=0)
+            start = index
+    corner = np.floor((centre - half) / 2) * 2
+    extent = 2 * np.ceil(half) + 2  # up to two pixels of it go into the corner's even position
+    return np.concatenate([corner, corner + extent], axis=1).astype(np.int64)
+
+
+def _gaussian(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    from scipy.ndimage import gaussian_filter1d
+
+    return np.asarray(gaussian_filter1d(values, sigma, mode="nearest")) if sigma > 0 else values
