@@ -43,14 +43,11 @@ def remove_stale_partials(target: Path) -> None:
     A file from another host is a dead job's, too: the workflow gives a target to one job at a time. Were it not, that
     job's rename would fail loudly.
     """
-    for path in target.parent.glob(f"{PARTIAL}*-{glob_escape(target.name)}"):
-        host, pid, started = path.name.removeprefix(PARTIAL).split("-", 3)[:3]
-        if not (host == _host() and pid.isdigit() and _started(int(pid)) == started):
+    for path in target.parent.glob(f"{PARTIAL}*"):
+        host, pid, started, name = (path.name.removeprefix(PARTIAL).split("-", 3) + ["", "", ""])[:4]
+        alive = host == _host() and pid.isdigit() and _started(int(pid)) == started
+        if name in (target.name, "old-" + target.name) and not alive:
             remove(path)
-
-
-def glob_escape(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def remove(path: Path) -> None:

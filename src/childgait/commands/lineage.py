@@ -1,0 +1,69 @@
+"""Where a number comes from, where a child's data went, and what differs between two runs.
+
+    childgait lineage reports/metrics.json            back to every raw file, with params, code and hashes
+    childgait lineage --metric accuracy.L.IC          the same for one number
+    childgait lineage data/raw/…/0007-0001_left.mp4   forward, to everything made of a raw file
+    childgait lineage --subject 0007                  every file that holds this child
+    childgait lineage --diff A B                      two commits, or two folders that hold data/ and reports/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from childgait.errors import StepError
+from childgait.lineage import show
+from childgait.lineage.graph import Graph, read_graph
+from childgait.record import shown
+
+METRICS = "reports/metrics.json"
+
+
+def lineage(
+    files: list[Path], metric: str | None = None, subject: str | None = None, diff: list[str] | None = None
+) -> None:
+    """Print lineage from the records under data/ and reports/ of the working folder.
+
+    Give files, or --metric NAME, or --subject ID, or --diff A B. With --diff, --metric or a file says which number is asked.
+    """
+    if diff is not None:
+        print("\n".join(_difference(diff, shown(files[0]) if files else METRICS)))
+        return
+    if not (files or metric or subject):
+        raise StepError("nothing was asked", hint="give a file, --metric NAME, --subject ID or --diff A B")
+    root = Path()
+    graph = read_graph(root)
+    for path in files:
+        print("\n".join(_file(graph, shown(path))))
+    if metric is not None:
+        print("\n".join(_metric(graph, metric)))
+    if subject is not None:
+        print("\n".join(show.child_forward(graph, subject, root)))
+
+
+def _file(graph: Graph, path: str) -> Iterator[str]:
+    if not graph.knows(path):
+        raise StepError(
+            f"no record knows {path}",
+            hint="give a path as the workflow writes it, from the repository's root; `childgait audit` lists files of no step",
+        )
+    return show.file_forward(graph, path) if graph.is_raw(path) else show.way_back(graph, path)
+
+
+def _metric(graph: Graph, metric: str) -> Iterator[str]:
+    file = Path(METRICS)
+    if not file.is_file():
+        raise StepError(f"there is no {METRICS}", hint="run the workflow first: `make run`")
+    name, value = show.find_metric(json.loads(file.read_text(encoding="utf-8")), metric)
+    yield f"{name} = {value}"
+    yield from show.way_back(graph, METRICS)
+
+
+def _difference(sides: list[str], number: str) -> Iterator[str]:
+    from childgait.lineage.differences import compare, graph_at
+
+    if len(sides) != 2:
+        raise StepError(f"--diff got {len(sides)} name(s)", hint="give two: commits, tags, branches or folders")
+    return compare(graph_at(sides[0]), graph_at(sides[1]), number, (sides[0], sides[1]))

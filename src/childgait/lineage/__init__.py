@@ -1,0 +1,1 @@
+"""Where every number comes from: the records read as one graph, walked both ways, compared, shown and exported."""

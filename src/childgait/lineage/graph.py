@@ -1,0 +1,257 @@
+"""The records of a study as one graph: which job made a file, which jobs read it, and which children are in it.
+
+Reads every `*.record.json` under data/ and reports/; opens no data file. Plain dicts, no heavy import: a study of some
+ten thousand jobs is read in about a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from childgait.errors import StepError
+from childgait.record import ENDING
+
+ROOTS = ("data", "reports")
+Entry = dict[str, Any]  # of a record: path, sha256, bytes, and perhaps md5, subjects, files (how many, of a folder)
+
+_FRAMES = "_filtered_pose"  # folders of one-frame files: hundreds of thousands of names, never a record
+_TEXT = (".json", ".csv", ".tsv", ".yaml", ".txt")
+_SUBJECT = re.compile(r"(?:^|/)(\d{4,})(?=-\d{4,}_[a-z]+_\d+-\d+|[./])")
+
+
+def subject_of(path: str) -> str | None:
+    """The child whose own file this is, by its name or folder; None for a file of several, or of none."""
+    found = _SUBJECT.findall(path)
+    return found[-1] if found else None
+
+
+@dataclass(slots=True)
+class Job:
+    """One record."""
+
+    record: str
+    step: str
+    inputs: list[Entry]
+    outputs: list[Entry]
+    params: dict[str, Any]
+    values: dict[str, Any]
+    code: dict[str, str]
+    environment: dict[str, Any]
+    named: dict[str, list[Entry]]  # inputs by the step's argument
+
+    @property
+    def name(self) -> str:
+        return self.record.removesuffix(ENDING)
+
+
+def job_of(record: str, text: str | bytes) -> Job:
+    try:
+        body = json.loads(text)
+        outputs = [entry for entries in body["outputs"].values() for entry in _files_of(entries)]
+        inputs = [entry for entries in body["inputs"].values() for entry in entries]
+        return Job(record, body["step"], inputs, outputs, body["params"], body["values"], body["code"],
+                   body["environment"], body["inputs"])  # fmt: skip
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StepError(
+            f"{record} is not a record ({type(error).__name__}: {error})",
+            hint="delete it and run the workflow again: that job is then redone",
+        ) from None
+
+
+def _files_of(entries: list[Entry]) -> Iterator[Entry]:
+    for entry in entries:
+        if "contents" in entry:
+            yield from _files_of(entry["contents"])
+        else:
+            yield entry
+
+
+def record_files(root: Path) -> list[str]:
+    """The records under data/ and reports/, relative to the root, sorted."""
+    found = []
+    for name in ROOTS:
+        for folder, below, files in os.walk(root / name):
+            below[:] = [b for b in below if not b.endswith(_FRAMES)]
+            found += [os.path.join(folder, file) for file in files if file.endswith(ENDING)]
+    return sorted(os.path.relpath(path, root) for path in found)
+
+
+def read_graph(root: Path) -> Graph:
+    """Every record of a study whose folders data/ and reports/ lie in `root`."""
+    names = record_files(root)
+    if not names:
+        raise StepError(f"there is no record under {root}/data or {root}/reports", hint="run the workflow first: `make run`")
+    jobs = []
+    for name in names:
+        with open(os.path.join(root, name), "rb") as stream:
+            jobs.append(job_of(name, stream.read()))
+    return Graph(jobs)
+
+
+@dataclass
+class Trace:
+    """What a walk found, upstream first."""
+
+    jobs: list[Job] = field(default_factory=list)
+    files: dict[str, Entry] = field(default_factory=dict)
+
+
+class Graph:
+    """Jobs joined by the files they share."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self.jobs = {job.record: job for job in jobs}
+        self.maker: dict[str, Job] = {}
+        self.readers: dict[str, list[Job]] = {}
+        self.files: dict[str, Entry] = {}
+        folders: set[str] = set()
+        for job in self.jobs.values():
+            for entry in job.outputs:
+                self.maker[entry["path"]] = job
+                self.files[entry["path"]] = entry
+        for job in self.jobs.values():
+            for entry in job.inputs:
+                self.readers.setdefault(entry["path"], []).append(job)
+                self.files.setdefault(entry["path"], entry)
+                if "files" in entry:
+                    folders.add(entry["path"])
+        # A record is itself a file that trace_lineage and the report read: it comes from the job it tells of.
+        for record, job in self.jobs.items():
+            self.maker.setdefault(record, job)
+        self._within: dict[str, list[str]] = {folder: [] for folder in folders}
+        if folders:
+            for path in self.maker:
+                for parent in PurePosixPath(path).parents:
+                    if str(parent) in self._within:
+                        self._within[str(parent)].append(path)
+
+    def makers_of(self, path: str) -> list[Job]:
+        """The job that made a file; of a folder, the jobs that made what is in it."""
+        if path in self.maker:
+            return [self.maker[path]]
+        makers = {self.maker[inside].record: self.maker[inside] for inside in self._within.get(path, ())}
+        return list(makers.values())
+
+    def readers_of(self, path: str) -> list[Job]:
+        """The jobs that read a file, by itself or in its folder."""
+        readers = list(self.readers.get(path, ()))
+        for parent in PurePosixPath(path).parents:
+            readers += [job for job in self.readers.get(str(parent), ()) if str(parent) in self._within]
+        return readers
+
+    def is_raw(self, path: str) -> bool:
+        """Whether a file comes from outside: no job made it, or the one that plays the clinic (the demo's synthesize)."""
+        makers = self.makers_of(path)
+        return not makers or all(job.step == "synthesize" for job in makers)
+
+    def knows(self, path: str) -> bool:
+        return path in self.files or path in self.maker
+
+    def upstream(self, starts: Iterable[Job]) -> list[Job]:
+        """The jobs and everything they build on, upstream first."""
+        order: list[Job] = []
+        seen: set[str] = set()
+        stack = [(job, False) for job in starts]
+        while stack:
+            job, done = stack.pop()
+            if done:
+                order.append(job)
+            elif job.record not in seen:
+                seen.add(job.record)
+                stack.append((job, True))
+                for path in dict.fromkeys(entry["path"] for entry in job.inputs):
+                    stack += [(maker, False) for maker in self.makers_of(path) if maker.record not in seen]
+        return order
+
+    def back(self, path: str) -> Trace:
+        """Every job on the way to a file, upstream first, and the raw files at the beginning."""
+        trace = Trace(self.upstream(self.makers_of(path)))
+        if not trace.jobs and path in self.files:
+            trace.files[path] = self.files[path]
+        for job in trace.jobs:
+            trace.files.update({entry["path"]: entry for entry in job.inputs if self.is_raw(entry["path"])})
+        return trace
+
+    def forward(self, paths: Iterable[str]) -> Trace:
+        """Every job that reads one of the files, or what was made of it, and the files that those jobs made."""
+        trace = Trace()
+        seen: set[str] = set()
+        waiting = list(paths)
+        while waiting:
+            for job in self.readers_of(waiting.pop()):
+                if job.record not in seen:
+                    seen.add(job.record)
+                    trace.jobs.append(job)
+                    for entry in job.outputs:
+                        trace.files[entry["path"]] = entry
+                        waiting.append(entry["path"])
+                    waiting.append(job.record)
+        return trace
+
+    def holding(self, subject: str, root: Path) -> dict[str, str]:
+        """Every file that holds a child's data, and how: its `own`, a `table` that names it, or `pooled` (made of such).
+
+        A table with a column `subject` is taken at its word: a child that is not in it is not in what is made of it,
+        as far as that path goes. A raw file that names no child is searched for the number.
+        """
+        held: dict[str, str] = {}
+        for path in self.files:
+            if self.is_raw(path) and (how := _raw_holds(root / path, path, subject)):
+                held[path] = how
+        for job in self.upstream(self.jobs.values()):
+            if job.step == "synthesize":
+                continue  # its outputs are raw files, judged above
+            reads = any(entry["path"] in held for entry in job.inputs)
+            for entry in job.outputs:
+                owner = subject_of(entry["path"])
+                if "subjects" in entry:
+                    if subject in entry["subjects"]:
+                        held[entry["path"]] = "own" if owner == subject else "table"
+                elif owner is not None:
+                    if owner == subject:
+                        held[entry["path"]] = "own"
+                elif reads:
+                    held[entry["path"]] = "pooled"
+            if subject_of(job.record) == subject:
+                held[job.record] = "own"
+            elif reads and subject_of(job.record) is None:
+                held[job.record] = "pooled"  # it names the child's files
+        return held
+
+    def broken(self) -> list[tuple[Job, Entry, Job]]:
+        """Jobs that read other bytes than the ones their input's maker says it made last: (reader, input, maker)."""
+        found = []
+        for job in self.jobs.values():
+            for entry in job.inputs:
+                maker = self.maker.get(entry["path"])
+                made = self.files.get(entry["path"])
+                if maker is not None and made is not None and entry["path"] != maker.record and made["sha256"] != entry["sha256"]:
+                    found.append((job, entry, maker))
+        return found
+
+
+def names_subject(text: str, subject: str) -> bool:
+    """Whether a text names a child: its number with its zeros, or as a bare number in an id field or a CSV's first column."""
+    bare = re.escape(subject.lstrip("0") or "0")
+    return bool(
+        re.search(rf"(?<!\d){re.escape(subject)}(?!\d)", text)
+        or re.search(rf'"patient_id"\s*:\s*"?0*{bare}"?\s*[,}}]', text)
+        or re.search(rf"^0*{bare}\s*,", text, re.MULTILINE)
+    )
+
+
+def _raw_holds(file: Path, path: str, subject: str) -> str | None:
+    owner = subject_of(path)
+    if owner is not None:
+        return "own" if owner == subject else None
+    if not path.endswith(_TEXT):
+        return None  # weights and the like
+    if not file.is_file():
+        return "table"  # it cannot be asked: taken to hold every child
+    return "table" if names_subject(file.read_text(encoding="utf-8", errors="replace"), subject) else None

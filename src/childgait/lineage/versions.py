@@ -1,0 +1,132 @@
+"""What DVC's own files say, read without DVC: which bytes each output had, here or at a commit.
+
+Reads dvc.lock, `*.dvc` files and the cache's folder listings; they are plain YAML and JSON, so that an answer takes
+milliseconds and an auditor can follow it with `cat`.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from childgait.errors import StepError
+
+
+@dataclass(frozen=True)
+class Version:
+    """An output of a stage, or what `dvc add` put away: a file, or a folder whose md5 ends in `.dir`."""
+
+    stage: str
+    path: str
+    md5: str
+
+    @property
+    def is_folder(self) -> bool:
+        return self.md5.endswith(".dir")
+
+
+def load_yaml(text: str) -> Any:
+    import yaml
+
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def versions_in_lock(text: str) -> list[Version]:
+    """Every output in the text of a dvc.lock."""
+    stages = (load_yaml(text) or {}).get("stages", {})
+    return [
+        Version(name, out["path"], out["md5"])
+        for name, stage in stages.items()
+        for out in stage.get("outs", [])
+        if out.get("md5")
+    ]
+
+
+def versions_in_dvc_file(path: str, text: str) -> list[Version]:
+    """What a `.dvc` file names, with its path from the repository's root."""
+    folder = Path(path).parent
+    outs = (load_yaml(text) or {}).get("outs", [])
+    return [Version(path, str(folder / out["path"]), out["md5"]) for out in outs if out.get("md5")]
+
+
+def versions_here(root: Path) -> list[Version]:
+    """From dvc.lock and every `.dvc` file at the root or under data/; empty where DVC was not used."""
+    found: list[Version] = []
+    lock = root / "dvc.lock"
+    if lock.is_file():
+        found += versions_in_lock(lock.read_text(encoding="utf-8"))
+    for path in dvc_files(root):
+        found += versions_in_dvc_file(str(path.relative_to(root)), path.read_text(encoding="utf-8"))
+    return found
+
+
+def dvc_files(root: Path) -> list[Path]:
+    return sorted(p for pattern in ("*.dvc", "data/*.dvc", "data/*/*.dvc") for p in root.glob(pattern) if p.is_file())
+
+
+def cache_folder(root: Path) -> Path:
+    """DVC's cache, as .dvc/config.local or .dvc/config says; else .dvc/cache."""
+    for name in ("config.local", "config"):
+        parser = configparser.ConfigParser(strict=False)
+        parser.read(root / ".dvc" / name)
+        if parser.has_option("cache", "dir"):
+            return (root / ".dvc" / parser.get("cache", "dir")).resolve()
+    return root / ".dvc" / "cache"
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def listing(cache: Path, version: Version) -> dict[str, str] | None:
+    """The files of a version with their md5, by path from the root; None if the cache has no listing of this folder."""
+    if not version.is_folder:
+        return {version.path: version.md5}
+    file = object_path(cache, version.md5)
+    if not file.is_file():
+        return None
+    return {f"{version.path}/{entry['relpath']}": entry["md5"] for entry in json.loads(file.read_text(encoding="utf-8"))}
+
+
+def git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise StepError("git is not installed", hint="install it, or compare two folders instead of commits") from None
+    except subprocess.CalledProcessError as error:
+        raise StepError(
+            f"git {' '.join(arguments[:2])} says: {error.stderr.strip().splitlines()[0] if error.stderr.strip() else error}",
+            hint="name a commit, a tag, a branch, or a folder that holds data/ and reports/",
+        ) from None
+    return done.stdout
+
+
+def files_at(root: Path, commit: str, ending: str) -> Iterator[tuple[str, bytes]]:
+    """Files of that ending as they were at a commit: those in DVC's cache, then those in git itself."""
+    cache = cache_folder(root)
+    tracked = git(root, "ls-tree", "-r", "--name-only", commit).splitlines()
+    versions: list[Version] = []
+    if "dvc.lock" in tracked:
+        versions += versions_in_lock(git(root, "show", f"{commit}:dvc.lock"))
+    for name in tracked:
+        if name.endswith(".dvc"):
+            versions += versions_in_dvc_file(name, git(root, "show", f"{commit}:{name}"))
+        if name.endswith(ending) and name.startswith(("data/", "reports/")):
+            yield name, git(root, "show", f"{commit}:{name}").encode()
+    for version in versions:
+        if not version.is_folder and not version.path.endswith(ending):
+            continue
+        files = listing(cache, version)
+        if files is None:
+            raise StepError(f"the cache has no listing of {version.path} as of {commit}", hint=f"`dvc fetch` at {commit} first")
+        for path, md5 in files.items():
+            if path.endswith(ending):
+                found = object_path(cache, md5)
+                if not found.is_file():
+                    raise StepError(f"the cache lacks {path} as of {commit}", hint=f"`dvc fetch` at {commit} first")
+                yield path, found.read_bytes()
