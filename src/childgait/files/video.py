@@ -219,7 +219,7 @@ def probe(path: Path) -> VideoFacts:
     digest = hashlib.sha256()
     seconds = []
     for upright in read_frames(path):
-        _update(digest, upright)
+        update_hash(digest, upright)
         seconds.append(upright.seconds)
     return VideoFacts(
         width=upright.planes.width, height=upright.planes.height, rotation=rotation, frames=len(seconds),
@@ -232,11 +232,12 @@ def decoded_sha256(path: Path) -> str:
     """Hash of sizes, times and pixels of all decoded frames: equal wherever the file is decoded."""
     digest = hashlib.sha256()
     for frame in read_frames(path):
-        _update(digest, frame)
+        update_hash(digest, frame)
     return digest.hexdigest()
 
 
-def _update(digest: Any, frame: Frame) -> None:
+def update_hash(digest: Any, frame: Frame) -> None:
+    """Add a frame to a hash of decoded frames."""
     planes = frame.planes
     digest.update(f"{planes.width}x{planes.height} {int(planes.halved)} {frame.seconds}\n".encode())
     digest.update(planes.data)

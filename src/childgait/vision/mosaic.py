@@ -1,8 +1,8 @@
 """Covers what identifies: coarse cells, one texture for a whole track, locked to its box. And the check of that.
 
 A mosaic that looks safe in one frame leaks over many: as the face moves against the grid, every frame samples it
-anew, and an average over frames brings the detail back. So a track gets one texture: the mean colours of at most `cells`
-cells across the short side, pooled over the video, quantised, and dealt out anew, so that not even light and dark lie
+anew, and an average over frames brings the detail back. So a track gets one texture: the mean colours of at most
+`cells` cells across the short side, pooled over the video, quantised, dealt out anew, so that not even light and dark lie
 where they lay. Every frame shows the same cells at the same places of its box, and nothing else of the head.
 
 Works on YUV planes and touches nothing outside the boxes. Boxes stand on even pixels, where halved chroma has its

@@ -1,0 +1,202 @@
+"""Nobody recognisable: every head and every other region that identifies is covered, for good, and it is shown.
+
+Reads the raw video, the delivered keypoints (either may be missing), its facts from `register`, and what a person
+wrote: `regions.csv` (video, region, frame, x0, y0, x1, y1; an empty frame means all of them) and `cleared.csv` (video,
+sha256, reviewer, reason). Yields the covered video, the delivered points less face and hands, a row for each frame and
+region, and one flat JSON of evidence with a verdict:
+
+    covered     every person's head is known in every frame, or nearly (most_whole)
+    held        somebody had to be covered whole for longer, or nobody could tell: a person must look; the gate is shut
+    cleared     ... and did, and accepts exactly these decoded pixels by their hash
+    keypoints   there is no video
+
+De-identified is not anonymous: gait is itself biometric.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from childgait.errors import StepError
+from childgait.files.atomic import write_json
+from childgait.gait.cohort import parse_video_name
+from childgait.params import Deidentify
+from childgait.step import Input, Output, Raw
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from childgait.vision.cover import Plan, Region, Seen
+
+METHODS = (
+    "Heads were found by {backends}, by the delivered keypoints and by moving silhouettes, followed in both directions "
+    "of time and covered whole; each track shows one {style} texture of at most {cells} cells. People without a known "
+    "head were covered whole. The videos are de-identified, not anonymous: gait itself identifies."
+)
+REGION_COLUMNS = ("video", "region", "frame", "x0", "y0", "x1", "y1")
+CLEARED_COLUMNS = ("video", "sha256", "reviewer", "reason")
+LOSSY_TOLERANCE = 6  # levels by which a lossy copy may miss a texture on average
+
+
+def deidentify(
+    video: Raw | None, poses: Raw | None, register: Input, regions: Input | None, cleared: Input | None, name: str,
+    covered: Output | None, regions_found: Output | None, keypoints: Output, evidence: Output, params: Deidentify,
+) -> None:  # fmt: skip
+    from childgait.files.delivered import read_delivered
+    from childgait.files.poses import write_poses
+    from childgait.files.tables import write_table
+    from childgait.files.video import write_video
+    from childgait.vision import cover
+
+    said = parse_video_name(name)
+    facts = json.loads(register.read_text(encoding="utf-8"))
+    row: dict[str, Any] = {"video": name, "subject": said.subject, "view": said.view}
+    for output in (covered, regions_found, keypoints, evidence):
+        if output is not None:
+            output.parent.chmod(0o750)  # the folder is no place for everybody
+    if video is None:
+        if poses is None:
+            raise StepError(f"recording {name} has neither video nor keypoints", hint="look into its folder")
+        write_poses(keypoints, read_delivered(poses, facts["pose_layout"]).poses)
+        write_json(evidence, row | {"verdict": "keypoints", "reasons": ["there is no video"]})
+        return
+    if covered is None or regions_found is None:
+        raise StepError(f"{name} has a video, but no output is named for it", hint="give --covered and --regions-found")
+    seen = cover.look(video, params)
+    delivered = None if poses is None else read_delivered(poses, facts["pose_layout"], seen.times)
+    if delivered is not None:
+        seen.tracks += cover.from_keypoints(delivered.people, seen.times, params)
+    frames = len(seen.seconds)
+    seen.tracks += cover.from_regions(read_regions(regions, name, frames), frames, video, params)
+    if not seen.tracks:
+        raise StepError(
+            f"no person was found in {video}: no face, no keypoints, nobody moving",
+            hint="look at the video; exclude it in cohort.exclude, or name the head in regions.csv",
+        )
+    plan = cover.plan(seen, params)
+    write_video(covered, cover.covered_frames(video, plan.covers), seen.seconds, lossless=params.lossless,
+                crf=params.crf, colour=seen.colour)  # fmt: skip
+    covered.chmod(0o640)
+    sha256 = verify(covered, name, seen, plan, 0 if params.lossless else LOSSY_TOLERANCE)
+    write_table(regions_found, plan.table, cover.REGIONS)
+    write_poses(keypoints, _nobody() if delivered is None else delivered.poses)
+    found = describe(seen, plan, params) | judge(seen, plan, delivered is not None, params)
+    if found["verdict"] == "held" and (accepted := _cleared(cleared, name, sha256)):
+        found |= {"verdict": "cleared", "reasons": [*found["reasons"], accepted]}
+    write_json(evidence, row | found | {"decoded_sha256": sha256})
+
+
+def verify(covered: Path, name: str, seen: Seen, plan: Plan, tolerance: int) -> str:
+    """Read the output back: every frame and time is there, every cover lies where it must. Yields the decoded hash."""
+    import hashlib
+
+    from childgait.files.video import read_frames, update_hash
+    from childgait.vision.mosaic import is_covered
+
+    digest, times = hashlib.sha256(), []
+    for frame in read_frames(covered):
+        update_hash(digest, frame)
+        times.append(frame.seconds)
+        if not is_covered(frame.planes, frame.index, plan.covers, tolerance):
+            raise StepError(
+                f"{name}: frame {frame.index} of the covered video shows something else than its covers",
+                hint="nothing was kept; raise deidentify.crf's quality or set deidentify.lossless",
+            )
+    if tuple(times) != seen.seconds or (frame.planes.width, frame.planes.height) != (seen.width, seen.height):
+        raise StepError(
+            f"{name}: the covered video has {len(times)} frames of {frame.planes.width}x{frame.planes.height}, "
+            f"the raw one {len(seen.seconds)} of {seen.width}x{seen.height}, or other times",
+            hint="nothing was kept; look at the raw video's time stamps",
+        )
+    return digest.hexdigest()
+
+
+def describe(seen: Seen, plan: Plan, params: Deidentify) -> dict[str, Any]:
+    """What was found and covered, a number or a word a key."""
+    import polars as pl
+
+    frames, heads = len(seen.seconds), plan.table.filter(~pl.col("whole"))
+    covered = plan.table["frame"].n_unique()
+
+    def share(source: str) -> float:
+        rows = heads.filter(pl.col("source").str.contains(source))
+        return round(rows["frame"].n_unique() / frames, 6)
+
+    return {
+        "frames": frames, "width": seen.width, "height": seen.height, "seconds": float(seen.seconds[-1]),
+        "backends": params.backends, "style": params.style, "cells": params.cells, "looks": seen.looks,
+        "camera_still": seen.still, "people": plan.people, "frames_covered": covered,
+        "frames_without_head": plan.without_head, "share_of_picture": _share_of_picture(plan.table, seen),
+        **{f"share_{source}": share(source) for source in
+           ("detected", "keypoints", "silhouette", "sam3", "region", "bridged", "extended")},
+    }  # fmt: skip
+
+
+def _share_of_picture(table: pl.DataFrame, seen: Seen) -> float:
+    """Covered pixels of all; where covers overlap they count twice."""
+    return round(float(table["area"].sum()) / (len(seen.seconds) * seen.width * seen.height), 6)
+
+
+def judge(seen: Seen, plan: Plan, has_keypoints: bool, params: Deidentify) -> dict[str, Any]:
+    """The verdict and its reasons. Where nobody can tell, a person must look: it fails closed."""
+    frames, reasons = len(seen.seconds), []
+    if plan.without_head > params.most_whole * frames:
+        reasons.append(f"in {plan.without_head} of {frames} frames somebody without a known head is covered whole")
+    if not seen.still and not has_keypoints:
+        reasons.append("the camera moves and there are no keypoints: who turns away is seen by nothing")
+    return {"verdict": "held" if reasons else "covered", "reasons": reasons}
+
+
+def _nobody() -> Any:
+    import numpy as np
+
+    from childgait.files.poses import make_poses
+
+    return make_poses(np.zeros(0), np.zeros((0, 23, 2), np.float32), np.zeros((0, 23), np.float32))
+
+
+def _rows(path: Path | None, name: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a person's file that name this video, each with its line."""
+    import csv
+
+    if path is None:
+        return []
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+            raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it needs {', '.join(columns)}")
+        return [(reader.line_num, row) for row in reader if row["video"] == name]
+
+
+def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
+    """A person's boxes for this video."""
+    from childgait.vision.cover import Region
+
+    found = []
+    for line, row in _rows(path, name, REGION_COLUMNS):
+        try:
+            frame = int(row["frame"]) if row["frame"].strip() else None
+            x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
+        except (ValueError, TypeError):
+            raise StepError(f"{path}, line {line}: a box is four numbers", hint="x0, y0, x1, y1 in pixels") from None
+        if frame is not None and not 0 <= frame < frames:
+            raise StepError(
+                f"{path}, line {line}: {name} has no frame {frame}, it has frames 0 to {frames - 1}",
+                hint="frames count from 0; leave the field empty for all of them",
+            )
+        if not (x0 < x1 and y0 < y1):
+            raise StepError(f"{path}, line {line}: the box {x0, y0, x1, y1} is empty", hint="x0 < x1 and y0 < y1")
+        found.append(Region(row["region"], frame, (x0, y0, x1, y1)))
+    return found
+
+
+def _cleared(path: Path | None, name: str, sha256: str) -> str | None:
+    """Who accepted exactly these pixels, and why."""
+    for line, row in _rows(path, name, CLEARED_COLUMNS):
+        if not (row["reviewer"] or "").strip():
+            raise StepError(f"{path}, line {line}: {name} is cleared by nobody", hint="fill in a reviewer")
+        if row["sha256"] == sha256:
+            return f"cleared by {row['reviewer']}: {row['reason']}"
+    return None

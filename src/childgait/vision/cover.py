@@ -1,0 +1,259 @@
+"""From a raw video to what must be covered in each frame, and back to a check of what was covered.
+
+`look` decodes the video once and gathers every sighting of a head: faces at some frames, silhouettes at all, what SAM 3
+finds; keypoints and what a person wrote down are added to them. `plan` makes tracks of them, then covers, each frame's
+reason told.
+Only numbers leave this module, and small samples of colour that live as long as the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.errors import StepError
+from childgait.files.tables import Column, Table
+from childgait.files.video import Colour, read_frames
+from childgait.params import Deidentify
+from childgait.vision import faces, heads, mosaic, tracks
+from childgait.vision.tracks import Track
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import polars as pl
+
+REGIONS = Table(
+    "regions",
+    ("frame", "region", "whole"),
+    (
+        Column("frame", "Int32", "index of the frame in the video, from 0"),
+        Column("seconds", "Float64", "time since the video's first frame"),
+        Column("region", "Int32", "number of the track, from 0"),
+        Column("whole", "Boolean", "whether the whole person is covered because no head is known"),
+        Column("source", "String", "detected, keypoints, silhouette, sam3, region (a person's file), joined by +; "
+               "bridged; extended; hole"),
+        Column("score", "Float32", "the best score of what tells it, 0 where nothing was seen"),
+        Column("x0", "Int32", "left edge of what is covered"),
+        Column("y0", "Int32", "top edge"),
+        Column("x1", "Int32", "right edge, exclusive"),
+        Column("y1", "Int32", "bottom edge, exclusive"),
+        Column("area", "Int32", "pixels of it inside the picture"),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Region:
+    """A row of a person's file: a box on one frame (None: on all), of a named thing."""
+
+    name: str
+    frame: int | None
+    box: tuple[float, float, float, float]
+
+
+@dataclass
+class Seen:
+    """One pass over a video: its frames' times and everything that was sighted."""
+
+    seconds: tuple[Fraction, ...]
+    width: int
+    height: int
+    colour: Colour
+    looks: int
+    still: bool  # the camera, as far as silhouettes tell
+    tracks: list[Track]
+    samples: list[mosaic.Sample] = field(repr=False)
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        return np.array([float(time) for time in self.seconds])
+
+
+@dataclass
+class Plan:
+    """What is covered, frame by frame, and why."""
+
+    covers: list[mosaic.Cover]
+    table: pl.DataFrame
+    without_head: int  # frames in which somebody is covered whole
+    people: int
+
+
+def detectors(params: Deidentify) -> list[faces.Detector]:
+    found: list[faces.Detector] = []
+    if "centerface" in params.backends:
+        found.append(faces.CenterFace(params.longest_side))
+    if "retinaface" in params.backends:
+        if not params.retinaface_weights:
+            raise StepError("deidentify.backends names retinaface, but deidentify.retinaface_weights is empty",
+                            hint="give the path and the sha256 of your ONNX file")  # fmt: skip
+        found.append(faces.RetinaFace(Path(params.retinaface_weights), params.retinaface_sha256))
+    return found
+
+
+def look(video: Path, params: Deidentify) -> Seen:
+    """Decode once; faces, silhouettes, and SAM 3 where it is asked for."""
+    looking = detectors(params)
+    faces_found: dict[int, NDArray[np.float64]] = {}
+    samples, small, seconds, next_look = [], [], [], 0.0
+    for frame in read_frames(video):
+        seconds.append(frame.seconds)
+        small.append(heads.shrink(frame.planes.y))
+        if float(frame.seconds) >= next_look:
+            next_look = float(frame.seconds) + params.look_seconds - 1e-6
+            samples.append(mosaic.sample(frame.index, frame.planes))
+            pixels = frame.pixels if looking else None
+            rows = [one.detect(pixels, params.keep_score) for one in looking if pixels is not None]
+            faces_found[frame.index] = faces.suppress(np.concatenate([*rows, np.zeros((0, 5))]))
+    times = np.array([float(time) for time in seconds])
+    scale = frame.planes.width / small[0].shape[1]
+    moving = heads.find_silhouettes(small, times, scale, params.moving_difference, params.silhouette_height)
+    whole = {
+        frame: np.column_stack([heads.head_of_face(rows[:, :4]), rows[:, 4]]) for frame, rows in faces_found.items()
+    }
+    found = _linked(whole, times, "detected", params.birth_score, params.keep_score, params)
+    if moving.still:
+        found += _linked(dict(enumerate(moving.heads)), times, "silhouette", 0.0, 0.0, params)
+    found += _from_sam3(video, len(seconds), params)
+    return Seen(tuple(seconds), frame.planes.width, frame.planes.height, frame.colour, len(faces_found), moving.still,
+                found, samples)  # fmt: skip
+
+
+def _linked(
+    found: dict[int, NDArray[np.float64]], times: NDArray[np.float64], source: str, birth: float, keep: float,
+    params: Deidentify,
+) -> list[Track]:  # fmt: skip
+    """Tracks of one source by itself, short gaps bridged."""
+    bridge = params.bridge_seconds
+    linked = tracks.link(found, times, source, birth=birth, keep=keep, bridge=bridge)
+    return [tracks.complete(track, times, bridge=bridge, extend=0.0) for track in linked]
+
+
+def from_keypoints(people: list[NDArray[np.float32]], times: NDArray[np.float64], params: Deidentify) -> list[Track]:
+    """The heads of everybody who has keypoints, not only of the child."""
+    told = dict(enumerate(heads.heads_of_keypoints(people, params.keypoint_score)))
+    return _linked(told, times, "keypoints", 0.0, 0.0, params)
+
+
+def from_regions(regions: list[Region], frames: int, video: Path, params: Deidentify) -> list[Track]:
+    """A person's boxes: on all frames, between the frames named, or followed by SAM 3 from the one frame named."""
+    found = []
+    for name in sorted({region.name for region in regions}):
+        rows = [region for region in regions if region.name == name]
+        track = tracks.empty(frames)
+        placed = sorted((region.frame, region.box) for region in rows if region.frame is not None)
+        for region in rows:
+            if region.frame is None:
+                track.box[:] = region.box
+        if placed:
+            at = [frame for frame, _ in placed]
+            between = slice(at[0], at[-1] + 1)
+            for edge in range(4):
+                track.box[between, edge] = np.interp(np.arange(frames), at, [box[edge] for _, box in placed])[between]
+        if len(placed) == 1 and "sam3" in params.backends:
+            model = _sam3(params)
+            follow = model.track((f.pixels for f in read_frames(video)), frame_index=placed[0][0], box=placed[0][1])
+            for frame, objects in enumerate(follow):
+                if 1 in objects:
+                    track.box[frame] = objects[1].box
+        known = track.known
+        track.source = ["region" if flag else "" for flag in known]
+        track.score[known] = 1.0
+        found.append(track)
+    return found
+
+
+def _sam3(params: Deidentify):  # type: ignore[no-untyped-def]  # its module needs torch
+    from childgait.vision.sam3 import Sam3
+
+    if not params.sam3_weights:
+        raise StepError("deidentify.backends names sam3, but deidentify.sam3_weights is empty",
+                        hint="give the folder of SAM 3 and the sha256 of its weights")  # fmt: skip
+    return Sam3(Path(params.sam3_weights), params.sam3_sha256)
+
+
+def _from_sam3(video: Path, frames: int, params: Deidentify) -> list[Track]:
+    """A track for every object that SAM 3 finds by words."""
+    if "sam3" not in params.backends:
+        return []
+    found: dict[int, Track] = {}
+    pixels = (frame.pixels for frame in read_frames(video))
+    for frame, objects in enumerate(_sam3(params).text(pixels, params.sam3_prompts)):
+        for number, one in objects.items():
+            track = found.setdefault(number, tracks.empty(frames))
+            track.box[frame], track.source[frame], track.score[frame] = one.box, "sam3", one.score
+    return [found[number] for number in sorted(found)]
+
+
+def plan(seen: Seen, params: Deidentify) -> Plan:
+    """Tracks united, completed and smoothed; what stays unknown covered whole."""
+    times, size = seen.times, (seen.width, seen.height)
+    fixed = [track for track in seen.tracks if "region" in track.source]
+    moving = tracks.merge([track for track in seen.tracks if "region" not in track.source])
+    moving = tracks.join_over_holes(moving, times, size)
+    covers: list[mosaic.Cover] = []
+    rows: list[tuple[object, ...]] = []
+    blind = np.zeros(len(times), bool)
+    for number, track in enumerate([*moving, *fixed]):
+        if number < len(moving):
+            track = tracks.complete(track, times, bridge=params.bridge_seconds, extend=params.extend_seconds)
+            for hole in tracks.holes(track, times, size, params.person_seconds):
+                box = np.array(_even(tracks.whole_person(track, hole)))
+                frames = range(hole[0], hole[1] + 1)
+                blind[hole[0] : hole[1] + 1] = True
+                covers.append(_cover(dict.fromkeys(frames, box), seen, [params.seed, number, hole[0] + 1], params))
+                rows += [_row(f, times, number, True, "hole", 0.0, box, size) for f in frames]
+        boxes: dict[int, NDArray[np.int64]] = {}
+        for first, last in tracks.runs(track.known):
+            part = slice(first, last + 1)
+            smooth = tracks.smooth(
+                track.box[part], times[part], sigma=params.smooth_seconds, reach=params.extend_seconds,
+                growth=params.growth, margin=params.margin,
+            )  # fmt: skip
+            assert (smooth[:, :2] <= track.box[part, :2]).all(), "a cover cuts off a head it knows"
+            assert (smooth[:, 2:] >= track.box[part, 2:]).all(), "a cover cuts off a head it knows"
+            boxes |= {first + i: box for i, box in enumerate(smooth)}
+        covers.append(_cover(boxes, seen, [params.seed, number, 0], params))
+        rows += [
+            _row(f, times, number, False, track.source[f], track.score[f], box, size) for f, box in boxes.items()
+        ]
+    return Plan(covers, _table(rows), int(blind.sum()), len(moving))
+
+
+def _even(box: NDArray[np.float64]) -> list[int]:
+    return [int(np.floor(v / 2) * 2) for v in box[:2]] + [int(np.ceil(v / 2) * 2) for v in box[2:]]
+
+
+def _cover(boxes: dict[int, NDArray[np.int64]], seen: Seen, seed: list[int], params: Deidentify) -> mosaic.Cover:
+    if params.style == "solid":
+        return mosaic.Cover(mosaic.solid(), boxes)
+    return mosaic.Cover(mosaic.texture(boxes, seen.samples, params.cells, seed), boxes)
+
+
+def _row(
+    frame: int, times: NDArray[np.float64], number: int, whole: bool, source: str, score: float,
+    box: NDArray[np.int64], size: tuple[int, int],
+) -> tuple[object, ...]:  # fmt: skip
+    x0, y0, x1, y1 = (int(v) for v in box)
+    area = max(min(x1, size[0]) - max(x0, 0), 0) * max(min(y1, size[1]) - max(y0, 0), 0)
+    return frame, float(times[frame]), number, whole, source, round(float(score), 4), x0, y0, x1, y1, area
+
+
+def _table(rows: list[tuple[object, ...]]) -> pl.DataFrame:
+    import polars as pl
+
+    schema = REGIONS.schema()
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("frame", "region", "whole")
+
+
+def covered_frames(video: Path, covers: list[mosaic.Cover]) -> Iterator[mosaic.Planes]:
+    """The video's frames, covered. An uncovered one never leaves this loop."""
+    for frame in read_frames(video):
+        mosaic.draw(frame.planes, frame.index, covers)
+        yield frame.planes
