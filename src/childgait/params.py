@@ -10,7 +10,7 @@ import difflib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from childgait.errors import StepError
 
@@ -36,8 +36,29 @@ class Synthesize(Section):
 
     subjects: int = Field(ge=2)
     seed: int = Field(ge=0)
-    width: int = Field(ge=64, le=1920)
-    height: int = Field(ge=64, le=1080)
+    width: int = Field(ge=64, le=1920, multiple_of=2)
+    height: int = Field(ge=64, le=1080, multiple_of=2)
+    sessions: int = Field(ge=1, le=9)  # walks out and back, each seen by both cameras
+    seconds: tuple[float, float]  # shortest and longest clip
+    rates: list[Literal["59", "59.94", "60"]] = Field(min_length=1)  # frames a second, drawn per session
+    crf: int = Field(ge=0, le=35)  # of the encoder; 0 is lossless
+    loose: bool  # keypoints as a file a frame, as released; else one zip a video
+    bystander: float = Field(ge=0, le=1)  # share of sessions with another person in view
+    rater_margin: float = Field(ge=0, le=10)  # degrees round a band's edge within which a rater may score the other side
+    jitter: float = Field(ge=0, le=0.1)  # of keypoints at rest, over body height in the picture
+    dropout: float = Field(ge=0, le=0.5)  # share of a point's frames with a low score, far off
+    swap: float = Field(ge=0, le=1)  # share of leg crossings at which left and right change names
+    outlier: float = Field(ge=0, le=0.5)  # share of a point's frames at the picture's edge with a high score
+    missing_video_info: float = Field(ge=0, le=1)  # share of videos whose first frame does not tell its video
+    empty_instances: float = Field(ge=0, le=0.5)  # share of frames without anybody
+    missing_views: float = Field(ge=0, le=0.9)  # share of views that a session lacks
+
+    @model_validator(mode="after")
+    def _seconds_in_order(self) -> Synthesize:
+        low, high = self.seconds
+        if not 0.5 <= low <= high <= 20:
+            raise ValueError("seconds must be two numbers, 0.5 <= shortest <= longest <= 20")
+        return self
 
 
 class Register(Section):
@@ -81,6 +102,21 @@ class Segment(Section):
     """The child in every frame."""
 
     backend: Literal["classical", "sam3"]
+    work_height: int = Field(ge=90, le=2160)  # pixels of the picture that classical works on, at most
+    samples: int = Field(ge=12, le=256)  # frames that the empty room is learnt from
+    free_share: float = Field(gt=0, lt=1)  # of the samples in which a pixel must be free of the child to be known
+    seed_noise: float = Field(gt=0)  # how many noise levels off the empty room a pixel is surely the child ...
+    grow_noise: float = Field(gt=0)  # ... and how many off it is, if it touches such a one
+    camera_pixels: float = Field(gt=0)  # of the working picture, by which the room may shift in a static camera
+    min_score: float = Field(ge=0, le=1)  # of a keypoint, to be believed
+    max_area_jump: float = Field(gt=0)  # |ln| of a mask's area against the frame before
+    min_joints_inside: float = Field(ge=0, le=1)  # share of confident keypoints in the mask
+    max_pieces: int = Field(ge=1)
+    min_ok_share: float = Field(ge=0, le=1)  # of a video's frames that pass the gate
+    sam3_folder: str  # SAM 3's weights, configuration and processor
+    sam3_sha256: str  # of its model.safetensors
+    sam3_prompts: list[str]  # words for the child
+    sam3_device: str  # cpu, or cuda
 
 
 class EstimatePose(Section):
@@ -136,18 +172,87 @@ class SplitSubjects(Section):
     validation: float = Field(gt=0, lt=0.9)  # share of the others who validate
 
 
+class Encoder(Section):
+    """The video transformer. The registry's models overrule prompt and prune."""
+
+    size: Literal["tiny", "small", "base", "large", "huge", "giant"]
+    prompt: Literal["none", "drawn"]  # the skeleton on the frames
+    prune: Literal["none", "mask"]  # which patches stay
+    min_foreground: float = Field(ge=0, le=1)  # share of a patch that is child, from which it stays
+    dilate_pixels: int = Field(ge=0, le=64)  # the mask grows by this before counting
+    min_tokens: int = Field(ge=1)  # never fewer
+    drop_path: float = Field(ge=0, lt=1)  # share of clips that skip the last block; less in those before
+    head_hidden: int = Field(ge=1)
+    head_dropout: float = Field(ge=0, lt=1)
+
+
+class Drawing(Section):
+    """The skeleton on the frames; colours are red, green, blue."""
+
+    line_pixels: int = Field(ge=1, le=16)
+    dot_pixels: int = Field(ge=0, le=16)
+    min_score: float = Field(ge=0, le=1)  # a point below it is not drawn
+    left: tuple[int, int, int]
+    right: tuple[int, int, int]
+    middle: tuple[int, int, int]
+
+
+class Changes(Section):
+    """How much a training window is changed at random; all zero: not at all."""
+
+    flip: float = Field(ge=0, le=1)  # share of windows mirrored, left and right swapped with them
+    scale: float = Field(ge=0, le=1)
+    shift: float = Field(ge=0, le=0.5)  # of the picture's side
+    colour: float = Field(ge=0, le=1)
+    time: float = Field(ge=0, le=1)
+
+
 class Finetune(Section):
     """How a network learns."""
 
-    models: list[str]
-    seeds: list[int]
+    models: list[str] = Field(min_length=1)  # of models/registry.py; the baselines are always run beside them
+    folds: list[str] = Field(min_length=1)  # 0, 1, … or holdout
+    seeds: list[int] = Field(min_length=1)
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]  # bf16: autocast on a GPU; the CPU always computes in fp32
+    deterministic: bool  # same bytes again on the same kind of CPU; slower on a GPU
+    threads: int = Field(ge=1, le=256)  # a sum's last bits depend on it, so it is a parameter and not the machine's
+    workers: int = Field(ge=0, le=64)  # processes that load clips; 0: the training process itself
+    frames: int = Field(ge=2, le=128, multiple_of=2)  # of a window
+    anchor: Literal["none", "contact"]  # where training windows begin
+    encoder: Encoder
+    weights: str  # a checkpoint to start from; empty: from scratch
+    weights_sha256: str
+    drawing: Drawing
+    changes: Changes
+    epochs: int = Field(ge=1)
+    clips_a_step: int = Field(ge=1)  # over all processes
+    clips_at_once: int = Field(ge=1)  # that a process computes together; a step is summed of such small batches
+    learning_rate: float = Field(gt=0, lt=1)  # its peak
+    least_learning_rate: float = Field(ge=0, lt=1)  # where the cosine ends
+    warmup_epochs: int = Field(ge=0)
+    weight_decay: float = Field(ge=0, lt=1)
+    layer_decay: float = Field(gt=0, le=1)  # of the rate, with every layer below the head; 1: none
+    clip_norm: float = Field(ge=0)  # of the gradient; 0: not clipped
+    positive_weight_cap: float = Field(ge=1)  # atypical cells weigh up to this (or down to its inverse)
+    average_decay: float = Field(ge=0, lt=1)  # of the moving average of weights that is judged and kept; 0: none
+    freeze_layers: int = Field(ge=0)  # so many of the first layers never learn
+    freeze_epochs: int = Field(ge=0)  # in the first epochs only the head learns
+    patience: int = Field(ge=0)  # epochs without a better validation loss before it stops; 0: never
+    keep: Literal["last", "best"]  # which epoch's weights; best: lowest validation loss
+    validation_views: int = Field(ge=1)  # windows a validation video, after every epoch
+    checkpoint_epochs: int = Field(ge=1)  # between two checkpoints
+    overrides: dict[str, dict[str, Any]]  # model: keys of this section that differ for it
 
 
 class Evaluate(Section):
     """How it is judged."""
 
-    views: int = Field(ge=1)
-    bootstrap: int = Field(ge=0)
+    views: int = Field(ge=1)  # windows a video
+    bootstrap: int = Field(ge=0)  # draws over children
+    seed: int = Field(ge=0)  # of the draws
+    bins: int = Field(ge=2, le=50)  # of probability, for the calibration error
+    age_edges: list[float]  # years that part the age groups
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -21,6 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
+from childgait.files.tables import Column, Table
+
+FRAMES = Table(
+    "frames",
+    ("frame",),
+    (
+        Column("frame", "Int32", "index of the frame in the video, from 0"),
+        Column("seconds", "Float64", "time since the video's first frame"),
+        Column("x0", "Float64", "box around the mask, ends exclusive; null where there is no child"),
+        Column("y0", "Float64", "top of the box"),
+        Column("x1", "Float64", "right end of the box"),
+        Column("y1", "Float64", "bottom of the box"),
+        Column("area", "Int64", "pixels of the mask"),
+        Column("area_jump", "Float64", "how far the area is off the frame before, as |ln(ratio)|; null without one"),
+        Column("border", "Boolean", "the mask touches the picture's edge"),
+        Column("joints_inside", "Float64", "share of confident keypoints in the mask; null where there are none"),
+        Column("pieces", "Int32", "connected pieces of the mask"),
+        Column("ok", "Boolean", "passes the gate of params.yaml's section segment; a frame without a child does"),
+    ),
+)
 
 MAGIC = b"CGMASKS1"
 TRAILER = struct.Struct("<IIQI8s")  # height, width, frames, checksum of the index, magic

@@ -24,14 +24,14 @@ class Samples:
     """A bounded number of frames spread evenly over a video of unknown length: every second is dropped when full."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.step = most, 1
+        self.most, self.step, self.seen = most, 1, 0
         self.frames: list[int] = []
         self.pictures: list[Picture] = []
 
-    def wants(self, frame: int) -> bool:
-        return frame % self.step == 0
-
-    def add(self, frame: int, picture: Picture) -> None:
+    def offer(self, frame: int, picture: Picture) -> None:
+        self.seen = frame + 1
+        if frame % self.step:
+            return
         self.frames.append(frame)
         self.pictures.append(picture)
         if len(self.frames) > self.most:
@@ -72,7 +72,9 @@ def learn_background(samples: Samples, free: NDArray[np.bool_], *, free_share: f
     return Background(picture, noise, known)
 
 
-def light_change(picture: Picture, background: Background, elsewhere: NDArray[np.bool_], grid: int = 8) -> NDArray[np.float32]:
+def light_change(
+    picture: Picture, background: Background, elsewhere: NDArray[np.bool_], grid: int = 8
+) -> NDArray[np.float32]:
     """How much lighter the room is than when empty, per channel: the median where the child is not."""
     small = elsewhere[::grid, ::grid]
     if small.sum() < 50:

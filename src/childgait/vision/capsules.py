@@ -1,4 +1,4 @@
-"""A body as capsules: every limb a thick stroke between its keypoints. Where the child must be, if the points are right.
+"""A body as capsules: every limb a thick stroke between its keypoints. Where the child is, if the points are right.
 
 Keypoints as delivered have gaps, outliers and swapped sides. For a silhouette sides do not matter; gaps are bridged
 and outliers dropped here (`body_of`), more boldly than pose refinement may, because a stroke is thick and pixels vote
@@ -153,15 +153,16 @@ def head_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def stations(body: Body, frame: int, each: int = 12) -> NDArray[np.float32]:
-    """Points along the middle of every stroke, (strokes, each, 2): where to ask the picture whether the limb is there."""
+    """Points along the middle of every stroke, (strokes, each, 2): where to ask the picture for the limb."""
     start, end = body.xy[frame][_FROM], body.xy[frame][_TO]
     along = np.linspace(0.1, 0.9, each, dtype=np.float32)[None, :, None]
     return np.asarray(start[:, None] * (1 - along) + end[:, None] * along, np.float32)
 
 
 def draw(
-    body: Body, frame: int, box: tuple[int, int, int, int], *, thick: float = 1.0, without: NDArray[np.bool_] | None = None
-) -> NDArray[np.uint8]:
+    body: Body, frame: int, box: tuple[int, int, int, int], *, thick: float = 1.0,
+    without: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:  # fmt: skip
     """The frame's capsules within a box, 255 where the body is; radii times `thick`, `without` some of the strokes."""
     x0, y0, x1, y1 = box
     canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)

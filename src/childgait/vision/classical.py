@@ -65,7 +65,10 @@ def working(planes: Planes, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The planes as one (height, width, 3) picture of the working size."""
     wide = (size[1], size[0])
     shrink = cv2.INTER_AREA if size[0] < planes.height else cv2.INTER_LINEAR
-    parts = [plane if plane.shape == size else cv2.resize(plane, wide, interpolation=shrink) for plane in (planes.y, planes.u, planes.v)]
+    parts = [
+        plane if plane.shape == size else cv2.resize(plane, wide, interpolation=shrink)
+        for plane in (planes.y, planes.u, planes.v)
+    ]
     return np.asarray(cv2.merge(parts))
 
 
@@ -77,13 +80,16 @@ def grown(mask: NDArray[np.uint8], pixels: float) -> NDArray[np.bool_]:
     return np.asarray(away <= pixels)
 
 
-def region_of(plan_body: Body | None, track: Track | None, frame: int, size: tuple[int, int], reach: int) -> NDArray[np.bool_]:
+def region_of(
+    body: Body | None, track: Track | None, frame: int, size: tuple[int, int], reach: int
+) -> NDArray[np.bool_]:
     """Where the child may be in a frame, generously: what the background must not learn from."""
-    if plan_body is not None and plan_body.present[frame]:
-        box = plan_body.box(frame, 0.3, size)
+    if body is not None and body.present[frame]:
+        box = body.box(frame, 0.3, size)
         full = np.zeros(size, bool)
         if box[2] > box[0] and box[3] > box[1]:
-            full[box[1] : box[3], box[0] : box[2]] = grown(draw(plan_body, frame, box), 0.06 * float(plan_body.height[frame]))
+            near = grown(draw(body, frame, box), 0.06 * float(body.height[frame]))
+            full[box[1] : box[3], box[0] : box[2]] = near
         return full
     if track is not None and (hull := guide(track, frame, size, reach)) is not None:
         box_ = track.box_at(frame, reach)
@@ -92,15 +98,18 @@ def region_of(plan_body: Body | None, track: Track | None, frame: int, size: tup
     return np.zeros(size, bool)
 
 
+def sample(pictures: Iterable[NDArray[np.uint8]], most: int) -> Samples:
+    """The first pass: a bounded number of pictures, spread over the video; `seen` says how many there were."""
+    samples = Samples(most)
+    for frame, picture in enumerate(pictures):
+        samples.offer(frame, picture)
+    return samples
+
+
 def make_plan(
-    pictures: Iterable[NDArray[np.uint8]], body: Body | None, selections: Sequence[tuple[int, Box]], settings: Settings
+    samples: Samples, body: Body | None, selections: Sequence[tuple[int, Box]], settings: Settings
 ) -> Plan:
-    """The first pass: sample, judge the camera, find the child, learn the room. Boxes of selections in working pixels."""
-    samples = Samples(settings.samples)
-    count = 0
-    for count, picture in enumerate(pictures, start=1):
-        if samples.wants(count - 1):
-            samples.add(count - 1, picture)
+    """Judge the camera, find the child, learn the room. Boxes of selections are in working pixels."""
     size = samples.pictures[0].shape[:2]
     light = [np.ascontiguousarray(picture[..., 0]) for picture in samples.pictures]
     person = "the walker whose keypoints were delivered"
@@ -148,7 +157,8 @@ def _mover(samples: Samples, camera: str, selections: Sequence[tuple[int, Box]])
         )
     if len(samples.frames) < 6:
         raise StepError(
-            f"no walker can be found in {len(samples.frames)} frames without keypoints", hint="deliver keypoints, or exclude it"
+            f"no walker found: {len(samples.frames)} frames without keypoints are too few to tell",
+            hint="deliver keypoints, or name the video in cohort.exclude",
         )
     track = chosen_track(follow(samples), selections)
     if track is None:
@@ -243,7 +253,8 @@ def _hysteresis(off: NDArray[np.float32], where: NDArray[np.bool_], settings: Se
 def _tidy(mask: Mask, core: NDArray[np.bool_], height: float) -> Mask:
     """Small gaps closed, small holes filled, and of the pieces only those that hold a part of the core."""
     side = max(3, round(0.012 * height) | 1)
-    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disc)
     count, labels, facts, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
     holes = facts[:, cv2.CC_STAT_AREA] < (0.04 * height) ** 2
     holes[0] = False

@@ -103,7 +103,8 @@ def regions_of(mask: NDArray[np.uint8]) -> list[Region]:
     found = []
     for label in range(1, count):
         x, y, width, height, _ = facts[label]
-        pixels = np.argwhere((labels[y : y + height, x : x + width] == label) & (mask[y : y + height, x : x + width] > 0))
+        part = (slice(y, y + height), slice(x, x + width))
+        pixels = np.argwhere((labels[part] == label) & (mask[part] > 0))
         if len(pixels) >= SMALLEST * mask.size:
             hull = cv2.convexHull((pixels[:, ::-1] + [x, y]).astype(np.int32))
             found.append(Region((float(x), float(y), float(x + width), float(y + height)), hull, float(len(pixels))))

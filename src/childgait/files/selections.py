@@ -1,0 +1,65 @@
+"""A person's word on who the child is: selections.csv, a box or a point on one frame of a video.
+
+Columns: video, frame (from 0), x0, y0, x1, y1 in pixels; x1 and y1 stay empty for a point. Further columns (reason,
+who) are for people. Reads the whole file; yields the rows of one video, checked against its size and length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from childgait.errors import StepError
+
+COLUMNS = ("video", "frame", "x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Where the child is on one frame. A point is a box without extent."""
+
+    frame: int
+    box: tuple[float, float, float, float]
+
+    @property
+    def is_point(self) -> bool:
+        return self.box[:2] == self.box[2:]
+
+
+def read_selections(path: Path, video: str, frames: int, size: tuple[int, int]) -> list[Selection]:
+    """The video's rows. `size` is (height, width)."""
+    import polars as pl
+
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
+        raise StepError(f"{path} is no table ({error})", hint=f"its columns are {', '.join(COLUMNS)}") from None
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it needs {', '.join(COLUMNS)}")
+    found = []
+    for line, row in enumerate(table.iter_rows(named=True), start=2):
+        if row["video"] == video:
+            found.append(_selection(f"{path}, line {line}", row, frames, size))
+    return found
+
+
+def _selection(where: str, row: dict[str, str | None], frames: int, size: tuple[int, int]) -> Selection:
+    try:
+        frame = int(row["frame"] or "")
+        x0, y0 = float(row["x0"] or ""), float(row["y0"] or "")
+        x1, y1 = (float(row["x1"] or x0), float(row["y1"] or y0))
+    except ValueError:
+        raise StepError(
+            f"{where}: frame, x0, y0, x1, y1 are {', '.join(str(row[name]) for name in COLUMNS[1:])}, not numbers",
+            hint="give numbers; leave x1 and y1 empty for a point",
+        ) from None
+    if not 0 <= frame < frames:
+        raise StepError(f"{where}: frame {frame} is not in the video, which has {frames}", hint="frames count from 0")
+    height, width = size
+    if not (-0.5 <= x0 <= x1 <= width and -0.5 <= y0 <= y1 <= height):
+        raise StepError(
+            f"{where}: the selection {x0:g}, {y0:g}, {x1:g}, {y1:g} lies outside the frame of {width}x{height}",
+            hint="give pixels of the de-identified video, with x0 <= x1 and y0 <= y1",
+        )
+    return Selection(frame, (x0, y0, x1, y1))

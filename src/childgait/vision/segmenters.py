@@ -1,0 +1,203 @@
+"""The backends of `segment` behind one interface: a film, keypoints and a person's selections in, a mask a frame out.
+
+`classical` needs no weights; `sam3` needs SAM 3's. Each yields full-size masks in order and says, as flat facts, which
+path ran and who was taken for the child. What can't be segmented is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.errors import StepError
+from childgait.files.masks import Mask, decode, encode
+from childgait.files.poses import Poses
+from childgait.files.selections import Selection
+from childgait.files.video import read_frames
+from childgait.vision.background import Samples
+from childgait.vision.camera import camera_shift
+from childgait.vision.classical import Settings, make_plan, sample, silhouettes, working
+from childgait.vision.people import Box, Region, Track, chosen_track
+from childgait.vision.quality import joints_in
+
+if TYPE_CHECKING:
+    from childgait.params import Segment
+    from childgait.vision.sam3 import Found
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video as its first pass saw it."""
+
+    path: Path
+    size: tuple[int, int]  # height, width
+    seconds: NDArray[np.float64]
+    scale: float  # working pixels a pixel
+    samples: Samples
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    @property
+    def work_size(self) -> tuple[int, int]:
+        return self.samples.pictures[0].shape[0], self.samples.pictures[0].shape[1]
+
+
+@dataclass
+class Segmentation:
+    """A mask a frame, in order, and what is to be said about them."""
+
+    masks: Iterator[Mask]
+    facts: dict[str, Any]
+    flags: list[str]
+
+
+def look_through(path: Path, params: Segment) -> Film:
+    """The first pass: how long and how big it is, and a bounded number of pictures to learn from."""
+    seconds: list[float] = []
+    size: list[tuple[int, int]] = []
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for frame in read_frames(path):
+            seconds.append(float(frame.seconds))
+            if not size:
+                size.append((frame.planes.height, frame.planes.width))
+            yield working(frame.planes, _work_size(size[0], params.work_height))
+
+    samples = sample(pictures(), params.samples)
+    return Film(path, size[0], np.array(seconds), _work_size(size[0], params.work_height)[0] / size[0][0], samples)
+
+
+def _work_size(size: tuple[int, int], work_height: int) -> tuple[int, int]:
+    """Never larger than the video; the width follows."""
+    height = min(size[0], work_height)
+    return height, max(1, round(size[1] * height / size[0]))
+
+
+def classical(film: Film, poses: Poses | None, selections: Sequence[Selection], params: Segment) -> Segmentation:
+    """Capsules, background and movement, as vision/classical.py combines them."""
+    from childgait.vision.capsules import body_of
+
+    settings = Settings(params.samples, params.free_share, params.seed_noise, params.grow_noise, params.camera_pixels)
+    body = None if poses is None else body_of(poses, min_score=params.min_score, scale=film.scale)
+    if body is not None and not body.present.any():
+        body = None
+    pointed = [(one.frame, _scaled(one.box, film.scale)) for one in selections]
+    plan = make_plan(film.samples, body, pointed, settings)
+    facts = {
+        "path": plan.path, "person": plan.person, "camera": plan.camera,
+        "camera_shift_pixels": None if plan.camera_shift is None else round(plan.camera_shift / film.scale, 3),
+        "background_known_share": None if plan.known_share is None else round(plan.known_share, 4),
+    }  # fmt: skip
+    flags = []
+    if plan.camera != "static":
+        flags.append(f"the camera is {plan.camera}")
+    if plan.body is None and body is not None:
+        flags.append("a selection overrules the delivered keypoints' person")
+    if plan.path == "motion":
+        flags.append("without keypoints and with a room mostly unknown, the outline is only a hull of what moves")
+    if plan.body is None and film.samples.step > 1 and _spacing(film) > 0.35:
+        flags.append(f"movement was sampled only every {_spacing(film):.2f} s")
+
+    def masks() -> Iterator[Mask]:
+        pictures = (working(frame.planes, film.work_size) for frame in read_frames(film.path))
+        return (upscaled(mask, film.size) for mask in silhouettes(pictures, plan, settings))
+
+    return Segmentation(masks(), facts, flags)
+
+
+def _spacing(film: Film) -> float:
+    return float(film.samples.step * film.seconds[-1] / max(len(film) - 1, 1))
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    x0, y0, x1, y1 = ((value + 0.5) * scale - 0.5 for value in box)
+    return x0, y0, x1, y1
+
+
+def upscaled(mask: Mask, size: tuple[int, int]) -> Mask:
+    if mask.shape == size:
+        return mask
+    grey = cv2.resize(mask.view(np.uint8) * 255, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grey > 127)
+
+
+@dataclass
+class _Object:
+    """One of SAM 3's objects over the video, packed."""
+
+    masks: dict[int, bytes]
+    boxes: dict[int, Box]
+    inside: int = 0  # confident keypoints of the child in its masks
+
+
+def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], params: Segment) -> Segmentation:
+    """SAM 3: where a person pointed, by its tracker; else by words, and the child is whom the keypoints are on."""
+    from childgait.vision.sam3 import Sam3
+
+    model = Sam3(Path(params.sam3_folder), params.sam3_sha256, device=params.sam3_device)
+    shift = camera_shift([np.ascontiguousarray(one[..., 0]) for one in film.samples.pictures], None)
+    facts: dict[str, Any] = {"camera_shift_pixels": None if shift is None else round(shift / film.scale, 3)}
+    facts["camera"] = "unclear" if shift is None else "moving" if shift > params.camera_pixels else "static"
+    pixels = (frame.pixels for frame in read_frames(film.path))
+    if selections:
+        first = selections[0]
+        prompt: dict[str, Any] = {"points": [first.box[:2]]} if first.is_point else {"box": first.box}
+        found = model.track(pixels, frame_index=first.frame, **prompt)
+        facts |= {"path": "sam3 tracker", "person": "the person a selection points at"}
+        objects = _collect(found, poses, params.min_score)
+        number = 1 if objects else None
+    else:
+        objects = _collect(model.text(pixels, params.sam3_prompts), poses, params.min_score)
+        facts["path"] = "sam3 text"
+        number, facts["person"] = _child_of(objects)
+    if number is None:
+        raise StepError(
+            f"no walker found: SAM 3 sees nothing at {'the selection' if selections else params.sam3_prompts}",
+            hint="give a row in selections.csv, other prompts, or name the video in cohort.exclude",
+        )
+    child = objects[number]
+    empty = np.zeros(film.size, bool)
+    masks = (decode(child.masks[i], film.size) if i in child.masks else empty for i in range(len(film)))
+    return Segmentation(masks, facts, [] if facts["camera"] == "static" else [f"the camera is {facts['camera']}"])
+
+
+def _collect(found: Iterator[dict[int, Found]], poses: Poses | None, min_score: float) -> dict[int, _Object]:
+    objects: dict[int, _Object] = {}
+    for frame, results in enumerate(found):
+        for number, one in results.items():
+            thing = objects.setdefault(number, _Object({}, {}))
+            thing.masks[frame], thing.boxes[frame] = encode(one.mask), one.box
+            if poses is not None:
+                thing.inside += joints_in(one.mask, poses, frame, min_score)[0]
+    return objects
+
+
+def _child_of(objects: dict[int, _Object]) -> tuple[int | None, str]:
+    """Whom the keypoints are on; without keypoints, the object that walks furthest."""
+    if not objects:
+        return None, ""
+    best = max(objects, key=lambda number: (objects[number].inside, -number))
+    if objects[best].inside:
+        return best, "the one the delivered keypoints are on"
+    tracks = {number: _track_of(thing) for number, thing in objects.items()}
+    walker = chosen_track(list(tracks.values()), [])
+    if walker is None:
+        return (best, "the only one found") if len(objects) == 1 else (None, "")
+    return next(n for n, track in tracks.items() if track is walker), "the one who walks furthest of all that was found"
+
+
+def _track_of(thing: _Object) -> Track:
+    nothing = np.zeros((0, 1, 2), np.int32)
+    return Track(list(thing.boxes), [Region(box, nothing, 0.0) for box in thing.boxes.values()])
+
+
+BACKENDS: dict[str, Callable[[Film, Poses | None, Sequence[Selection], Segment], Segmentation]] = {
+    "classical": classical, "sam3": sam3,
+}  # fmt: skip
