@@ -37,6 +37,11 @@ def partial_name(target: Path) -> Path:
     return target.with_name(f"{PARTIAL}{_host()}-{os.getpid()}-{_started(os.getpid()) or 0}-{target.name}")
 
 
+def target_of(partial: Path) -> Path:
+    """The target that a partial name stands for: a step that must look at what it would replace asks this."""
+    return partial.with_name(partial.name.removeprefix(PARTIAL).split("-", 3)[3])
+
+
 def remove_stale_partials(target: Path) -> None:
     """What killed jobs of this target left behind. Another living process's file is its own.
 

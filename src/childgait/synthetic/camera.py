@@ -1,0 +1,77 @@
+"""Where the cameras stand: one at the end of the walkway, one beside it; both see the same walk.
+
+World: x along the walkway, y across it, z up, in metres; the walkway's middle is the origin. The child walks along its
+own +x; on the way back the whole walk is turned about the origin, so that the same two cameras see `forward` and `left`
+on the way out and `backward` and `right` on the way back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.synthetic.child import Random
+
+Array = NDArray[np.float64]
+PASS_OF_VIEW = {"forward": "out", "left": "out", "backward": "back", "right": "back"}
+SAGITTAL_DISTANCE, SAGITTAL_WIDTH = 6.0, 4.7  # metres from the walkway; metres of it in the picture
+CORONAL_DISTANCE = 5.7  # from the walkway's middle
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera; (0, 0) is the centre of the top left pixel."""
+
+    place: Array  # (3,)
+    axes: Array  # (3, 3): rows are the picture's right, its up, and into the picture
+    focal: float  # pixels
+    width: int
+    height: int
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Pixels (..., 2) and depth in metres (...)."""
+        seen = (points - self.place) @ self.axes.T
+        depth = np.maximum(seen[..., 2], 0.05)
+        scale = self.focal / depth
+        x = (self.width - 1) / 2 + scale * seen[..., 0]
+        y = (self.height - 1) / 2 - scale * seen[..., 1]
+        return np.stack([x, y], axis=-1), depth
+
+    def rays(self) -> Array:
+        """The direction of every pixel, (H, W, 3)."""
+        x = (np.arange(self.width) - (self.width - 1) / 2) / self.focal
+        y = -(np.arange(self.height) - (self.height - 1) / 2) / self.focal
+        grid = np.stack([*np.meshgrid(x, y), np.ones((self.height, self.width))], axis=-1)
+        return np.asarray(grid @ self.axes)
+
+
+def place_camera(view: str, child_height: float, width: int, height: int, rng: Random) -> Camera:
+    """The camera of a view, placed by hand: height, aim and roll differ a little from one visit to the next."""
+    up_from_floor = 0.5 * child_height + rng.normal(0.22, 0.05)
+    roll, pitch, yaw = np.radians(rng.normal(0, (0.7, 0.5, 0.7)))
+    if view in ("left", "right"):
+        place = np.array([rng.normal(0, 0.05), SAGITTAL_DISTANCE, up_from_floor])
+        ahead, right = np.array([0.0, -1, 0]), np.array([-1.0, 0, 0])
+        focal = width * SAGITTAL_DISTANCE / SAGITTAL_WIDTH
+        focal = min(focal, 0.85 * height * SAGITTAL_DISTANCE / child_height)
+    else:
+        place = np.array([CORONAL_DISTANCE, rng.normal(0, 0.05), up_from_floor])
+        ahead, right = np.array([-1.0, 0, 0]), np.array([0.0, 1, 0])
+        focal = 0.83 * height * (CORONAL_DISTANCE - 2.0) / child_height
+    up = np.array([0.0, 0, 1])
+    ahead, right = ahead * np.cos(yaw) + right * np.sin(yaw), right * np.cos(yaw) - ahead * np.sin(yaw)
+    ahead, up = ahead * np.cos(pitch) + up * np.sin(pitch), up * np.cos(pitch) - ahead * np.sin(pitch)
+    right, up = right * np.cos(roll) + up * np.sin(roll), up * np.cos(roll) - right * np.sin(roll)
+    return Camera(place, np.stack([right, up, ahead]), float(focal), width, height)
+
+
+def into_world(points: Array, way: str) -> Array:
+    """From the child's own walk to the room: turned about the origin on the way back."""
+    return points if way == "out" else points * np.array([-1.0, -1.0, 1.0])
+
+
+def turn_frames(frames: Array, way: str) -> Array:
+    """Orientations (T, 3, 3) likewise."""
+    return frames if way == "out" else np.diag([-1.0, -1.0, 1.0]) @ frames

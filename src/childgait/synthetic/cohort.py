@@ -1,0 +1,130 @@
+"""Writes the cohort in the release's layout, a child a job, with `truth/` beside it.
+
+Every child draws from its own seed, so the files are the same on any number of processes, and a job keeps nothing of a
+child once it is written: memory does not grow with the number of children.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from childgait.files.atomic import write_json, write_text
+from childgait.files.hashes import sha256
+from childgait.gait.evgs import BY_CODE, CODES, LIMBS
+from childgait.gait.scoring import Measurement, bands_of
+from childgait.params import Synthesize
+from childgait.synthetic.child import Child, Random, draw_child
+from childgait.synthetic.motion import measure
+
+Scores = dict[str, dict[str, dict[str, float]]]
+# Band edges of the items that are not measured in degrees: what a rater's degree is worth.
+_UNIT = {"HL": 0.06, "FCL": 0.0015, "TLT": 0.015}
+
+
+def stream(seed: int, *key: int) -> Random:
+    """A source of chance of its own for every child, session and purpose."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def rate(code: str, measured: Measurement, margin: float, rng: Random) -> int:
+    """The score a rater would give: near a band's edge sometimes the one beyond it, at most every second time."""
+    bands = bands_of(code)
+    width = margin * _UNIT.get(code, 1.0)
+    edges = [edge for edge in (bands.two_low, bands.zero_low, bands.zero_high, bands.two_high) if np.isfinite(edge)]
+    nearest = min(edges, key=lambda edge: abs(measured.value - edge))
+    distance = abs(measured.value - nearest)
+    chance = rng.random()  # always drawn, so that one item does not shift the others
+    if width > 0 and distance < width and chance < 0.5 * (1 - distance / width):
+        beyond = nearest + np.sign(nearest - measured.value) * max(0.01 * width, 1e-9)
+        return bands.score(float(beyond))
+    return measured.score
+
+
+def rate_child(child: Child, margin: float, rng: Random) -> Scores:
+    """Every item of both limbs: the measured value, the score by the bands, and the score as rated."""
+    measured = measure(child)
+    return {
+        limb: {
+            code: {
+                "value": round(found.value, 4), "score": found.score, "rated": rate(code, found, margin, rng),
+            }
+            for code, found in measured[limb].items()
+        }
+        for limb in LIMBS
+    }  # fmt: skip
+
+
+def child_of(index: int, params: Synthesize) -> tuple[Child, Scores]:
+    """The cohort's child number `index`, from 0, and its scores: no picture is made."""
+    child = draw_child(f"{index + 1:04d}", stream(params.seed, index, 0))
+    return child, rate_child(child, params.rater_margin, stream(params.seed, index, 1))
+
+
+def label_row(child: Child, scores: Scores) -> dict[str, Any]:
+    """As the release has it: ordinal scores under the items' numbers, and their sum."""
+    row: dict[str, Any] = {"patient_id": child.subject}
+    for limb in LIMBS:
+        rated = {str(BY_CODE[code].number): int(scores[limb][code]["rated"]) for code in CODES}
+        row[limb] = rated | {"Total": sum(rated.values())}
+    return row
+
+
+def _make_child(index: int, root: Path, params: Synthesize) -> dict[str, Any]:
+    """All recordings of one child; returns what the cohort's tables need of it."""
+    from childgait.synthetic.recording import record_child
+
+    child, scores = child_of(index, params)
+    recordings = record_child(index, child, scores, root, params)
+    subject = asdict(child) | {"scores": scores}
+    return {"label": label_row(child, scores), "subject": subject, "recordings": recordings}
+
+
+def _made(root: Path, params: Synthesize, processes: int) -> Iterator[dict[str, Any]]:
+    indices = range(params.subjects)
+    if processes == 1:
+        for index in indices:
+            yield _make_child(index, root, params)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_make_child, indices, [root] * params.subjects, [params] * params.subjects)
+
+
+def write_cohort(root: Path, params: Synthesize, processes: int) -> dict[str, Any]:
+    """The whole cohort below `root`; returns what cohort.json says."""
+    from tqdm import tqdm
+
+    (root / "dataset").mkdir(parents=True)
+    (root / "truth").mkdir()
+    labels, subjects, recordings = [], {}, []
+    for made in tqdm(_made(root, params, processes), total=params.subjects, desc="children", unit="child", mininterval=1):
+        labels.append(made["label"])
+        subjects[made["subject"]["subject"]] = made["subject"]
+        recordings += made["recordings"]
+    for entry in recordings:
+        for kind in ("video", "poses"):
+            path = root / entry[kind]
+            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            entry[f"{kind}_bytes"] = sum(file.stat().st_size for file in files)
+            entry[f"{kind}_sha256"] = sha256(path) if path.is_file() else _sha256_of_folder(files)
+    write_json(root / "labels.json", labels)
+    lines = ["patient_id,age_years,sex,diagnosis,aid"]
+    lines += [f"{s['subject']},{s['age_years']},{s['sex']},{s['diagnosis']},{s['aid']}" for s in subjects.values()]
+    write_text(root / "subjects.csv", "\n".join(lines) + "\n")
+    write_json(root / "truth" / "subjects.json", subjects)
+    summary = {"made_by": "childgait synthesize", "params": params.model_dump(mode="json"), "recordings": recordings}
+    write_json(root / "cohort.json", summary)
+    return summary
+
+
+def _sha256_of_folder(files: list[Path]) -> str:
+    from childgait.files.hashes import sha256_of_text
+
+    return sha256_of_text(json.dumps([[file.name, sha256(file)] for file in files]))

@@ -1,0 +1,260 @@
+"""Films one child: every session's walk out and back, each seen by both cameras at once.
+
+Writes per view the video, the delivered keypoints and the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.gait.cohort import POSE_FOLDER
+from childgait.gait.evgs import LIMBS, VIEWS
+from childgait.gait.skeleton import INDEX, POINTS
+from childgait.params import Synthesize
+from childgait.synthetic.camera import PASS_OF_VIEW, Camera, into_world, place_camera
+from childgait.synthetic.child import Child, Random, draw_adult
+from childgait.synthetic.cohort import Scores, stream
+from childgait.synthetic.figure import (
+    Figure, FigureBuilder, Look, Painter, bar_tubes, build_bars, draw_look, walker_tubes,
+)  # fmt: skip
+from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
+from childgait.synthetic.motion import Motion, walk
+from childgait.synthetic.scene import Film, Room, cast_shadow, draw_lens, draw_room, paint_room, shadow_lines
+from childgait.synthetic.truth import Truth, pack_mask, save_truth
+
+Array = NDArray[np.float64]
+RATES = {"59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
+CHILD, PERSON, THING = 1, 101, 250  # identities in the picture of who is where
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One way along the walkway: what both cameras see of it."""
+
+    way: str
+    motion: Motion
+    offset: Array  # added to the child's own coordinates, to have the walk's middle in the room's
+    other: tuple[Motion, Child, Array] | None  # another person's motion, body and offset
+
+
+@dataclass(frozen=True)
+class Session:
+    """One visit: what stays the same in all its views."""
+
+    number: int
+    rate: Fraction
+    room: Room
+    look: Look
+    other_look: Look | None
+
+
+def record_child(index: int, child: Child, scores: Scores, root: Path, params: Synthesize) -> list[dict[str, Any]]:
+    cv2.setNumThreads(1)
+    folder = root / "dataset" / child.subject
+    folder.mkdir()
+    look = draw_look(stream(params.seed, index, 2))
+    recordings = []
+    for number in range(1, params.sessions + 1):
+        rng = stream(params.seed, index, 3, number)
+        other = draw_look(rng, adult=True) if rng.random() < params.bystander else None
+        rate = RATES[params.rates[int(rng.integers(len(params.rates)))]]
+        session = Session(number, rate, draw_room(rng), look, other)
+        walks = {way: _draw_walk(child, way, session, params, rng) for way in ("out", "back")}
+        lacking = [rng.random() < params.missing_views for _ in VIEWS]
+        for place, view in enumerate(VIEWS):
+            if lacking[place] and not all(lacking):
+                continue
+            seed = stream(params.seed, index, 4, number, place)
+            recordings.append(_film(child, scores, view, session, walks[PASS_OF_VIEW[view]], root, params, seed))
+    return recordings
+
+
+def _draw_walk(child: Child, way: str, session: Session, params: Synthesize, rng: Random) -> Walk:
+    """A walk of a few seconds round the walkway's middle."""
+    start, seed = float(rng.random()), int(rng.integers(1, 2**31))
+    interval = float(1 / session.rate)
+    probe = walk(child, np.arange(0, 2 * child.stride, interval), start=start)
+    pace = probe.parts["pelvis"][-1, 0] / probe.seconds[-1]
+    length = float(np.clip(rng.uniform(*params.seconds), params.seconds[0], max(params.seconds[0], 4.4 / pace)))
+    seconds = np.arange(round(length / interval)) * interval
+    motion = walk(child, seconds, start=start, seed=seed)
+    path = motion.parts["pelvis"][:, 0]
+    offset = np.array([-(path[0] + path[-1]) / 2 + rng.normal(0, 0.08), rng.normal(0, 0.05), 0.0])
+    other = None
+    if session.other_look is not None:
+        other = _draw_other(motion, offset, rng, pace)
+    return Walk(way, motion, offset, other)
+
+
+def _draw_other(motion: Motion, offset: Array, rng: Random, pace: float) -> tuple[Motion, Child, Array]:
+    """A therapist or parent: walks beside the child, or stands at the side."""
+    adult = draw_adult(rng)
+    side = 1.0 if rng.random() < 0.3 else -1.0
+    if rng.random() < 0.6:
+        probe = walk(adult, np.arange(0, 2, 0.02))
+        own = probe.parts["pelvis"][-1, 0] / 1.98
+        adult = replace(adult, stride=float(adult.stride * own / max(pace, 0.3)))
+        moving = walk(adult, motion.seconds, start=float(rng.random()))
+        return moving, adult, offset + np.array([rng.uniform(-0.6, 0.5), side * rng.uniform(0.65, 0.85), 0.0])
+    still = walk(adult, np.linspace(0, 0.02, 3), start=0.06)
+    count = len(motion.seconds)
+    points = np.repeat(still.points[1:2], count, axis=0)
+    parts = {name: np.repeat(values[1:2], count, axis=0) for name, values in still.parts.items()}
+    return replace(still, points=points, parts=parts), adult, np.array([rng.uniform(-1.5, 1.5), side * 0.95, 0.0])
+
+
+def _film(
+    child: Child, scores: Scores, view: str, session: Session, walked: Walk, root: Path, params: Synthesize, rng: Random
+) -> dict[str, Any]:
+    """One video with its keypoints and its truth."""
+    motion, size = walked.motion, (params.width, params.height)
+    camera = place_camera(view, child.height, *size, rng)
+    count = len(motion.seconds)
+    first = int(rng.integers(1, 600))
+    name = f"{child.subject}-{session.number:04d}_{view}_{first}-{first + count - 1}"
+    figure = FigureBuilder(motion, child, session.look, camera, walked.way, walked.offset, CHILD).build()
+    people = {"child": figure}
+    if walked.other is not None:
+        assert session.other_look is not None
+        other, adult, offset = walked.other
+        people["bystander"] = FigureBuilder(other, adult, session.other_look, camera, walked.way, offset, PERSON).build()
+    painter = Painter([*people.values(), *_things(child, walked, camera, count)])
+    world = into_world(motion.points + walked.offset, walked.way)
+    exact, depth = camera.project(world)
+    shadows = [shadow_lines(world, camera)]
+    if walked.other is not None:
+        shadows.append(shadow_lines(into_world(walked.other[0].points + walked.other[2], walked.way), camera))
+    path = root / "dataset" / child.subject / f"{name}.mp4"
+    masks, visible, faces = _expose(path, painter, people, shadows, session, camera, exact, depth, child, params, rng)
+    delivered = spoil(exact, visible, size, float(session.rate), params, rng)
+    texts, quirks = frames_as_json(name, delivered, size, float(session.rate), params, rng)
+    poses = path.with_name(name + POSE_FOLDER + ("" if params.loose else ".zip"))
+    (write_loose if params.loose else write_packed)(poses, texts)
+    angles = {f"{limb}.{curve}": values for limb in LIMBS for curve, values in motion.curves[limb].items()}
+    truth = Truth(
+        name, *size, motion.seconds, exact, visible,
+        {who: someone.head.boxes(*size) for who, someone in people.items() if someone.head is not None},
+        faces, angles, motion.events, delivered.planted + quirks,
+        {limb: {"pattern": child.limb(limb).pattern, "strength": child.limb(limb).strength} for limb in LIMBS},
+        scores, masks,
+    )  # fmt: skip
+    save_truth(root / "truth" / f"{name}.npz", truth)
+    return {
+        "name": name, "subject": child.subject, "session": f"{session.number:04d}", "view": view, "frames": count,
+        "rate": str(session.rate), "video": str(path.relative_to(root)), "poses": str(poses.relative_to(root)),
+    }  # fmt: skip
+
+
+def _things(child: Child, walked: Walk, camera: Camera, count: int) -> list[Figure]:
+    """A walker, or parallel bars."""
+    if child.aid == "walker":
+        tubes = walker_tubes(walked.motion, child, walked.way, walked.offset)
+        return [build_bars(tubes, camera, 0.014, np.array([110.0, 115, 125]), count, THING)]
+    if child.aid == "parallel bars":
+        return [build_bars(bar_tubes(child), camera, 0.02, np.array([150.0, 130, 95]), count, THING)]
+    return []
+
+
+def _expose(
+    path: Path, painter: Painter, people: dict[str, Figure], shadows: list[tuple[NDArray[np.int32], NDArray[np.int32]]],
+    session: Session, camera: Camera, exact: Array, depth: Array, child: Child, params: Synthesize, rng: Random,
+) -> tuple[list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:  # fmt: skip
+    """Paint and encode every frame; returns the child's masks, which points are seen, and whose face is."""
+    lens = draw_lens(rng)
+    film = Film(lens, camera.width, camera.height, rng)
+    empty = paint_room(session.room, camera)
+    count = len(exact)
+    masks, visible = [], np.zeros((count, len(POINTS)), dtype=bool)
+    faces = {who: np.zeros(count, dtype=bool) for who in people}
+    who_is_where = np.zeros((camera.height, camera.width), np.uint8)
+    with VideoFile(path, session.rate, camera.width, camera.height, params.crf) as video:
+        for index in range(count):
+            frame = empty.copy()
+            for lines, thick in shadows:
+                cast_shadow(frame, lines[index], thick[index])
+            later = frame.copy()
+            painter.paint(frame, index)
+            painter.paint(later, index, lens.shutter)
+            frame = cv2.addWeighted(frame, 0.5, later, 0.5, 0)
+            video.add(film.develop(frame, index / max(count - 1, 1)))
+            who_is_where[:] = 0
+            painter.identify(who_is_where, index)
+            masks.append(pack_mask((who_is_where >= CHILD) & (who_is_where < PERSON)))
+            visible[index] = _seen(exact[index], depth[index], who_is_where, people["child"], painter, index, child)
+            for who, person in people.items():
+                faces[who][index] = _face_seen(person, who_is_where, index)
+    return masks, visible, faces
+
+
+def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> bool:
+    """The head looks this way, and half of it at least is in view."""
+    head = person.head
+    assert head is not None
+    if abs((head.facing[index] + 180) % 360 - 180) > 80:
+        return False
+    seen = int((who_is_where == head.identity).sum())
+    return seen > 0.5 * np.pi * float(head.half_width()[index] * head.half[index])
+
+
+_GROUPS = {"shoulder": ("arm", "trunk"), "elbow": ("arm",), "wrist": ("arm",), "hip": ("leg", "trunk")}
+
+
+def _seen(
+    exact: Array, depth: Array, who_is_where: NDArray[np.uint8], figure: Figure, painter: Painter, index: int, child: Child
+) -> NDArray[np.bool_]:
+    """Which keypoints are in the picture with nothing of weight before them; a limb does not hide its own joints."""
+    height, width = who_is_where.shape
+    pixels = np.rint(exact).astype(int)
+    inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
+    result = np.zeros(len(POINTS), dtype=bool)
+    assert figure.head is not None
+    for place, name in enumerate(POINTS):
+        if not inside[place]:
+            continue
+        identity = int(who_is_where[pixels[place, 1], pixels[place, 0]])
+        if place <= INDEX["right_ear"]:
+            own = identity == figure.head.identity
+            result[place] = identity == 0 or (own and depth[place] < figure.head.depth[index] + 0.06)
+            continue
+        limb, joint = name.split("_", 1)
+        allowed = {f"{limb}_{group}" for group in _GROUPS.get(joint, ("leg",))}
+        group = figure.groups.get(identity, "")
+        slack = 0.07 if group == "trunk" else 0.03
+        in_front = identity != 0 and painter.identity_depth[identity][index] < depth[place] - slack * child.height
+        result[place] = not in_front or (group in allowed)
+    return result
+
+
+class VideoFile:
+    """An H.264 file whose bytes depend on the frames alone: one thread, no version strings."""
+
+    def __init__(self, path: Path, rate: Fraction, width: int, height: int, crf: int) -> None:
+        self._container = av.open(str(path), "w", options={"fflags": "+bitexact"})
+        self._stream = self._container.add_stream("libx264", rate=rate)
+        stream_ = self._stream
+        stream_.width, stream_.height, stream_.pix_fmt = width, height, "yuv420p"
+        stream_.thread_count = 1
+        stream_.time_base = 1 / rate
+        stream_.options = {"preset": "superfast", "crf": str(crf), "g": "60", "flags": "+bitexact", "threads": "1"}
+        self._count, self._time_base = 0, 1 / rate
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def add(self, planes: NDArray[np.uint8]) -> None:
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame.pts, frame.time_base = self._count, self._time_base
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def __exit__(self, *_: object) -> None:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()

@@ -1,0 +1,164 @@
+"""The room and the lens: walls, floor, light, shadows, and what a camera does to them.
+
+The empty room is worked out once a video, pixel by pixel where its ray meets floor or wall; frames are painted over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.gait.skeleton import BONES, INDEX
+from childgait.synthetic.camera import Camera
+from childgait.synthetic.child import Random
+
+Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+_LOW, _HIGH = np.array([-6.6, -1.9, 0.0]), np.array([6.9, 6.9, 2.75])  # the room
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What the camera adds: drawn for every video."""
+
+    gain: float  # exposure
+    drift: float  # of the exposure over the clip
+    noise: float  # grey levels
+    blur: float  # pixels of softness
+    shutter: float  # share of the frame interval that the shutter is open
+
+
+def draw_lens(rng: Random) -> Lens:
+    return Lens(
+        gain=float(rng.normal(1.0, 0.07)), drift=float(rng.normal(0, 0.02)), noise=float(rng.uniform(1.0, 3.0)),
+        blur=float(rng.uniform(0.3, 0.7)), shutter=float(rng.uniform(0.2, 0.5)),
+    )  # fmt: skip
+
+
+def _cloud(rng: Random, cells: int = 24, size: int = 512) -> NDArray[np.float32]:
+    """Smooth noise between -1 and 1 that wraps round."""
+    total = np.zeros((size, size), np.float32)
+    for octave, weight in ((cells, 0.6), (cells * 4, 0.4)):
+        grid = rng.uniform(-1, 1, (octave, octave)).astype(np.float32)
+        grid = np.vstack([grid, grid[:1]])
+        grid = np.hstack([grid, grid[:, :1]])
+        total += weight * cv2.resize(grid, (size + size // octave, size + size // octave))[:size, :size]
+    return total
+
+
+def _look_up(cloud: NDArray[np.float32], a: Array, b: Array, metres: float) -> Array:
+    size = cloud.shape[0]
+    return np.asarray(cloud[(a / metres * size).astype(int) % size, (b / metres * size).astype(int) % size], float)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Colours and furniture of one visit's room; both cameras see the same one."""
+
+    floor: Array
+    wall: Array
+    skirting: Array
+    tile: float  # metres
+    doors: list[tuple[int, float, float, Array]]  # wall (axis), place along it, width, colour
+    posters: list[tuple[int, float, float, float, Array]]  # wall, place along it, height, size, colour
+    cloud: NDArray[np.float32]
+    lamp: float
+
+
+def draw_room(rng: Random) -> Room:
+    grey = rng.uniform(120, 185)
+    doors = [(1, float(rng.uniform(-4, 4)), 0.9, rng.uniform(70, 190, 3)), (0, float(rng.uniform(-1, 1)), 0.9, rng.uniform(70, 190, 3))]
+    posters = [
+        (int(rng.integers(2)), float(rng.uniform(-3.5, 3.5)), float(rng.uniform(1.3, 1.7)), float(rng.uniform(0.3, 0.6)), rng.uniform(40, 240, 3))
+        for _ in range(int(rng.integers(1, 5)))
+    ]
+    return Room(
+        floor=grey + rng.uniform(-25, 25, 3), wall=rng.uniform(165, 225) + rng.uniform(-18, 18, 3),
+        skirting=rng.uniform(50, 130, 3), tile=float(rng.choice([0.3, 0.5, 0.6])), doors=doors, posters=posters,
+        cloud=_cloud(rng), lamp=float(rng.uniform(-2.5, 2.5)),
+    )  # fmt: skip
+
+
+def paint_room(room: Room, camera: Camera) -> Image:
+    """The empty room as this camera sees it."""
+    rays = camera.rays()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_low, to_high = (_LOW - camera.place) / rays, (_HIGH - camera.place) / rays
+    reach = np.where(rays > 0, to_high, to_low)
+    reach = np.where(rays == 0, np.inf, reach)
+    axis = reach.argmin(axis=-1)
+    distance = reach.min(axis=-1)
+    hit = camera.place + distance[..., None] * rays
+    x, y, z = hit[..., 0], hit[..., 1], hit[..., 2]
+    colour = np.empty((*axis.shape, 3))
+    along = np.where(axis == 1, x, y)  # on a wall
+    wall = room.wall * (1 + 0.03 * _look_up(room.cloud, along, z, 3.0)[..., None])
+    wall = np.where((z < 0.10)[..., None], room.skirting, wall)
+    wall = np.where((np.abs(z - 0.85) < 0.05)[..., None], 0.7 * room.wall, wall)  # a handrail
+    for side, place, width, paint in room.doors:
+        inside = (axis == side) & (np.abs(along - place) < width / 2) & (z < 2.05)
+        wall = np.where(inside[..., None], paint * (1 + 0.02 * _look_up(room.cloud, z, along, 1.0)[..., None]), wall)
+        wall = np.where((inside & (np.abs(along - place) > width / 2 - 0.05))[..., None], 0.6 * paint, wall)
+    for side, place, height, size, paint in room.posters:
+        inside = (axis == side) & (np.abs(along - place) < size / 2) & (np.abs(z - height) < 0.7 * size)
+        lines = np.where(np.sin(z * 90) > 0.3, 0.75, 1.0)[..., None]
+        wall = np.where(inside[..., None], paint * lines, wall)
+    floor = room.floor * (1 + 0.06 * _look_up(room.cloud, x, y, 2.0)[..., None])
+    seam = np.minimum(np.abs((x / room.tile) % 1 - 0.5), np.abs((y / room.tile) % 1 - 0.5))
+    floor = floor * np.where(seam < 0.012, 0.86, 1.0)[..., None]
+    ceiling = np.broadcast_to(np.array([228.0, 228, 224]), floor.shape)
+    colour[:] = np.where((axis == 2)[..., None], np.where((rays[..., 2] < 0)[..., None], floor, ceiling), wall)
+    light = 1.05 - 0.018 * (x - room.lamp) ** 2 * 0.5 - 0.05 * np.abs(z - 2.0)
+    light = light * np.where(axis == 0, 0.9, 1.0) * np.where((axis == 1) & (z < 0.4), 0.94 + 0.15 * z, 1.0)
+    return np.asarray(np.clip(colour * np.clip(light, 0.45, 1.1)[..., None], 0, 255).astype(np.uint8))
+
+
+def shadow_lines(points: Array, camera: Camera) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The body's bones as they fall on the floor, (T, bones, 2, 2) pixels, and how thick, (T, bones)."""
+    ends = np.stack([points[:, [INDEX[a] for a, _ in BONES]], points[:, [INDEX[b] for _, b in BONES]]], axis=2)
+    fallen = ends.copy()
+    fallen[..., 0] += 0.18 * ends[..., 2]
+    fallen[..., 1] -= 0.12 * ends[..., 2]
+    fallen[..., 2] = 0.0
+    pixels, depth = camera.project(fallen)
+    thick = np.maximum(0.07 * camera.focal / depth.mean(axis=-1), 1)
+    return np.rint(np.clip(pixels, -4000, 4000)).astype(np.int32), np.rint(thick).astype(np.int32)
+
+
+def cast_shadow(canvas: Image, lines: NDArray[np.int32], thick: NDArray[np.int32]) -> None:
+    """Darken the floor, softly."""
+    height, width = canvas.shape[:2]
+    x0, y0 = np.maximum(lines.reshape(-1, 2).min(axis=0) - 20, 0)
+    x1, y1 = np.minimum(lines.reshape(-1, 2).max(axis=0) + 20, (width, height))
+    if x0 >= x1 or y0 >= y1:
+        return
+    dark = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    for (start, end), size in zip(lines - np.array([x0, y0]), thick, strict=True):
+        cv2.line(dark, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 90, int(size))
+    dark = cv2.blur(dark, (13, 7))
+    region = canvas[y0:y1, x0:x1]
+    region[:] = cv2.multiply(region, cv2.merge([255 - dark] * 3), scale=1 / 255)
+
+
+class Film:
+    """From a painted frame to the planes that are encoded: softness, exposure, noise."""
+
+    def __init__(self, lens: Lens, width: int, height: int, rng: Random) -> None:
+        self._lens, self._rng = lens, rng
+        self._noise = rng.normal(0, lens.noise, (height + 64, width + 64)).round().astype(np.int8)
+        self._size = (width, height)
+
+    def develop(self, frame: Image, progress: float) -> Image:
+        """I420 planes, (H * 3 / 2, W), limited range; `progress` from 0 to 1 through the clip."""
+        width, height = self._size
+        soft = cv2.GaussianBlur(frame, (3, 3), self._lens.blur)
+        planes = cv2.cvtColor(soft, cv2.COLOR_RGB2YUV_I420)
+        gain = self._lens.gain + self._lens.drift * (progress - 0.5)
+        table = np.clip((np.arange(256) - 16) * gain + 16, 16, 235).round().astype(np.uint8)
+        x, y = self._rng.integers(0, 64, 2)
+        luma = cv2.LUT(planes[:height], table)
+        planes[:height] = cv2.add(luma, self._noise[y : y + height, x : x + width], dtype=cv2.CV_8U)
+        return planes

@@ -1,0 +1,83 @@
+"""What is true of a synthetic recording, beside the cohort in `truth/`; no step of the pipeline reads it.
+
+    from childgait.synthetic.truth import load_truth
+    truth = load_truth(Path("data/demo/truth/0001-0001_left_1-240.npz"))
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One video. Frames count from 0; pixels as everywhere: (0, 0) is the centre of the top left one."""
+
+    video: str
+    width: int
+    height: int
+    seconds: Array  # (T,)
+    points: Array  # (T, 23, 2) exact, also outside the picture
+    visible: NDArray[np.bool_]  # (T, 23) in the picture and not behind anything
+    heads: dict[str, Array]  # person: (T, 4) x0, y0, x1, y1, ends exclusive; NaN where out of view
+    faces: dict[str, NDArray[np.bool_]]  # person: (T,) a face is to be seen
+    angles: dict[str, Array]  # "left.knee": (T,) degrees, see motion.CURVES
+    events: list[dict[str, Any]]  # limb, kind (contact, foot_off), seconds
+    planted: list[dict[str, Any]]  # kind, start, end (frames, end exclusive), points
+    pattern: dict[str, dict[str, Any]]  # limb: pattern, strength
+    scores: dict[str, dict[str, dict[str, float]]]  # limb: item: value, score (by the bands), rated (as delivered)
+    masks: list[bytes]
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """The child's pixels in one frame, (H, W)."""
+        packed = np.frombuffer(zlib.decompress(self.masks[index]), np.uint8)
+        return np.unpackbits(packed, count=self.width * self.height).astype(bool).reshape(self.height, self.width)
+
+
+def pack_mask(mask: NDArray[np.bool_]) -> bytes:
+    return zlib.compress(np.packbits(mask).tobytes(), 6)
+
+
+def save_truth(path: Path, truth: Truth) -> None:
+    """One npz without pickles: arrays, the masks end to end, and the rest as JSON text."""
+    rest = {
+        "video": truth.video, "width": truth.width, "height": truth.height, "events": truth.events,
+        "planted": truth.planted, "pattern": truth.pattern, "scores": truth.scores,
+    }  # fmt: skip
+    arrays: dict[str, Any] = {"seconds": truth.seconds, "points": truth.points.astype(np.float32), "visible": truth.visible}
+    arrays["rest"] = np.frombuffer(json.dumps(rest, sort_keys=True).encode(), np.uint8)
+    arrays["mask_bytes"] = np.frombuffer(b"".join(truth.masks), np.uint8)
+    arrays["mask_ends"] = np.cumsum([len(mask) for mask in truth.masks])
+    for kind in ("heads", "faces", "angles"):
+        for name, values in getattr(truth, kind).items():
+            arrays[f"{kind}.{name}"] = values.astype(np.float32) if values.dtype == np.float64 else values
+    np.savez(path, **arrays)
+
+
+def load_truth(path: Path) -> Truth:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    rest = json.loads(arrays["rest"].tobytes())
+    ends = [0, *arrays["mask_ends"].tolist()]
+    blob = arrays["mask_bytes"].tobytes()
+
+    def group(kind: str) -> dict[str, Any]:
+        return {
+            name.removeprefix(kind + "."): values.astype(np.float64) if values.dtype == np.float32 else values
+            for name, values in arrays.items() if name.startswith(kind + ".")
+        }  # fmt: skip
+
+    return Truth(
+        seconds=arrays["seconds"], points=arrays["points"].astype(np.float64), visible=arrays["visible"],
+        heads=group("heads"), faces=group("faces"), angles=group("angles"),
+        masks=[blob[a:b] for a, b in zip(ends, ends[1:], strict=False)], **rest,
+    )  # fmt: skip
