@@ -32,7 +32,7 @@ def gate(rows: list[Input], pooled: Output) -> None:
     pooled.write_text("".join(row.read_text() + "\n" for row in rows))
 
 
-def split_subjects(labels: Input, pooled: Input, train: Output, test: Output, params: SplitSubjects) -> None:
+def split_subjects(labels: Input, subjects: Input, pooled: Input, train: Output, test: Output, params: SplitSubjects) -> None:
     children = sorted(row["patient_id"] for row in json.loads(labels.read_text()))
     first = params.seed % len(children)
     for path, chosen in ((train, children[:first] + children[first + 1 :]), (test, [children[first]])):
@@ -92,8 +92,8 @@ def run_toy_study(children: list[str] | None = None, *, seed: int = 1, cohort: b
     run_step(gate, {"rows": [Path(f"data/register/{v.stem}.json") for v in videos], "pooled": pooled}, None,
              Path("data/gate/register.record.json"))  # fmt: skip
     train, test = Path("data/split_subjects/0.train.csv"), Path("data/split_subjects/0.test.csv")
-    run_step(split_subjects, {"labels": Path("data/raw/labels.json"), "pooled": pooled, "train": train, "test": test,
-                              "params": None}, params, Path("data/split_subjects/split_subjects.record.json"))  # fmt: skip
+    run_step(split_subjects, {"labels": Path("data/raw/labels.json"), "subjects": Path("data/raw/subjects.csv"),
+                              "pooled": pooled, "train": train, "test": test, "params": None}, params, Path("data/split_subjects/split_subjects.record.json"))  # fmt: skip
     clips = {part: [Path(f"data/prepare_clips/{v.stem}.clip.json") for v in videos if v.stem[:4] in part.read_text()]
              for part in (train, test)}  # fmt: skip
     weights, predictions = Path("data/finetune/toy/0-0/weights.bin"), Path("data/evaluate/toy/0-0/predictions.csv")

@@ -34,8 +34,7 @@ def test_whose_file_it_is(path, child):
 
 def test_a_number_leads_back_to_every_raw_file():
     trace = read_graph(Path()).back("reports/metrics.json")
-    raw = {str(p) for p in Path("data/raw").rglob("*") if p.is_file() and p.name != "subjects.csv"}  # no toy step reads that
-    assert trace.files.keys() == raw
+    assert trace.files.keys() == {str(p) for p in Path("data/raw").rglob("*") if p.is_file()}
     assert len(trace.jobs) == 17
     steps = [job.step for job in trace.jobs]
     assert steps[-1] == "write_report"
@@ -87,6 +86,15 @@ def test_a_job_that_read_older_bytes_breaks_the_chain():
     assert [(job.step, entry["path"]) for job, entry, _ in broken] == [
         ("finetune", "data/prepare_clips/0001-0001_left_1-240.clip.json")
     ]
+
+
+def test_two_jobs_that_read_a_raw_file_differently_break_it_too():
+    path = Path("data/prepare_clips/0001-0001_left_1-240.record.json")
+    body = json.loads(path.read_text())
+    body["inputs"]["video"][0]["sha256"] = "0" * 64
+    path.write_text(json.dumps(body))
+    video = "data/raw/dataset/0001/0001-0001_left_1-240.mp4"
+    assert [entry["path"] for _, entry, _ in read_graph(Path()).broken()] == [video]
 
 
 def test_a_folder_read_whole_leads_to_the_jobs_that_filled_it():

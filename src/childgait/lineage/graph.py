@@ -225,14 +225,13 @@ class Graph:
         return held
 
     def broken(self) -> list[tuple[Job, Entry, Job]]:
-        """Jobs that read other bytes than the ones their input's maker says it made last: (reader, input, maker)."""
+        """Jobs that read other bytes than the input's maker, or its first reader, recorded: (reader, input, that job)."""
         found = []
         for job in self.jobs.values():
             for entry in job.inputs:
-                maker = self.maker.get(entry["path"])
-                made = self.files.get(entry["path"])
-                if maker is not None and made is not None and entry["path"] != maker.record and made["sha256"] != entry["sha256"]:
-                    found.append((job, entry, maker))
+                path = entry["path"]
+                if path not in self.jobs and self.files[path]["sha256"] != entry["sha256"]:
+                    found.append((job, entry, self.maker.get(path) or self.readers[path][0]))
         return found
 
 

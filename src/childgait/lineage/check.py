@@ -1,0 +1,245 @@
+"""The audit: every file hashed again, and held against the records, DVC's versions, the params and the source files.
+
+Records vouch for outputs and raw inputs (sha256), each record for itself (its seal), dvc.lock for all of them (md5).
+The hashing runs in threads and reads each file once, at the speed of the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from childgait.code import ROOT
+from childgait.errors import StepError
+from childgait.files.atomic import PARTIAL
+from childgait.files.hashes import sha256, sha256_and_md5, sha256_of_tree
+from childgait.lineage.graph import ROOTS, Graph, Job, job_of, record_files
+from childgait.lineage.versions import Version, cache_folder, listing, versions_here
+from childgait.record import seal_holds
+
+# Made by people's tools, not by the study, and not part of it.
+IGNORED = (".gitignore", ".gitkeep", ".dvcignore", ".snakemake_timestamp")
+UNTRACKED = ("reports/bench",)  # measurements of the code, versioned by git
+
+
+@dataclass
+class Finding:
+    """One thing that is not as it was recorded."""
+
+    kind: str  # changed, missing, extra, record, stale
+    path: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind:<8} {self.path}: {self.detail}"
+
+
+@dataclass
+class Seen:
+    """How much was looked at."""
+
+    files: int
+    bytes: int
+    records: int
+    versions: int
+
+
+@dataclass(frozen=True)
+class Digest:
+    sha256: str
+    md5: str | None
+    bytes: int
+
+
+def audit_tree(root: Path) -> tuple[list[Finding], Seen]:
+    """Every finding, by path, and how much was looked at."""
+    findings, graph = _read_records(root)
+    versions = versions_here(root)
+    stated, unlisted = _stated_by_dvc(root, versions)
+    folders = [path for path, entry in graph.files.items() if "files" in entry]
+    known = set(graph.files) | set(stated)
+    paths = sorted(known - set(folders) | set(_walk(root)) | {path for path in graph.jobs})
+    digests = _hash_all(root, paths, {path for path in stated} | _within_any(paths, unlisted))
+    findings += _against_records(graph, digests)
+    findings += _folders_against_records(root, graph, folders)
+    findings += _against_dvc(graph, digests, stated)
+    findings += _unlisted_folders(digests, unlisted)
+    findings += _extra(graph, digests, stated, folders, unlisted)
+    findings += _orphans(root, graph)
+    findings += _chain(graph)
+    findings += _stale(root, graph)
+    unique = {(f.kind, f.path, f.detail): f for f in findings}
+    seen = Seen(len(digests), sum(d.bytes for d in digests.values()), len(graph.jobs), len(versions))
+    return sorted(unique.values(), key=lambda f: (f.path, f.kind, f.detail)), seen
+
+
+def _read_records(root: Path) -> tuple[list[Finding], Graph]:
+    """The graph of the records that can be read; the others are findings."""
+    findings, jobs = [], []
+    for name in record_files(root):
+        text = (root / name).read_bytes().decode("utf-8", errors="replace")
+        if not seal_holds(text):
+            findings.append(Finding("record", name, "its bytes are not the ones that were written: its seal does not hold"))
+        try:
+            jobs.append(job_of(name, text))
+        except StepError as error:
+            findings.append(Finding("record", name, error.message))
+    return findings, Graph(jobs)
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Every file under data/ and reports/."""
+    for name in ROOTS:
+        for folder, below, files in os.walk(root / name):
+            relative = os.path.relpath(folder, root)
+            below[:] = [b for b in below if f"{relative}/{b}" not in UNTRACKED]
+            yield from (f"{relative}/{file}" for file in files if file not in IGNORED and not file.endswith(".dvc"))
+
+
+def _hash_all(root: Path, paths: list[str], with_md5: set[str]) -> dict[str, Digest]:
+    """By path; a file that is not there is left out. Large files first, so that no thread ends long after the others."""
+    sizes = {path: (root / path).stat().st_size for path in paths if (root / path).is_file()}
+
+    def digest(path: str) -> Digest:
+        strong, named = sha256_and_md5(root / path) if path in with_md5 else (sha256(root / path), None)
+        return Digest(strong, named, sizes[path])
+
+    order = sorted(sizes, key=lambda path: -sizes[path])
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(order, pool.map(digest, order), strict=True))
+
+
+def _against_records(graph: Graph, digests: dict[str, Digest]) -> Iterator[Finding]:
+    for path, entry in graph.files.items():
+        if "files" in entry or path in graph.jobs:
+            continue
+        found = digests.get(path)
+        if found is None:
+            yield Finding("missing", path, _who(graph, path))
+        elif found.sha256 != entry["sha256"]:
+            yield Finding("changed", path, f"sha256 {entry['sha256'][:12]} recorded, {found.sha256[:12]} found; {_who(graph, path)}")
+
+
+def _folders_against_records(root: Path, graph: Graph, folders: list[str]) -> Iterator[Finding]:
+    for path in folders:
+        entry = graph.files[path]
+        names = sorted(p for p in (root / path).rglob("*") if p.is_file())
+        if not names:
+            yield Finding("missing", path, _who(graph, path))
+        elif sha256_of_tree((str(p.relative_to(root / path)), sha256(p)) for p in names) != entry["sha256"]:
+            yield Finding("changed", path, f"{entry['files']} files recorded, {len(names)} found, not all the same; {_who(graph, path)}")
+
+
+def _who(graph: Graph, path: str) -> str:
+    """The step that made a file, and what depends on it."""
+    makers = graph.makers_of(path)
+    trace = graph.forward([path])
+    made = f"made by {makers[0].step} ({makers[0].record})" if makers else "a raw file"
+    if not trace.files:
+        return f"{made}; nothing depends on it"
+    last = [p for p in trace.files if p.startswith("reports/")] or list(trace.files)
+    return f"{made}; {len(trace.files)} file(s) depend on it, such as {', '.join(sorted(last)[:3])}"
+
+
+def _stated_by_dvc(root: Path, versions: list[Version]) -> tuple[dict[str, tuple[str, str]], list[Version]]:
+    """(md5, stage) by path; and the folders whose listing the cache does not hold."""
+    cache = cache_folder(root)
+    stated: dict[str, tuple[str, str]] = {}
+    unlisted = []
+    for version in versions:
+        files = listing(cache, version)
+        if files is None:
+            unlisted.append(version)
+        else:
+            stated.update({path: (md5, version.stage) for path, md5 in files.items()})
+    return stated, unlisted
+
+
+def _against_dvc(graph: Graph, digests: dict[str, Digest], stated: dict[str, tuple[str, str]]) -> Iterator[Finding]:
+    for path, (md5, stage) in stated.items():
+        found = digests.get(path)
+        if found is None:
+            yield Finding("missing", path, f"dvc.lock has it ({stage}); {_who(graph, path)}")
+        elif found.md5 != md5:
+            yield Finding("changed", path, f"md5 {md5[:12]} in DVC's version ({stage}), {str(found.md5)[:12]} found; {_who(graph, path)}")
+
+
+def _within_any(paths: list[str], versions: list[Version]) -> set[str]:
+    prefixes = tuple(version.path + "/" for version in versions)
+    return {path for path in paths if prefixes and path.startswith(prefixes)}
+
+
+def _unlisted_folders(digests: dict[str, Digest], unlisted: list[Version]) -> Iterator[Finding]:
+    """Without its listing a folder can still be compared as a whole: DVC's name for it is the md5 of that listing."""
+    import hashlib
+    import json
+
+    for version in unlisted:
+        inside = [(path[len(version.path) + 1 :], d.md5) for path, d in digests.items() if path.startswith(version.path + "/")]
+        entries = [{"md5": md5, "relpath": name} for name, md5 in sorted(inside, key=lambda pair: tuple(pair[0].split("/")))]
+        name = hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+        if name != version.md5:
+            yield Finding("changed", version.path, f"not the folder of DVC's version ({version.stage}); its listing is not in the cache")
+
+
+def _extra(
+    graph: Graph, digests: dict[str, Digest], stated: dict[str, tuple[str, str]], folders: list[str], unlisted: list[Version]
+) -> Iterator[Finding]:
+    inside = tuple(folder + "/" for folder in folders) + tuple(version.path + "/" for version in unlisted)
+    for path in digests:
+        if path in graph.files or path in graph.jobs or path in stated or (inside and path.startswith(inside)):
+            continue
+        if not path.startswith(tuple(f"{root}/" for root in ROOTS)):
+            continue
+        if Path(path).name.startswith(PARTIAL):
+            yield Finding("extra", path, "left by a killed job; the next run of that step removes it")
+        else:
+            yield Finding("extra", path, "no record and no version of DVC knows it")
+
+
+def _orphans(root: Path, graph: Graph) -> Iterator[Finding]:
+    """Files of the study that a job read and no record accounts for: only the cohort's own files come from outside."""
+    from childgait.params import read_params
+
+    params = root / "params.yaml"
+    cohort = read_params(params)["cohort"]["root"] if params.is_file() else "data/raw"
+    added = tuple(version.path for version in versions_here(root) if version.stage.endswith(".dvc"))
+    for path, readers in graph.readers.items():
+        outside = not path.startswith(tuple(f"{name}/" for name in ROOTS)) or path.startswith((f"{cohort}/", *added))
+        if not outside and not graph.makers_of(path):
+            yield Finding("missing", path, f"the record of the job that made it; {readers[0].record} read it")
+
+
+def _chain(graph: Graph) -> Iterator[Finding]:
+    for job, entry, other in graph.broken():
+        yield Finding("stale", job.record, f"{job.step} read other bytes of {entry['path']} than {other.record} says")
+
+
+def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
+    """Jobs whose params or source files are not the ones here now; one finding a step and cause."""
+    params = _params_here(root)
+    here: dict[str, str | None] = {}
+    told: dict[tuple[str, str], list[Job]] = {}
+    for job in graph.jobs.values():
+        for section, values in job.params.items():
+            if params is not None and params.get(section) != values:
+                told.setdefault((job.step, f"made with other values of {section} than params.yaml has now"), []).append(job)
+        for name, digest in job.code.items():
+            if name not in here:
+                here[name] = sha256(ROOT / name) if (ROOT / name).is_file() else None
+            if here[name] != digest:
+                told.setdefault((job.step, f"made with another {name} than is here now"), []).append(job)
+    for (step, cause), jobs in told.items():
+        yield Finding("stale", jobs[0].record, f"{cause} ({len(jobs)} job(s) of {step})")
+
+
+def _params_here(root: Path) -> dict[str, object] | None:
+    from childgait.params import load_params
+
+    path = root / "params.yaml"
+    if not path.is_file():
+        return None
+    return {name: section.model_dump(mode="json") for name, section in load_params(path).items()}
