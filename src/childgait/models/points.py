@@ -1,0 +1,51 @@
+"""What a network on keypoints sees: positions about the hips, in body lengths, with their speed and their score.
+
+Reads Batch.points (B, T, 23, 3) in pixels of the crop; yields (B, C, T, 23). A point of score 0 is unknown: it stands at
+the hips with speed 0, and its score says so.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from childgait.gait.skeleton import INDEX
+
+CHANNELS = 5  # x, y, speed of x, speed of y, score
+
+_HIPS = (INDEX["left_hip"], INDEX["right_hip"])
+_SHOULDERS = (INDEX["left_shoulder"], INDEX["right_shoulder"])
+
+
+def body_centred(points: Tensor) -> Tensor:
+    """(B, T, 23, 3) to (B, 5, T, 23). The origin follows the hips, so that walking along the corridor is no motion; the
+    unit is the clip's median trunk length, so that a child far from the lens is as large as one near it."""
+    position, score = points[..., :2], points[..., 2]
+    known = score > 0
+    hips = _mean_of(position, known, _HIPS)
+    trunk = (_mean_of(position, known, _SHOULDERS) - hips).norm(dim=-1)
+    unit = trunk.nanmedian(dim=1).values.nan_to_num(nan=1.0).clamp(min=1.0)
+    hips = _hold(hips)
+    centred = (position - hips[:, :, None]) / unit[:, None, None, None]
+    centred = torch.where(known[..., None], centred.nan_to_num(nan=0.0), torch.zeros_like(centred))
+    speed = torch.zeros_like(centred)
+    both = (known[:, 1:] & known[:, :-1])[..., None]
+    speed[:, 1:] = torch.where(both, centred[:, 1:] - centred[:, :-1], torch.zeros_like(centred[:, 1:]))
+    stacked = torch.cat([centred, speed, score[..., None]], dim=-1)
+    return stacked.permute(0, 3, 1, 2).contiguous()
+
+
+def _mean_of(position: Tensor, known: Tensor, pair: tuple[int, int]) -> Tensor:
+    """The middle of two points, or the one that is known, or NaN."""
+    chosen = torch.where(known[..., None], position, torch.full_like(position, torch.nan))[:, :, list(pair)]
+    return chosen.nanmean(dim=2)
+
+
+def _hold(track: Tensor) -> Tensor:
+    """(B, T, 2) with NaN frames given the last known value, then the first known one."""
+    held = track.clone()
+    for step in range(1, held.shape[1]):
+        held[:, step] = torch.where(held[:, step].isnan(), held[:, step - 1], held[:, step])
+    for step in range(held.shape[1] - 2, -1, -1):
+        held[:, step] = torch.where(held[:, step].isnan(), held[:, step + 1], held[:, step])
+    return held

@@ -1,0 +1,100 @@
+"""Plain sequence networks on keypoints: GRU and LSTM (two layers, both directions) and a TCN.
+
+Origin: the usual recurrent baselines; the TCN after Bai, Kolter, Koltun, "An Empirical Evaluation of Generic Convolutional
+and Recurrent Networks for Sequence Modeling" (2018): dilated residual blocks, dilation doubling. Ours looks both ways in time, since a
+walk is judged when it is over.
+
+Reads Batch.points; yields logits (B, 34).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from childgait.gait.evgs import TARGETS
+from childgait.gait.skeleton import POINTS
+from childgait.models.batch import Batch, Ingredient
+from childgait.models.points import CHANNELS, body_centred
+
+INPUTS = CHANNELS * len(POINTS)
+
+
+class SequenceNetwork(nn.Module):
+    """Normalised frames through `trunk` (B, T, F) -> (B, T, width), mean over time, linear head."""
+
+    ingredients: frozenset[Ingredient] = frozenset({"points"})
+
+    def __init__(self, trunk: nn.Module, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(INPUTS)
+        self.trunk = trunk
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, len(TARGETS))
+
+    def start_at(self, prior: Tensor) -> None:
+        """Begin at each target's share of atypical children."""
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
+
+    def forward(self, batch: Batch) -> Tensor:
+        assert batch.points is not None
+        frames = body_centred(batch.points).permute(0, 1, 3, 2).flatten(1, 2)  # (B, C * 23, T)
+        seen = self.trunk(self.norm(frames).transpose(1, 2))
+        return self.head(self.dropout(seen.mean(dim=1)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.GRU] | type[nn.LSTM], width: int, dropout: float) -> None:
+        super().__init__()
+        self.cells = kind(INPUTS, width, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cells(x)[0]
+
+
+class TemporalBlock(nn.Module):
+    def __init__(self, channels_in: int, channels: int, kernel: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        reach = (kernel - 1) // 2 * dilation
+
+        def layer(before: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv1d(before, channels, kernel, padding=reach, dilation=dilation),
+                nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(dropout),
+            )  # fmt: skip
+
+        self.layers = nn.Sequential(layer(channels_in), layer(channels))
+        self.shortcut: nn.Module = nn.Identity() if channels_in == channels else nn.Conv1d(channels_in, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.layers(x) + self.shortcut(x))
+
+
+class Tcn(nn.Module):
+    def __init__(self, width: int, kernel: int, dropout: float, levels: int = 4) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *(TemporalBlock(INPUTS if n == 0 else width, width, kernel, 2**n, dropout) for n in range(levels))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x.transpose(1, 2)).transpose(1, 2)
+
+
+def gru(settings: Any, pixels: int) -> SequenceNetwork:
+    chosen = settings.skeleton
+    return SequenceNetwork(Recurrent(nn.GRU, chosen.width, chosen.dropout), 2 * chosen.width, chosen.dropout)
+
+
+def lstm(settings: Any, pixels: int) -> SequenceNetwork:
+    chosen = settings.skeleton
+    return SequenceNetwork(Recurrent(nn.LSTM, chosen.width, chosen.dropout), 2 * chosen.width, chosen.dropout)
+
+
+def tcn(settings: Any, pixels: int) -> SequenceNetwork:
+    chosen = settings.skeleton
+    return SequenceNetwork(Tcn(chosen.width, chosen.temporal_kernel, chosen.dropout), chosen.width, chosen.dropout)

@@ -1,0 +1,151 @@
+"""The smoke study, end to end in a clone of its own: raw videos to report, and what reruns when something changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from study import Study, clone
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study"), pytest.mark.timeout(1500)]
+
+VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A finished smoke study."""
+    made = clone(tmp_path_factory.mktemp("study"))
+    done = made.study("smoke")
+    made.commit("smoke")
+    assert "reports/index.html" in done.stdout
+    return made
+
+
+def test_every_step_ran_and_the_report_stands(study: Study) -> None:
+    ran = {job["step"] for job in study.jobs()}
+    steps = {path.stem for path in (study.folder / "src/childgait/steps").glob("*.py")} - {"__init__"}
+    assert ran == steps
+    metrics = json.loads((study.folder / "reports/metrics.json").read_text())
+    assert metrics
+    page = (study.folder / "reports/index.html").read_text()
+    assert "<html" in page
+    assert len(page) > 20_000
+
+
+def test_a_second_run_does_nothing(study: Study) -> None:
+    lock = study.lock()
+    assert study.jobs_of() == []
+    assert study.lock() == lock
+    assert "up to date" in study.run("dvc", "status").stdout
+
+
+def test_git_and_dvc_record_the_preset_that_ran(study: Study) -> None:
+    assert "preset: smoke" in (study.folder / "params.yaml").read_text()
+    assert study.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_raw_pixels_and_truth_stay_where_they_are(study: Study) -> None:
+    """No record but those of register and deidentify names a raw recording; none names the truth."""
+    for path in study.folder.glob("data/**/*.record.json"):
+        record = json.loads(path.read_text())
+        inputs = [entry["path"] for entries in record["inputs"].values() for entry in entries]
+        raw = [entry for entry in inputs if entry.startswith("data/demo/dataset/")]
+        assert not raw or record["step"] in ("register", "deidentify"), f"{path} read {raw}"
+        assert not [entry for entry in inputs if "truth" in entry]
+
+
+def test_an_edit_reruns_exactly_what_it_reaches(study: Study) -> None:
+    """A remark in the evaluation's metrics reruns what judges and reports, and nothing that sees or learns."""
+    path = study.folder / "src/childgait/steps/evaluate.py"
+    good = path.read_text()
+    try:
+        path.write_text(good + "\n# a remark\n")
+        ran = {job["step"] for job in study.jobs_of()}
+    finally:
+        path.write_text(good)
+    assert "evaluate" in ran
+    assert ran <= {"evaluate", "check_study", "write_report", "trace_lineage"}
+    study.study()
+
+
+def test_back_and_forth_gives_the_first_results_again(study: Study) -> None:
+    """Snakemake's memory is not versioned: a checkout must not let it pass old files off as new ones."""
+    params = study.folder / "params.yaml"
+    first_lock, first_params = study.lock(), params.read_text()
+    draws = next(line for line in first_params.splitlines() if line.strip().startswith("bootstrap:"))
+    study.replace("params.yaml", draws, draws.replace(draws.split(":")[1].split("#")[0].strip(), "57", 1))
+    study.study()
+    second_lock, second_params = study.lock(), params.read_text()
+    second_metrics = (study.folder / "reports/metrics.json").read_bytes()
+    assert second_lock != first_lock
+    study.commit("second")
+
+    study.run("git", "checkout", "--quiet", "HEAD~1")
+    study.run("dvc", "checkout", "--force")
+    assert study.lock() == first_lock
+    params.write_text(second_params)
+    study.study()
+    assert study.lock() == second_lock
+    assert (study.folder / "reports/metrics.json").read_bytes() == second_metrics
+
+    study.run("git", "checkout", "--quiet", "--force", "HEAD")
+    study.run("dvc", "checkout", "--force")
+    study.study()
+    assert study.lock() == first_lock
+
+
+def test_one_more_video_redoes_one_video(study: Study, tmp_path: Path) -> None:
+    """The same study on a cohort of one's own, with one more recording: its jobs, and those that pool."""
+    folder = tmp_path / "clone"
+    shutil.copytree(study.folder, folder, symlinks=True)
+    mine = Study(folder)
+    shutil.copytree(folder / "data/demo", folder / "data/raw")
+    mine.replace("params.yaml", "root: data/demo", "root: data/raw")
+    mine.study()
+    source = sorted((folder / "data/raw/dataset").glob("*/*.mp4"))[0]
+    poses = source.with_name(source.stem + "_filtered_pose.zip")
+    added = source.stem.replace("-0001_", "-0002_", 1)
+    assert added != source.stem
+    shutil.copy(source, source.with_name(added + ".mp4"))
+    shutil.copy(poses, poses.with_name(added + "_filtered_pose.zip"))
+    jobs = mine.jobs_of()
+    for step in VIDEO_STEPS:
+        records = [job["record"] for job in jobs if job["step"] == step]
+        assert len(records) == 1, f"{step} ran for {records}"
+        assert added in records[0]
+
+
+def test_it_works_with_the_network_cut(tmp_path: Path, study: Study) -> None:
+    """The report again from the stored predictions, in a network namespace without a single interface."""
+    probe = subprocess.run(["unshare", "-rn", "true"], capture_output=True)
+    if probe.returncode != 0:
+        pytest.skip("this system lets nobody make a network namespace (unshare -rn)")
+    command = ["unshare", "-rn", "workflow/with-environment", "workflow/stage", "report"]
+    for name in ("index.html", "metrics.json"):
+        (study.folder / "reports" / name).rename(tmp_path / name)
+    done = subprocess.run(command, cwd=study.folder, env=study.environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("index.html", "metrics.json"):
+        assert (study.folder / "reports" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_two_runs_at_once_do_not_meet(study: Study) -> None:
+    """While the clone's lock is held, a stage by hand says so and leaves."""
+    lock = study.folder / ".snakemake" / "childgait.lock"
+    holder = subprocess.Popen(["flock", str(lock), "sleep", "60"])
+    try:
+        for _ in range(100):
+            if subprocess.run(["flock", "--nonblock", str(lock), "true"]).returncode != 0:
+                break
+        done = study.run("workflow/stage", "report", check=False)
+    finally:
+        holder.kill()
+        os.waitpid(holder.pid, 0) if holder.poll() is None else None
+        subprocess.run(["pkill", "-f", f"flock {lock}"], check=False)
+    assert done.returncode == 1
+    assert "another run is at work in this clone" in done.stderr
