@@ -95,7 +95,7 @@ def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
         )
     if not rows:
         raise StepError(f"{path} holds no child", hint="there is nothing to learn without scores")
-    sheets = [_sheet(path, row, highest) for row in rows]
+    sheets = [read_sheet(path, row, highest) for row in rows]
     seen: set[tuple[str, str | None]] = set()
     for sheet in sheets:
         if (sheet.subject, sheet.rater) in seen:
@@ -105,7 +105,8 @@ def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
     return sheets
 
 
-def _sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
+def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
+    """One entry of the file, checked."""
     subject = subject_name(row["patient_id"])
     scores: dict[str, dict[str, int | None]] = {}
     stated: dict[str, int | None] = {}
@@ -152,22 +153,25 @@ def read_children(path: Path) -> pl.DataFrame:
         )
     rows: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(frame.iter_rows(named=True), start=2):
-        subject = subject_name(row["patient_id"])
-        if subject in rows:
-            raise StepError(f"{path}, line {number}: child {subject} is there twice", hint="keep one row a child")
-        sex = str(row["sex"] or "").strip().lower()
-        if sex not in SEXES:
-            raise StepError(
-                f"{path}, line {number}: sex is {row['sex']!r}", hint="write female, male, or leave it empty"
-            )
-        rows[subject] = {
-            "subject": subject,
-            "age_years": _age(path, number, row["age"]),
-            "sex": SEXES[sex],
-            "diagnosis": row.get("diagnosis") or "unknown",
-            "aid": row.get("aid") or "none",
-        }
+        child = read_child(path, number, row)
+        if child["subject"] in rows:
+            raise StepError(f"{path}, line {number}: child {child['subject']} is there twice", hint="keep one row a child")
+        rows[child["subject"]] = child
     return pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema()).sort("subject")
+
+
+def read_child(path: Path, number: int, row: dict[str, str | None]) -> dict[str, Any]:
+    """One line of the file, checked."""
+    sex = str(row["sex"] or "").strip().lower()
+    if sex not in SEXES:
+        raise StepError(f"{path}, line {number}: sex is {row['sex']!r}", hint="write female, male, or leave it empty")
+    return {
+        "subject": subject_name(row["patient_id"]),
+        "age_years": _age(path, number, row["age"]),
+        "sex": SEXES[sex],
+        "diagnosis": row.get("diagnosis") or "unknown",
+        "aid": row.get("aid") or "none",
+    }
 
 
 def _age(path: Path, number: int, value: str | None) -> float | None:

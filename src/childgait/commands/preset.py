@@ -1,0 +1,69 @@
+"""Write the values of a preset (workflow/presets/NAME.yaml) into params.yaml, keeping its comments.
+
+params.yaml stays the one file that a run reads, so git and DVC record what really ran. Only the keys that the preset
+names are touched; the whole file is checked before it is written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from childgait.errors import StepError
+
+FOLDER = Path("workflow/presets")
+
+
+def preset(name: str, params: Path = Path("params.yaml"), folder: Path = FOLDER) -> None:
+    """Apply workflow/presets/NAME.yaml to params.yaml."""
+    from childgait.files.atomic import write_text
+    from childgait.params import load_params
+
+    text = applied(name, params, folder)
+    if text == params.read_text(encoding="utf-8"):
+        print(f"{params} already holds the preset {name}")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        candidate = Path(scratch) / f"{params.name} with the preset {name}"
+        candidate.write_text(text, encoding="utf-8")
+        load_params(candidate)
+    write_text(params, text)
+    print(f"{params} now holds the preset {name}; `git diff {params}` shows what changed")
+
+
+def applied(name: str, params: Path, folder: Path) -> str:
+    """The text of params.yaml with the preset's values in it."""
+    from ruamel.yaml import YAML
+
+    available = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in available:
+        near = difflib.get_close_matches(name, available, n=1)
+        raise StepError(
+            f"there is no preset {name!r} in {folder}",
+            hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(available)}",
+        )
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # a line stays a line
+    document = yaml.load(params.read_text(encoding="utf-8"))
+    overlay = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    document["preset"] = name
+    for section, values in overlay.items():
+        for key, value in values.items():
+            if section not in document or key not in document[section]:
+                raise StepError(
+                    f"{folder / name}.yaml sets {section}.{key}, which {params} does not have",
+                    hint="a preset may only change what is there; mend one of the two files",
+                )
+            document[section][key] = like(document[section][key], value)
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def like(old: Any, new: Any) -> Any:
+    """The new value in the old one's clothes: equal values keep theirs, so that nothing else in the line changes."""
+    return old if type(old) is type(new) and old == new else new
