@@ -21,7 +21,7 @@ from childgait.files.tables import Column, Table
 from childgait.files.video import Colour, read_frames
 from childgait.params import Deidentify
 from childgait.vision import faces, heads, mosaic, tracks
-from childgait.vision.tracks import Track
+from childgait.vision.tracks import Follow, Track
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -69,6 +69,7 @@ class Seen:
     still: bool  # the camera, as far as silhouettes tell
     tracks: list[Track]
     samples: list[mosaic.Sample] = field(repr=False)
+    follow: Follow = field(repr=False)
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -117,22 +118,23 @@ def look(video: Path, params: Deidentify) -> Seen:
     whole = {
         frame: np.column_stack([heads.head_of_face(rows[:, :4]), rows[:, 4]]) for frame, rows in faces_found.items()
     }
-    found = _linked(whole, times, "detected", params.birth_score, params.keep_score, params)
+    follow = Follow(small, scale)
+    found = _linked(whole, times, "detected", params.birth_score, params.keep_score, params, follow)
     if moving.still:
         found += _linked(dict(enumerate(moving.heads)), times, "silhouette", 0.0, 0.0, params)
     found += _from_sam3(video, len(seconds), params)
     return Seen(tuple(seconds), frame.planes.width, frame.planes.height, frame.colour, len(faces_found), moving.still,
-                found, samples)  # fmt: skip
+                found, samples, follow)  # fmt: skip
 
 
 def _linked(
     found: dict[int, NDArray[np.float64]], times: NDArray[np.float64], source: str, birth: float, keep: float,
-    params: Deidentify,
+    params: Deidentify, follow: Follow | None = None,
 ) -> list[Track]:  # fmt: skip
     """Tracks of one source by itself, short gaps bridged."""
     bridge = params.bridge_seconds
     linked = tracks.link(found, times, source, birth=birth, keep=keep, bridge=bridge)
-    return [tracks.complete(track, times, bridge=bridge, extend=0.0) for track in linked]
+    return [tracks.complete(track, times, bridge=bridge, extend=0.0, follow=follow) for track in linked]
 
 
 def from_keypoints(people: list[NDArray[np.float32]], times: NDArray[np.float64], params: Deidentify) -> list[Track]:
@@ -202,13 +204,14 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
     blind = np.zeros(len(times), bool)
     for number, track in enumerate([*moving, *fixed]):
         if number < len(moving):
-            track = tracks.complete(track, times, bridge=params.bridge_seconds, extend=params.extend_seconds)
+            track = tracks.complete(
+                track, times, bridge=params.bridge_seconds, extend=params.extend_seconds, follow=seen.follow
+            )
             for hole in tracks.holes(track, times, size, params.person_seconds):
-                box = np.array(_even(tracks.whole_person(track, hole)))
-                frames = range(hole[0], hole[1] + 1)
+                whole = {hole[0] + i: _even(box) for i, box in enumerate(tracks.whole_person(track, hole, times))}
                 blind[hole[0] : hole[1] + 1] = True
-                covers.append(_cover(dict.fromkeys(frames, box), seen, [params.seed, number, hole[0] + 1], params))
-                rows += [_row(f, times, number, True, "hole", 0.0, box, size) for f in frames]
+                covers.append(_cover(whole, seen, [params.seed, number, hole[0] + 1], params))
+                rows += [_row(f, times, number, True, "hole", 0.0, box, size) for f, box in whole.items()]
         boxes: dict[int, NDArray[np.int64]] = {}
         for first, last in tracks.runs(track.known):
             part = slice(first, last + 1)
@@ -226,8 +229,8 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
     return Plan(covers, _table(rows), int(blind.sum()), len(moving))
 
 
-def _even(box: NDArray[np.float64]) -> list[int]:
-    return [int(np.floor(v / 2) * 2) for v in box[:2]] + [int(np.ceil(v / 2) * 2) for v in box[2:]]
+def _even(box: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.concatenate([np.floor(box[:2] / 2), np.ceil(box[2:] / 2)]).astype(np.int64) * 2
 
 
 def _cover(boxes: dict[int, NDArray[np.int64]], seen: Seen, seed: list[int], params: Deidentify) -> mosaic.Cover:

@@ -1,13 +1,14 @@
 """Heads over time: single sightings become tracks, both ways in time, and tracks become what is covered.
 
 `link` joins sightings of one source; `merge` makes one track of several sources that see one head; `complete` bridges
-short gaps and extends the ends; `holes` names the stretches in which somebody must be there and no head is known, which
-are covered whole: it fails closed. `smooth` gives a cover of constant size on a smooth path around every box it knows.
+short gaps by following the picture, and extends the ends; `holes` names the stretches in which somebody must be there
+and no head is known, which are covered whole: it fails closed. `smooth` gives a cover of constant size on a smooth path
+around every box it knows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from childgait.vision.heads import person_of_head
 
 WALKING = 6.0  # head heights a second that a head may move beyond what is predicted (1.2 m/s, a head of 0.2 m)
-SEEN = ("detected", "keypoints", "sam3", "region")  # sources whose box is the head itself
+SEEN = ("detected", "keypoints", "sam3")  # sources whose box is the head itself
+SIGHTINGS = 3  # of a track, from which it proves a person
+LOST = 1.0  # seconds after which somebody out of sight may be anywhere near
 
 
 @dataclass
@@ -119,6 +122,14 @@ def _agree(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(inside & ((middle_b > a[..., :2]) & (middle_b < a[..., 2:])).all(axis=-1))
 
 
+def _same_top(head: NDArray[np.float64], top: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a silhouette's top is that of a head: near its middle and near its upper edge."""
+    size = head[..., 2:] - head[..., :2]
+    away = np.abs(_centre(top)[..., 0] - _centre(head)[..., 0]) / size[..., 0]
+    above = np.abs(top[..., 1] - head[..., 1]) / size[..., 1]
+    return np.asarray((away < 0.75) & (above < 0.6))
+
+
 def merge(tracks: list[Track]) -> list[Track]:
     """One track where several show one head in most of the frames they share. Surest sources come first.
 
@@ -127,19 +138,47 @@ def merge(tracks: list[Track]) -> list[Track]:
     """
     left = sorted(tracks, key=lambda track: (_rank(track), track.first))
     merged: list[Track] = []
-    for track in left:
+    while left:
+        track = left.pop(0)
         for index, other in enumerate(merged):
             both = track.known & other.known
             same = np.zeros(len(both), bool)
-            same[both] = _agree(track.box[both], other.box[both])
+            same[both] = _same(other, track, both)
             if both.any() and same.sum() * 2 >= both.sum():
-                merged[index] = _united(other, track, same | ~other.known)
+                left.insert(0, _united(merged.pop(index), track, same | ~other.known))  # it may now meet others
                 if (rest := track.only(both & ~same)).known.any():
                     merged.append(rest)
                 break
         else:
             merged.append(track)
-    return merged
+    return [_sized(track) for track in merged]
+
+
+def _same(a: Track, b: Track, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """In which of these frames two tracks show one head; of a silhouette only the top is sure."""
+    tops = [np.array([name == "silhouette" for name in track.source])[frames] for track in (a, b)]
+    box_a, box_b = a.box[frames], b.box[frames]
+    same = _agree(box_a, box_b)
+    same |= tops[1] & ~tops[0] & _same_top(box_a, box_b)
+    same |= tops[0] & ~tops[1] & _same_top(box_b, box_a)
+    return same
+
+
+def _sized(track: Track) -> Track:
+    """Frames in which only the silhouette's top is known get the size that the head has at other times."""
+    top = np.array([name == "silhouette" for name in track.source])
+    sure = track.known & ~top
+    if not top.any() or not sure.any():
+        return track
+    box, frames = track.box.copy(), np.arange(len(top))
+    sides = track.box[:, 2:] - track.box[:, :2]
+    size = np.stack([np.interp(frames, frames[sure], sides[sure, axis]) for axis in (0, 1)], axis=1)[top]
+    middle = _centre(box[top])[:, 0]
+    box[top, 0] = np.minimum(box[top, 0], middle - size[:, 0] / 2)
+    box[top, 2] = np.maximum(box[top, 2], middle + size[:, 0] / 2)
+    box[top, 1] -= 0.1 * size[:, 1]
+    box[top, 3] = np.maximum(box[top, 3], box[top, 1] + size[:, 1])
+    return Track(box, track.source, track.score)
 
 
 def _rank(track: Track) -> int:
@@ -164,23 +203,71 @@ def _united(main: Track, other: Track, where: NDArray[np.bool_]) -> Track:
     return Track(box, source, score)
 
 
-def complete(track: Track, seconds: NDArray[np.float64], *, bridge: float, extend: float) -> Track:
-    """Gaps up to `bridge` seconds filled in a straight line, both ends held for `extend` seconds."""
-    box, source, score = track.box.copy(), list(track.source), track.score.copy()
+def complete(
+    track: Track, seconds: NDArray[np.float64], *, bridge: float, extend: float, follow: Follow | None = None
+) -> Track:
+    """Gaps up to `bridge` seconds filled, both ends extended by `extend` seconds.
+
+    In a gap the head is where a straight line says, corrected by what `follow` finds in the picture. Beyond an end it
+    is where it was or where its speed takes it: both are covered, and all between.
+    """
+    box, source = track.box.copy(), list(track.source)
     known = np.flatnonzero(track.known)
     for a, b in pairwise(known):
         if b - a > 1 and seconds[b] - seconds[a] <= bridge:
             share = ((seconds[a + 1 : b] - seconds[a]) / (seconds[b] - seconds[a]))[:, None]
             box[a + 1 : b] = box[a] * (1 - share) + box[b] * share
+            if follow is not None:
+                ahead = follow(range(a, b), box)
+                back = follow(range(b, a, -1), box)[::-1]
+                box[a + 1 : b] += np.tile(ahead * (1 - share) + back * share, 2)
             source[a + 1 : b] = ["bridged"] * (b - a - 1)
-    filled = replace(track, box=box, source=source, score=score)
-    for first, last in runs(filled.known):  # each end is held, outward and into what stays open
-        for edge, frames in ((first, range(first - 1, -1, -1)), (last, range(last + 1, len(seconds)))):
+    filled = Track(box, source, track.score.copy())
+    for first, last in runs(filled.known):  # each end is extended, outward and into what stays open
+        inner = max(first, last - 1 - int(np.searchsorted(seconds[last] - seconds[first : last + 1][::-1], 0.2)))
+        outer = min(last, first + int(np.searchsorted(seconds[first : last + 1] - seconds[first], 0.2)))
+        for edge, other, frames in ((first, outer, range(first - 1, -1, -1)), (last, inner, range(last + 1, len(box)))):
+            speed = (_centre(box[edge]) - _centre(box[other])) / max(abs(seconds[edge] - seconds[other]), 1e-6)
             for frame in frames:
-                if source[frame] or abs(seconds[frame] - seconds[edge]) > extend:
+                gone = abs(seconds[frame] - seconds[edge])
+                if source[frame] or gone > extend:
                     break
-                box[frame], source[frame] = box[edge], "extended"
+                moved = box[edge] + np.tile(speed * gone, 2)
+                box[frame, :2] = np.minimum(box[edge, :2], moved[:2])
+                box[frame, 2:] = np.maximum(box[edge, 2:], moved[2:])
+                source[frame] = "extended"
     return filled
+
+
+class Follow:
+    """Where a patch of the picture goes, for the frames between two sightings of it."""
+
+    def __init__(self, small: list[NDArray[np.uint8]], scale: float) -> None:
+        self.small, self.scale = small, scale
+
+    def __call__(self, frames: range, box: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far the head is from where `box` puts it, in pixels (n, 2), for all these frames but the first."""
+        import cv2
+
+        frame = self.small[frames[0]]
+        height, width = frame.shape
+        size = np.maximum((box[frames[0], 2:] - box[frames[0], :2]) / self.scale, 6.0)
+        half = np.minimum(size * 0.45, np.array([width, height]) / 4).astype(int)
+        reach = np.maximum(size * 0.35, 2.0).astype(int)
+        start = _centre(box[frames[0]]) / self.scale
+        corner = np.clip(np.round(start).astype(int) - half, 0, np.array([width, height]) - 2 * half)
+        patch = frame[corner[1] : corner[1] + 2 * half[1], corner[0] : corner[0] + 2 * half[0]]
+        found = []
+        for index in frames[1:]:
+            moved = corner + np.round(_centre(box[index]) / self.scale - start).astype(int)
+            low = np.clip(moved - reach, 0, np.array([width, height]) - 2 * half)
+            high = np.clip(moved + reach + 2 * half, 2 * half, np.array([width, height]))
+            window = self.small[index][low[1] : high[1], low[0] : high[0]]
+            scores = cv2.matchTemplate(window, patch, cv2.TM_CCOEFF_NORMED)
+            _, best, _, place = cv2.minMaxLoc(scores)
+            away = (low + np.array(place) - corner) - (_centre(box[index]) / self.scale - start)
+            found.append(away * self.scale if best > 0.5 else np.zeros(2))
+        return np.array(found).reshape(-1, 2)
 
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -229,7 +316,8 @@ def holes(track: Track, seconds: NDArray[np.float64], size: tuple[int, int], lea
     shorter than `least` seconds is no proof of a person: it is covered where it is seen, and asks for nothing more.
     """
     known = track.known
-    if seconds[track.last] - seconds[track.first] < least:
+    seen = [name not in ("", "bridged", "extended") for name in track.source]
+    if sum(seen) < SIGHTINGS or np.ptp(seconds[seen]) < least:
         return []
     found = [(a, b) for a, b in runs(~known) if a > track.first and b < track.last]
     if track.first > 0 and _inside(track.box[track.first], size):
@@ -239,11 +327,18 @@ def holes(track: Track, seconds: NDArray[np.float64], size: tuple[int, int], lea
     return sorted(found)
 
 
-def whole_person(track: Track, hole: tuple[int, int]) -> NDArray[np.float64]:
-    """A box around the person before and after a hole, and all between."""
+def whole_person(track: Track, hole: tuple[int, int], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Boxes (n, 4) around the person in a hole, who may walk off from where the head was known."""
     ends = [frame for frame in (hole[0] - 1, hole[1] + 1) if 0 <= frame < len(track.score) and track.known[frame]]
-    boxes = np.array([person_of_head(track.box[frame]) for frame in ends])
-    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+    bodies = np.array([person_of_head(track.box[frame]) for frame in ends])
+    body = np.concatenate([bodies[:, :2].min(axis=0), bodies[:, 2:].max(axis=0)])
+    height = max(float(track.box[frame, 3] - track.box[frame, 1]) for frame in ends)
+    frames = np.arange(hole[0], hole[1] + 1)
+    gone = np.min([np.abs(seconds[frames] - seconds[end]) for end in ends], axis=0).clip(max=LOST)
+    boxes = np.tile(body, (len(frames), 1))
+    boxes[:, 0] -= WALKING * height * gone
+    boxes[:, 2] += WALKING * height * gone
+    return boxes
 
 
 def smooth(
