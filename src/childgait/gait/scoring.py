@@ -113,7 +113,7 @@ def _heel_rise(window: Callable[[float, float], _Window], stride: Stride) -> tup
 
 
 def _clearance(window: Callable[[float, float], _Window], stride: Stride) -> tuple[float, float]:
-    swing = window(stride.swing(0.20), stride.swing(0.80))
+    swing = window(stride.swing(0.35), stride.swing(0.80))
     low, moment = swing.extreme("clearance", np.argmin)
     if float(swing.curve("clearance").max()) <= 0.003:
         return -0.01, moment  # drags

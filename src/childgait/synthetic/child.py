@@ -33,7 +33,7 @@ class LimbPlan:
     hip_rotation: float = 0.0  # internal
     foot_rotation: float = 8.0  # external, relative to the knee
     hindfoot: float = 4.0  # valgus
-    lift: float = 0.03  # how far the foot is lifted in swing, over leg length
+    clearance: float = 0.02  # kept under the foot in mid-swing, over leg length
     drop: float = 0.0  # own side up in own stance: Trendelenburg; negative: the pelvis hiked over the other, swinging limb
     sway: float = 2.5  # trunk towards the own side in own stance
     duty: float = 0.0  # added share of stance
@@ -119,20 +119,20 @@ def _offsets(rng: Random, kind: str) -> tuple[dict[str, float], dict[str, float]
     """Each limb's offsets from its pattern: mean, spread, correlation of the limbs."""
     turned = 1.3 if kind == "rotational" else 1.0
     table = {
-        "hip": (0.5, 3.6, 0.7),
-        "knee": (0.0, 3.2, 0.6),
-        "knee_swing": (-1.5, 6.0, 0.6),
-        "knee_late": (0.0, 4.5, 0.6),
+        "hip": (-2.0, 3.6, 0.85),
+        "knee": (0.0, 3.2, 0.8),
+        "knee_swing": (-1.5, 6.0, 0.8),
+        "knee_late": (0.0, 5.0, 0.8),
         "ankle": (-0.5, 3.0, 0.3),
-        "ankle_swing": (-1.5, 4.5, 0.3),
-        "ankle_contact": (-6.0, 6.0, 0.4),
-        "heel_rise": (2.0, 3.5, 0.5),
-        "adduction": (0.5, 3.0, 0.3),
-        "hip_rotation": (12.0 * turned, 12.0, 0.6),
-        "foot_rotation": (7.0, 10.5 * turned, 0.4),
-        "hindfoot": (5.0, 5.5, 0.8),
-        "lift": (0.035, 0.010, 0.6),
-        "drop": (0.0, 2.6, 0.2),
+        "ankle_swing": (-0.5, 4.5, 0.5),
+        "ankle_contact": (0.5, 6.0, 0.6),
+        "heel_rise": (0.5, 3.5, 0.7),
+        "adduction": (0.5, 2.5, 0.5),
+        "hip_rotation": (14.0 * turned, 12.0, 0.85),
+        "foot_rotation": (7.0, 10.5 * turned, 0.7),
+        "hindfoot": (4.6, 5.0, 0.95),
+        "clearance": (0.022, 0.008, 0.9),
+        "drop": (0.0, 2.0, 0.3),
         "sway": (3.2, 2.2, 0.4),
     }
     drawn = {name: _shared(rng, *numbers) for name, numbers in table.items()}
@@ -148,7 +148,7 @@ def draw_child(subject: str, rng: Random) -> Child:
     height = height_of(age, sex) * float(rng.normal(1, 0.042))
     slow = {"bilateral": 0.36, "hemiplegia": 0.39, "rotational": 0.43, "mild": 0.42}[kind]
     speed = float(np.clip(rng.normal(slow, 0.045), 0.2, 0.6))
-    retraction = float(rng.normal(0, 13.0))
+    retraction = float(rng.normal(0, 14.5))
     lag, bent_arm, duty = 0.5 + float(rng.normal(0, 0.006)), "", (0.0, 0.0)
     if kind == "hemiplegia":
         involved_left = left_pattern != "normal"
@@ -156,13 +156,18 @@ def draw_child(subject: str, rng: Random) -> Child:
         lag += 0.02 * severity * (1 if involved_left else -1)
         bent_arm = "left" if involved_left else "right"
         duty = (-0.02 * severity, 0.03 * severity) if involved_left else (0.03 * severity, -0.02 * severity)
-        retraction = (-1 if involved_left else 1) * (8.0 * severity + float(rng.normal(0, 9.0)))
+        retraction = (-1 if involved_left else 1) * (9.0 * severity + float(rng.normal(0, 9.0)))
     if kind == "bilateral" and rng.random() < 0.3:  # a weak hip, or a trunk that leans over it
         sign, size = (1.0, -1.0)[int(rng.random() < 0.5)], rng.uniform(3, 10)
         for limb in (left, right):
             limb["drop"] += sign * size * rng.uniform(0.5, 1.0)
             limb["sway"] += (-1.5 if sign > 0 else 6.0) * size / 10
-    lean = float(rng.normal(2.5, 4.0)) + (3.0 if kind == "bilateral" else 0.0)
+    left["hip_rotation"] -= 0.6 * retraction  # the hip turns back what the pelvis turns, towards where the child walks
+    right["hip_rotation"] += 0.6 * retraction
+    for limb, pattern, strength in ((left, left_pattern, left_strength), (right, right_pattern, right_strength)):
+        if pattern in ("drop_foot", "stiff_knee", "true_equinus"):  # a foot that hangs or a knee that does not bend
+            limb["clearance"] -= 0.008 * strength
+    lean = float(rng.normal(1.5, 3.6)) + (2.5 if kind == "bilateral" else 0.0)
     return Child(
         subject=subject, age_years=round(age, 1), sex=sex, diagnosis=str(rng.choice(DIAGNOSES[kind])), aid=pick(rng, AIDS),
         height=height, speed=speed, stride=stride_of(age, speed) * float(np.exp(rng.normal(0, 0.08))), phase_lag=lag,
