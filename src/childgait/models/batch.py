@@ -28,6 +28,7 @@ class Batch:
     labels: Tensor | None = None  # float32 (B, 34) 0 or 1, NaN where unknown or not to be seen in this view
     rows: Tensor | None = None  # int64 (B,) row of the part table each clip comes from
     windows: Tensor | None = None  # int64 (B,) first frame of the window in its video's clip
+    filled: int = 0  # tokens of `packed` that no mask asked for, kept so that no clip has too few
 
     def _each(self, method: str, *arguments: Any, **options: Any) -> Batch:
         held = {f.name: getattr(self, f.name) for f in fields(self)}

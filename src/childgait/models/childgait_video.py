@@ -96,3 +96,9 @@ class ChildGaitVideo(nn.Module):
         if part[:2] == ["encoder", "patch_embed"]:
             return 0
         return int(part[2]) + 1 if part[:2] == ["encoder", "blocks"] else len(self.encoder.blocks) + 1
+
+
+def from_settings(settings: Any, pixels: int) -> ChildGaitVideo:
+    """From params' finetune section; `pixels` is the side of the prepared clips."""
+    chosen = settings.encoder.model_dump()
+    return ChildGaitVideo(ChildGaitVideoSettings(frames=settings.frames, pixels=pixels, **chosen))

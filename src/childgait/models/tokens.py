@@ -53,7 +53,7 @@ def grid_of(frames: int, pixels: int, tubelet: int, patch: int) -> tuple[int, in
 def foreground(masks: NDArray[np.bool_], packing: Packing) -> NDArray[np.int64]:
     """Pixels of each token's patch that are child in either of its frames: int (t, h, w)."""
     t, h, w = grid_of(masks.shape[0], masks.shape[1], packing.tubelet, packing.patch)
-    child = masks.reshape(t, packing.tubelet, *masks.shape[1:]).any(axis=1)
+    child = np.asarray(masks.reshape(t, packing.tubelet, *masks.shape[1:]).any(axis=1))
     if packing.dilate_pixels:
         import cv2
 

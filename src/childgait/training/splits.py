@@ -31,9 +31,7 @@ def deal(labels: NDArray[np.bool_], shares: list[float], seed: int) -> NDArray[n
     return min(dealings, key=unevenness)
 
 
-def _deal_once(
-    labels: NDArray[np.bool_], sizes: NDArray[np.int64], random: np.random.Generator
-) -> NDArray[np.int64]:
+def _deal_once(labels: NDArray[np.bool_], sizes: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
     children = len(labels)
     wanted = np.outer(sizes / max(children, 1), labels.sum(axis=0)).astype(float)  # (parts, L) still lacking
     room = sizes.astype(float)

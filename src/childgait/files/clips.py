@@ -1,0 +1,103 @@
+"""A prepared clip: child-centred frames at one rate, ready to be read a window at a time without decoding a video.
+
+    {video}.frames.npy   uint8 (T, S, S, 3) RGB; absent in a study of keypoints alone
+    {video}.masks.npy    uint8 (T, S, S / 8): a bit a pixel, set where the child is; absent likewise
+    {video}.points.npy   float32 (T, 23, 3): x, y in pixels of the crop, score; NaN and score 0 where missing
+    {video}.clip.json    what it is, flat
+
+Reads and yields numpy arrays of the frames asked for. Arrays are memory-mapped at each reading, so a Clip is small and
+travels to worker processes as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.errors import StepError
+
+ENDING = ".clip.json"
+EVENT_KINDS = ("contact", "off")
+
+
+@dataclass(frozen=True)
+class Event:
+    """A foot's contact or foot-off, at a frame of the clip."""
+
+    limb: str
+    kind: str
+    frame: int
+
+    def __str__(self) -> str:
+        return f"{self.limb} {self.kind} {self.frame}"
+
+
+def parse_event(text: str) -> Event:
+    limb, kind, frame = text.split(" ")
+    return Event(limb, kind, int(frame))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video's clip on disk."""
+
+    facts_path: Path
+    video: str
+    view: str
+    length: int  # frames
+    size: int  # pixels a side
+    rate: float  # frames a second
+    events: tuple[Event, ...] = field(repr=False)
+
+    def path(self, part: str) -> Path:
+        """`frames`, `masks` or `points`."""
+        return self.facts_path.with_name(f"{self.video}.{part}.npy")
+
+    def _rows(self, part: str, index: NDArray[np.int64]) -> NDArray[Any]:
+        path = self.path(part)
+        try:
+            rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise StepError(
+                f"{path} cannot be read ({' '.join(str(error).split())})", hint="run prepare_clips again for this video"
+            ) from None
+        if len(rows) != self.length:
+            raise StepError(
+                f"{path} holds {len(rows)} frames, {self.facts_path.name} says {self.length}",
+                hint="run prepare_clips again for this video",
+            )
+        return np.asarray(rows[index])  # a copy: the map is closed with this call
+
+    def frames(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self._rows("frames", index)
+
+    def masks(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.unpackbits(self._rows("masks", index), axis=2, count=self.size).view(np.bool_)
+
+    def points(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._rows("points", index)
+
+
+def open_clip(facts_path: Path) -> Clip:
+    """The clip that a `.clip.json` describes; its arrays lie beside it."""
+    facts = json.loads(facts_path.read_text(encoding="utf-8"))
+    events = tuple(parse_event(text) for text in facts["events"])
+    return Clip(facts_path, facts["video"], facts["view"], facts["frames"], facts["size"], facts["rate"], events)
+
+
+def create_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
+    """A .npy to be filled row by row, so that a long video never stands in memory."""
+    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+
+
+def pack_bits(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.packbits(mask, axis=-1)
+
+
+def clips_by_video(paths: list[Path]) -> dict[str, Clip]:
+    return {clip.video: clip for clip in map(open_clip, paths)}

@@ -1,0 +1,99 @@
+"""Every model by name: what it is, how it is built, and which numbers of params it overrules.
+
+A network is an nn.Module with `ingredients` and forward(Batch) -> logits (B, 34). A table model has `features` (a name
+in training/features.py), fit(features, atypical, seed) -> arrays, and predict(arrays, features) -> logits (N, 34).
+To add a model: its module, its params (a section inside `finetune`, or overrides below), its test; then its lines here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from childgait.errors import StepError
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row of the registry.
+
+    `build(settings, pixels)` gives the untrained model, from params' finetune section as `settings_of` gives it;
+    `pixels` is the side of the clips. It imports the model's module itself: only then, and where the records see it.
+    """
+
+    name: str
+    kind: Literal["network", "table"]
+    build: Callable[[Any, int], Any]
+    remark: str  # one sentence for the report
+    overrides: dict[str, Any] = field(default_factory=dict)  # keys of params' finetune section that make the model
+
+
+def _majority(settings: Any, pixels: int) -> Any:
+    from childgait.models.majority import Majority
+
+    return Majority()
+
+
+def _coin(settings: Any, pixels: int) -> Any:
+    from childgait.models.coin import Coin
+
+    return Coin()
+
+
+def _age_sex(settings: Any, pixels: int) -> Any:
+    from childgait.models.age_sex import AgeSex
+
+    return AgeSex()
+
+
+def _childgait_video(settings: Any, pixels: int) -> Any:
+    from childgait.models.childgait_video import from_settings
+
+    return from_settings(settings, pixels)
+
+
+def _video(name: str, remark: str, frames: int | None = None, **encoder: Any) -> Model:
+    overrides: dict[str, Any] = {"encoder": encoder} if frames is None else {"encoder": encoder, "frames": frames}
+    return Model(name, "network", _childgait_video, remark, overrides)
+
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model("majority", "table", _majority, "Always answers what most training children have."),
+        Model("coin", "table", _coin, "Tosses a coin for every child and item."),
+        Model("age_sex", "table", _age_sex, "Knows nothing but the child's age and sex (logistic regression)."),
+        _video("videomae", "VideoMAE v2 on every patch, nothing drawn.", prompt="none", prune="none"),
+        _video("prompted", "VideoMAE v2 with the skeleton drawn, on every patch.", prompt="drawn", prune="none"),
+        _video("pruned", "VideoMAE v2 on the child's patches, nothing drawn.", prompt="none", prune="mask"),
+        _video("childgait_video", "VideoMAE v2 on the child's patches, with the skeleton drawn on them.",
+               prompt="drawn", prune="mask"),
+        _video("childgait_video_t8", "ChildGait-Video on 8 frames.", 8, prompt="drawn", prune="mask"),
+        _video("childgait_video_t32", "ChildGait-Video on 32 frames.", 32, prompt="drawn", prune="mask"),
+    )
+}  # fmt: skip
+
+BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
+ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
+FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
+
+
+def find_model(name: str) -> Model:
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        raise StepError(
+            f"no model is called {name!r}",
+            hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(MODELS)}",
+        )
+    return MODELS[name]
+
+
+def settings_of(model: Model, section: Any) -> Any:
+    """Params' finetune section as this model gets it: the registry's overrides, then those of params, checked again."""
+    values = section.model_dump()
+    for overrides in (model.overrides, section.overrides.get(model.name, {})):
+        for key, value in overrides.items():
+            values[key] = {**values[key], **value} if isinstance(value, dict) and key in values else value
+    return type(section).model_validate(values)

@@ -1,0 +1,199 @@
+"""Cuts each video to child-centred frames at one rate, with the mask and keypoints of the same crop.
+
+Reads the de-identified video, the child's masks and boxes, the refined keypoints and gait events. Yields one clip
+(files/clips.py) from the first to the last frame that shows the child; a study of keypoints gets points alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from childgait.errors import StepError
+from childgait.params import PrepareClips
+from childgait.step import Input, Output, threads
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from childgait.files.poses import Poses
+    from childgait.vision.crop import Square
+
+METHODS = (
+    "Frames were resampled to {rate:g} per second by time stamp and cropped to a square that follows the child "
+    "smoothly, {size} pixels a side."
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which source frame each frame of the clip is, and the square it is cut to."""
+
+    source: NDArray[np.int64]
+    squares: list[Square]
+    start_seconds: float
+
+
+def prepare_clips(
+    name: str, keypoints: Input, points: Output, clip: Output, params: PrepareClips,
+    video: Input | None = None, masks: Input | None = None, boxes: Input | None = None, events: Input | None = None,
+    frames: Output | None = None, mask_bits: Output | None = None,
+) -> None:  # fmt: skip
+    import cv2
+    import numpy as np
+
+    from childgait.files.atomic import write_json
+    from childgait.files.poses import read_poses
+    from childgait.gait.cohort import parse_video_name
+    from childgait.vision.crop import boxes_of_points
+
+    cv2.setNumThreads(threads())
+    poses = read_poses(keypoints)
+    if boxes is None:
+        child = boxes_of_points(np.where(poses.seen[..., None], poses.xy, np.nan))
+    else:
+        child = read_boxes(boxes, len(poses))
+    plan = plan_clip(name, poses.seconds, child, params)
+    facts: dict[str, Any] = {
+        "video": name, "subject": parse_video_name(name).subject, "view": parse_video_name(name).view,
+        "frames": len(plan.source), "size": params.size, "rate": params.rate,
+        "seconds": round(len(plan.source) / params.rate, 4), "start_seconds": round(plan.start_seconds, 6),
+        "source_frames": len(poses), "repeated_frames": int((np.diff(plan.source) == 0).sum()),
+        "crop_side_pixels": float(np.median([square.side for square in plan.squares])),
+        "events": clip_events(events, poses, plan) if events is not None else [],
+    }  # fmt: skip
+    facts |= write_points(points, name, poses, plan, params)
+    if video is not None:
+        assert masks is not None
+        assert frames is not None
+        assert mask_bits is not None
+        write_frames(frames, video, len(poses), plan, params)
+        facts |= write_masks(mask_bits, masks, len(poses), plan, params)
+    write_json(clip, facts)
+    log.info("%s: %d frames of %d pixels", name, len(plan.source), params.size)
+
+
+def read_boxes(path: Path, frames: int) -> NDArray[np.float64]:
+    """(T, 4), NaN where the child was not found."""
+    import numpy as np
+    import polars as pl
+
+    table = pl.read_parquet(path, columns=["x0", "y0", "x1", "y1"])
+    if table.height != frames:
+        raise StepError(
+            f"{path} has boxes for {table.height} frames, the keypoints have {frames}",
+            hint="run segment and refine_pose again for this video",
+        )
+    return np.column_stack([table[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in table.columns])
+
+
+def plan_clip(
+    name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64], params: PrepareClips
+) -> Plan:
+    """From the first to the last frame with a box; each moment takes the source frame nearest in time."""
+    import numpy as np
+
+    from childgait.vision.crop import follow
+
+    there = np.flatnonzero(np.isfinite(boxes).all(axis=1))
+    if there.size == 0:
+        raise StepError(
+            f"{name}: the child is found in none of the {len(seconds)} frames",
+            hint="look at segment's summary, select the child in selections.csv, or exclude the video in params.yaml",
+        )
+    first, last = seconds[there[0]], seconds[there[-1]]
+    moments = first + np.arange(int((last - first) * params.rate + 1e-6) + 1) / params.rate
+    borders = (seconds[1:] + seconds[:-1]) / 2
+    source = np.searchsorted(borders, moments - 1e-9).astype(np.int64)
+    squares = follow(seconds, boxes, margin=params.margin, smoothing_seconds=params.smoothing_seconds)
+    return Plan(source, [squares[index] for index in source], float(first))
+
+
+def write_points(path: Path, name: str, poses: Poses, plan: Plan, params: PrepareClips) -> dict[str, float]:
+    """(T, 23, 3); says which share of the points is inside the crop, and stops where most are not."""
+    import numpy as np
+
+    from childgait.vision.crop import to_crop
+
+    xy = np.where(poses.seen[..., None], poses.xy, np.nan)[plan.source]
+    placed = np.stack([to_crop(at, square, params.size) for at, square in zip(xy, plan.squares, strict=True)])
+    known = np.isfinite(placed).all(axis=2)
+    inside = known & ((placed >= -0.5) & (placed < params.size - 0.5)).all(axis=2)
+    share = float(inside.sum() / max(known.sum(), 1))
+    if share < params.min_inside:
+        raise StepError(
+            f"{name}: {share:.0%} of the keypoints are inside the child's crop, expected {params.min_inside:.0%} or more",
+            hint="masks and keypoints show different people or come from different videos; see selections.csv",
+        )
+    score = np.where(known, poses.score[plan.source], 0.0)
+    np.save(path, np.concatenate([placed, score[..., None]], axis=2).astype(np.float32), allow_pickle=False)
+    return {"points_known": round(float(known.mean()), 4), "points_inside": round(share, 4)}
+
+
+def write_frames(path: Path, video: Path, count: int, plan: Plan, params: PrepareClips) -> None:
+    import numpy as np
+
+    from childgait.files.clips import create_array
+    from childgait.files.video import read_frames
+    from childgait.vision.crop import cut
+
+    array = create_array(path, (len(plan.source), params.size, params.size, 3), np.uint8)
+    decoded = 0
+    for frame in read_frames(video):
+        decoded += 1
+        wanted = np.flatnonzero(plan.source == frame.index)
+        if wanted.size:
+            pixels = frame.pixels
+            for row in wanted:
+                array[row] = cut(pixels, plan.squares[row], params.size)
+    if decoded != count:
+        raise StepError(
+            f"{video} has {decoded} frames, its keypoints {count}",
+            hint="the keypoints belong to another version of the video; run the chain from register again",
+        )
+    array.flush()
+
+
+def write_masks(path: Path, masks: Path, count: int, plan: Plan, params: PrepareClips) -> dict[str, float | int]:
+    """Bits of every frame; says how much of the crop is child, and stops where it never is."""
+    import numpy as np
+
+    from childgait.files.clips import create_array, pack_bits
+    from childgait.files.masks import Masks
+    from childgait.vision.crop import cut_mask
+
+    source = Masks(masks)
+    if len(source) != count:
+        raise StepError(
+            f"{masks} has {len(source)} frames, the keypoints have {count}", hint="run segment again for this video"
+        )
+    array = create_array(path, (len(plan.source), params.size, params.size // 8), np.uint8)
+    shares = []
+    for row, (index, square) in enumerate(zip(plan.source, plan.squares, strict=True)):
+        mask = cut_mask(source[int(index)], square, params.size)
+        array[row] = pack_bits(mask)
+        shares.append(float(mask.mean()))
+    array.flush()
+    if not any(shares):
+        raise StepError(f"{masks}: the child's mask is empty in every frame", hint="look at segment's summary")
+    return {"child_share": round(float(np.mean(shares)), 4), "empty_masks": shares.count(0.0)}
+
+
+def clip_events(path: Path, poses: Poses, plan: Plan) -> list[str]:
+    """Contacts and foot-offs at frames of the clip, in order of time."""
+    import numpy as np
+    import polars as pl
+
+    from childgait.files.clips import Event
+
+    times = poses.seconds[plan.source]
+    found = []
+    for limb, kind, seconds in pl.read_parquet(path).select("limb", "event", "seconds").sort("seconds").iter_rows():
+        if times[0] <= seconds <= times[-1]:
+            found.append(str(Event(limb, kind, int(np.abs(times - seconds).argmin()))))
+    return found

@@ -1,0 +1,133 @@
+"""Random changes of a window in training, which keep pixels, mask, points and labels telling the same story.
+
+One draw a window, the same for all its frames: a child does not flicker. A flip swaps left and right everywhere at once
+(points, labels, which limb is near). No rotation and no shear: they would bend the very angles that are judged.
+
+Reads and yields a Window of numpy arrays. Randomness comes in as a generator and from nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.gait import evgs, skeleton
+
+Side = Literal["left", "right"]
+_GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much. All zero: none."""
+
+    flip: float  # share of windows that are mirrored
+    scale: float  # zoom between 1 / (1 + scale) and 1 + scale
+    shift: float  # of the picture's side, each way
+    colour: float  # brightness, contrast and saturation change by up to this share
+    time: float  # the window is up to this share longer or shorter in time
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One window's changes."""
+
+    flip: bool
+    zoom: float
+    shift_x: float  # of the side
+    shift_y: float
+    brightness: float
+    contrast: float
+    saturation: float
+    stretch: float  # of time
+
+
+UNCHANGED = Draw(False, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Window:
+    """T frames of a clip, each part there only if it was asked for."""
+
+    frames: NDArray[np.uint8] | None  # (T, S, S, 3)
+    masks: NDArray[np.bool_] | None  # (T, S, S)
+    points: NDArray[np.float32] | None  # (T, 23, 3)
+    labels: NDArray[np.float32]  # (34,)
+    near: Side  # the limb nearer to the camera
+    size: int  # S
+
+
+def draw_changes(how: Augmentation, rng: np.random.Generator) -> Draw:
+    """Always the same number of random numbers, so that one setting does not move another's draws."""
+    coin, zoom, x, y, brightness, contrast, saturation, stretch = rng.random(8)
+
+    def factor(strength: float, number: float) -> float:
+        return float((1 + strength) ** (2 * number - 1))
+
+    return Draw(
+        flip=bool(coin < how.flip), zoom=factor(how.scale, zoom),
+        shift_x=how.shift * (2 * x - 1), shift_y=how.shift * (2 * y - 1),
+        brightness=factor(how.colour, brightness), contrast=factor(how.colour, contrast),
+        saturation=factor(how.colour, saturation), stretch=factor(how.time, stretch),
+    )  # fmt: skip
+
+
+def change(window: Window, draw: Draw) -> Window:
+    """Geometry, then colour. What is drawn on the frames comes after."""
+    if draw.flip:
+        window = flip(window)
+    if (draw.zoom, draw.shift_x, draw.shift_y) != (1.0, 0.0, 0.0):
+        window = zoom_and_shift(window, draw)
+    if window.frames is not None and (draw.brightness, draw.contrast, draw.saturation) != (1.0, 1.0, 1.0):
+        window = replace(window, frames=recolour(window.frames, draw))
+    return window
+
+
+def flip(window: Window) -> Window:
+    """Mirror, and swap left and right in everything that names them."""
+    points = window.points
+    if points is not None:
+        points = points[:, skeleton.MIRRORED].copy()
+        points[..., 0] = window.size - 1 - points[..., 0]
+    return replace(
+        window,
+        frames=None if window.frames is None else np.ascontiguousarray(window.frames[:, :, ::-1]),
+        masks=None if window.masks is None else np.ascontiguousarray(window.masks[:, :, ::-1]),
+        points=points,
+        labels=window.labels[list(evgs.MIRRORED)],
+        near="left" if window.near == "right" else "right",
+    )
+
+
+def zoom_and_shift(window: Window, draw: Draw) -> Window:
+    """About the middle of the picture; black where nothing was."""
+    middle = (window.size - 1) / 2
+    offset = np.array([draw.shift_x, draw.shift_y]) * window.size + middle * (1 - draw.zoom)
+    matrix = np.array([[draw.zoom, 0, offset[0]], [0, draw.zoom, offset[1]]])
+    corner = (window.size, window.size)
+    frames, masks, points = window.frames, window.masks, window.points
+    if frames is not None:
+        moved = np.empty_like(frames)
+        for source, target in zip(frames, moved, strict=True):
+            cv2.warpAffine(source, matrix, corner, dst=target)
+        frames = moved
+    if masks is not None:
+        grey = masks.view(np.uint8) * np.uint8(255)
+        masks = np.stack([cv2.warpAffine(one, matrix, corner) for one in grey]) >= 128
+    if points is not None:
+        points = points.copy()
+        points[..., :2] = points[..., :2] * np.float32(draw.zoom) + offset.astype(np.float32)
+    return replace(window, frames=frames, masks=masks, points=points)
+
+
+def recolour(frames: NDArray[np.uint8], draw: Draw) -> NDArray[np.uint8]:
+    """Saturation about each pixel's grey, contrast about mid-grey, then brightness: one matrix for all three."""
+    matrix = draw.saturation * np.eye(3) + (1 - draw.saturation) * np.tile(_GREY, (3, 1))
+    matrix = draw.brightness * draw.contrast * matrix
+    offset = np.full((3, 1), draw.brightness * (1 - draw.contrast) * 127.5)
+    flat = frames.reshape(-1, frames.shape[2], 3)
+    return np.asarray(cv2.transform(flat, np.hstack([matrix, offset]))).reshape(frames.shape)

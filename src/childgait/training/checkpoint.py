@@ -1,0 +1,94 @@
+"""Where a training run stands, in one safetensors file: weights, average, optimizer, history. No pickle.
+
+It is written whole or not at all, and is taken up again only by the very same run: `fingerprint` names its data,
+params and code. Random numbers need no state here, because every draw is seeded by its epoch and step.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from childgait.files.atomic import atomic_outputs
+
+log = logging.getLogger("childgait")
+
+
+@dataclass
+class State:
+    """All that changes while a network learns."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: nn.Module | None  # the moving average of the weights, where there is one
+    epoch: int = 0  # epochs that are done
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int | None = None
+    best: dict[str, Tensor] = field(default_factory=dict)  # its weights, where the best epoch is kept
+
+    def judged(self) -> nn.Module:
+        """The network that validation and the user see."""
+        return self.network if self.average is None else self.average
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    found = {f"network.{name}": value for name, value in state.network.state_dict().items()}
+    if state.average is not None:
+        found |= {f"average.{name}": value for name, value in state.average.state_dict().items()}
+    found |= {f"best.{name}": value for name, value in state.best.items()}
+    for number, slots in state.optimizer.state_dict()["state"].items():
+        found |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+
+
+def save(path: Path, state: State, fingerprint: str) -> None:
+    from safetensors.torch import save_file
+
+    place = {
+        "fingerprint": fingerprint, "epoch": state.epoch, "history": state.history, "best_epoch": state.best_epoch,
+    }  # fmt: skip
+    with atomic_outputs([path]) as partial:
+        save_file(_tensors(state), partial[path], metadata={"place": json.dumps(place)})
+
+
+def restore(path: Path, state: State, fingerprint: str) -> None:
+    """Take up the run where the file left it; a file of another run, or a damaged one, is named and left aside."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return
+    try:
+        with safe_open(path, framework="pt") as stream:
+            place = json.loads(stream.metadata()["place"])
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        log.warning("the checkpoint %s cannot be read (%s): training starts from the beginning", path, error)
+        return
+    if place["fingerprint"] != fingerprint:
+        log.info("the checkpoint %s is of other data, params or code: training starts from the beginning", path)
+        return
+    _take(state, tensors)
+    state.epoch, state.history, state.best_epoch = place["epoch"], place["history"], place["best_epoch"]
+    log.info("taken up from %s after epoch %d", path, state.epoch)
+
+
+def _take(state: State, tensors: dict[str, Tensor]) -> None:
+    def part(name: str) -> dict[str, Tensor]:
+        return {key.removeprefix(name + "."): value for key, value in tensors.items() if key.startswith(name + ".")}
+
+    state.network.load_state_dict(part("network"))
+    if state.average is not None:
+        state.average.load_state_dict(part("average"))
+    state.best = part("best")
+    slots: dict[int, dict[str, Any]] = {}
+    for key, value in part("optimizer").items():
+        number, name = key.split(".", 1)
+        slots.setdefault(int(number), {})[name] = value
+    whole = state.optimizer.state_dict()
+    state.optimizer.load_state_dict({"state": slots, "param_groups": whole["param_groups"]})

@@ -1,0 +1,248 @@
+"""How a network learns: epochs of steps, each step summed over small batches and over processes.
+
+Reads windows (training/clips.py) and the params' finetune section; yields the weights and the learning curve. Nothing
+here depends on how a step is cut: each small batch draws its random numbers from (seed, epoch, step, batch) and its
+loss is divided by the clips of the whole step. So a run gives the same numbers on one process or several, and a run
+that was killed ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from childgait.errors import StepError
+from childgait.models.batch import Batch
+from childgait.training import checkpoint
+from childgait.training.group import Group
+from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule
+
+if TYPE_CHECKING:
+    from childgait.params import Finetune
+
+log = logging.getLogger("childgait")
+
+CURVES = (
+    "epoch", "learning_rate", "loss", "gradient", "learning", "validation_loss", "validation_balanced_accuracy",
+)  # fmt: skip
+
+Judge = Callable[[nn.Module], dict[str, float]]  # validation_loss and whatever else is worth a curve
+OnEpoch = Callable[[dict[str, float], dict[str, float]], None]  # the curve's row; what differs between runs (speed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    weights: dict[str, Tensor]
+    history: list[dict[str, float]]
+    kept_epoch: int  # 1 is the first
+
+
+def train(
+    network: nn.Module,
+    windows: Dataset[Any],
+    collate: Callable[[list[Any]], Batch],
+    positive_weights: NDArray[np.float32],
+    judge: Judge,
+    settings: Finetune,
+    *,
+    seed: int,
+    group: Group,
+    save_as: Path,
+    fingerprint: str,
+    on_epoch: OnEpoch,
+    name_of: Callable[[int], str] = str,
+) -> Outcome:
+    """Train to the end, from the checkpoint where there is one of this very run."""
+    network.to(group.device)
+    weights = torch.from_numpy(positive_weights).to(group.device)
+    visits = Visits(len(windows), settings.clips_a_step, settings.clips_at_once, seed, group)  # type: ignore[arg-type]
+    loader = DataLoader(
+        windows, batch_sampler=visits, collate_fn=collate, num_workers=settings.workers,
+        persistent_workers=settings.workers > 0, pin_memory=group.device != "cpu",
+    )  # fmt: skip
+    optimizer = make_optimizer(network, settings)
+    schedule = make_schedule(optimizer, settings, visits.steps)
+    average = _average_of(network, settings)
+    state = checkpoint.State(network, optimizer, None if average is None else average.module)
+    checkpoint.restore(save_as, state, fingerprint)
+    bar = Progress(settings.epochs, state.epoch, group)
+    for epoch in range(state.epoch, settings.epochs):
+        began = time.monotonic()
+        row = {"epoch": float(epoch + 1), "learning_rate": 0.0, "loss": 0.0, "gradient": 0.0}
+        row["learning"] = float(freeze_for_epoch(network, settings, epoch))
+        visits.epoch = epoch
+        steps = _steps(loader, visits)
+        for step, (clips, batches) in enumerate(steps):
+            row["learning_rate"] = _set_rate(schedule, epoch * visits.steps + step)
+            loss = _gradients(network, batches, clips, weights, settings, group, (seed, epoch, step), name_of)
+            row["gradient"] = max(row["gradient"], _clip(network, settings.clip_norm))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if average is not None:
+                average.update(network, step=epoch * visits.steps + step)
+            row["loss"] += loss / visits.steps
+        seconds = time.monotonic() - began
+        row |= judge(state.judged()) if group.leads else {"validation_loss": 0.0}
+        row["validation_loss"] = group.agree(row["validation_loss"])
+        finished = _end_epoch(state, row, settings)
+        if group.leads:
+            on_epoch(row, {"clips_a_second": visits.count / seconds, "seconds_an_epoch": time.monotonic() - began})
+            bar.show(row)
+            if finished or state.epoch % settings.checkpoint_epochs == 0:
+                checkpoint.save(save_as, state, fingerprint)
+        if finished:
+            break
+    chosen = state.best if settings.keep == "best" and state.best else state.judged().state_dict()
+    kept = state.best_epoch if settings.keep == "best" else state.epoch
+    return Outcome({name: value.detach().cpu() for name, value in chosen.items()}, state.history, kept or state.epoch)
+
+
+class Visits(Sampler[list[tuple[int, int]]]):
+    """An epoch's clips in a seeded order, cut into steps and these into small batches; this process's share of them.
+
+    Small batch k of a step belongs to process k modulo their number, so a step is cut alike for any number of them.
+    """
+
+    def __init__(self, count: int, clips_a_step: int, clips_at_once: int, seed: int, group: Group) -> None:
+        self.count, self.a_step, self.at_once, self.seed, self.group = count, clips_a_step, clips_at_once, seed, group
+        self.epoch = 0
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(self.count / self.a_step)
+
+    def plan(self) -> list[tuple[list[int], list[tuple[int, list[int]]]]]:
+        """For every step, its clips, and this process's small batches with their number."""
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
+        steps = []
+        for start in range(0, self.count, self.a_step):
+            clips = order[start : start + self.a_step]
+            cut = [clips[i : i + self.at_once] for i in range(0, len(clips), self.at_once)]
+            mine = [(k, batch) for k, batch in enumerate(cut) if k % self.group.world == self.group.rank]
+            steps.append((clips, mine))
+        return steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for _, mine in self.plan():
+            for _, batch in mine:
+                yield [(self.epoch, index) for index in batch]
+
+    def __len__(self) -> int:
+        return sum(len(mine) for _, mine in self.plan())
+
+
+def _steps(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[tuple[int, Batch]]]]:
+    batches = iter(loader)
+    for clips, mine in visits.plan():
+        yield clips, ((number, next(batches)) for number, _ in mine)
+
+
+def _gradients(
+    network: nn.Module, batches: Iterator[tuple[int, Batch]], clips: list[int], weights: Tensor, settings: Finetune,
+    group: Group, place: tuple[int, int, int], name_of: Callable[[int], str],
+) -> float:  # fmt: skip
+    """Add up the step's gradients over small batches and processes; the step's loss."""
+    network.train()
+    total = torch.zeros(1, device=group.device)
+    for number, batch in batches:
+        torch.manual_seed(_mixed(*place, number))
+        moved = batch.to(group.device)
+        assert moved.labels is not None
+        with half_precision(settings, group.device):
+            logits = network(moved)
+        loss = loss_of_clips(logits, moved.labels, weights).sum() / len(clips)
+        loss.backward()
+        total += loss.detach()
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    group.sum([total, *(parameter.grad for parameter in learning if parameter.grad is not None)])
+    loss_value = float(total)
+    if not math.isfinite(loss_value):
+        named = ", ".join(sorted({name_of(clip) for clip in clips})[:8])
+        raise StepError(
+            f"the loss became {loss_value} in epoch {place[1] + 1}, step {place[2] + 1}, on {named}",
+            hint="lower finetune.learning_rate or clip_norm, or look at those clips",
+        )
+    return loss_value
+
+
+def half_precision(settings: Finetune, device: str) -> Any:
+    """bf16 autocast where params ask for it and the device has it."""
+    if settings.precision == "bf16" and device.startswith("cuda"):
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def _mixed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _clip(network: nn.Module, norm: float) -> float:
+    """The gradient's length, shortened to `norm` where it is longer."""
+    return float(nn.utils.clip_grad_norm_(network.parameters(), norm if norm > 0 else math.inf))
+
+
+def _set_rate(schedule: Any, update: int) -> float:
+    schedule.step_update(update)
+    return max(group["lr"] for group in schedule.optimizer.param_groups)
+
+
+def _average_of(network: nn.Module, settings: Finetune) -> Any:
+    if settings.average_decay == 0:
+        return None
+    from timm.utils import ModelEmaV3
+
+    return ModelEmaV3(network, decay=settings.average_decay, use_warmup=True, foreach=False)
+
+
+def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetune) -> bool:
+    """Note the epoch, remember the best, and say whether it was the last."""
+    state.epoch += 1
+    state.history.append(row)
+    best = min(range(state.epoch), key=lambda index: (state.history[index]["validation_loss"], index)) + 1
+    if best != state.best_epoch:
+        state.best_epoch = best
+        if settings.keep == "best":
+            state.best = {name: value.detach().clone() for name, value in state.judged().state_dict().items()}
+    waited = state.epoch - best
+    if settings.patience and waited >= settings.patience:
+        log.info("stopped after epoch %d: no better validation loss for %d epochs", state.epoch, waited)
+        return True
+    return state.epoch == settings.epochs
+
+
+class Progress:
+    """A bar on a terminal, a line a minute in a log."""
+
+    def __init__(self, epochs: int, done: int, group: Group) -> None:
+        from tqdm import tqdm
+
+        self.epochs, self.told = epochs, 0.0
+        self.bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not (group.leads and sys.stderr.isatty()))
+
+    def show(self, row: dict[str, float]) -> None:
+        said = {key: f"{row[key]:.3f}" for key in ("loss", "validation_loss")}
+        self.bar.set_postfix(said, refresh=False)
+        self.bar.update()
+        last = row["epoch"] == self.epochs
+        if self.bar.disable and (last or time.monotonic() - self.told > 60):
+            self.told = time.monotonic()
+            log.info("epoch %d of %d: %s", row["epoch"], self.epochs, ", ".join(f"{k} {v}" for k, v in said.items()))
+        if last:
+            self.bar.close()

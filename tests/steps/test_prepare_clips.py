@@ -1,0 +1,163 @@
+"""prepare_clips: a painted child crosses the picture; frames, mask and points of the crop must show it alike."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+import pytest
+
+from childgait.errors import StepError
+from childgait.files.clips import open_clip
+from childgait.files.masks import write_masks
+from childgait.files.poses import make_poses, write_poses
+from childgait.files.video import write_video
+from childgait.params import PrepareClips
+from childgait.steps.prepare_clips import prepare_clips
+from childgait.vision.crop import Square, cut, follow, smooth, to_crop
+
+NAME = "0001-0001_left_1-40"
+WIDTH, HEIGHT, COUNT, RATE = 320, 180, 40, Fraction(60000, 1001)
+SETTINGS = PrepareClips(size=64, rate=30.0, margin=0.2, smoothing_seconds=0.25, min_inside=0.5)
+
+
+def box_at(frame):
+    left = 20 + 5 * frame
+    return left, 40, left + 40, 140
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """A green rectangle walks to the right; four points stand on its corners; it is not found in three frames."""
+    folder = tmp_path_factory.mktemp("scene")
+    seconds = [frame / RATE for frame in range(COUNT)]
+    pictures, masks, boxes, xy = [], [], [], np.full((COUNT, 23, 2), np.nan, np.float32)
+    for frame in range(COUNT):
+        x0, y0, x1, y1 = box_at(frame)
+        picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+        picture[y0:y1, x0:x1] = (40, 200, 60)
+        mask = np.zeros((HEIGHT, WIDTH), bool)
+        mask[y0:y1, x0:x1] = True
+        pictures.append(picture)
+        masks.append(mask)
+        boxes.append((None,) * 4 if frame in (0, 20, 21) else (x0, y0, x1, y1))
+        xy[frame, :4] = [(x0, y0), (x1 - 1, y0), (x0, y1 - 1), (x1 - 1, y1 - 1)]
+    write_video(folder / "video.mp4", pictures, seconds)
+    write_masks(folder / "video.masks", masks)
+    write_masks(folder / "empty.masks", [np.zeros_like(mask) for mask in masks])
+    schema = dict.fromkeys(("x0", "y0", "x1", "y1"), pl.Float64)
+    pl.DataFrame(boxes, schema=schema, orient="row").write_parquet(folder / "boxes.parquet")
+    pl.DataFrame([(None,) * 4] * COUNT, schema=schema, orient="row").write_parquet(folder / "nobody.parquet")
+    times = np.array([float(moment) for moment in seconds])
+    write_poses(folder / "poses.parquet", make_poses(times, xy, np.full((COUNT, 23), 0.9, np.float32)))
+    write_poses(folder / "elsewhere.parquet", make_poses(times, xy * 0 + 300, np.full((COUNT, 23), 0.9, np.float32)))
+    write_poses(folder / "short.parquet", make_poses(times[:30], xy[:30], np.full((30, 23), 0.9, np.float32)))
+    events = pl.DataFrame({"limb": ["left", "right"], "event": ["contact", "off"], "seconds": [0.3, 99.0]})
+    events.write_parquet(folder / "events.parquet")
+    return folder
+
+
+def run(scene, out, **changed):
+    given = {
+        "keypoints": scene / "poses.parquet", "video": scene / "video.mp4", "masks": scene / "video.masks",
+        "boxes": scene / "boxes.parquet", "events": scene / "events.parquet", "points": out / f"{NAME}.points.npy",
+        "clip": out / f"{NAME}.clip.json", "frames": out / f"{NAME}.frames.npy", "mask_bits": out / f"{NAME}.masks.npy",
+    }  # fmt: skip
+    prepare_clips(NAME, params=SETTINGS, **(given | changed))
+    return open_clip(out / f"{NAME}.clip.json")
+
+
+def test_frames_masks_and_points_show_the_same_child(scene, tmp_path):
+    clip = run(scene, tmp_path)
+    index = np.arange(clip.length)
+    frames, masks, points = clip.frames(index), clip.masks(index), clip.points(index)
+    assert frames.shape == (clip.length, 64, 64, 3)
+    green = (frames[..., 1].astype(int) - frames[..., 0]) > 80
+    for seen, mask, corners in zip(green, masks, points[:, :4, :2], strict=True):
+        assert (seen & mask).sum() / (seen | mask).sum() > 0.93
+        ys, xs = np.nonzero(mask)
+        edges = [xs.min(), ys.min(), xs.max(), ys.max()]
+        assert np.abs(np.array([*corners.min(axis=0), *corners.max(axis=0)]) - edges).max() < 1.0
+    assert np.isnan(points[:, 4:, :2]).all()
+    assert (points[:, 4:, 2] == 0).all()
+
+
+def test_the_clip_is_30_frames_a_second_from_first_to_last_sight(scene, tmp_path):
+    clip = run(scene, tmp_path)
+    facts = json.loads(clip.facts_path.read_text())
+    assert facts["start_seconds"] == pytest.approx(1001 / 60000, abs=1e-6)  # the first frame has no box
+    assert clip.length == 1 + int((38 * 1001 / 60000) * 30)
+    assert facts["repeated_frames"] == 0
+    assert (facts["video"], facts["subject"], facts["view"]) == (NAME, "0001", "left")
+    assert facts["events"] == ["left contact 8"]  # 0.3 s is 0.283 s after the clip's first frame; the other is outside
+    assert clip.events[0].frame == 8
+
+
+def test_the_child_stays_in_the_middle_at_a_steady_size(scene, tmp_path):
+    clip = run(scene, tmp_path)
+    middles = [np.argwhere(mask).mean(axis=0) for mask in clip.masks(np.arange(clip.length))]
+    assert np.abs(np.array(middles) - 31.5).max() < 1.0  # also at the ends and in the gap: no lag
+    share = clip.masks(np.arange(clip.length)).mean()
+    assert share == pytest.approx(100 * 40 / 120**2, rel=0.06)  # border pixels are child or not, never in part
+
+
+def test_keypoints_alone_make_a_clip_of_points(scene, tmp_path):
+    none = dict.fromkeys(("video", "masks", "boxes", "frames", "mask_bits"))
+    clip = run(scene, tmp_path, **none)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{NAME}.clip.json", f"{NAME}.points.npy"]
+    corners = clip.points(np.arange(clip.length))[:, :4, :2]
+    assert np.abs((corners.min(axis=1) + corners.max(axis=1)) / 2 - 31.5).max() < 1.0
+
+
+def test_the_same_input_gives_the_same_bytes(scene, tmp_path):
+    for part in ("a", "b"):
+        (tmp_path / part).mkdir()
+        run(scene, tmp_path / part)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"masks": "empty.masks"}, "the child's mask is empty in every frame"),
+        ({"boxes": "nobody.parquet"}, "the child is found in none of the 40 frames"),
+        ({"keypoints": "elsewhere.parquet"}, "0% of the keypoints are inside the child's crop, expected 50% or more"),
+        ({"keypoints": "short.parquet"}, "has boxes for 40 frames, the keypoints have 30"),
+        ({"keypoints": "short.parquet", "boxes": None}, "has 40 frames, its keypoints 30"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_sentence(scene, tmp_path, changed, message):
+    with pytest.raises(StepError, match=message) as error:
+        run(scene, tmp_path, **{key: value and scene / value for key, value in changed.items()})
+    assert error.value.hint
+
+
+def test_a_square_beyond_the_picture_is_black_there():
+    picture = np.full((10, 10, 3), 200, np.uint8)
+    crop = cut(picture, Square(-5, -5, 10), 10)
+    assert (crop[:5] == 0).all()
+    assert (crop[:, :5] == 0).all()
+    assert (crop[5:, 5:] == 200).all()
+    assert (cut(picture, Square(50, 50, 10), 10) == 0).all()
+
+
+def test_points_move_as_pixels_do():
+    picture = np.zeros((200, 200), np.uint8)
+    picture[100:104, 60:64] = 255  # its middle is at 61.5, 101.5
+    square = Square(40, 80, 64)
+    crop = cut(picture, square, 32).astype(float)
+    ys, xs = np.mgrid[:32, :32]
+    middle = np.array([(xs * crop).sum(), (ys * crop).sum()]) / crop.sum()
+    assert to_crop(np.array([[61.5, 101.5]], np.float32), square, 32)[0] == pytest.approx(middle, abs=1e-4)
+
+
+def test_a_steady_walk_is_followed_without_lag_and_a_shaking_box_is_not_followed():
+    seconds = np.arange(60) / 30
+    line = np.column_stack([seconds * 100, 50 - seconds * 10])
+    line[20:40] = np.nan
+    assert np.abs(smooth(seconds, line, 0.1) - np.column_stack([seconds * 100, 50 - seconds * 10])).max() < 1e-6
+    shaking = np.tile([100.0, 100, 140, 200], (60, 1))
+    shaking[::2, [0, 2]] += 8
+    lefts = [square.left for square in follow(seconds, shaking, margin=0, smoothing_seconds=0.25)]
+    assert max(lefts) - min(lefts) <= 2
