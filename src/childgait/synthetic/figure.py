@@ -143,8 +143,11 @@ class FigureBuilder:
         self.figure.groups[part.identity] = self._group
         self.figure.parts.append(part)
 
-    def limb(self, start: Array, end: Array, r0: float, r1: float, colour: Array, nearer: float = 0.0) -> None:
-        """A rounded, lit limb between two places; radii as shares of body height."""
+    def limb(
+        self, start: Array, end: Array, r0: float, r1: float, colour: Array, nearer: float = 0.0, over: Array | None = None
+    ) -> Array:
+        """A rounded, lit limb between two places; radii as shares of body height. `over` is the depth of what it covers.
+        Returns its own depth."""
         (p0, d0), (p1, d1) = self.camera.project(start), self.camera.project(end)
         thick = self.child.height * self.look.build * self.camera.focal
         a, b = r0 * thick / d0, r1 * thick / d1
@@ -155,7 +158,9 @@ class FigureBuilder:
                 (_capsule(p0 + a[:, None] * shift, p1 + b[:, None] * shift, size * a, size * b), _shade(colour, light))
             )
         layers.insert(0, (_capsule(p0, p1, a, b), _shade(colour, 0.72)))
-        self._add(Part(layers[0][0], (d0 + d1) / 2 - nearer, layers, 0))
+        depth = ((d0 + d1) / 2 if over is None else over) - nearer
+        self._add(Part(layers[0][0], depth, layers, 0))
+        return depth
 
     def leg(self, limb: str) -> None:
         look = self.look
@@ -168,13 +173,12 @@ class FigureBuilder:
         self.limb(sole, ball, 0.012, 0.012, look.shoe, nearer=0.002)
         self.limb(ball, toe, 0.012, 0.009, look.shoe, nearer=0.004)
         self.limb(ball, small, 0.010, 0.008, look.shoe, nearer=0.003)
-        self.limb(knee, ankle, 0.034, 0.021, bare, nearer=0.006)
-        self.limb(hip, knee, 0.052, 0.036, bare, nearer=0.008)
-        self._kneecap(limb, knee)
-        cover = hip + 0.55 * (knee - hip)
-        self.limb(hip, cover, 0.060, 0.055, look.trousers, nearer=0.02)
+        shank = self.limb(knee, ankle, 0.034, 0.021, bare, nearer=0.006)
+        thigh = self.limb(hip, knee, 0.052, 0.036, bare, nearer=0.008)
+        self._kneecap(limb, knee, np.minimum(shank, thigh) - 0.002)
+        self.limb(hip, hip + 0.55 * (knee - hip), 0.060, 0.055, look.trousers, nearer=0.001, over=thigh)
 
-    def _kneecap(self, limb: str, knee: Array) -> None:
+    def _kneecap(self, limb: str, knee: Array, over: Array) -> None:
         """Where the knee points: pale, seen from the front only."""
         frames = turn_frames(self.motion.parts[f"{limb}_femur"], self.way)
         ahead = frames[:, :, 0]
@@ -185,15 +189,15 @@ class FigureBuilder:
         radius = 0.019 * self.child.height * self.camera.focal / depth
         base = self.look.trousers if self.look.long_trousers else self.look.skin
         outline = _capsule(pixel, pixel + np.array([0.0, 0.01]), radius * np.clip(facing, 0.3, 1), radius)
-        self._add(Part(outline, depth - 0.03, [(outline, _shade(base, 1.22))], 0, shown=facing > 0.25))
+        self._add(Part(outline, over, [(outline, _shade(base, 1.22))], 0, shown=facing > 0.25))
 
     def arm(self, limb: str) -> None:
         shoulder, elbow, wrist = (self.point(f"{limb}_{name}") for name in ("shoulder", "elbow", "wrist"))
         sleeve = shoulder + (1.0 if self.look.long_sleeves else 0.55) * (elbow - shoulder)
-        self.limb(shoulder, elbow, 0.026, 0.020, self.look.skin)
+        upper = self.limb(shoulder, elbow, 0.026, 0.020, self.look.skin)
         self.limb(elbow, wrist, 0.020, 0.014, self.look.shirt if self.look.long_sleeves else self.look.skin, nearer=0.004)
         self.limb(wrist, self.part(f"{limb}_hand"), 0.014, 0.017, self.look.skin, nearer=0.006)
-        self.limb(shoulder, sleeve, 0.033, 0.029, self.look.shirt, nearer=0.01)
+        self.limb(shoulder, sleeve, 0.033, 0.029, self.look.shirt, nearer=0.001, over=upper)
 
     def trunk(self) -> None:
         """Cross-sections from hip to shoulder, as wide as they look from this camera."""
@@ -201,7 +205,7 @@ class FigureBuilder:
         frames = turn_frames(self.motion.parts["trunk_frame"], self.way)
         pelvis = turn_frames(self.motion.parts["pelvis_frame"], self.way)
         height, build = self.child.height, self.look.build
-        levels = ((-0.05, 0.088, 0.066), (0.15, 0.090, 0.066), (0.5, 0.084, 0.060), (0.85, 0.106, 0.062), (1.0, 0.085, 0.045))
+        levels = ((-0.05, 0.088, 0.066), (0.15, 0.090, 0.066), (0.5, 0.084, 0.060), (0.85, 0.108, 0.066), (1.02, 0.080, 0.052))
         right_edge, left_edge, depths = [], [], []
         spine, _ = self.camera.project(np.stack([root, neck], axis=1))
         axis = spine[:, 1] - spine[:, 0]
@@ -220,9 +224,11 @@ class FigureBuilder:
         upper = slice(1, None)
         self._torso(left_edge[:2], right_edge[:2], depth + 0.004, self.look.trousers)
         self._torso(left_edge[upper], right_edge[upper], depth, self.look.shirt)
+        for limb in LIMBS:  # the shoulders' slope
+            self.limb(neck, self.point(f"{limb}_shoulder"), 0.028, 0.029, self.look.shirt, nearer=0.001, over=depth)
         if self.look.stripes:
             self._stripes(left_edge, right_edge, depth)
-        self.limb(neck - 0.01, self.part("head") * 0.5 + neck * 0.5, 0.030, 0.028, self.look.skin * 0.92, nearer=-0.01)
+        self.limb(neck - np.array([0, 0, 0.02]), self.part("head") * 0.6 + neck * 0.4, 0.034, 0.030, self.look.skin * 0.92, nearer=-0.01)
 
     def _torso(self, left: list[Array], right: list[Array], depth: Array, colour: Array) -> None:
         layers = []
@@ -261,6 +267,12 @@ class FigureBuilder:
         roll = -np.degrees(np.arctan2(up @ self.camera.axes[0], up @ self.camera.axes[1]))
         half = 0.5 * self.child.body["head"] * self.camera.focal / depth
         identity = self.base + 90
+        size = self.child.body["head"] / self.child.height
+        for y in (-0.36, 0.36):  # ears; and a nose, which shows from the side
+            ear = place + self.child.body["head"] * (frames @ np.array([0.0, y, -0.04]))
+            self.limb(ear, ear + np.array([0, 0, -0.06 * self.child.body["head"]]), 0.07 * size, 0.05 * size, self.look.skin, nearer=-0.02)
+        bridge, tip = (place + self.child.body["head"] * (frames @ np.array([x, 0.0, z])) for x, z in ((0.43, 0.0), (0.47, -0.12)))
+        self.limb(bridge, tip, 0.04 * size, 0.07 * size, self.look.skin, nearer=-0.02)
         self.figure.head = HeadPart(middle, half, facing, roll, depth - 0.02, self.look.head, identity)
 
     def build(self) -> Figure:

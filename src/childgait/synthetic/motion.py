@@ -318,7 +318,7 @@ def _place_upper_body(
         angles[limb]["trunk_shift"] = shift
     gaze = _rotation(2, -0.3 * turn) @ _rotation(0, -0.4 * lateral) @ _rotation(1, 0.5 * left["trunk_lean"] + 4)
     head = body["head"]
-    center = neck + _turn(gaze, 0.12 * head, 0, body["neck_and_head"] - 0.5 * head)
+    center = neck + _turn(gaze, 0.07 * head, 0, body["neck_and_head"] - 0.5 * head)
     parts.update(neck=neck, trunk_frame=trunk, head=center, head_frame=gaze)
     face = {
         "nose": (0.47, 0.0, -0.08), "left_eye": (0.40, 0.15, 0.03), "right_eye": (0.40, -0.15, 0.03),

@@ -198,7 +198,7 @@ def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> b
     """The head looks this way, and half of it at least is in view."""
     head = person.head
     assert head is not None
-    if abs((head.facing[index] + 180) % 360 - 180) > 80:
+    if abs((head.facing[index] + 180) % 360 - 180) > 100:  # a profile counts
         return False
     seen = int((who_is_where == head.identity).sum())
     return seen > 0.5 * np.pi * float(head.half_width()[index] * head.half[index])
