@@ -1,0 +1,101 @@
+"""A trained model judges children it has never seen: every probability kept, every metric with its interval.
+
+Temperature and thresholds come from the validation children; the test children are only judged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from childgait.errors import StepError
+from childgait.params import Evaluate
+from childgait.step import Input, Output
+
+log = logging.getLogger("childgait")
+
+
+def evaluate(
+    weights: Input,
+    model: Input,
+    validation: Input,
+    test: Input,
+    clips: list[Input],
+    predictions: Output,
+    metrics: Output,
+    model_name: str,
+    fold: str,
+    seed: int,
+    params: Evaluate,
+) -> None:
+    """Judge the validation and test windows of one fold; write predictions and metrics."""
+    import polars as pl
+    from safetensors.numpy import load_file
+
+    from childgait.files.atomic import write_json
+    from childgait.files.predictions import PREDICTIONS
+    from childgait.files.tables import write_table
+    from childgait.models.registry import find_model
+    from childgait.training.learn import open_part, predict, settings_from
+    from childgait.training.predictions import table_of
+    from childgait.training.report import report
+
+    told = json.loads(model.read_text(encoding="utf-8"))
+    _check_model(told, model, model_name, fold, seed)
+    parts = {"validation": open_part(validation, clips), "test": open_part(test, clips)}
+    for path, part in zip((validation, test), parts.values(), strict=True):
+        _check_split(told, model, path, part.table)
+    _check_unseen(told, test, set(parts["test"].table["subject"]))
+    chosen, arrays = find_model(model_name), load_file(weights)
+    settings = settings_from(told)
+    judged = {
+        name: predict(chosen, settings, arrays, told["facts"], part, params.views) for name, part in parts.items()
+    }
+    found = report(parts["validation"], judged["validation"], parts["test"], judged["test"], params)
+    frames = [table_of(name, part, judged[name], found["temperature"]) for name, part in parts.items()]
+    write_table(predictions, pl.concat(frames), PREDICTIONS)
+    about = {key: told[key] for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")}
+    about["weights_from"] = told["facts"].get("weights_from", "fitted")
+    about["trained_on"] = {name: len(children) for name, children in told["children"].items()}
+    write_json(metrics, about | found)
+    _say(found, model_name, fold, seed)
+
+
+def _check_model(told: dict[str, Any], path: Path, name: str, fold: str, seed: int) -> None:
+    if (told["model"], told["fold"], told["seed"]) != (name, fold, seed):
+        raise StepError(
+            f"{path} is {told['model']} {told['fold']}-{told['seed']}, not {name} {fold}-{seed}",
+            hint="give the weights and the description of the same run",
+        )
+
+
+def _check_split(told: dict[str, Any], model: Path, path: Path, table: Any) -> None:
+    if (found := table["split_hash"][0]) != told["split_hash"]:
+        raise StepError(
+            f"{path} is of split {found[:12]}, but {model} was trained on split {told['split_hash'][:12]}",
+            hint="run finetune again: children may have moved between the parts",
+        )
+
+
+def _check_unseen(told: dict[str, Any], test: Path, children: set[str]) -> None:
+    for part, seen in told["children"].items():
+        if both := sorted(children & set(seen)):
+            raise StepError(
+                f"{test} holds child {both[0]}, who was in {part} when the model learnt",
+                hint="run split_subjects and finetune again",
+            )
+
+
+def _say(found: dict[str, Any], name: str, fold: str, seed: int) -> None:
+    from childgait.gait.evgs import TARGET_NAMES
+
+    overall = found["natural"]["groups"]["overall"]
+    values = ", ".join(f"{key} {overall[key]['value']:.3f}" for key in ("accuracy", "balanced_accuracy", "f1")
+                       if overall[key]["value"] is not None)  # fmt: skip
+    log.info("evaluate: %s, fold %s, seed %d on %d children: %s", name, fold, seed, found["children"]["test"], values)
+    targets = found["natural"]["targets"]
+    if gone := [target for target in TARGET_NAMES if targets[target]["balanced_accuracy"]["value"] is None]:
+        why = sorted({targets[target]["balanced_accuracy"]["reason"] for target in gone})
+        log.warning("evaluate: balanced accuracy is not defined for %s (%s)", ", ".join(gone), "; ".join(why))

@@ -1,0 +1,152 @@
+"""A model learns from the training children; it is watched on the validation children and never sees the test.
+
+One job a model, fold and seed. A killed job takes up its last checkpoint, kept in an untracked folder until the job is
+done. Under torchrun the processes share every step, and the first of them writes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from childgait.params import Finetune
+from childgait.step import Input, Output
+
+if TYPE_CHECKING:
+    from childgait.models.registry import Model
+    from childgait.training.learn import Learnt, Part
+
+log = logging.getLogger("childgait")
+
+
+def finetune(
+    train: Input,
+    validation: Input,
+    clips: list[Input],
+    weights: Output,
+    model: Output,
+    history: Output,
+    model_name: str,
+    fold: str,
+    seed: int,
+    params: Finetune,
+    checkpoint: Path = Path(".cache/finetune"),
+) -> None:
+    """Train `model_name` on one fold with one seed; write its weights, what it is, and its learning curve."""
+    from safetensors.numpy import save_file
+
+    from childgait.files.atomic import write_json
+    from childgait.models.registry import find_model, settings_of
+    from childgait.training.learn import fit_network, fit_table, open_part
+
+    chosen = find_model(model_name)
+    settings = settings_of(chosen, params)
+    parts = {"train": open_part(train, clips), "validation": open_part(validation, clips)}
+    _check_parts(parts)
+    fingerprint = _fingerprint(model_name, fold, seed, settings, [train, validation], clips)
+    save_as = checkpoint / f"{model_name}-{fold}-{seed}.safetensors"
+    leads = os.environ.get("RANK", "0") == "0"
+    with _tracked(leads, chosen, fold, seed, settings, parts, fingerprint) as run:
+        if chosen.kind == "table":
+            learnt = fit_table(chosen, settings, parts["train"], seed=seed)
+        else:
+            learnt = fit_network(
+                chosen, settings, parts["train"], parts["validation"], seed=seed, save_as=save_as,
+                fingerprint=fingerprint,
+                on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
+            )  # fmt: skip
+        if not leads:
+            return
+        save_file(learnt.weights, weights)
+        write_json(model, _description(chosen, fold, seed, settings, parts, learnt))
+        _write_history(history, learnt.history)
+        run.data("train", train, parts["train"].table["split_hash"][0])
+        run.model(weights, model)
+    save_as.unlink(missing_ok=True)
+    last = learnt.history[-1] if learnt.history else {}
+    told = ", ".join(f"{key} {last[key]:.3f}" for key in ("loss", "validation_loss") if key in last)
+    log.info("finetune: %s, fold %s, seed %d learnt from %d clips%s", model_name, fold, seed,
+             len(parts["train"].clips), f" ({told})" if told else "")  # fmt: skip
+
+
+def _check_parts(parts: dict[str, Part]) -> None:
+    """The last line against a leak: no child in both parts, both parts of one split."""
+    from childgait.errors import StepError
+
+    children = {name: set(part.table["subject"]) for name, part in parts.items()}
+    if both := sorted(children["train"] & children["validation"]):
+        raise StepError(f"child {both[0]} is in train and in validation", hint="run split_subjects again")
+    hashes = {part.table["split_hash"][0] for part in parts.values()}
+    if len(hashes) != 1:
+        raise StepError("the train and validation tables are of two splits", hint="run split_subjects again")
+
+
+def _fingerprint(name: str, fold: str, seed: int, settings: Finetune, tables: list[Path], clips: list[Path]) -> str:
+    """What a checkpoint must have been made of to be taken up: the same model, settings, data and code."""
+    from childgait.files.hashes import sha256, sha256_of_text
+    from childgait.record import describe_code
+
+    arrays = sorted(
+        path for clip in clips for path in clip.parent.glob(clip.name.removesuffix(".clip.json") + ".*.npy")
+    )
+    stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in arrays]
+    made_of = [
+        name,
+        fold,
+        seed,
+        _plain(settings),
+        [sha256(p) for p in [*tables, *clips]],
+        stamps,
+        describe_code(finetune),
+    ]
+    return sha256_of_text(json.dumps(made_of, sort_keys=True))
+
+
+def _plain(settings: Finetune) -> dict[str, Any]:
+    """The settings of one run: which other runs the study has does not belong to it."""
+    return settings.model_dump(mode="json", exclude={"models", "folds", "seeds", "overrides"})
+
+
+def _description(
+    chosen: Model, fold: str, seed: int, settings: Finetune, parts: dict[str, Part], learnt: Learnt
+) -> dict[str, Any]:
+    return {
+        "model": chosen.name, "kind": chosen.kind, "remark": chosen.remark, "fold": fold, "seed": seed,
+        "settings": _plain(settings), "split_hash": parts["train"].table["split_hash"][0],
+        "children": {name: sorted(set(part.table["subject"])) for name, part in parts.items()},
+        "clips": {name: len(part.clips) for name, part in parts.items()},
+        "kept_epoch": learnt.kept_epoch, "facts": learnt.facts,
+    }  # fmt: skip
+
+
+def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    import polars as pl
+
+    from childgait.training.loop import CURVES
+
+    schema = dict.fromkeys(CURVES, pl.Float64)
+    pl.DataFrame([{name: row[name] for name in CURVES} for row in rows], schema=schema).write_csv(
+        path, float_precision=6
+    )
+
+
+def _tracked(
+    leads: bool, chosen: Model, fold: str, seed: int, settings: Finetune, parts: dict[str, Part], fingerprint: str
+) -> Any:
+    """The MLflow run of this job; a table model and a process that does not lead have none."""
+    from contextlib import nullcontext
+
+    from childgait.record import git_state
+    from childgait.tracking import Run, tracked
+
+    if not leads or chosen.kind == "table":
+        return nullcontext(Run())
+    split_hash = parts["train"].table["split_hash"][0]
+    tags = {
+        "model": chosen.name, "fold": fold, "seed": str(seed), "split_hash": split_hash,
+        "weights_from": settings.weights_sha256 or "from scratch", "commit": str(git_state()["commit"]),
+    }  # fmt: skip
+    return tracked(chosen.name, f"{chosen.name} {fold}-{seed}", _plain(settings), tags, fingerprint)

@@ -1,0 +1,89 @@
+"""A study small enough for a test: children whose items can be seen in their clips, part tables, and settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import yaml
+
+from childgait.files.parts import PARTS, hash_of_split
+from childgait.gait.evgs import BY_CODE, TARGETS, VIEWS_OF_PLANE
+from childgait.params import Evaluate, Finetune
+
+SIZE, LENGTH = 32, 20
+VIEWS = ("forward", "left")
+PARAMS = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text())
+
+
+@dataclass(frozen=True)
+class Study:
+    train: Path
+    validation: Path
+    test: Path
+    clips: list[Path]
+
+
+def make_study(folder: Path, children: int = 12, seed: int = 0, never: str = "") -> Study:
+    """A bar of light in the picture moves up and down as fast as the child is atypical, in all items alike.
+
+    `never` names a target that nobody has.
+    """
+    random = np.random.default_rng(seed)
+    who, rows = {}, []
+    for number in range(1, children + 1):
+        subject, sick = f"{number:04d}", number % 2 == 0
+        who[subject] = ("train", "train", "train", "train", "validation", "validation", "test", "test")[number % 8]
+        for view in VIEWS:
+            video = f"{subject}-0001_{view}_1-{LENGTH}"
+            write_clip(folder, video, view, sick, random)
+            scores = {
+                target.name: (2 if sick and target.name != never else 0)
+                if view in VIEWS_OF_PLANE[BY_CODE[target.code].plane]
+                else None
+                for target in TARGETS
+            }
+            sex, age = ("female", "male")[number % 3 == 0], 3.0 + number % 12
+            rows.append({"video": video, "subject": subject, "session": "0001", "view": view, "age_years": age,
+                         "sex": sex, "aid": "none", "split_hash": "", **scores})  # fmt: skip
+    table = pl.DataFrame(rows, schema=PARTS.schema()).with_columns(pl.lit(hash_of_split(who)).alias("split_hash"))
+    paths = {}
+    for part in ("train", "validation", "test"):
+        paths[part] = folder / f"{part}.parquet"
+        table.filter(pl.col("subject").is_in([s for s, p in who.items() if p == part])).write_parquet(paths[part])
+    return Study(**paths, clips=sorted(folder.glob("*.clip.json")))
+
+
+def write_clip(folder: Path, video: str, view: str, sick: bool, random: np.random.Generator) -> None:
+    speed = 1.5 if sick else 0.4
+    frames = random.integers(0, 60, (LENGTH, SIZE, SIZE, 3)).astype(np.uint8)
+    masks = np.zeros((LENGTH, SIZE, SIZE), bool)
+    points = np.zeros((LENGTH, 23, 3), np.float32)
+    for t in range(LENGTH):
+        y = int(16 + 10 * np.sin(speed * t + random.random() * 0.1))
+        frames[t, y - 3 : y + 3, 4:28] = 230
+        masks[t, y - 4 : y + 4, 2:30] = True
+        points[t, :, 0], points[t, :, 1], points[t, :, 2] = np.linspace(6, 26, 23), y, 0.9
+    np.save(folder / f"{video}.frames.npy", frames)
+    np.save(folder / f"{video}.masks.npy", np.packbits(masks, axis=-1))
+    np.save(folder / f"{video}.points.npy", points)
+    facts = {"video": video, "view": view, "frames": LENGTH, "size": SIZE, "rate": 30.0, "events": []}
+    (folder / f"{video}.clip.json").write_text(json.dumps(facts))
+
+
+def settings(**changes: object) -> Finetune:
+    """params.yaml's finetune section, made small."""
+    small = {
+        "epochs": 3, "frames": 4, "clips_a_step": 4, "clips_at_once": 2, "threads": 1, "workers": 0,
+        "warmup_epochs": 1, "checkpoint_epochs": 1, "validation_views": 1, "device": "cpu", "precision": "fp32",
+        "encoder": {**PARAMS["finetune"]["encoder"], "min_tokens": 2, "head_hidden": 16, "dilate_pixels": 0},
+        "changes": {"flip": 0.5, "scale": 0.1, "shift": 0.05, "colour": 0.1, "time": 0.1},
+    }  # fmt: skip
+    return Finetune.model_validate({**PARAMS["finetune"], **small, **changes})
+
+
+def judging(**changes: object) -> Evaluate:
+    return Evaluate.model_validate({**PARAMS["evaluate"], "views": 2, "bootstrap": 50, **changes})
