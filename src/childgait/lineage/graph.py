@@ -44,6 +44,7 @@ class Job:
     code: dict[str, str]
     environment: dict[str, Any]
     named: dict[str, list[Entry]]  # inputs by the step's argument
+    made: dict[str, list[Entry]]  # outputs by the step's argument, folders file by file
 
     @property
     def name(self) -> str:
@@ -53,10 +54,11 @@ class Job:
 def job_of(record: str, text: str | bytes) -> Job:
     try:
         body = json.loads(text)
-        outputs = [entry for entries in body["outputs"].values() for entry in _files_of(entries)]
+        made = {argument: list(_files_of(entries)) for argument, entries in body["outputs"].items()}
+        outputs = [entry for entries in made.values() for entry in entries]
         inputs = [entry for entries in body["inputs"].values() for entry in entries]
         return Job(record, body["step"], inputs, outputs, body["params"], body["values"], body["code"],
-                   body["environment"], body["inputs"])  # fmt: skip
+                   body["environment"], body["inputs"], made)  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepError(
             f"{record} is not a record ({type(error).__name__}: {error})",
