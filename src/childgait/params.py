@@ -123,12 +123,23 @@ class EstimatePose(Section):
     """Where the keypoints come from."""
 
     backend: Literal["delivered", "sapiens2"]
+    weights: str  # folder of a Sapiens 2 pose model as transformers saves it; read by sapiens2 only
+    weights_sha256: str  # of its model.safetensors
+    device: Literal["cpu", "cuda"]
+    batch: int = Field(ge=1, le=64)  # frames at once
+    flip: bool  # average with the mirrored picture: twice the time, a little steadier
 
 
 class RefinePose(Section):
     """Keypoints worth trusting."""
 
-    min_score: float = Field(ge=0, le=1)
+    min_score: float = Field(ge=0, le=1)  # below it a point is missing
+    box_margin: float = Field(ge=0, le=2)  # of the box's height, by which a point may lie outside the child's box
+    swap_penalty: float = Field(ge=0, le=5)  # cost of a change of sides, in body heights summed over a leg's points
+    outlier_sigmas: float = Field(ge=2, le=20)  # robust standard deviations off its own way, from which a point is dropped
+    longest_gap_seconds: float = Field(ge=0, le=1)  # a longer one stays missing
+    distal_hz: float = Field(ge=2, le=25)  # low-pass of ankles, feet and wrists; below 6 Hz children's ankles suffer
+    proximal_hz: float = Field(ge=2, le=25)  # low-pass of all other points
 
 
 class PrepareClips(Section):

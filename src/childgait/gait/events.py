@@ -42,7 +42,7 @@ EVENTS = Table(
         Column("kind", "String", "contact or foot_off"),
         Column("seconds", "Float64", "time since the video's first frame"),
         Column("frame", "Int32", "the nearest frame"),
-        Column("method", "String", "standing (the foot rests), zeni (furthest from the pelvis), phase (of alternation)"),
+        Column("method", "String", "standing (a foot rests), zeni (furthest from the pelvis), phase (of alternation)"),
     ),
 )
 

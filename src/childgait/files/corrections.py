@@ -1,0 +1,59 @@
+"""A person's word on single points: corrections.csv, which overrules every estimate and survives every re-run.
+
+Columns: video, frame (from 0), joint (a name of gait/skeleton.py), x, y in pixels, reason. Further columns (who) are
+for people. Reads the whole file; yields the rows of one video. The delivered data are never overwritten.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+
+from childgait.errors import StepError
+from childgait.gait.refinement import Correction
+from childgait.gait.skeleton import INDEX
+
+COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
+
+
+def read_corrections(path: Path, video: str, frames: int) -> list[Correction]:
+    """The video's rows; a point corrected twice in one frame keeps the later row, as in any log that is appended to."""
+    import polars as pl
+
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
+        raise StepError(f"{path} is no table ({error})", hint=f"its columns are {', '.join(COLUMNS)}") from None
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it needs {', '.join(COLUMNS)}")
+    found: dict[tuple[int, int], Correction] = {}
+    for line, row in enumerate(table.iter_rows(named=True), start=2):
+        if row["video"] == video:
+            correction = _correction(f"{path}, line {line}", row, frames)
+            found[correction.frame, correction.point] = correction
+    return [found[key] for key in sorted(found)]
+
+
+def _correction(where: str, row: dict[str, str | None], frames: int) -> Correction:
+    joint = row["joint"] or ""
+    if joint not in INDEX:
+        near = difflib.get_close_matches(joint, INDEX, n=1)
+        raise StepError(
+            f"{where}: there is no joint {joint!r}",
+            hint=f"did you mean {near[0]}?" if near else f"joints are {', '.join(INDEX)}",
+        )
+    try:
+        frame, x, y = int(row["frame"] or ""), float(row["x"] or ""), float(row["y"] or "")
+    except ValueError:
+        raise StepError(
+            f"{where}: frame, x and y are {row['frame']}, {row['x']}, {row['y']}, not numbers", hint="give numbers"
+        ) from None
+    if not 0 <= frame < frames:
+        raise StepError(f"{where}: frame {frame} is not in the video, which has {frames}", hint="frames count from 0")
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise StepError(f"{where}: x and y are {x} and {y}", hint="give the place in pixels of the de-identified video")
+    if not (row["reason"] or "").strip():
+        raise StepError(f"{where}: the correction has no reason", hint="say why the point was moved")
+    return Correction(frame, INDEX[joint], x, y)
