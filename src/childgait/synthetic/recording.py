@@ -243,7 +243,7 @@ class VideoFile:
         stream_.width, stream_.height, stream_.pix_fmt = width, height, "yuv420p"
         stream_.thread_count = 1
         stream_.time_base = 1 / rate
-        stream_.options = {"preset": "superfast", "crf": str(crf), "g": "60", "flags": "+bitexact", "threads": "1"}
+        stream_.options = {"preset": "ultrafast", "crf": str(crf), "g": "60", "flags": "+bitexact", "threads": "1"}
         self._count, self._time_base = 0, 1 / rate
 
     def __enter__(self) -> VideoFile:

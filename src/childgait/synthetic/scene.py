@@ -82,38 +82,45 @@ def draw_room(rng: Random) -> Room:
     )  # fmt: skip
 
 
-def paint_room(room: Room, camera: Camera) -> Image:
-    """The empty room as this camera sees it."""
-    rays = camera.rays()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        to_low, to_high = (_LOW - camera.place) / rays, (_HIGH - camera.place) / rays
-    reach = np.where(rays > 0, to_high, to_low)
-    reach = np.where(rays == 0, np.inf, reach)
-    axis = reach.argmin(axis=-1)
-    distance = reach.min(axis=-1)
-    hit = camera.place + distance[..., None] * rays
-    x, y, z = hit[..., 0], hit[..., 1], hit[..., 2]
-    colour = np.empty((*axis.shape, 3))
-    along = np.where(axis == 1, x, y)  # on a wall
-    wall = room.wall * (1 + 0.03 * _look_up(room.cloud, along, z, 3.0)[..., None])
-    wall = np.where((z < 0.10)[..., None], room.skirting, wall)
-    wall = np.where((np.abs(z - 0.85) < 0.05)[..., None], 0.7 * room.wall, wall)  # a handrail
+def _paint_floor(room: Room, x: Array, y: Array) -> Array:
+    seam = np.minimum(np.abs((x / room.tile) % 1 - 0.5), np.abs((y / room.tile) % 1 - 0.5))
+    shade = (1 + 0.06 * _look_up(room.cloud, x, y, 2.0)) * np.where(seam < 0.012, 0.86, 1.0)
+    return np.asarray(shade[:, None] * room.floor)
+
+
+def _paint_wall(room: Room, axis: NDArray[np.intp], along: Array, z: Array) -> Array:
+    """Plaster, skirting, handrail, then doors and posters; `axis` says which wall, `along` where on it."""
+    colour = (1 + 0.03 * _look_up(room.cloud, along, z, 3.0))[:, None] * room.wall
+    colour[z < 0.10] = room.skirting
+    colour[np.abs(z - 0.85) < 0.05] = 0.7 * room.wall
     for side, place, width, paint in room.doors:
-        inside = (axis == side) & (np.abs(along - place) < width / 2) & (z < 2.05)
-        wall = np.where(inside[..., None], paint * (1 + 0.02 * _look_up(room.cloud, z, along, 1.0)[..., None]), wall)
-        wall = np.where((inside & (np.abs(along - place) > width / 2 - 0.05))[..., None], 0.6 * paint, wall)
+        away = np.abs(along - place)
+        inside = (axis == side) & (away < width / 2) & (z < 2.05)
+        colour[inside] = paint
+        colour[inside & (away > width / 2 - 0.05)] = 0.6 * paint
     for side, place, height, size, paint in room.posters:
         inside = (axis == side) & (np.abs(along - place) < size / 2) & (np.abs(z - height) < 0.7 * size)
-        lines = np.where(np.sin(z * 90) > 0.3, 0.75, 1.0)[..., None]
-        wall = np.where(inside[..., None], paint * lines, wall)
-    floor = room.floor * (1 + 0.06 * _look_up(room.cloud, x, y, 2.0)[..., None])
-    seam = np.minimum(np.abs((x / room.tile) % 1 - 0.5), np.abs((y / room.tile) % 1 - 0.5))
-    floor = floor * np.where(seam < 0.012, 0.86, 1.0)[..., None]
-    ceiling = np.broadcast_to(np.array([228.0, 228, 224]), floor.shape)
-    colour[:] = np.where((axis == 2)[..., None], np.where((rays[..., 2] < 0)[..., None], floor, ceiling), wall)
-    light = 1.05 - 0.018 * (x - room.lamp) ** 2 * 0.5 - 0.05 * np.abs(z - 2.0)
+        colour[inside] = paint * np.where(np.sin(z[inside] * 90) > 0.3, 0.75, 1.0)[:, None]
+    return colour
+
+
+def paint_room(room: Room, camera: Camera) -> Image:
+    """The empty room as this camera sees it: every pixel's ray ends on the nearest plane ahead of it."""
+    rays = camera.rays().reshape(-1, 3)
+    rays = np.where(np.abs(rays) < 1e-9, 1e-9, rays)
+    reach = np.where(rays > 0, _HIGH - camera.place, _LOW - camera.place) / rays
+    axis = reach.argmin(axis=1)
+    hit = camera.place + reach[np.arange(len(axis)), axis, None] * rays
+    x, y, z = hit.T
+    colour = np.full(rays.shape, 226.0)  # the ceiling
+    floor, wall = (axis == 2) & (rays[:, 2] < 0), axis != 2
+    colour[floor] = _paint_floor(room, x[floor], y[floor])
+    along = np.where(axis == 1, x, y)
+    colour[wall] = _paint_wall(room, axis[wall], along[wall], z[wall])
+    light = 1.02 - 0.009 * (x - room.lamp) ** 2 - 0.05 * np.abs(z - 2.0)
     light = light * np.where(axis == 0, 0.9, 1.0) * np.where((axis == 1) & (z < 0.4), 0.94 + 0.15 * z, 1.0)
-    return np.asarray(np.clip(colour * np.clip(light, 0.45, 1.1)[..., None], 0, 255).astype(np.uint8))
+    colour *= np.clip(light, 0.45, 1.1)[:, None]
+    return np.asarray(np.clip(colour, 0, 255).astype(np.uint8).reshape(camera.height, camera.width, 3))
 
 
 def shadow_lines(points: Array, camera: Camera) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
