@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 LIGHTNESS = 0.6  # weight of Y against U and V: shadows and lamps change it
+UNSTEADY = 0.12  # pixels that an edge of the room may seem to move, by the codec's doing
 NOISE_FLOOR = np.array([2.0, 1.2, 1.2], np.float32)  # grey levels; below lies only what the codec rounds
 
 
@@ -67,9 +68,16 @@ def learn_background(samples: Samples, free: NDArray[np.bool_], *, free_share: f
     picture = masked_median(stack, there)
     away = np.stack([cv2.absdiff(one, picture) for one in stack])
     noise = 1.4826 * masked_median(away, there).astype(np.float32)
-    noise = np.maximum(cv2.blur(noise, (3, 3)), NOISE_FLOOR)
+    noise = np.sqrt(np.maximum(cv2.blur(noise, (3, 3)), NOISE_FLOOR) ** 2 + (UNSTEADY * _steepness(picture)) ** 2)
     known = free.sum(axis=0) >= max(3.0, free_share * len(stack))
     return Background(picture, noise, known)
+
+
+def _steepness(picture: Picture) -> NDArray[np.float32]:
+    """Grey levels a pixel, per channel."""
+    soft = cv2.GaussianBlur(picture, (3, 3), 0)
+    across, down = (cv2.Sobel(soft, cv2.CV_32F, *order, ksize=3, scale=0.125) for order in ((1, 0), (0, 1)))
+    return np.asarray(np.hypot(across, down), np.float32)
 
 
 def light_change(

@@ -20,11 +20,14 @@ def shift_between(
 ) -> float | None:
     """Median way in pixels of the room's corners from one picture to the other; None if there are too few."""
     region = None if elsewhere is None else elsewhere.astype(np.uint8)
-    corners = cv2.goodFeaturesToTrack(before, 200, 0.01, 7, mask=region)
+    apart = max(8, before.shape[1] // 40)  # spread over the room, so that people are outvoted
+    corners = cv2.goodFeaturesToTrack(before, 400, 0.002, apart, mask=region)
     if corners is None or len(corners) < FEWEST:
         return None
-    found, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(15, 15), maxLevel=3)
-    ways = np.linalg.norm((found - corners).reshape(-1, 2), axis=1)[ok.ravel() == 1]
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(21, 21), maxLevel=3)
+    back, also, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, winSize=(21, 21), maxLevel=3)
+    sure = (ok.ravel() == 1) & (also.ravel() == 1) & (np.linalg.norm((back - corners).reshape(-1, 2), axis=1) < 0.5)
+    ways = np.linalg.norm((there - corners).reshape(-1, 2), axis=1)[sure]
     return float(np.median(ways)) if len(ways) >= FEWEST else None
 
 

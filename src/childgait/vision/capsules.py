@@ -20,13 +20,14 @@ from scipy.ndimage import median_filter
 from childgait.files.poses import Poses
 from childgait.gait.skeleton import HEAD, INDEX
 
-# Strokes between two points, with their radius as a share of body height.
-STROKES: tuple[tuple[str, str, float], ...] = tuple(
-    (f"{side}_{a}", f"{side}_{b}", radius)
+# Strokes between two points, with their radius and the length they never exceed, as shares of body height.
+STROKES: tuple[tuple[str, str, float, float], ...] = tuple(
+    (f"{side}_{a}", f"{side}_{b}", radius, longest)
     for side in ("left", "right")
-    for a, b, radius in (
-        ("shoulder", "elbow", 0.033), ("elbow", "wrist", 0.027), ("shoulder", "hip", 0.055), ("hip", "knee", 0.052),
-        ("knee", "ankle", 0.037), ("ankle", "heel", 0.026), ("ankle", "big_toe", 0.024), ("heel", "big_toe", 0.024),
+    for a, b, radius, longest in (
+        ("shoulder", "hip", 0.048, 0.45), ("shoulder", "elbow", 0.033, 0.27), ("elbow", "wrist", 0.027, 0.24),
+        ("hip", "knee", 0.05, 0.36), ("knee", "ankle", 0.037, 0.36), ("ankle", "heel", 0.026, 0.14),
+        ("ankle", "big_toe", 0.024, 0.24), ("heel", "big_toe", 0.024, 0.26),
     )
 )  # fmt: skip
 HAND = 0.05  # how far the hand goes on beyond the wrist
@@ -35,9 +36,10 @@ TORSO = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
 EXTENT = 0.90  # of body height, from the ears' and eyes' level down to the soles
 TORSO_SHARE = 0.30  # of body height, from shoulders to hips
 
-_FROM = np.array([INDEX[a] for a, _, _ in STROKES])
-_TO = np.array([INDEX[b] for _, b, _ in STROKES])
-_RADIUS = np.array([radius for _, _, radius in STROKES])
+_FROM = np.array([INDEX[a] for a, _, _, _ in STROKES])
+_TO = np.array([INDEX[b] for _, b, _, _ in STROKES])
+_RADIUS = np.array([radius for _, _, radius, _ in STROKES])
+_LONGEST = np.array([longest for _, _, _, longest in STROKES])
 _LOW = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "heel", "big_toe")]
 _TRUNK = [INDEX[name] for name in TORSO]
 _SUB = 4  # sub-pixel bits of OpenCV's drawing
@@ -103,6 +105,9 @@ def body_of(poses: Poses, *, min_score: float, scale: float, max_gap_seconds: fl
     smooth = _median(relative.reshape(len(xy), -1), half).reshape(relative.shape)
     with np.errstate(invalid="ignore"):
         trusted &= ~(np.linalg.norm(relative - smooth, axis=2) > 0.12 * height[:, None])
+        for start, end, longest in zip(_FROM, _TO, _LONGEST, strict=True):  # from the trunk outwards
+            length = np.linalg.norm(relative[:, end] - relative[:, start], axis=1)
+            trusted[:, end] &= ~(trusted[:, start] & (length > longest * height))
     relative[~trusted] = np.nan
     relative = _bridge(relative.reshape(len(xy), -1), gap).reshape(relative.shape)
     return Body((relative + root[:, None]).astype(np.float32), trusted, height)

@@ -33,6 +33,7 @@ from childgait.vision.people import Box, Track, chosen_track, follow, guide
 
 Path_ = Literal["keypoints+background", "keypoints", "motion+background", "motion"]
 Patch = tuple[int, int, int, int]
+EDGE = 0.35  # of the strongest difference near a pixel that it must reach itself
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,10 @@ def _by_keypoints(picture: NDArray[np.uint8], frame: int, box: Patch, plan: Plan
         capsule = draw(body, frame, box, without=refuted)
         zone = grown(capsule, 0.05 * height)
     core = draw(body, frame, box, thick=0.6, without=refuted) > 0
-    seen = _hysteresis(off, known & zone, settings)
-    shadow = Shadow().where(picture, background, box) & (capsule == 0)
-    mask = core | (seen & ~shadow) | ((capsule > 0) & ~known)
+    seen = _hysteresis(off, known & zone, settings, height)
+    loose = seen & (capsule == 0) & ~Shadow().where(picture, background, box)
+    mask = core | (seen & (capsule > 0)) | _opened(loose | (seen & (capsule > 0)), 0.03 * height)
+    mask |= (capsule > 0) & ~known
     return _tidy(mask, core, height)
 
 
@@ -237,12 +239,28 @@ def _refuted(
     x, y = np.where(there, x, 0), np.where(there, y, 0)
     sure = there & known[y, x]
     empty = sure & (off[y, x] < grow)
-    return np.asarray((sure.sum(axis=1) >= 8) & (empty.sum(axis=1) >= 0.85 * sure.sum(axis=1)))
+    return np.asarray((sure.sum(axis=1) >= 8) & (empty.sum(axis=1) >= 0.7 * sure.sum(axis=1)))
 
 
-def _hysteresis(off: NDArray[np.float32], where: NDArray[np.bool_], settings: Settings) -> NDArray[np.bool_]:
-    """Pixels clearly off the empty room, and those less clearly so that touch them."""
-    low = ((off > settings.grow) & where).astype(np.uint8)
+def _disc(diameter: float) -> NDArray[np.uint8]:
+    side = max(3, round(diameter) | 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+
+
+def _opened(mask: NDArray[np.bool_], diameter: float) -> NDArray[np.bool_]:
+    """Without what is thinner than that: rails of a walker, edges of the room, echoes of the codec."""
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(diameter)) > 0)
+
+
+def _hysteresis(
+    off: NDArray[np.float32], where: NDArray[np.bool_], settings: Settings, height: float
+) -> NDArray[np.bool_]:
+    """Pixels clearly off the empty room, and those less clearly so that touch them.
+
+    Beside a strong difference a weak one is only its blur, of the lens, the codec or the halved chroma: a pixel must
+    reach a share of the strongest one near it."""
+    nearby = cv2.dilate(np.minimum(off, 6 * settings.seed), _disc(0.05 * height))
+    low = ((off > np.maximum(settings.grow, EDGE * nearby)) & where).astype(np.uint8)
     count, labels = cv2.connectedComponents(low, connectivity=8)
     strong = np.zeros(count, bool)
     strong[labels[(off > settings.seed) & where]] = True
@@ -252,9 +270,7 @@ def _hysteresis(off: NDArray[np.float32], where: NDArray[np.bool_], settings: Se
 
 def _tidy(mask: Mask, core: NDArray[np.bool_], height: float) -> Mask:
     """Small gaps closed, small holes filled, and of the pieces only those that hold a part of the core."""
-    side = max(3, round(0.012 * height) | 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disc)
+    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(0.012 * height))
     count, labels, facts, _ = cv2.connectedComponentsWithStats(1 - closed, connectivity=4)
     holes = facts[:, cv2.CC_STAT_AREA] < (0.04 * height) ** 2
     holes[0] = False
@@ -279,7 +295,7 @@ def _by_motion(picture: NDArray[np.uint8], hull: NDArray[np.uint8], plan: Plan, 
     off = _evidence(picture, box, zone, background)
     if off is None:
         return hull > 0
-    seen = _hysteresis(off, background.known & zone, settings)
+    seen = _hysteresis(off, background.known & zone, settings, height)
     seen &= ~(Shadow().where(picture, background, box) & ~grown(cv2.erode(hull, np.ones((5, 5), np.uint8)), 0))
     mask = seen | ((hull > 0) & ~background.known)
     return _largest(_tidy(mask, mask, height))
