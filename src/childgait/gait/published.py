@@ -1,12 +1,14 @@
 """Figures published about the ChildGait cohort, to lay beside our own.
 
 Prevalence: computed from the public training labels of 94 children of the keypoint challenge of that cohort (own count
-over the limbs; aggregate rates only, no child's labels are kept here).
+over the limbs; aggregate rates only, no child's labels are kept here). Accuracies: the cohort's project page.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from childgait.gait.evgs import PUBLISHED_ORDER
 
 
 @dataclass(frozen=True)
@@ -34,3 +36,56 @@ PREVALENCE: dict[str, Prevalence] = {
 MAJORITY_ACCURACY = 0.71  # predicting each item's majority, at that prevalence
 LIMB_TOTAL_MEAN, LIMB_TOTAL_SD = 5.9, 3.3  # atypical items a limb, of 17
 LIMB_TOTAL_CORRELATION = 0.57  # left with right
+
+
+@dataclass(frozen=True)
+class PublishedFrames:
+    """The page's ablation of the window's length, on initial contact of both limbs."""
+
+    frames: int
+    accuracy: float
+    f1: float
+
+
+PUBLISHED_FRAMES = (PublishedFrames(8, 74.1, 0.73), PublishedFrames(16, 87.0, 0.89), PublishedFrames(32, 90.7, 0.92))
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the project's public result page (percent). Other children, other videos: to look at, not to beat."""
+
+    name: str
+    left: float
+    right: float
+    f1: tuple[float, float] | None  # left, right; where given
+
+
+# 25 to 28 test clips an item, about as many atypical as typical; some averages are cut rather than rounded.
+AVERAGES: tuple[Published, ...] = (
+    Published("Gemini 3 Pro", 53, 55, None), Published("GPT-5.2", 53, 56, None),
+    Published("Qwen3-VL-235B", 54, 59, None), Published("GLM4.6V", 52, 55, None),
+    Published("Qwen3.5-9B", 50, 53, None), Published("InternVL3-8B", 53, 54, None),
+    Published("Qwen3-VL-4B", 51, 52, None), Published("Qwen3-VL-ChildGait", 53, 53, None),
+    Published("GaitSet", 51, 50, None), Published("GaitPart", 48, 49, None), Published("GaitGL", 49, 48, None),
+    Published("GaitBase (Gait3D)", 50, 45, None), Published("GaitBase (GREW)", 53, 56, None),
+    Published("GaitBase (OUMVLP)", 48, 53, None), Published("SwinGait (CCPG)", 50, 48, None),
+    Published("SwinGait (Gait3D)", 54, 56, None), Published("SwinGait (SUSTech1K)", 52, 54, None),
+    Published("DeepGaitV2 (CCPG)", 50, 49, None), Published("DeepGaitV2 (Gait3D)", 50, 50, None),
+    Published("DeepGaitV2 (GREW)", 50, 51, None), Published("DeepGaitV2 (OUMVLP)", 49, 50, None),
+    Published("DeepGaitV2 (SUSTech1K)", 51, 53, None),
+    Published("BiggerGait", 54, 53, (0.53, 0.51)), Published("VideoMAE v2", 69, 72, (0.70, 0.71)),
+    Published("ChildGait-Video", 84, 84, (0.83, 0.83)),
+)  # fmt: skip
+
+# Accuracy in percent a limb, in the page's own column order (evgs.PUBLISHED_ORDER).
+ITEM_ACCURACY: dict[tuple[str, str], tuple[int, ...]] = {
+    ("VideoMAE v2", "left"): (72, 70, 70, 63, 67, 68, 81, 80, 60, 60, 63, 67, 74, 68, 80, 67, 68),
+    ("VideoMAE v2", "right"): (67, 71, 61, 81, 60, 68, 85, 72, 78, 81, 63, 67, 74, 72, 70, 85, 68),
+    ("ChildGait-Video", "left"): (85, 92, 81, 70, 88, 92, 89, 84, 74, 82, 78, 85, 93, 89, 89, 85, 76),
+    ("ChildGait-Video", "right"): (89, 85, 74, 85, 83, 88, 93, 80, 92, 86, 81, 81, 89, 80, 74, 92, 76),
+}
+
+
+def item_accuracy(name: str, limb: str) -> dict[str, int]:
+    """By item code, so that nobody counts columns."""
+    return dict(zip(PUBLISHED_ORDER, ITEM_ACCURACY[name, limb], strict=True))
