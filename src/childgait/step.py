@@ -56,6 +56,7 @@ def flags_of(function: Callable[..., Any]) -> list[Flag]:
     flags = []
     for name, parameter in inspect.signature(function).parameters.items():
         required = parameter.default is inspect.Parameter.empty
+        default = None if required else parameter.default
         hint, many, raw = hints[name], False, False
         if typing.get_origin(hint) in (typing.Union, types.UnionType):
             hint = next(part for part in typing.get_args(hint) if part is not type(None))
@@ -69,7 +70,7 @@ def flags_of(function: Callable[..., Any]) -> list[Flag]:
             kind = "params"
         else:
             kind = "value"
-        flags.append(Flag(name, kind, hint, many, required, None if required else parameter.default, raw))
+        flags.append(Flag(name, kind, hint, many, required, default, raw))
     return flags
 
 
