@@ -24,6 +24,10 @@ def synthesize(
     params = Synthesize.model_validate(params.model_dump() | changes)
     _refuse_other_folder(out)
     summary = write_cohort(out, params, threads())
+    if preview:
+        from childgait.synthetic.preview import write_preview
+
+        write_preview(out, summary["recordings"])
     frames = sum(entry["frames"] for entry in summary["recordings"])
     print(f"{params.subjects} children, {len(summary['recordings'])} videos, {frames} frames")
 

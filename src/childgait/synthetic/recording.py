@@ -90,20 +90,21 @@ def _draw_walk(child: Child, way: str, session: Session, params: Synthesize, rng
     offset = np.array([-(path[0] + path[-1]) / 2 + rng.normal(0, 0.08), rng.normal(0, 0.05), 0.0])
     other = None
     if session.other_look is not None:
-        other = _draw_other(motion, offset, rng, pace)
+        other = _draw_other(motion, way, offset, rng, pace)
     return Walk(way, motion, offset, other)
 
 
-def _draw_other(motion: Motion, offset: Array, rng: Random, pace: float) -> tuple[Motion, Child, Array]:
+def _draw_other(motion: Motion, way: str, offset: Array, rng: Random, pace: float) -> tuple[Motion, Child, Array]:
     """A therapist or parent: walks beside the child, or stands at the side."""
     adult = draw_adult(rng)
-    side = 1.0 if rng.random() < 0.3 else -1.0
+    near = 1.0 if way == "out" else -1.0  # the side of the camera beside the walkway
+    side = near if rng.random() < 0.2 else -near
     if rng.random() < 0.6:
         probe = walk(adult, np.arange(0, 2, 0.02))
         own = probe.parts["pelvis"][-1, 0] / 1.98
         adult = replace(adult, stride=float(adult.stride * own / max(pace, 0.3)))
         moving = walk(adult, motion.seconds, start=float(rng.random()))
-        return moving, adult, offset + np.array([rng.uniform(-0.6, 0.5), side * rng.uniform(0.65, 0.85), 0.0])
+        return moving, adult, offset + np.array([rng.uniform(-0.7, 0.6), side * rng.uniform(0.65, 0.85), 0.0])
     still = walk(adult, np.linspace(0, 0.02, 3), start=0.06)
     count = len(motion.seconds)
     points = np.repeat(still.points[1:2], count, axis=0)

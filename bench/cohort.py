@@ -1,0 +1,78 @@
+"""How often the synthetic children's items are atypical, against the published shares. No picture is made.
+
+    .venv/bin/python bench/cohort.py --subjects 500 --seed 7
+
+Writes reports/bench/cohort.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from childgait.gait.evgs import CODES, LIMBS
+from childgait.gait.published import (
+    LIMB_TOTAL_CORRELATION, LIMB_TOTAL_MEAN, LIMB_TOTAL_SD, MAJORITY_ACCURACY, PREVALENCE,
+)  # fmt: skip
+from childgait.params import Synthesize, load_section
+from childgait.synthetic.cohort import child_of
+
+
+def rated_scores(params: Synthesize) -> np.ndarray:
+    """(children, 2 limbs, 17 items) as rated."""
+    rows = []
+    for index in range(params.subjects):
+        _, scores = child_of(index, params)
+        rows.append([[scores[limb][code]["rated"] for code in CODES] for limb in LIMBS])
+    return np.array(rows)
+
+
+def table(scores: np.ndarray) -> str:
+    atypical = scores > 0
+    lines = [
+        f"{len(scores)} children, two limbs each. `within`: share atypical within .10 of the published one.", "",
+        "| item | atypical | published | within | score 2 | limbs agree | published |", "|---|--:|--:|:-:|--:|--:|--:|",
+    ]  # fmt: skip
+    near = 0
+    for place, code in enumerate(CODES):
+        own, other = atypical[:, :, place].mean(), PREVALENCE[code]
+        within = abs(own - other.atypical) <= 0.10
+        near += within
+        agree = (atypical[:, 0, place] == atypical[:, 1, place]).mean()
+        two = (scores[:, :, place] == 2).mean()
+        lines.append(
+            f"| {code} | {own:.2f} | {other.atypical:.2f} | {'yes' if within else 'no'} | {two:.2f} | {agree:.2f} | {other.agreement:.2f} |"
+        )
+    totals = atypical.sum(axis=2)
+    shares = atypical.mean(axis=(0, 1))
+    majority = np.maximum(shares, 1 - shares).mean()
+    lines += [
+        "", f"{near} of {len(CODES)} items within .10 of the published share.", "",
+        "| | ours | published |", "|---|--:|--:|",
+        f"| always the majority is right | {majority:.3f} | {MAJORITY_ACCURACY:.2f} |",
+        f"| atypical items a limb, mean | {totals.mean():.2f} | {LIMB_TOTAL_MEAN:.1f} |",
+        f"| ... standard deviation | {totals.std():.2f} | {LIMB_TOTAL_SD:.1f} |",
+        f"| left and right totals, correlation | {np.corrcoef(totals.T)[0, 1]:.2f} | {LIMB_TOTAL_CORRELATION:.2f} |",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--subjects", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--out", type=Path, default=Path("reports/bench/cohort.md"))
+    arguments = parser.parse_args()
+    section = load_section(arguments.params, Synthesize)
+    params = section.model_copy(update={"subjects": arguments.subjects, "seed": arguments.seed})
+    text = table(rated_scores(params))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(f"# Labels of the synthetic cohort\n\nSeed {arguments.seed}. {text}", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
