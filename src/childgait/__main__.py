@@ -23,7 +23,8 @@ def main() -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("childgait").setLevel(logging.INFO)  # ours speak; the libraries' chatter does not
     found = step.find(argv[0])
     if found is None:
         known = [name.replace("_", "-") for name in (*step.names("steps"), *step.names("commands"))]
