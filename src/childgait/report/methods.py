@@ -1,0 +1,50 @@
+"""The methods paragraph: each step's own sentence (`METHODS` in its module), with the params that really ran in it.
+
+Read from the source without importing a step. A step says in braces which keys of its section it needs.
+"""
+
+from __future__ import annotations
+
+import ast
+import string
+from pathlib import Path
+from typing import Any
+
+from childgait.code import PACKAGE
+from childgait.errors import StepError
+
+
+def sentence_of(path: Path) -> str | None:
+    """The text of METHODS in a module, or None."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "METHODS" for t in node.targets):
+            value = ast.literal_eval(node.value)
+            assert isinstance(value, str), f"METHODS of {path} is no text"
+            return value
+    return None
+
+
+class _Words(string.Formatter):
+    """Lists as words, numbers short."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        if isinstance(value, (list, tuple)):
+            return ", ".join(map(str, value))
+        return str(super().format_field(value, spec))
+
+
+def methods(settings: dict[str, Any], steps: list[str]) -> list[tuple[str, str]]:
+    """(step, sentence) for each of the steps that has one, in the order given."""
+    found = []
+    for step in steps:
+        template = sentence_of(PACKAGE / "steps" / f"{step}.py")
+        if template is None:
+            continue
+        try:
+            found.append((step, _Words().format(template, **settings.get(step, {}))))
+        except (KeyError, ValueError, IndexError) as error:
+            raise StepError(
+                f"the methods sentence of {step} cannot be filled in ({type(error).__name__}: {error})",
+                hint=f"its braces must name keys of the section {step} in params.yaml",
+            ) from None
+    return found

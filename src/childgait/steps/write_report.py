@@ -1,0 +1,119 @@
+"""The report: headline numbers with intervals, tables, figures and one page that a person opens, offline.
+
+Reads the predictions of every run, labels, gates with their pooled tables, the study's checks and params.yaml. Yields
+metrics.json (the headline model's numbers and the means of all), tables as CSV, figures as PNG, and index.html.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from childgait.errors import StepError
+from childgait.step import Input, Output
+
+METHODS = (
+    "Metrics are means over the targets for which they are defined, with the child as the unit; intervals are the "
+    "middle 95 % over draws of the test children with replacement."
+)
+STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips", "build_labels",
+         "split_subjects", "finetune", "evaluate", "gate", "check_study", "write_report")  # fmt: skip
+
+log = logging.getLogger("childgait")
+
+
+def write_report(
+    predictions: list[Input], histories: list[Input], metrics: list[Input], labels: Input, subjects: Input,
+    agreement: Input, gates: list[Input], pooled: list[Input], checks: Input, settings: Input,
+    metrics_out: Output, page: Output, tables: list[Output], figures: list[Output],
+) -> None:  # fmt: skip
+    import polars as pl
+
+    from childgait.files.atomic import write_json
+    from childgait.params import load_params, read_params
+    from childgait.report import FIGURES, TABLES, flow, headline, methods, results
+    from childgait.report import figures as drawing
+    from childgait.report import page as paper
+
+    load_params(settings)
+    chosen = read_params(settings)
+    draws, seed, bins = (chosen["evaluate"][key] for key in ("bootstrap", "seed", "bins"))
+    judged = results.read_judgements(predictions)
+    scopes = {scope: {name: results.measure_model(model, draws, seed) for name, model in models.items()}
+              for scope, models in judged.items()}  # fmt: skip
+    scope, model = headline.headline_of(chosen, judged)
+    shown, majority = scopes[scope][model], scopes[scope].get("majority")
+    read = {path.stem: pl.read_parquet(path) for path in pooled}
+    rows = [stage.row() for stage in flow.flow_of(read, chosen, shown.children, shown.videos, sum(shown.known.values()))]
+    doors = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(gates)]
+    kept = json.loads(checks.read_text(encoding="utf-8"))
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(metrics)]
+    caveats = headline.caveats_of(chosen, shown, told)
+    head = headline.headline_numbers(scope, shown, majority)
+
+    into = placed(tables, TABLES)
+    paper.write_tables(into, scopes, rows, doors)
+    shots = placed(figures, FIGURES)
+    drawing.draw_all(shots, judged[scope][model], shown, scopes[scope], bins, curves(histories),
+                     pl.read_parquet(subjects), flow.prevalence(pl.read_parquet(labels)))  # fmt: skip
+    against = {
+        name: results.compare_models(judged[scope][model], other, draws, seed).as_json()
+        for name, other in judged[scope].items() if name != model
+    }  # fmt: skip
+    write_json(metrics_out, headline.numbers_of(head, caveats, scopes, shown, rows))
+    values: dict[str, Any] = {
+        "head": head, "caveats": caveats, "settings": chosen, "settings_text": paper.settings_text(chosen),
+        "version": own_version(), "versions": paper.versions(), "lock": lock(),
+        "scopes": [{"title": paper.TITLES[name], "models": paper.model_rows(found, against if name == scope else {})}
+                   for name, found in sorted(scopes.items(), key=lambda pair: pair[0] != scope)],
+        "published_models": paper.published_models(), "remarks": sorted({(t["model"], t["remark"]) for t in told}),
+        "orders": paper.item_orders(shown, majority), "targets": paper.target_rows(shown),
+        "metric_names": results.METRICS, **names_of_items(), "flow": rows, "gates": doors, "promises": kept["promises"],
+        "oddities": paper.oddity_kinds(read["register"]),
+        "agreement": paper.agreement_sentence(json.loads(agreement.read_text(encoding="utf-8"))),
+        "methods": methods.methods(chosen, list(STEPS)),
+        "figures": {name: paper.data_uri(path) for name, path in shots.items()},
+    }  # fmt: skip
+    page.write_text(paper.render(values), encoding="utf-8")
+    log.info("report: %s, accuracy %.3f, balanced accuracy %.3f", model, head["accuracy"], head["balanced_accuracy"])
+
+
+def placed(paths: list[Path], names: tuple[str, ...]) -> dict[str, Path]:
+    """Each output by its name; a missing one is a mistake in the rule."""
+    found = {name: path for name in names for path in paths if path.name.endswith(name)}
+    if missing := [name for name in names if name not in found]:
+        raise StepError(f"no path is given for {', '.join(missing)}", hint=f"give all of {', '.join(names)}")
+    return found
+
+
+def curves(histories: list[Path]) -> dict[str, Any]:
+    """The first run's learning curve of each model."""
+    import polars as pl
+
+    found: dict[str, Any] = {}
+    for path in sorted(histories):
+        if path.read_text(encoding="utf-8").strip():
+            found.setdefault(path.parent.parent.name, pl.read_csv(path))
+    return found
+
+
+def names_of_items() -> dict[str, Any]:
+    from childgait.gait.evgs import ITEMS
+
+    return {"names": {i.code: i.name for i in ITEMS}, "numbers": {i.code: i.number for i in ITEMS}}
+
+
+def lock() -> str | None:
+    from childgait.code import ROOT
+    from childgait.files.hashes import sha256
+
+    path = ROOT / "envs" / "requirements.lock"
+    return sha256(path) if path.exists() else None
+
+
+def own_version() -> str:
+    import importlib.metadata
+
+    return importlib.metadata.version("childgait")

@@ -1,0 +1,211 @@
+"""The report: numbers that match scikit-learn's, one page that loads nothing, the same bytes twice, honest caveats."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from childgait.errors import StepError
+from childgait.files.parts import HOLDOUT
+from childgait.gait.evgs import CODES, PUBLISHED_ORDER, TARGET_NAMES
+from childgait.gait.published import item_accuracy
+from childgait.report import FIGURES, TABLES
+from childgait.steps.check_study import check_study
+from childgait.steps.write_report import write_report
+from made_study import Made, write_study
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings_of(folder: Path, **changes: dict) -> Path:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["finetune"] |= {"models": ["childgait_video"]}
+    values["evaluate"] |= {"bootstrap": 50}
+    for section, keys in changes.items():
+        values[section] |= keys
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+def write(made: Made, reports: Path, **changes: dict) -> dict:
+    (reports / "tables").mkdir(parents=True)
+    (reports / "figures").mkdir()
+    checks = made.folder / "results.json"
+    check_study(made.gates, made.labels, made.assignment, made.parts, made.models, made.predictions, checks)
+    write_report(
+        made.predictions, made.histories, made.metrics, made.labels, made.subjects, made.agreement, made.results,
+        made.gates, checks, settings_of(made.folder, **changes), reports / "metrics.json", reports / "index.html",
+        [reports / "tables" / name for name in TABLES], [reports / "figures" / name for name in FIGURES],
+    )  # fmt: skip
+    return json.loads((reports / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Path, dict]:
+    folder = tmp_path_factory.mktemp("study")
+    made = write_study(folder / "data", folds=("0", "1", HOLDOUT), seeds=(0, 1))
+    return made, folder / "reports", write(made, folder / "reports")
+
+
+def child_grid(made: Made, ending: str) -> tuple[np.ndarray, np.ndarray]:
+    path = next(p for p in made.predictions if str(p).endswith(ending))
+    rows = pl.read_parquet(path).filter((pl.col("part") == "test") & (pl.col("level") == "child")).drop_nulls("atypical")
+    rows = rows.drop_nulls("probability")
+    return rows, path
+
+
+def test_the_headline_is_what_scikit_learn_says(study: tuple[Made, Path, dict]) -> None:
+    from sklearn.metrics import accuracy_score
+
+    made, _, metrics = study
+    each = []
+    for seed in (0, 1):
+        rows, _ = child_grid(made, f"childgait_video/holdout-{seed}/predictions.parquet")
+        scores = [
+            accuracy_score(t["atypical"].to_numpy(), (t["probability"] >= 0.5).to_numpy())
+            for t in (rows.filter(pl.col("target") == name) for name in TARGET_NAMES) if t.height
+        ]  # fmt: skip
+        each.append(np.mean(scores))
+    head = metrics["headline"]
+    assert head["accuracy"] == pytest.approx(np.mean(each), abs=1e-6)
+    assert head["accuracy_low"] < head["accuracy"] < head["accuracy_high"]
+    assert (head["model"], head["part"], head["children"], head["videos"], head["seeds"]) == (
+        "childgait_video", "hold-out", 4, 8, 2)  # fmt: skip
+
+
+def test_every_target_has_its_number(study: tuple[Made, Path, dict]) -> None:
+    made, reports, metrics = study
+    rows, _ = child_grid(made, "childgait_video/holdout-0/predictions.parquet")
+    assert list(metrics["accuracy"]["L"]) == sorted(CODES)
+    items = pl.read_csv(reports / "tables" / "items.csv")
+    mine = items.filter((pl.col("model") == "childgait_video") & (pl.col("scope") == "holdout"))
+    assert mine["target"].to_list() == list(TARGET_NAMES)
+    one = mine.filter(pl.col("target") == "L.IC")
+    assert one["accuracy"][0] == pytest.approx(metrics["accuracy"]["L"]["IC"])
+    assert one["atypical"][0] == rows.filter(pl.col("target") == "L.IC")["atypical"].sum()
+    undefined = mine.filter(pl.col("balanced_accuracy").is_null())
+    assert all("balanced_accuracy: no " in why for why in undefined["not_defined"])
+
+
+def test_folds_are_pooled_and_kept_apart_from_the_holdout(study: tuple[Made, Path, dict]) -> None:
+    models = pl.read_csv(study[1] / "tables" / "models.csv")
+    counts = {(scope, model): n for scope, model, n in models.select("scope", "model", "children").iter_rows()}
+    assert counts == {("folds", "childgait_video"): 4, ("folds", "majority"): 4,
+                      ("holdout", "childgait_video"): 4, ("holdout", "majority"): 4}  # fmt: skip
+
+
+class Loads(HTMLParser):
+    """Everything that a browser would fetch, and every tag left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.links: list[str] = []
+        self.images: list[dict] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.fetched += [given[key] or "" for key in ("src", "srcset", "data", "poster") if key in given]
+        if tag == "link":
+            self.fetched.append(given["href"] or "")
+        if tag == "a":
+            self.links.append(given["href"] or "")
+        if tag == "img":
+            self.images.append(given)
+        assert tag not in ("script", "iframe", "object", "embed"), tag
+
+
+def test_the_page_loads_nothing_from_anywhere(study: tuple[Made, Path, dict]) -> None:
+    page = (study[1] / "index.html").read_text()
+    found = Loads()
+    found.feed(page)
+    assert found.fetched
+    assert all(address.startswith("data:") for address in found.fetched)
+    assert "@import" not in page
+    assert "url(" not in page
+    assert not re.search(r"https?://", page)
+    assert set(found.links) - {"lineage.html"} == {link for link in found.links if link.startswith("#")}
+    for link in found.links:
+        assert link == "lineage.html" or f'id="{link[1:]}"' in page
+    assert len(found.images) == len(FIGURES)
+    assert all(image["alt"] for image in found.images)
+
+
+def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None:
+    page = (study[1] / "index.html").read_text()
+    for words in ("The children of this cohort are made up", "4 test children", "Trained from scratch",
+                  "(published)", "always the majority", "de-identified, not anonymous",
+                  "1 warning", "a steady rate is better", "No child stands in two parts of a fold.",
+                  "decoded whole", "60 frames a second", "kept for the hold-out test",
+                  "childgait_video of a test"):  # fmt: skip
+        assert words in page, words
+
+
+def test_the_items_stand_in_both_orders_beside_the_published_rows(study: tuple[Made, Path, dict]) -> None:
+    page = (study[1] / "index.html").read_text()
+    blocks = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    orders = [re.findall(r'<abbr title="[^"]+">(\w+)</abbr>', block) for block in blocks if "<abbr" in block]
+    assert orders == [list(CODES), list(PUBLISHED_ORDER)]
+    for block, codes in zip((b for b in blocks if "<abbr" in b), orders, strict=True):
+        row = re.search(r"ChildGait-Video, left \(published\)</th>(.*?)</tr>", block, re.DOTALL)
+        assert row is not None
+        cells = re.findall(r"<td>(\d+)</td>", row[1])
+        assert [int(cell) for cell in cells] == [item_accuracy("ChildGait-Video", "left")[code] for code in codes]
+    assert item_accuracy("ChildGait-Video", "left")["WAD"] == 70
+    assert item_accuracy("ChildGait-Video", "left")["HVV"] == 88
+
+
+def test_a_real_cohort_is_not_called_made_up(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "data")
+    metrics = write(made, tmp_path / "reports", cohort={"root": "data/raw"})
+    assert not any("made up" in caveat for caveat in metrics["caveats"])
+
+
+def test_the_flow_counts_and_says_why(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "data")
+    excluded = {"0099-0001_left_1-120": "the family withdrew"}
+    write(made, tmp_path / "reports", cohort={"exclude": excluded})
+    flow = {row["step"].split(" (")[0]: row for row in pl.read_csv(tmp_path / "reports/tables/flow.csv").to_dicts()}
+    assert (flow["recorded"]["children"], flow["recorded"]["videos"]) == (17, 33)
+    assert flow["recorded"]["left_out"] == "0099-0001_left_1-120: the family withdrew"
+    assert (flow["register"]["videos"], flow["register"]["frames"], flow["prepare_clips"]["frames"]) == (32, 7680, 3840)
+    assert flow["build_labels"]["scores"] == 16 * 34 - 2
+    assert flow["build_labels"]["left_out"] == "2 scores: the item has no score"
+    assert flow["split_subjects, hold-out"]["children"] == 16
+
+
+def test_the_same_study_gives_the_same_bytes(study: tuple[Made, Path, dict], tmp_path: Path) -> None:
+    made, reports, _ = study
+    write(made, tmp_path / "again")
+    files = sorted(path.relative_to(reports) for path in reports.rglob("*") if path.is_file())
+    assert len(files) == 2 + len(TABLES) + len(FIGURES)
+    for file in files:
+        assert (tmp_path / "again" / file).read_bytes() == (reports / file).read_bytes(), file
+
+
+def test_pictures_carry_no_date(study: tuple[Made, Path, dict]) -> None:
+    for name in FIGURES:
+        data = (study[1] / "figures" / name).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert b"tEXt" not in data
+        assert b"tIME" not in data
+
+
+def test_without_predictions_of_the_headline_model_there_is_no_report(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "data")
+    for path in made.predictions + made.models:
+        if "childgait_video" in str(path):
+            shutil.rmtree(path.parent)
+    for paths in (made.predictions, made.models, made.metrics, made.histories):
+        paths[:] = [path for path in paths if path.exists()]
+    with pytest.raises(StepError, match="no predictions of childgait_video, the first of finetune.models"):
+        write(made, tmp_path / "reports")
