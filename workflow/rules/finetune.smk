@@ -21,7 +21,7 @@ rule finetune:
             record="finetune.record.json",
         ),
     params:
-        cfg=config["finetune"],
+        cfg=training_params,
         call=flags("finetune", model_name="{model}", fold="{fold}", seed="{seed}"),
     log:
         "logs/finetune/{model}/{fold}-{seed}.log",

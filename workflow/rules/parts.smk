@@ -4,12 +4,21 @@
 import csv
 from itertools import product
 
+from childgait.models.registry import BASELINES
+
 
 def runs():
-    """Every model, fold and seed, as the three wildcards."""
+    """Every model, fold and seed, as the three wildcards. The baselines stand beside every model."""
     chosen = PARAMS["finetune"]
-    triples = list(product(chosen.models, chosen.folds, chosen.seeds))
+    models = list(dict.fromkeys([*BASELINES, *chosen.models]))
+    triples = list(product(models, chosen.folds, chosen.seeds))
     return dict(zip(("model", "fold", "seed"), zip(*triples)))
+
+
+def training_params(wildcards):
+    """The section as one run sees it: one more model, fold or seed in the study retrains no other."""
+    section = {key: value for key, value in config["finetune"].items() if key not in ("models", "folds", "seeds")}
+    return section | {"overrides": section["overrides"].get(wildcards.model, {})}
 
 
 def clips_of(*parts):

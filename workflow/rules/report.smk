@@ -1,6 +1,8 @@
 # What a reader opens: the promises kept, every number traced, the report.
 # Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record. Yields: data/check_study, reports/
 
+from childgait.report import FIGURES, TABLES
+
 include: "common.smk"
 include: "parts.smk"
 
@@ -44,24 +46,23 @@ rule check_study:
 rule write_report:
     input:
         predictions=evaluated("predictions.parquet"),
-        metrics=evaluated("metrics.json"),
         histories=finetuned("history.csv"),
-        models=finetuned("model.json"),
+        metrics=evaluated("metrics.json"),
         labels="data/build_labels/labels.parquet",
-        totals="data/build_labels/totals.parquet",
-        agreement="data/build_labels/agreement.json",
         subjects="data/build_labels/subjects.parquet",
-        assignment="data/split_subjects/subjects.csv",
+        agreement="data/build_labels/agreement.json",
         gates=expand("data/gate/{gated}.json", gated=GATES),
         pooled=expand("data/gate/{gated}.parquet", gated=GATES),
         checks="data/check_study/results.json",
+        settings="params.yaml",
         code=code("write_report"),
     output:
         metrics_out="reports/metrics.json",
         page="reports/index.html",
+        tables=expand("reports/tables/{name}", name=TABLES),
+        figures=expand("reports/figures/{name}", name=FIGURES),
         record="reports/write_report.record.json",
     params:
-        cfg=config,
         call=flags("write_report"),
     log:
         "logs/write_report.log",
