@@ -268,7 +268,7 @@ def _speed_events(poses: Poses, limb: Limb, middles: dict[Limb, Floats], stride:
     """
     other: Limb = "right" if limb == "left" else "left"
     foot, ankle = _speed(poses, limb, _FOOT, height), _speed(poses, limb, ("ankle",), height)
-    slowest = np.minimum(foot, ankle)
+    slowest = np.fmin(foot, ankle)
 
     def edges(speed: Floats, share: float, way: int) -> list[float]:
         level = share * float(np.nanquantile(speed, 0.9))
@@ -287,12 +287,13 @@ def _speed_events(poses: Poses, limb: Limb, middles: dict[Limb, Floats], stride:
 
 
 def _speed(poses: Poses, limb: Limb, names: tuple[str, ...], height: Floats) -> Floats:
-    """Body heights a second of the slowest of these points."""
+    """Body heights a second of the slowest of these points that are there."""
     speeds = []
     for name in names:
         place = poses.xy[:, INDEX[f"{limb}_{name}"]].astype(np.float64) / height[:, None]
         speeds.append(np.linalg.norm(np.gradient(place, poses.seconds, axis=0), axis=1))
-    return np.asarray(np.min(speeds, axis=0))
+    slowest = np.min(np.where(np.isfinite(speeds), speeds, np.inf), axis=0)
+    return np.where(np.isfinite(slowest), slowest, np.nan)
 
 
 def _edges(

@@ -1,7 +1,8 @@
 """From keypoints as an estimator gives them to keypoints worth trusting, in this order:
 
-gate, person, left and right, outliers, short gaps, smoothing. A person's corrections overrule all of it and pull their
-neighbours along. Nothing is invented: what cannot be known stays missing, and every point says what it is.
+gate, person, left and right, outliers, short gaps, smoothing (all points together, then each by itself). A person's
+corrections overrule all of it and pull their neighbours along. Nothing is invented: what cannot be known stays missing,
+and every point says what it is.
 
 Swaps of the legs are the largest error of all, so they are undone first, over the whole leg and over time. Smoothing
 is a zero-lag Butterworth low-pass whose cut-offs suit children: they step faster than adults, and below about 6 Hz
@@ -45,6 +46,7 @@ class Settings:
     swap_penalty: float
     outlier_sigmas: float
     longest_gap_seconds: float
+    joint_noise: float
     distal_hz: float
     proximal_hz: float
 
@@ -89,7 +91,11 @@ def refine(
         poses.status[correction.frame, correction.point] = Status.CORRECTED
     report.outliers = _drop(poses, find_outliers(poses, settings.outlier_sigmas) & ~fixed)
     report.filled = fill_gaps(poses, settings.longest_gap_seconds)
-    smooth(poses, settings.distal_hz, settings.proximal_hz, fixed)
+    before = poses.xy.copy()
+    if settings.joint_noise:
+        calm(poses, settings.joint_noise)
+    smooth(poses, settings.distal_hz, settings.proximal_hz)
+    _anchor(poses, before, fixed)
     return poses, report
 
 
@@ -193,8 +199,9 @@ def undo_swaps(
     legs = _continuous(poses, LEG, height, penalty, known)
     legs, report.sides = _whole_way(poses, legs, view, known)
     _swap(poses, LEG, legs)
-    hips = _side_by_view(poses, HIPS, view) if view in ("forward", "backward") else legs
-    _swap(poses, HIPS, hips & poses.seen[:, HIPS].all(axis=(1, 2)))
+    # From the side the hips lie over each other: no telling them apart, and little lost.
+    if view in ("forward", "backward"):
+        _swap(poses, HIPS, _side_by_view(poses, HIPS, view) & poses.seen[:, HIPS].all(axis=(1, 2)))
     arms = _continuous(poses, ARM, height, 2 * penalty, np.zeros(len(poses)))  # arms cross the body: be slow
     coronal = view in ("forward", "backward")
     arms = _turn_runs(arms, -_order(poses, ARM[:1], view)) if view and coronal else _minority(arms)
@@ -433,16 +440,43 @@ def fill_gaps(poses: Poses, longest_seconds: float) -> int:
 # --- smoothing ------------------------------------------------------------------------------------------------------
 
 
-def smooth(poses: Poses, distal_hz: float, proximal_hz: float, fixed: Bools) -> None:
-    """A low-pass within every unbroken run. Corrected points keep their place and carry their neighbours along."""
-    before = poses.xy.copy()
+def calm(poses: Poses, noise_factor: float) -> None:
+    """Take out what no body does: points move together, errors do not.
+
+    The body's shape over time (less its slow way, over its height, each coordinate over its own noise) is a sum of a
+    few patterns of movement; those that stand above what noise alone would make are kept, weakened as much as noise
+    has strengthened them (the optimal shrinkage of Gavish and Donoho, 2017). Noise is read from second differences,
+    times `noise_factor`, because an estimator's errors last longer than a frame and hide there.
+    """
+    seen = poses.seen
+    used = seen.mean(axis=0) > 0.5
+    height = body_height(poses.xy)
+    if len(poses) < 40 or used.sum() < 8 or not np.isfinite(height).any():
+        return
+    track = _bridged(poses.xy, seen)[:, used]
+    path = low_pass(track.mean(axis=1), poses.seconds, 2.0)
+    shape = ((track - path[:, None]) / height[:, None, None]).reshape(len(poses), -1)
+    mean = shape.mean(axis=0)
+    jitter = np.median(np.abs(np.diff(shape, n=2, axis=0)), axis=0) / (0.6745 * 6**0.5)
+    noise = np.maximum(noise_factor * jitter, 1e-4)
+    left, sizes, right = np.linalg.svd((shape - mean) / noise, full_matrices=False)
+    count, width = shape.shape
+    ratio = min(count, width) / max(count, width)
+    scale = float(np.sqrt(max(count, width)))
+    size = sizes / scale
+    kept = np.where(size > 1 + np.sqrt(ratio), np.sqrt(np.maximum((size**2 - ratio - 1) ** 2 - 4 * ratio, 0)) / size, 0)
+    calmed = ((left * kept * scale) @ right * noise + mean).reshape(track.shape) * height[:, None, None] + path[:, None]
+    whole = poses.xy.copy()
+    whole[:, used] = calmed
+    poses.xy[seen] = whole[seen]
+
+
+def smooth(poses: Poses, distal_hz: float, proximal_hz: float) -> None:
+    """A low-pass within every unbroken run."""
     for point in range(poses.xy.shape[1]):
         cutoff = distal_hz if point in FAST else proximal_hz
         for a, b in _runs(poses.seen[:, point]):
             poses.xy[a:b, point] = low_pass(poses.xy[a:b, point].astype(np.float64), poses.seconds[a:b], cutoff)
-        at = np.flatnonzero(fixed[:, point])
-        if len(at):
-            _anchor(poses, point, at, before[at, point] - poses.xy[at, point])
 
 
 def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
@@ -467,20 +501,24 @@ def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
     return np.stack([np.interp(seconds, grid, column) for column in out.T], 1) if uneven else np.asarray(out)
 
 
-def _anchor(poses: Poses, point: int, at: NDArray[np.int64], offsets: NDArray[np.float32], reach: float = 0.1) -> None:
-    """Add the offsets at the anchors, falling to nothing over a tenth of a second, straight between near anchors."""
-    times: list[float] = []
-    values: list[NDArray[np.floating]] = []
-    for n, frame in enumerate(at):
-        t = poses.seconds[frame]
-        if n == 0 or t - poses.seconds[at[n - 1]] > reach:
-            times.append(max(t - reach, times[-1] + 1e-6) if times else t - reach)
-            values.append(np.zeros(2))
-        times.append(t)
-        values.append(offsets[n])
-        if n == len(at) - 1 or poses.seconds[at[n + 1]] - t > reach:
-            times.append(t + reach)
-            values.append(np.zeros(2))
-    curve = np.array(values)
-    shift = np.stack([np.interp(poses.seconds, times, curve[:, axis], 0, 0) for axis in (0, 1)], axis=1)
-    poses.xy[:, point] += shift.astype(np.float32)
+def _anchor(poses: Poses, before: NDArray[np.float32], fixed: Bools, reach: float = 0.1) -> None:
+    """Corrected points keep their place and pull their neighbours along: by as much as they were moved, falling to
+    nothing over a tenth of a second, straight between near anchors."""
+    for point in np.flatnonzero(fixed.any(axis=0)):
+        at = np.flatnonzero(fixed[:, point])
+        offsets = before[at, point] - poses.xy[at, point]
+        times: list[float] = []
+        values: list[NDArray[np.floating]] = []
+        for n, frame in enumerate(at):
+            t = poses.seconds[frame]
+            if n == 0 or t - poses.seconds[at[n - 1]] > reach:
+                times.append(max(t - reach, times[-1] + 1e-6) if times else t - reach)
+                values.append(np.zeros(2))
+            times.append(t)
+            values.append(offsets[n])
+            if n == len(at) - 1 or poses.seconds[at[n + 1]] - t > reach:
+                times.append(t + reach)
+                values.append(np.zeros(2))
+        curve = np.array(values)
+        shift = np.stack([np.interp(poses.seconds, times, curve[:, axis], 0, 0) for axis in (0, 1)], axis=1)
+        poses.xy[:, point] += shift.astype(np.float32)
