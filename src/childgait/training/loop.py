@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from childgait.errors import StepError
 from childgait.models.batch import Batch
 from childgait.training import checkpoint
+from childgait.training.clips import worker_options
 from childgait.training.group import Group
 from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule
 
@@ -70,8 +71,8 @@ def train(
     weights = torch.from_numpy(positive_weights).to(group.device)
     visits = Visits(len(windows), settings.clips_a_step, settings.clips_at_once, seed, group)  # type: ignore[arg-type]
     loader = DataLoader(
-        windows, batch_sampler=visits, collate_fn=collate, num_workers=settings.workers,
-        persistent_workers=settings.workers > 0, pin_memory=group.device != "cpu",
+        windows, batch_sampler=visits, collate_fn=collate, pin_memory=group.device != "cpu",
+        **worker_options(settings.workers),
     )  # fmt: skip
     optimizer = make_optimizer(network, settings)
     schedule = make_schedule(optimizer, settings, visits.steps)

@@ -65,9 +65,10 @@ def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_an
     """Warm-up from 0, then half a cosine, a step at a time; it knows its place from the step's number alone."""
     from timm.scheduler import CosineLRScheduler
 
+    warm_up = settings.warmup_epochs * steps_an_epoch
     return CosineLRScheduler(
-        optimizer, t_initial=settings.epochs * steps_an_epoch, lr_min=settings.least_learning_rate,
-        warmup_t=settings.warmup_epochs * steps_an_epoch, warmup_lr_init=0.0, t_in_epochs=False,
+        optimizer, t_initial=max(settings.epochs * steps_an_epoch - warm_up, 1), lr_min=settings.least_learning_rate,
+        warmup_t=warm_up, warmup_lr_init=0.0, warmup_prefix=True, t_in_epochs=False,
     )  # fmt: skip
 
 

@@ -1,0 +1,112 @@
+"""A network of a few numbers and clips that are a vector each: the training loop without the videos.
+
+Run as a program it trains into a folder, so that tests can kill it or start it with torchrun.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from childgait.models.batch import Batch
+from childgait.params import Finetune
+from childgait.training.group import join_group, leave_group
+from childgait.training.loop import Outcome, train
+from small_study import settings
+
+CLIPS, WIDTH = 10, 6
+
+
+class Toy(nn.Module):
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(WIDTH, 8), nn.Linear(8, 34)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        assert batch.features is not None
+        return self.last(self.dropout(torch.tanh(self.first(batch.features))))
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        return {"stem": r"^first", "blocks": [(r"^last", (0,))]}
+
+    def layer_of(self, parameter: str) -> int:
+        return 0 if parameter.startswith("first") else 1
+
+
+class Vectors(torch.utils.data.Dataset[Any]):
+    """Half of the clips are atypical in everything, and the first number says which; noise from the visit's seed."""
+
+    def __init__(self, broken_epoch: int | None) -> None:
+        self.broken_epoch = broken_epoch
+
+    def __len__(self) -> int:
+        return CLIPS
+
+    def __getitem__(self, visit: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, int]:
+        epoch, index = visit
+        vector = np.random.default_rng([epoch, index]).normal(0, 0.3, WIDTH).astype(np.float32)
+        vector[0] += index % 2 * 2 - 1
+        if epoch == self.broken_epoch:
+            vector[:] = np.nan
+        labels = np.full(34, index % 2, dtype=np.float32)
+        labels[index % 34] = np.nan
+        return vector, labels, index
+
+
+def collate(samples: list[tuple[np.ndarray, np.ndarray, int]]) -> Batch:
+    vectors, labels, rows = zip(*samples, strict=True)
+    return Batch(
+        size=len(samples), features=torch.from_numpy(np.stack(vectors)), labels=torch.from_numpy(np.stack(labels)),
+        rows=torch.tensor(rows),
+    )  # fmt: skip
+
+
+def no_judge(network: nn.Module) -> dict[str, float]:
+    return {"validation_loss": 1.0, "validation_balanced_accuracy": 0.5}
+
+
+def run(
+    folder: Path, chosen: Finetune, *, seed: int = 1, stop_after: int | None = None, fingerprint: str = "same",
+    broken_epoch: int | None = None, judge: Any = no_judge, dropout: float = 0.2,
+) -> Outcome:  # fmt: skip
+    def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
+        if row["epoch"] == stop_after:
+            raise KeyboardInterrupt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    group = join_group("cpu")
+    try:
+        torch.manual_seed(seed)
+        outcome = train(
+            Toy(dropout), Vectors(broken_epoch), collate, np.ones(34, np.float32), judge, chosen, seed=seed,
+            group=group, save_as=folder / "state.safetensors", fingerprint=fingerprint, on_epoch=on_epoch,
+            name_of=lambda row: f"clip-{row}",
+        )  # fmt: skip
+    finally:
+        leave_group(group)
+    if group.leads:
+        from safetensors.torch import save_file
+
+        save_file(outcome.weights, folder / "weights.safetensors")
+    return outcome
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "weights.safetensors")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--epochs", type=int, required=True)
+    arguments = parser.parse_args()
+    run(arguments.folder, settings(epochs=arguments.epochs))

@@ -1,0 +1,78 @@
+"""The loss masks what is not known; weights, rates and freezing do what params say."""
+
+import numpy as np
+import pytest
+import torch
+
+from childgait.training.optim import (
+    freeze_for_epoch,
+    loss_of_clips,
+    make_optimizer,
+    make_schedule,
+    positive_weights,
+    weighted_shares,
+)  # fmt: skip
+from small_study import settings
+from toy_training import Toy
+
+
+def test_an_unknown_label_teaches_nothing() -> None:
+    logits = torch.randn(3, 34, requires_grad=True)
+    labels = torch.zeros(3, 34)
+    labels[0, :30], labels[1] = torch.nan, torch.nan
+    losses = loss_of_clips(logits, labels, torch.ones(34))
+    losses.sum().backward()
+    assert losses[1] == 0
+    assert (logits.grad[0, :30] == 0).all()
+    assert (logits.grad[1] == 0).all()
+    assert (logits.grad[0, 30:] != 0).all()
+    expected = torch.nn.functional.softplus(logits.detach()[0, 30:]).mean()
+    torch.testing.assert_close(losses[0].detach(), expected)  # a clip counts as one, however much its view shows
+
+
+def test_positive_weights_come_from_counts_and_are_capped() -> None:
+    atypical = np.array([[1, 0, 1, 0], [0, 0, 1, np.nan], [0, 0, 1, 1], [0, 1, 0, 1]], dtype=np.float32)
+    assert positive_weights(atypical, cap=2.5) == pytest.approx([2.5, 2.5, 0.4, 0.5])
+    assert positive_weights(np.array([[0], [0]], dtype=np.float32), cap=5)[0] == 1  # no positive: nothing to weigh
+
+
+def test_the_start_has_no_opinion_once_classes_are_weighed() -> None:
+    atypical = np.repeat(np.array([[1.0], [0.0], [0.0], [0.0]], dtype=np.float32), 5, axis=0)
+    shares = weighted_shares(atypical, positive_weights(atypical, cap=5))
+    assert shares[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_rates_shrink_with_depth_and_norms_do_not_decay() -> None:
+    optimizer = make_optimizer(Toy(0.0), settings(layer_decay=0.5, learning_rate=0.1))
+    schedule = make_schedule(optimizer, settings(layer_decay=0.5, learning_rate=0.1, epochs=4, warmup_epochs=1), 10)
+    schedule.step_update(10)
+    rates = {(tuple(p.shape), group["weight_decay"] > 0): group["lr"] for group in optimizer.param_groups
+             for p in group["params"]}  # fmt: skip
+    assert rates[(8, 6), True] == pytest.approx(rates[(34, 8), True] / 2)
+    assert ((8,), False) in rates
+    assert ((8,), True) not in rates
+
+
+def test_the_schedule_warms_up_and_ends_low() -> None:
+    chosen = settings(layer_decay=1.0, learning_rate=0.1, epochs=4, warmup_epochs=1, least_learning_rate=0.001)
+    optimizer = make_optimizer(Toy(0.0), chosen)
+    schedule = make_schedule(optimizer, chosen, 10)
+    rates = []
+    for update in range(40):
+        schedule.step_update(update)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[0] == 0
+    assert max(rates) == pytest.approx(0.1, rel=0.05)
+    assert np.argmax(rates) in (9, 10)
+    assert rates[-1] < 0.002
+
+
+def test_freezing_holds_layers_and_epochs() -> None:
+    network = Toy(0.0)
+    all_of_it = sum(p.numel() for p in network.parameters())
+    head = sum(p.numel() for p in network.last.parameters())
+    assert freeze_for_epoch(network, settings(freeze_epochs=1), 0) == head
+    assert not network.first.weight.requires_grad
+    assert freeze_for_epoch(network, settings(freeze_epochs=1), 1) == all_of_it
+    assert network.first.weight.requires_grad
+    assert freeze_for_epoch(network, settings(freeze_layers=1), 5) == head
