@@ -30,6 +30,16 @@ def good_register() -> list[Row]:
     return [row | {"sha256": f"{n:064x}"} for n, row in enumerate(rows)]
 
 
+def good_deidentify() -> list[Row]:
+    rows = videos(verdict="covered", reasons=[], frames=240, frames_covered=240, share_of_picture=0.02)
+    return [row | {"decoded_sha256": f"{n:064x}"} for n, row in enumerate(rows)]
+
+
+def good_refine_pose() -> list[Row]:
+    return videos(frames=240, share_measured=0.9, share_corrected=0.0, share_swapped=0.02, share_filled=0.03,
+                  share_missing=0.05, share_legs_missing=0.01, view_fits=True, events=6, stride_seconds=0.95)  # fmt: skip
+
+
 def good_prepare_clips() -> list[Row]:
     return videos(frames=120, seconds=4.0, points_known=0.95, points_inside=1.0, child_share=0.3, empty_masks=0)
 
@@ -54,7 +64,8 @@ def good_split_subjects() -> list[Row]:
 
 
 GOOD = {
-    "register": good_register, "prepare_clips": good_prepare_clips,
+    "register": good_register, "deidentify": good_deidentify, "refine_pose": good_refine_pose,
+    "prepare_clips": good_prepare_clips,
     "build_labels": good_build_labels, "split_subjects": good_split_subjects,
 }  # fmt: skip
 
@@ -89,6 +100,26 @@ BREAKS: dict[str, list[tuple[Any, str, str]]] = {
         (change(0, sha256=f"{1:064x}"), "column_values_to_be_unique", "sha256"),
         (change(0, variable_rate=True), "column_values_to_be_in_set", "variable_rate"),
         (change(0, frames_per_second=25.0), "column_values_to_be_between", "rate_ratio"),
+    ],
+    "deidentify": [
+        (change(0, verdict=None), "column_values_to_not_be_null", "verdict"),
+        (change(0, verdict="held"), "column_values_to_be_in_set", "verdict"),
+        (change(0, decoded_sha256=None), "column_values_to_be_in_set", "evidence_whole"),
+        (change(0, frames=0), "column_values_to_be_in_set", "evidence_whole"),
+        (change(0, decoded_sha256=f"{1:064x}"), "column_values_to_be_unique", "decoded_sha256"),
+        (change(0, frames_covered=20), "column_values_to_be_between", "covered_share"),
+        (change(0, share_of_picture=0.6), "column_values_to_be_between", "share_of_picture"),
+    ],
+    "refine_pose": [
+        (change(0, frames=None), "column_values_to_not_be_null", "frames"),
+        (change(0, share_legs_missing=None), "column_values_to_not_be_null", "share_legs_missing"),
+        (change(0, share_filled=None), "column_values_to_not_be_null", "share_sum"),
+        (change(0, share_measured=0.5), "column_values_to_be_between", "share_sum"),
+        (change(0, share_legs_missing=0.7), "column_values_to_be_between", "share_legs_missing"),
+        (change(0, share_filled=0.4), "column_values_to_be_between", "share_filled"),
+        (change(0, view_fits=False), "column_values_to_be_in_set", "view_fits"),
+        (change(0, events=0), "column_values_to_be_between", "events"),
+        (change(0, stride_seconds=4.0), "column_values_to_be_between", "stride_seconds"),
     ],
     "prepare_clips": [
         (change(0, frames=None), "column_values_to_not_be_null", "frames"),
@@ -149,7 +180,7 @@ def test_good_rows_pass_without_a_word(step: str) -> None:
 
 
 @pytest.mark.parametrize(("step", "broken", "expects", "columns"), CASES, ids=[f"{c[0]}-{c[2]}-{c[3]}" for c in CASES])
-def test_broken_rows_are_noticed_by_the_expectation_made_for_them(step: str, broken: Any, expects: str, columns: str) -> None:
+def test_broken_rows_are_noticed_by_their_expectation(step: str, broken: Any, expects: str, columns: str) -> None:
     results = run(step, broken(GOOD[step]()))
     check = next(c for c in results["checks"] if (c["expects"], c["columns"]) == (expects, columns))
     assert not check["success"]

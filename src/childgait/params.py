@@ -158,6 +158,12 @@ class Gate(Section):
 
     shortest_seconds: float = Field(ge=0, le=60)  # of a recording
     odd_rate_share: float = Field(ge=0, le=1)  # by which a recording's rate may differ from the cohort's median
+    least_covered_share: float = Field(ge=0, le=1)  # of a video's frames, in which a head is covered
+    largest_cover_share: float = Field(ge=0, le=1)  # of a video's pixels that are covered
+    most_legs_missing: float = Field(ge=0, le=1)  # share of a video's leg points that are missing
+    most_filled: float = Field(ge=0, le=1)  # share of a video's points that were filled in
+    shortest_stride_seconds: float = Field(gt=0, le=10)
+    longest_stride_seconds: float = Field(gt=0, le=10)
     least_points_known: float = Field(ge=0, le=1)  # share of a clip's keypoints that have a position
     least_points_inside: float = Field(ge=0, le=1)  # share of a clip's keypoints inside the crop
     least_child_share: float = Field(ge=0, le=1)  # share of a clip's pixels that are child

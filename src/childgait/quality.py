@@ -234,6 +234,63 @@ def _with_rate_ratio(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(rate_ratio=rate / rate.median())
 
 
+def _deidentify(limits: Gate, frame: pl.DataFrame) -> list[Any]:
+    rules = [
+        *per_video(),
+        *filled("verdict"),
+        must(gxe.ExpectColumnValuesToBeInSet, "a video that is held must be looked at by a person before anything "
+             "downstream sees it", column="verdict", value_set=["covered", "cleared", "keypoints"]),
+    ]  # fmt: skip
+    if "decoded_sha256" not in frame.columns:  # a study of keypoints has no picture to cover
+        return rules
+    return [
+        *rules,
+        must(gxe.ExpectColumnValuesToBeInSet, "a covered video has frames and the hash of its pixels",
+             column="evidence_whole", value_set=[True]),
+        must(gxe.ExpectColumnValuesToBeUnique, "the same pixels twice would count a child twice",
+             column="decoded_sha256"),
+        should(gxe.ExpectColumnValuesToBeBetween, "a head should be covered in nearly every frame",
+               column="covered_share", min_value=limits.least_covered_share, max_value=1),
+        should(gxe.ExpectColumnValuesToBeBetween, "a cover that takes much of the picture hides the gait as well",
+               column="share_of_picture", max_value=limits.largest_cover_share),
+    ]  # fmt: skip
+
+
+def _with_evidence_rules(frame: pl.DataFrame) -> pl.DataFrame:
+    if "decoded_sha256" not in frame.columns:
+        return frame
+    whole = pl.col("decoded_sha256").is_not_null() & (pl.col("frames").fill_null(0) > 0)
+    return frame.with_columns(
+        evidence_whole=whole | (pl.col("verdict") == "keypoints"),
+        covered_share=pl.col("frames_covered") / pl.col("frames"),
+    )
+
+
+def _refine_pose(limits: Gate, frame: pl.DataFrame) -> list[Any]:
+    return [
+        *per_video(),
+        *filled("frames", "share_legs_missing", "share_sum"),
+        must(gxe.ExpectColumnValuesToBeBetween, "every point is one thing: measured, corrected, swapped, filled or "
+             "missing", column="share_sum", min_value=0.999, max_value=1.001),
+        must(gxe.ExpectColumnValuesToBeBetween, "without legs there is no gait", column="share_legs_missing",
+             max_value=limits.most_legs_missing),
+        should(gxe.ExpectColumnValuesToBeBetween, "what is filled in was not seen", column="share_filled",
+               max_value=limits.most_filled),
+        should(gxe.ExpectColumnValuesToBeInSet, "the child should walk as the view in the name says",
+               column="view_fits", value_set=[True]),
+        should(gxe.ExpectColumnValuesToBeBetween, "a walk without a foot contact cannot be cut into strides",
+               column="events", min_value=1),
+        should(gxe.ExpectColumnValuesToBeBetween, "a stride far from a child's own hints at a wrong rate or wrong "
+               "contacts", column="stride_seconds", min_value=limits.shortest_stride_seconds,
+               max_value=limits.longest_stride_seconds),
+    ]  # fmt: skip
+
+
+def _with_share_sum(frame: pl.DataFrame) -> pl.DataFrame:
+    kinds = ["share_measured", "share_corrected", "share_swapped", "share_filled", "share_missing"]
+    return frame.with_columns(share_sum=pl.sum_horizontal(kinds, ignore_nulls=False))
+
+
 def _prepare_clips(limits: Gate, frame: pl.DataFrame) -> list[Any]:
     pictures = []
     if "child_share" in frame.columns:  # a study of keypoints has no masks
@@ -325,6 +382,8 @@ def _with_split_rules(frame: pl.DataFrame) -> pl.DataFrame:
 
 SUITES: dict[str, Suite] = {
     "register": Suite(("video",), _register, _with_rate_ratio),
+    "deidentify": Suite(("video",), _deidentify, _with_evidence_rules),
+    "refine_pose": Suite(("video",), _refine_pose, _with_share_sum),
     "prepare_clips": Suite(("video",), _prepare_clips, _with_empty_share),
     "build_labels": Suite(("subject", "limb", "code"), _build_labels, _with_label_rules),
     "split_subjects": Suite(("fold", "subject"), _split_subjects, _with_split_rules),

@@ -72,7 +72,7 @@ def draw_items(path: Path, shown: Measured, majority: Measured | None) -> None:
                                   linestyle="none", label="always the majority" if y == 0 else None)  # fmt: skip
                 _point(axes, y, shown.targets[name]["accuracy"], BLUE, "o", shown.model if y == 0 else None)
             axes.set_title(f"{limb} limb", fontsize=10)
-            axes.set_xlim(0, 1)
+            axes.set_xlim(-0.02, 1.02)
             axes.set_xlabel("accuracy over test children")
         panels[0].set_yticks(range(len(CODES)), [f"{BY_CODE[code].number:>2} {code}" for code in CODES])
         panels[0].invert_yaxis()
@@ -84,7 +84,7 @@ def draw_items(path: Path, shown: Measured, majority: Measured | None) -> None:
 def draw_models(path: Path, measured: list[Measured]) -> None:
     """Mean over the 34 targets, a model a row."""
     with mpl.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8, 1.2 + 0.42 * len(measured)))
+        figure, axes = plt.subplots(figsize=(5.6, 1.3 + 0.42 * len(measured)))
         shapes = (("accuracy", BLUE, "o", -0.16), ("balanced_accuracy", ORANGE, "s", 0.0), ("f1", GREEN, "D", 0.16))
         for y, model in enumerate(measured):
             for metric, colour, marker, shift in shapes:
@@ -92,7 +92,7 @@ def draw_models(path: Path, measured: list[Measured]) -> None:
                 _point(axes, y + shift, model.groups["overall"][metric], colour, marker, label)
         axes.axvline(0.5, color=GREY, linewidth=1, linestyle=":")
         axes.set_yticks(range(len(measured)), [model.model for model in measured])
-        axes.set_xlim(0, 1)
+        axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(len(measured) - 0.5, -0.5)
         axes.set_xlabel("mean over 34 targets, with 95 % interval over children")
         axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.32 if len(measured) < 5 else -0.16), ncol=3, fontsize=8)
@@ -112,8 +112,8 @@ def draw_calibration(path: Path, judged: Judgement, bins: int) -> None:
         above.plot([row["mean_probability"] for row in rows], [row["share_atypical"] for row in rows],
                    color=BLUE, marker="o", markersize=5, linewidth=1.2)  # fmt: skip
         above.set_ylabel("share that was atypical")
-        above.set_ylim(0, 1)
-        above.set_xlim(0, 1)
+        above.set_ylim(-0.02, 1.02)
+        above.set_xlim(-0.02, 1.02)
         below.bar([(row["from"] + row["to"]) / 2 for row in rows], [row["cells"] for row in rows],
                   width=0.9 / bins, color=BLUE, alpha=0.7)  # fmt: skip
         below.set_xlabel("probability that was said")
@@ -136,6 +136,7 @@ def draw_learning(path: Path, histories: dict[str, pl.DataFrame]) -> None:
                     axes.plot(table["epoch"], table[column], color=colour, linestyle=style, label=words)
             axes.set_title(name, fontsize=9)
             axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
         if learning:
             panels[0][0].set_ylabel("loss")
             panels[0][0].legend(fontsize=8)

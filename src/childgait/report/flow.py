@@ -43,9 +43,9 @@ def flow_of(pooled: dict[str, pl.DataFrame], settings: dict[str, Any], judged_ch
             stages.append(_of_videos(step, pooled[step], pooled.get(entered, register)))
     stages.append(_of_labels(pooled["build_labels"]))
     stages += _of_splits(pooled["split_subjects"], pooled["prepare_clips"])
-    stages.append(Stage("evaluate", judged_children, judged_videos, None, judged_scores,
-                        "scores of the test children that no model is asked for are unknown or not to be seen in "
-                        "any of their views"))  # fmt: skip
+    unasked = judged_children * len(TARGET_NAMES) - judged_scores
+    why = f"{unasked} answers: the score is unknown, or no view of the child shows the item" if unasked else ""
+    stages.append(Stage("evaluate", judged_children, judged_videos, None, judged_scores, why))
     return stages
 
 

@@ -123,7 +123,8 @@ class Measured:
 
 
 def measure_model(judged: Judgement, draws: int, seed: int) -> Measured:
-    natural, balanced = (_averaged(judged, draws, seed, balanced=balanced) for balanced in (False, True))
+    natural = _averaged(judged, draws, seed, balanced=False)
+    balanced = _averaged(judged, 0, seed, balanced=True)  # a second view of the same answers; no interval of its own
     known = ~np.isnan(judged.truth) & ~np.isnan(judged.probability[0])
     atypical = {name: int((known & (judged.truth == 1))[:, t].sum()) for t, name in enumerate(TARGET_NAMES)}
     counts = {name: int(known[:, t].sum()) for t, name in enumerate(TARGET_NAMES)}
