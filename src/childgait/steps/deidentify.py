@@ -67,7 +67,7 @@ def deidentify(
     seen = cover.look(video, params)
     delivered = None if poses is None else read_delivered(poses, facts["pose_layout"], seen.times)
     if delivered is not None:
-        seen.tracks += cover.from_keypoints(delivered.people, seen.times, params)
+        cover.from_keypoints(delivered.people, seen, params)
     frames = len(seen.seconds)
     seen.tracks += cover.from_regions(read_regions(regions, name, frames), frames, video, params)
     if not seen.tracks:
@@ -127,7 +127,7 @@ def describe(seen: Seen, plan: Plan, params: Deidentify) -> dict[str, Any]:
     return {
         "frames": frames, "width": seen.width, "height": seen.height, "seconds": float(seen.seconds[-1]),
         "backends": params.backends, "style": params.style, "cells": params.cells, "looks": seen.looks,
-        "camera_still": seen.still, "people": plan.people, "frames_covered": covered,
+        "camera_still": plan.still, "people": plan.people, "frames_covered": covered,
         "frames_without_head": plan.without_head, "share_of_picture": _share_of_picture(plan.table, seen),
         **{f"share_{source}": share(source) for source in
            ("detected", "keypoints", "silhouette", "sam3", "region", "bridged", "extended")},
@@ -144,7 +144,7 @@ def judge(seen: Seen, plan: Plan, has_keypoints: bool, params: Deidentify) -> di
     frames, reasons = len(seen.seconds), []
     if plan.without_head > params.most_whole * frames:
         reasons.append(f"in {plan.without_head} of {frames} frames somebody without a known head is covered whole")
-    if not seen.still and not has_keypoints:
+    if not plan.still and not has_keypoints:
         reasons.append("the camera moves and there are no keypoints: who turns away is seen by nothing")
     return {"verdict": "held" if reasons else "covered", "reasons": reasons}
 

@@ -66,10 +66,15 @@ class Seen:
     height: int
     colour: Colour
     looks: int
-    still: bool  # the camera, as far as silhouettes tell
     tracks: list[Track]
     samples: list[mosaic.Sample] = field(repr=False)
-    follow: Follow = field(repr=False)
+    small: list[NDArray[np.uint8]] = field(repr=False)  # every frame's luma
+    scale: float  # pixels of the video for one of `small`
+    bodies: list[NDArray[np.float64]] = field(default_factory=list, repr=False)  # of the keypoint tracks, in order
+
+    @property
+    def follow(self) -> Follow:
+        return Follow(self.small, self.scale)
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -82,6 +87,7 @@ class Plan:
 
     covers: list[mosaic.Cover]
     table: pl.DataFrame
+    still: bool  # the camera, as far as silhouettes tell
     without_head: int  # frames in which somebody is covered whole
     people: int
 
@@ -114,33 +120,25 @@ def look(video: Path, params: Deidentify) -> Seen:
             faces_found[frame.index] = faces.suppress(np.concatenate([*rows, np.zeros((0, 5))]))
     times = np.array([float(time) for time in seconds])
     scale = frame.planes.width / small[0].shape[1]
-    moving = heads.find_silhouettes(small, times, scale, params.moving_difference, params.silhouette_height)
     whole = {
         frame: np.column_stack([heads.head_of_face(rows[:, :4]), rows[:, 4]]) for frame, rows in faces_found.items()
     }
-    follow = Follow(small, scale)
-    found = _linked(whole, times, "detected", params.birth_score, params.keep_score, params, follow)
-    if moving.still:
-        found += _linked(dict(enumerate(moving.heads)), times, "silhouette", 0.0, 0.0, params)
-    found += _from_sam3(video, len(seconds), params)
-    return Seen(tuple(seconds), frame.planes.width, frame.planes.height, frame.colour, len(faces_found), moving.still,
-                found, samples, follow)  # fmt: skip
-
-
-def _linked(
-    found: dict[int, NDArray[np.float64]], times: NDArray[np.float64], source: str, birth: float, keep: float,
-    params: Deidentify, follow: Follow | None = None,
-) -> list[Track]:  # fmt: skip
-    """Tracks of one source by itself, short gaps bridged."""
     bridge = params.bridge_seconds
-    linked = tracks.link(found, times, source, birth=birth, keep=keep, bridge=bridge)
-    return [tracks.complete(track, times, bridge=bridge, extend=0.0, follow=follow) for track in linked]
+    found = tracks.link(whole, times, "detected", birth=params.birth_score, keep=params.keep_score, bridge=bridge)
+    found = [tracks.complete(one, times, bridge=bridge, extend=0.0, follow=Follow(small, scale)) for one in found]
+    found += _from_sam3(video, len(seconds), params)
+    return Seen(tuple(seconds), frame.planes.width, frame.planes.height, frame.colour, len(faces_found), found, samples,
+                small, scale)  # fmt: skip
 
 
-def from_keypoints(people: list[NDArray[np.float32]], times: NDArray[np.float64], params: Deidentify) -> list[Track]:
-    """The heads of everybody who has keypoints, not only of the child."""
-    told = dict(enumerate(heads.heads_of_keypoints(people, params.keypoint_score)))
-    return _linked(told, times, "keypoints", 0.0, 0.0, params)
+def from_keypoints(people: list[NDArray[np.float32]], seen: Seen, params: Deidentify) -> None:
+    """Add the heads of everybody who has keypoints, not only of the child."""
+    for person in heads.skeletons(people, seen.times, params.keypoint_score):
+        known = np.isfinite(person.head[:, 0])
+        if known.any():
+            track = Track(person.head, ["keypoints" if flag else "" for flag in known], person.score)
+            seen.tracks.append(tracks.complete(track, seen.times, bridge=params.bridge_seconds, extend=0.0))
+            seen.bodies.append(person.body)
 
 
 def from_regions(regions: list[Region], frames: int, video: Path, params: Deidentify) -> list[Track]:
@@ -197,7 +195,8 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
     """Tracks united, completed and smoothed; what stays unknown covered whole."""
     times, size = seen.times, (seen.width, seen.height)
     fixed = [track for track in seen.tracks if "region" in track.source]
-    moving = tracks.merge([track for track in seen.tracks if "region" not in track.source])
+    found, still = _all_tracks(seen, params)
+    moving = tracks.merge(found)
     moving = tracks.join_over_holes(moving, times, size)
     covers: list[mosaic.Cover] = []
     rows: list[tuple[object, ...]] = []
@@ -208,6 +207,9 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
                 track, times, bridge=params.bridge_seconds, extend=params.extend_seconds, follow=seen.follow
             )
             for hole in tracks.holes(track, times, size, params.person_seconds):
+                if (standing := tracks.stand(track, hole, seen.follow)) is not None:
+                    track = standing
+                    continue
                 whole = {hole[0] + i: _even(box) for i, box in enumerate(tracks.whole_person(track, hole, times))}
                 blind[hole[0] : hole[1] + 1] = True
                 covers.append(_cover(whole, seen, [params.seed, number, hole[0] + 1], params))
@@ -226,7 +228,38 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
         rows += [
             _row(f, times, number, False, track.source[f], track.score[f], box, size) for f, box in boxes.items()
         ]
-    return Plan(covers, _table(rows), int(blind.sum()), len(moving))
+    return Plan(covers, _table(rows), still, int(blind.sum()), len(moving))
+
+
+def _all_tracks(seen: Seen, params: Deidentify) -> tuple[list[Track], bool]:
+    """All tracks, of the silhouettes only those that are not the body of a known head; and whether the camera is still."""
+    kinds = {kind: [t for t in seen.tracks if kind in t.source] for kind in ("keypoints", "detected", "sam3")}
+    known = [*kinds["keypoints"], *kinds["detected"]]
+    bodies = [*seen.bodies, *(heads.body_of_head(track.box) for track in kinds["detected"])]
+    found = heads.find_silhouettes(
+        seen.small, seen.times, seen.scale, params.moving_difference, params.silhouette_height, seen.bodies
+    )
+    silhouettes = _from_silhouettes(found, seen, params) if found.still else []
+    least = int(np.searchsorted(seen.times, params.person_seconds))
+    return [*known, *kinds["sam3"], *tracks.explain(silhouettes, bodies, known, least)], found.still
+
+
+def _from_silhouettes(found: heads.Silhouettes, seen: Seen, params: Deidentify) -> list[Track]:
+    """A track of heads for every moving figure that can be followed."""
+    times, bridge = seen.times, params.bridge_seconds
+    reach = int(np.searchsorted(times, 0.2))
+    result = []
+    for figure in tracks.link(found.figures, times, "silhouette", birth=0.0, keep=0.0, bridge=bridge):
+        tops = np.full((len(times), 2), np.nan)
+        for frame in np.flatnonzero(figure.known).tolist():
+            row = int(np.flatnonzero((found.figures[frame][:, :4] == figure.box[frame]).all(axis=1))[0])
+            tops[frame] = found.tops[frame][row]
+        values = np.column_stack([figure.box, tops])
+        steady = np.stack([heads.rolling(column, reach) for column in values.T], axis=1)
+        steady[~figure.known] = np.nan
+        track = Track(heads.head_of_figure(steady[:, :4], steady[:, 4:]), figure.source, figure.score * 0.5)
+        result.append(tracks.complete(track, times, bridge=bridge, extend=0.0))
+    return result
 
 
 def _even(box: NDArray[np.float64]) -> NDArray[np.int64]:

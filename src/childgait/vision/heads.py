@@ -37,63 +37,157 @@ def person_of_head(head: Box) -> Box:
     return np.array([x - 2.2 * height, head[1] - 0.5 * height, x + 2.2 * height, head[1] + 7.5 * height])
 
 
+def body_of_head(head: Box) -> Box:
+    """Where the body below heads (N, 4) surely is: no wider than its shoulders."""
+    x, height = (head[:, 0] + head[:, 2]) / 2, head[:, 3] - head[:, 1]
+    return np.stack([x - 1.2 * height, head[:, 1], x + 1.2 * height, head[:, 1] + 7.5 * height], axis=1)
+
+
 # --- keypoints ------------------------------------------------------------------------------------------------------
 
-
-def heads_of_keypoints(people: list[NDArray[np.float32]], least: float) -> list[NDArray[np.float64]]:
-    """For each frame's people (n, 23, 3) the heads that can be told, (m, 5) with the mean score of what told them."""
-    return [_rows([_head_of_points(person, least) for person in frame]) for frame in people]
-
-
-def _rows(found: list[NDArray[np.float64] | None]) -> NDArray[np.float64]:
-    return np.array([one for one in found if one is not None], np.float64).reshape(-1, 5)
+_STRIDE = 2.0  # head heights that the middle of a body moves at most from one frame to the next it is seen in
+_STEADY = 0.5  # seconds on either side over which a head's size is steady
+_QUICK = 0.05  # ... over which its edges are
+_NEAR = 0.15  # ... over which its place is: medians of so long resist points that jump
 
 
-def _mean(points: NDArray[np.float64], which: list[int], known: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    use = [index for index in which if known[index]]
-    return points[use].mean(axis=0) if use else None
+@dataclass
+class Skeleton:
+    """One person's keypoints as far as they tell of the head: boxes (T, 4), NaN where nothing tells."""
+
+    head: NDArray[np.float64]
+    body: NDArray[np.float64]  # around all trusted points
+    score: NDArray[np.float64]
 
 
-def _head_of_points(person: NDArray[np.float32], least: float) -> NDArray[np.float64] | None:
-    points, score = person[:, :2].astype(np.float64), person[:, 2]
-    known = np.isfinite(points).all(axis=1) & (score >= least)
-    shoulders, hips, ankles = (_mean(points, which, known) for which in (_SHOULDERS, _HIPS, _ANKLES))
+def skeletons(people: list[NDArray[np.float32]], seconds: NDArray[np.float64], least: float) -> list[Skeleton]:
+    """Everybody's head and body over time from each frame's keypoints (n, 23, 3); points that jump are left out."""
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    found = []
+    for person in _persons(people, least):
+        points, score = person[..., :2].astype(np.float64), person[..., 2]
+        known = np.isfinite(points).all(axis=2) & (score >= least)
+        points[~known] = np.nan
+        height = rolling(_head_heights(points), round(_STEADY / step), moving=False)
+        place = np.stack([rolling(axis, round(_NEAR / step)) for axis in _head_places(points, height).T], axis=1)
+        far = np.linalg.norm(points[:, HEAD] - place[:, None], axis=2) > 0.65 * height[:, None]
+        points[:, HEAD] = np.where(far[..., None], np.nan, points[:, HEAD])
+        head = np.array([_head_box(*one) for one in zip(points, place, height, strict=True)])
+        head = np.stack([rolling(edge, round(_QUICK / step)) for edge in head.T], axis=1)
+        found.append(Skeleton(head, _bodies(points, height), np.where(np.isfinite(head[:, 0]), _scores(score, known), 0)))
+    return found
+
+
+def _persons(people: list[NDArray[np.float32]], least: float) -> list[NDArray[np.float32]]:
+    """Each person as (T, 23, 3), NaN where absent: frames are joined by the middle of the body, which no point moves."""
+    found: list[NDArray[np.float32]] = []
+    middles: list[tuple[NDArray[np.float64], float]] = []
+    for frame, rows in enumerate(people):
+        free = set(range(len(found)))
+        for row in rows:
+            known = np.isfinite(row[:, :2]).all(axis=1) & (row[:, 2] >= least)
+            if known.sum() < 4:
+                continue
+            middle = np.median(row[known, :2], axis=0).astype(np.float64)
+            reach = max(float(np.median(np.abs(row[known, 1] - middle[1]))), 2.0)  # about a third of the body
+            near = sorted((float(np.linalg.norm(middles[n][0] - middle)) / min(middles[n][1], reach), n) for n in free)
+            if near and near[0][0] < _STRIDE:
+                number = near[0][1]
+                free.discard(number)
+                middles[number] = (middle, reach)
+            else:
+                number = len(found)
+                found.append(np.full((len(people), *row.shape), np.nan, np.float32))
+                middles.append((middle, reach))
+            found[number][frame] = row
+    return found
+
+
+def rolling(values: NDArray[np.float64], reach: int, *, moving: bool = True) -> NDArray[np.float64]:
+    """Running median over `reach` values on either side, NaN left out and filled where a neighbour is known.
+
+    At both ends the window of what moves shrinks to stay even-sided: a lopsided one would lag behind.
+    """
+    import warnings
+
+    padded = np.pad(values, reach, constant_values=np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a window of nothing is NaN, as it should be
+        found = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1)
+        for index in range(min(reach, len(values) // 2) if moving else 0):
+            found[index] = np.nanmedian(values[: 2 * index + 1])
+            found[-1 - index] = np.nanmedian(values[len(values) - 1 - 2 * index :])
+    return np.asarray(found)
+
+
+def _middle(points: NDArray[np.float64], which: list[int]) -> NDArray[np.float64]:
+    """Mean of those of the points that are known, (T, 2)."""
+    part = points[:, which]
+    count = np.isfinite(part[..., 0]).sum(axis=1)
+    return np.asarray(np.where(count[:, None] > 0, np.nansum(part, axis=1) / np.maximum(count, 1)[:, None], np.nan))
+
+
+def _head_heights(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What trunk, stature and neck say of the head's height: the median of them, a little above what is usual."""
+    import warnings
+
+    head, shoulders, hips, ankles = (_middle(points, which) for which in (list(HEAD), _SHOULDERS, _HIPS, _ANKLES))
+    pairs = ((shoulders, hips, 0.60), (head, ankles, 0.20), (head, shoulders, 1.25))
+    told = np.stack([share * np.linalg.norm(a - b, axis=1) for a, b, share in pairs], axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(told, axis=1))
+
+
+def _head_places(points: NDArray[np.float64], height: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the head is: the median of its points; where there is none, up along the trunk."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        seen = np.nanmedian(points[:, HEAD], axis=1)
+    shoulders, hips = _middle(points, _SHOULDERS), _middle(points, _HIPS)
+    up = (shoulders - hips) / np.maximum(np.linalg.norm(shoulders - hips, axis=1, keepdims=True), 1e-6)
+    return np.asarray(np.where(np.isfinite(seen), seen, shoulders + 0.85 * height[:, None] * up))
+
+
+def _head_box(points: NDArray[np.float64], place: NDArray[np.float64], height: float) -> NDArray[np.float64]:
+    """The whole head of one frame; NaN if neither a head point nor the trunk is known."""
+    known: list[bool] = np.isfinite(points[:, 0]).tolist()
     seen = [index for index in HEAD if known[index]]
-    height = _head_height(points[seen], shoulders, hips, ankles)
-    if height is None:
-        return None
-    if seen:
-        ears = _mean(points, _EARS, known)
-        centre = points[seen].mean(axis=0) if ears is None else ears
-        # Without an ear the middle of the head is unknown by half a profile.
-        half = max((0.8 if ears is None else 0.6) * height, np.abs(points[seen, 0] - centre[0]).max() + 0.15 * height)
-        top = min(points[seen, 1].min() - 0.5 * height, centre[1] - 0.68 * height)
-        bottom = max(points[seen, 1].max() + 0.3 * height, centre[1] + 0.58 * height)
-    elif shoulders is not None and hips is not None:  # the head points are missing: up along the trunk
-        up = (shoulders - hips) / max(float(np.linalg.norm(shoulders - hips)), 1e-6)
-        centre, half = shoulders + 0.75 * height * up, 0.9 * height
-        top, bottom = centre[1] - 0.9 * height, centre[1] + 0.7 * height
-        seen = [index for index in (*_SHOULDERS, *_HIPS) if known[index]]
-    else:
-        return None
-    return np.array([centre[0] - half, top, centre[0] + half, bottom, min(float(score[seen].mean()), 1.0)])
+    if not np.isfinite(height):
+        return np.full(4, np.nan)
+    if not seen:
+        trunk = any(known[i] for i in _SHOULDERS) and any(known[i] for i in _HIPS)
+        if not trunk or not np.isfinite(place).all():
+            return np.full(4, np.nan)
+        return np.concatenate([place - 0.8 * height, place + 0.8 * height])
+    ears = [index for index in _EARS if known[index]]
+    middle = points[ears or seen].mean(axis=0)
+    # Without an ear the middle of the head is unknown by half a profile.
+    half = max((0.52 if ears else 0.75) * height, np.abs(points[seen, 0] - middle[0]).max() + 0.12 * height)
+    top = min(middle[1] - 0.58 * height, points[seen, 1].min() - 0.45 * height)
+    bottom = max(middle[1] + 0.53 * height, points[seen, 1].max() + 0.3 * height)
+    return np.array([middle[0] - half, top, middle[0] + half, bottom])
 
 
-def _head_height(
-    head: NDArray[np.float64], shoulders: NDArray[np.float64] | None, hips: NDArray[np.float64] | None,
-    ankles: NDArray[np.float64] | None,
-) -> float | None:  # fmt: skip
-    """The largest of what trunk, stature and neck say of the head's height; None if nothing tells."""
-    told = []
-    if shoulders is not None and hips is not None:
-        told.append(0.6 * float(np.linalg.norm(shoulders - hips)))
-    if len(head) and ankles is not None:
-        told.append(0.19 * float(np.linalg.norm(head.mean(axis=0) - ankles)))
-    if len(head) and shoulders is not None:
-        told.append(0.8 * float(np.linalg.norm(head.mean(axis=0) - shoulders)))
-    if len(head) > 2:
-        told.append(1.3 * float(np.ptp(head, axis=0).max()))
-    return max(told) if told else None
+def _bodies(points: NDArray[np.float64], height: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Around all points of a frame that are not far off, and half a head more."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle = np.nanmedian(points, axis=1)
+        far = np.abs(points - middle[:, None]).max(axis=2) > 5 * height[:, None]
+        trusted = np.where(far[..., None], np.nan, points)
+        low, high = np.nanmin(trusted, axis=1), np.nanmax(trusted, axis=1)
+    return np.column_stack([low - height[:, None] / 2, high + height[:, None] / 2])
+
+
+def _scores(score: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    count = known[:, HEAD].sum(axis=1)
+    total = np.where(known[:, HEAD], score[:, HEAD], 0).sum(axis=1)
+    return np.asarray(np.minimum(np.where(count > 0, total / np.maximum(count, 1), 0.0), 1.0))
 
 
 # --- silhouettes ----------------------------------------------------------------------------------------------------
@@ -101,9 +195,13 @@ def _head_height(
 
 @dataclass
 class Silhouettes:
-    """Who moves, seen small: boxes of their heads (m, 5) a frame, and whether the camera stood still enough to tell."""
+    """Who moves: boxes of moving figures (n, 5) a frame, the places of their heads, and whether the camera stood still.
 
-    heads: list[NDArray[np.float64]]
+    `tops` holds for each box of `figures` the middle and half the width of what is at its top.
+    """
+
+    figures: dict[int, NDArray[np.float64]]
+    tops: dict[int, NDArray[np.float64]]
     still: bool
 
 
@@ -115,44 +213,73 @@ def shrink(luma: NDArray[np.uint8], width: int = 320) -> NDArray[np.uint8]:
 
 
 def find_silhouettes(
-    small: list[NDArray[np.uint8]], seconds: NDArray[np.float64], scale: float, difference: float, least_height: float
-) -> Silhouettes:
-    """Heads at the top of what moves. `scale`: pixels of the video for one of `small`.
+    small: list[NDArray[np.uint8]], seconds: NDArray[np.float64], scale: float, difference: float, least_height: float,
+    known: list[NDArray[np.float64]],
+) -> Silhouettes:  # fmt: skip
+    """What moves, in boxes. `scale`: pixels of the video for one of `small`; `known`: bodies (T, 4) to look past.
 
-    A pixel moves if it differs from most of the frames 0.13 to 0.7 seconds before and after it: unlike a background
-    of the whole video this still works for a child who walks towards the lens and never leaves the middle. Nothing is
-    kept: a background plate would show bystanders more clearly than any frame.
+    A pixel moves if it differs from nearly all of the frames 0.2 to 1.2 seconds before it, or after it: unlike a
+    background of the whole video this still works for somebody who walks along the lens and never leaves the middle;
+    around such a figure lies a seam of where it was or will be. Nothing is kept: a background plate would show
+    bystanders more clearly than any frame.
     """
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
-    lags = sorted({max(1, round(lag / step)) for lag in (0.13, 0.27, 0.43, 0.7)})
-    height = small[0].shape[0]
-    close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 13))
+    lags = sorted({max(1, round(lag / step)) for lag in (0.2, 0.4, 0.8, 1.2)})
+    close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 11))
     thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    heads, shares = [], []
+    figures, tops, shares = {}, {}, []
     for index, frame in enumerate(small):
-        others = [small[index + d] for lag in lags for d in (-lag, lag) if 0 <= index + d < len(small)]
-        votes = np.zeros(frame.shape, np.uint8)
-        for other in others:
-            votes += cv2.absdiff(frame, other) > difference
-        moving = (votes * 2 > len(others)).astype(np.uint8) if others else votes
+        moving = np.zeros(frame.shape, np.uint8)
+        for way in (-1, 1):
+            others = [small[index + way * lag] for lag in lags if 0 <= index + way * lag < len(small)]
+            votes = [cv2.threshold(cv2.absdiff(frame, other), difference, 1, cv2.THRESH_BINARY)[1] for other in others]
+            if len(votes) > 1 or len(lags) == 1:
+                moving |= (np.sum(votes, axis=0, dtype=np.uint8) * 4 >= 3 * len(votes)).astype(np.uint8)
         moving = cv2.morphologyEx(cv2.morphologyEx(moving, cv2.MORPH_OPEN, thin), cv2.MORPH_CLOSE, close)
         shares.append(float(moving.mean()))
-        heads.append(_tops(moving, least_height * height) * np.array([scale, scale, scale, scale, 1.0]))
+        for body in known:
+            if np.isfinite(body[index, 0]):
+                x0, y0, x1, y1 = (body[index] / scale).round().astype(int).clip(0)
+                moving[y0:y1, x0:x1] = 0
+        figures[index], tops[index] = _figures(moving, least_height * frame.shape[0], scale)
     # A panning camera moves everything; a child close to the lens fills a good part, but not most of most frames.
-    return Silhouettes(heads, bool(np.median(shares) < 0.4))
+    return Silhouettes(figures, tops, bool(np.median(shares) < 0.4))
 
 
-def _tops(moving: NDArray[np.uint8], least: float) -> NDArray[np.float64]:
-    """The head at the top of every upright moving figure: its column from the top rows, its size from its height."""
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
-    found = []
-    for number in range(1, count):
-        left, top, wide, tall, area = facts[number].tolist()
-        if tall < least or tall < 1.1 * wide or area < 0.15 * wide * tall:
+def _figures(moving: NDArray[np.uint8], least: float, scale: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes of the upright moving things, and the middle and half width of each one's top.
+
+    Pieces that stand over one another, as a head, a shirt and two legs do, are one thing.
+    """
+    count, _, facts, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
+    pieces = [facts[number, :4].tolist() for number in range(1, count) if facts[number, cv2.CC_STAT_AREA] >= 12]
+    columns: list[list[int]] = []  # left, top, right, bottom
+    for left, top, wide, tall in sorted(pieces, key=lambda piece: -piece[2] * piece[3]):
+        for column in columns:
+            shared = min(left + wide, column[2]) - max(left, column[0])
+            apart = max(top - column[3], column[1] - top - tall)
+            if shared >= 0.5 * min(wide, column[2] - column[0]) and apart < 0.5 * (column[3] - column[1]):
+                column[:2] = min(left, column[0]), min(top, column[1])
+                column[2:] = max(left + wide, column[2]), max(top + tall, column[3])
+                break
+        else:
+            columns.append([left, top, left + wide, top + tall])
+    boxes, tops = [], []
+    for left, top, right, bottom in columns:
+        tall = bottom - top
+        if tall < least or tall < 1.1 * (right - left):
             continue
-        part = labels[top : top + max(round(0.13 * tall), 1), left : left + wide] == number
-        columns = np.flatnonzero(part.any(axis=0))
-        x = left + (columns[0] + columns[-1] + 1) / 2
-        half = min(max(0.11 * tall, (columns[-1] - columns[0] + 1) / 2 + 0.02 * tall), 0.16 * tall)
-        found.append(np.array([x - half, top - 0.02 * tall, x + half, top + 0.2 * tall, area / (wide * tall)]))
-    return np.array(found, np.float64).reshape(-1, 5)
+        part = moving[top : top + max(round(0.15 * tall), 1), left:right]
+        across = left + np.flatnonzero(part.any(axis=0))
+        boxes.append([left, top, right, bottom, 1.0])
+        tops.append([(across[0] + across[-1] + 1) / 2, (across[-1] - across[0] + 1) / 2])
+    size = np.array([scale, scale, scale, scale, 1.0])
+    return np.array(boxes, np.float64).reshape(-1, 5) * size, np.array(tops, np.float64).reshape(-1, 2) * scale
+
+
+def head_of_figure(figure: Box, top: NDArray[np.float64]) -> Box:
+    """The head at the top of figures (N, 4), generously: a seam around them and a lost foot make their height unsure."""
+    tall = figure[:, 3] - figure[:, 1]
+    half = np.clip(top[:, 1], 0.11 * tall, 0.18 * tall)
+    x, y = top[:, 0], figure[:, 1]
+    return np.stack([x - half, y - 0.03 * tall, x + half, y + 0.25 * tall], axis=1)

@@ -8,6 +8,7 @@ around every box it knows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ from childgait.vision.heads import person_of_head
 WALKING = 6.0  # head heights a second that a head may move beyond what is predicted (1.2 m/s, a head of 0.2 m)
 SEEN = ("detected", "keypoints", "sam3")  # sources whose box is the head itself
 SIGHTINGS = 3  # of a track, from which it proves a person
+STANDS = 1.0  # seconds that something must move to be a person when its silhouette is all there is
 LOST = 1.0  # seconds after which somebody out of sight may be anywhere near
 
 
@@ -181,6 +183,27 @@ def _sized(track: Track) -> Track:
     return Track(box, track.source, track.score)
 
 
+def explain(silhouettes: list[Track], bodies: list[NDArray[np.float64]], heads: list[Track], least: int) -> list[Track]:
+    """The silhouettes less what is somebody's body: what moves inside a body (T, 4) whose head is known and higher.
+
+    So is what moves beside it, lower than that head. The top of the head itself stays, and so does everything else that
+    moves for at least so many frames.
+    """
+    kept = []
+    for track in silhouettes:
+        stays = track.known.copy()
+        for body, head in zip(bodies, heads, strict=True):
+            frames = stays & np.isfinite(body[:, 0]) & head.known
+            middle, box = _centre(track.box[frames]), body[frames]
+            beside = 1.2 * (head.box[frames, 3] - head.box[frames, 1])  # a walking frame, a cast shadow
+            inside = (middle[:, 0] > box[:, 0] - beside) & (middle[:, 0] < box[:, 2] + beside)
+            inside &= (middle[:, 1] > head.box[frames, 3]) & (middle[:, 1] < box[:, 3] + beside)
+            stays[frames] = ~inside | _same_top(head.box[frames], track.box[frames])
+        if stays.sum() >= least:
+            kept.append(track.only(stays))
+    return kept
+
+
 def _rank(track: Track) -> int:
     names = {name for source in track.source for name in source.split("+")}
     return 0 if "keypoints" in names else 1 if names & set(SEEN) else 2
@@ -228,15 +251,32 @@ def complete(
         outer = min(last, first + int(np.searchsorted(seconds[first : last + 1] - seconds[first], 0.2)))
         for edge, other, frames in ((first, outer, range(first - 1, -1, -1)), (last, inner, range(last + 1, len(box)))):
             speed = (_centre(box[edge]) - _centre(box[other])) / max(abs(seconds[edge] - seconds[other]), 1e-6)
+            fresh = []
             for frame in frames:
                 gone = abs(seconds[frame] - seconds[edge])
                 if source[frame] or gone > extend:
                     break
-                moved = box[edge] + np.tile(speed * gone, 2)
-                box[frame, :2] = np.minimum(box[edge, :2], moved[:2])
-                box[frame, 2:] = np.maximum(box[edge, 2:], moved[2:])
-                source[frame] = "extended"
+                box[frame] = _both(box[edge], box[edge] + np.tile(speed * gone, 2))
+                fresh.append(frame)
+            _hold(filled, edge, fresh, follow)
     return filled
+
+
+def _both(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The box around two boxes (…, 4)."""
+    return np.concatenate([np.minimum(a[..., :2], b[..., :2]), np.maximum(a[..., 2:], b[..., 2:])], axis=-1)
+
+
+def _hold(track: Track, edge: int, frames: list[int], follow: Follow | None) -> None:
+    """Extend a track from its edge over these frames, in order: where it was, where it is said to be, where it is seen."""
+    for frame in frames:
+        held = track.box[edge] if np.isnan(track.box[frame, 0]) else _both(track.box[edge], track.box[frame])
+        track.box[frame], track.source[frame] = held, "extended"
+    if follow is not None and frames:
+        path = np.array(track.box)
+        path[frames] = track.box[edge]
+        seen = path[frames] + np.tile(follow([edge, *frames], path), 2)
+        track.box[frames] = _both(track.box[frames], seen)
 
 
 class Follow:
@@ -245,7 +285,7 @@ class Follow:
     def __init__(self, small: list[NDArray[np.uint8]], scale: float) -> None:
         self.small, self.scale = small, scale
 
-    def __call__(self, frames: range, box: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, frames: Sequence[int], box: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far the head is from where `box` puts it, in pixels (n, 2), for all these frames but the first."""
         import cv2
 
@@ -317,6 +357,8 @@ def holes(track: Track, seconds: NDArray[np.float64], size: tuple[int, int], lea
     """
     known = track.known
     seen = [name not in ("", "bridged", "extended") for name in track.source]
+    if _rank(track) == 2:
+        least = max(least, STANDS)
     if sum(seen) < SIGHTINGS or np.ptp(seconds[seen]) < least:
         return []
     found = [(a, b) for a, b in runs(~known) if a > track.first and b < track.last]
@@ -325,6 +367,19 @@ def holes(track: Track, seconds: NDArray[np.float64], size: tuple[int, int], lea
     if track.last < len(known) - 1 and _inside(track.box[track.last], size):
         found.append((track.last + 1, len(known) - 1))
     return sorted(found)
+
+
+def stand(track: Track, hole: tuple[int, int], follow: Follow) -> Track | None:
+    """The hole filled, if only a silhouette is known around it: who is seen by moving, and is not, stands still."""
+    if _rank(track) < 2:
+        return None
+    filled = Track(track.box.copy(), list(track.source), track.score)
+    frames = list(range(hole[0], hole[1] + 1))
+    if hole[0] > 0:
+        _hold(filled, hole[0] - 1, frames, follow)
+    if hole[1] + 1 < len(track.score):
+        _hold(filled, hole[1] + 1, frames[::-1], follow)
+    return filled
 
 
 def whole_person(track: Track, hole: tuple[int, int], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
