@@ -66,8 +66,10 @@ def learn_background(samples: Samples, free: NDArray[np.bool_], *, free_share: f
     """From sampled pictures and where each of them is free of the child, (n, height, width)."""
     stack, there = np.stack(samples.pictures), free[..., None]
     picture = masked_median(stack, there)
-    away = np.stack([cv2.absdiff(one, picture) for one in stack])
-    noise = 1.4826 * masked_median(away, there).astype(np.float32)
+    coarse = (slice(None, None, 2), slice(None, None, 2))  # noise varies slowly: half the resolution will do
+    away = np.stack([cv2.absdiff(one[coarse], picture[coarse]) for one in stack])
+    noise = 1.4826 * masked_median(away, there[:, *coarse]).astype(np.float32)
+    noise = cv2.resize(noise, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
     noise = np.sqrt(np.maximum(cv2.blur(noise, (3, 3)), NOISE_FLOOR) ** 2 + (UNSTEADY * _steepness(picture)) ** 2)
     known = free.sum(axis=0) >= max(3.0, free_share * len(stack))
     return Background(picture, noise, known)
@@ -113,7 +115,8 @@ class Shadow:
 
     def where(self, picture: Picture, background: Background, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
         x0, y0, x1, y1 = box
-        now, then = picture[y0:y1, x0:x1].astype(np.float32), background.picture[y0:y1, x0:x1].astype(np.float32)
-        ratio = now[..., 0] / np.maximum(then[..., 0], 1)
-        same = np.abs(now[..., 1:] - then[..., 1:]).max(axis=2) < self.colour
-        return np.asarray(same & (ratio > self.darkest) & (ratio < self.lightest))
+        now, then = picture[y0:y1, x0:x1], background.picture[y0:y1, x0:x1]
+        off = cv2.absdiff(now, then)
+        same = (off[..., 1] < self.colour) & (off[..., 2] < self.colour)
+        lit = then[..., 0].astype(np.float32)
+        return np.asarray(same & (now[..., 0] > self.darkest * lit) & (now[..., 0] < self.lightest * lit))

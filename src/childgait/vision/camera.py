@@ -21,22 +21,22 @@ def shift_between(
     """Median way in pixels of the room's corners from one picture to the other; None if there are too few."""
     region = None if elsewhere is None else elsewhere.astype(np.uint8)
     apart = max(8, before.shape[1] // 40)  # spread over the room, so that people are outvoted
-    corners = cv2.goodFeaturesToTrack(before, 400, 0.002, apart, mask=region)
+    corners = cv2.goodFeaturesToTrack(before, 250, 0.002, apart, mask=region)
     if corners is None or len(corners) < FEWEST:
         return None
-    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(21, 21), maxLevel=3)
-    back, also, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, winSize=(21, 21), maxLevel=3)
+    there, ok, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(15, 15), maxLevel=3)
+    back, also, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, winSize=(15, 15), maxLevel=3)
     sure = (ok.ravel() == 1) & (also.ravel() == 1) & (np.linalg.norm((back - corners).reshape(-1, 2), axis=1) < 0.5)
     ways = np.linalg.norm((there - corners).reshape(-1, 2), axis=1)[sure]
     return float(np.median(ways)) if len(ways) >= FEWEST else None
 
 
 def camera_shift(pictures: Sequence[NDArray[np.uint8]], elsewhere: Sequence[NDArray[np.bool_]] | None) -> float | None:
-    """The shift that nine tenths of neighbouring samples stay below: a shake, a pan or one bump all raise it.
+    """The shift that nine tenths of pairs of samples stay below: a shake, a pan or one bump all raise it.
 
-    Neighbours catch shake, and each sample against the middle one catches a slow pan."""
+    Neighbours catch shake, and samples against the middle one catch a slow pan or a bump."""
     middle = len(pictures) // 2
-    pairs = [(i, i + 1) for i in range(len(pictures) - 1)] + [(i, middle) for i in range(0, len(pictures), 6)]
+    pairs = [(i, i + 1) for i in range(0, len(pictures) - 1, 4)] + [(i, middle) for i in range(0, len(pictures), 6)]
     found = [
         shift_between(pictures[a], pictures[b], None if elsewhere is None else elsewhere[a] & elsewhere[b])
         for a, b in pairs

@@ -42,6 +42,14 @@ _RADIUS = np.array([radius for _, _, radius, _ in STROKES])
 _LONGEST = np.array([longest for _, _, _, longest in STROKES])
 _LOW = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "heel", "big_toe")]
 _TRUNK = [INDEX[name] for name in TORSO]
+_EARS = [INDEX["left_ear"], INDEX["right_ear"]]
+_BETWEEN = [  # a bending joint and its neighbours
+    (INDEX[f"{side}_{joint}"], INDEX[f"{side}_{a}"], INDEX[f"{side}_{b}"])
+    for side in ("left", "right")
+    for joint, a, b in (("knee", "hip", "ankle"), ("elbow", "shoulder", "wrist"))
+]
+_WRISTS = [INDEX["left_wrist"], INDEX["right_wrist"]]
+_ELBOWS = [INDEX["left_elbow"], INDEX["right_elbow"]]
 _SUB = 4  # sub-pixel bits of OpenCV's drawing
 
 
@@ -94,15 +102,15 @@ def body_of(poses: Poses, *, min_score: float, scale: float, max_gap_seconds: fl
     seconds = poses.seconds
     rate = (len(seconds) - 1) / (seconds[-1] - seconds[0]) if len(seconds) > 1 else 30.0
     gap = max(2, round(max_gap_seconds * rate))
-    half = max(3, round(0.12 * rate)) | 1
+    window = max(5, round(0.2 * rate)) | 1  # outliers last up to five frames at 60 a second
     xy = (poses.xy.astype(np.float32) + 0.5) * scale - 0.5
     trusted = poses.seen & (poses.score >= min_score)
     xy[~trusted] = np.nan
     trunk = _bridge(xy[:, _TRUNK].reshape(len(xy), -1), gap).reshape(len(xy), len(_TRUNK), 2)
-    root = _extend(_mean(trunk), gap // 2)
+    root = _extend(_median(_middle(trunk), window, gap), gap // 2)
     height = _height(xy)
     relative = xy - root[:, None]
-    smooth = _median(relative.reshape(len(xy), -1), half).reshape(relative.shape)
+    smooth = _median(relative.reshape(len(xy), -1), window).reshape(relative.shape)
     with np.errstate(invalid="ignore"):
         trusted &= ~(np.linalg.norm(relative - smooth, axis=2) > 0.12 * height[:, None])
         for start, end, longest in zip(_FROM, _TO, _LONGEST, strict=True):  # from the trunk outwards
@@ -120,10 +128,20 @@ def _mean(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan), np.float32)
 
 
-def _median(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Running median down the columns; gaps are bridged for it, columns of nothing stay NaN."""
-    filled = _bridge(values, 10**9)
-    return np.asarray(median_filter(filled, size=(size, 1), mode="nearest"), np.float32)
+def _middle(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median over axis 1 of what is known, which one stray point in four hardly moves; NaN where nothing is."""
+    ordered = np.sort(points, axis=1)  # NaN last
+    count = np.isfinite(points).sum(axis=1)
+    low, high = (np.clip(count - 1, 0, None)) // 2, count // 2
+    high = np.minimum(high, np.clip(count - 1, 0, None))
+    middle = (np.take_along_axis(ordered, low[:, None], 1) + np.take_along_axis(ordered, high[:, None], 1))[:, 0] / 2
+    return np.asarray(middle, np.float32)
+
+
+def _median(values: NDArray[np.float32], size: int, gap: int = 10**9) -> NDArray[np.float32]:
+    """Running median down the columns; gaps up to `gap` are bridged for it, longer ones stay NaN."""
+    smooth = median_filter(_bridge(values, 10**9), size=(size, 1), mode="nearest")
+    return np.asarray(np.where(np.isfinite(_bridge(values, gap)), smooth, np.nan), np.float32)
 
 
 def _extend(root: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
@@ -154,49 +172,66 @@ def _height(xy: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def head_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    return _mean(points[None, list(HEAD)])[0]
+    """The middle of the head: between the ears; eyes and nose lie before it, and serve only where no ear is known."""
+    ears = _mean(points[None, _EARS])[0]
+    return ears if np.isfinite(ears).all() else _mean(points[None, list(HEAD)])[0]
 
 
-def stations(body: Body, frame: int, each: int = 12) -> NDArray[np.float32]:
-    """Points along the middle of every stroke, (strokes, each, 2): where to ask the picture for the limb."""
-    start, end = body.xy[frame][_FROM], body.xy[frame][_TO]
+def stations(points: NDArray[np.float32], each: int = 12) -> NDArray[np.float32]:
+    """Places along the middle of every stroke, (strokes, each, 2): where to ask the picture for the limb."""
+    start, end = points[_FROM], points[_TO]
     along = np.linspace(0.1, 0.9, each, dtype=np.float32)[None, :, None]
     return np.asarray(start[:, None] * (1 - along) + end[:, None] * along, np.float32)
 
 
+def without_joints(points: NDArray[np.float32], gone: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A frame's points less those that are refuted: a knee or elbow goes halfway between its neighbours."""
+    left = np.where(gone[:, None], np.nan, points)
+    for joint, a, b in _BETWEEN:
+        if gone[joint]:
+            left[joint] = (left[a] + left[b]) / 2
+    return left.astype(np.float32)
+
+
 def draw(
-    body: Body, frame: int, box: tuple[int, int, int, int], *, thick: float = 1.0,
+    points: NDArray[np.float32], height: float, box: tuple[int, int, int, int], *, thick: float = 1.0,
     without: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:  # fmt: skip
-    """The frame's capsules within a box, 255 where the body is; radii times `thick`, `without` some of the strokes."""
+    """A frame's capsules within a box, 255 where the body is; radii times `thick`, `without` some of the strokes."""
     x0, y0, x1, y1 = box
     canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    points, height = body.xy[frame] - np.array([x0, y0], np.float32), float(body.height[frame])
+    points = points - np.array([x0, y0], np.float32)
     unit = thick * height
 
-    def at(point: NDArray[np.float32]) -> tuple[int, int]:
-        limited = np.clip(point, -4000, 4000)
-        return round(float(limited[0]) * 2**_SUB), round(float(limited[1]) * 2**_SUB)
+    def fixed(places: NDArray[np.float32]) -> list[list[int]]:
+        """As OpenCV takes sub-pixel places; far away is far enough."""
+        return np.round(np.clip(np.nan_to_num(places), -4000, 4000) * 2**_SUB).astype(int).tolist()
 
-    def stroke(a: NDArray[np.float32], b: NDArray[np.float32], radius: float) -> None:
-        if np.isfinite(a).all() and np.isfinite(b).all():
-            cv2.line(canvas, at(a), at(b), 255, max(1, round(2 * radius * unit)), cv2.LINE_8, _SUB)
+    def stroke(a: list[int], b: list[int], radius: float) -> None:
+        cv2.line(canvas, a, b, 255, max(1, round(2 * radius * unit)), cv2.LINE_8, _SUB)
 
-    left_out = np.zeros(len(STROKES), bool) if without is None else without
-    for start, end, radius, out in zip(_FROM, _TO, _RADIUS, left_out, strict=True):
-        if not out:
-            stroke(points[start], points[end], radius)
-    for side in ("left", "right"):
-        wrist, elbow = points[INDEX[f"{side}_wrist"]], points[INDEX[f"{side}_elbow"]]
-        along = (wrist - elbow) / (np.linalg.norm(wrist - elbow) + 1e-6)
-        stroke(wrist, wrist + along * HAND * height, 0.03)
+    start, end = points[_FROM], points[_TO]
+    there = np.isfinite(start).all(axis=1) & np.isfinite(end).all(axis=1)
+    if without is not None:
+        there &= ~without
+    for a, b, radius, drawn in zip(fixed(start), fixed(end), _RADIUS, there, strict=True):
+        if drawn:
+            stroke(a, b, radius)
+    wrists, elbows = points[_WRISTS], points[_ELBOWS]
+    along = (wrists - elbows) / (np.linalg.norm(wrists - elbows, axis=1, keepdims=True) + 1e-6)
+    hands = np.isfinite(along).all(axis=1)
+    for a, b, drawn in zip(fixed(wrists), fixed(wrists + along * HAND * height), hands, strict=True):
+        if drawn:
+            stroke(a, b, 0.03)
     trunk = points[_TRUNK]
     if np.isfinite(trunk).all():
-        cv2.fillConvexPoly(canvas, np.array([at(p) for p in cv2.convexHull(trunk)[:, 0]]), 255, cv2.LINE_8, _SUB)
+        cv2.fillConvexPoly(canvas, np.array(fixed(cv2.convexHull(trunk)[:, 0])), 255, cv2.LINE_8, _SUB)
     head, shoulders = head_of(points), _mean(points[None, _TRUNK[:2]])[0]
     if np.isfinite(head).all():
         up = (head - shoulders) / (np.linalg.norm(head - shoulders) + 1e-6)
-        centre = head + np.nan_to_num(up) * 0.02 * height  # eyes and ears lie a little below the middle of the head
-        stroke(centre, centre, HEAD_RADIUS)
-        stroke(centre, shoulders, NECK_RADIUS)
+        centre = head + np.nan_to_num(up) * 0.02 * height  # ears lie a little below the middle of the head
+        a, b = fixed(np.stack([centre, shoulders]))
+        stroke(a, a, HEAD_RADIUS)
+        if np.isfinite(shoulders).all():
+            stroke(a, b, NECK_RADIUS)
     return canvas

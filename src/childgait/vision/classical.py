@@ -28,11 +28,12 @@ from childgait.files.masks import Mask
 from childgait.files.video import Planes
 from childgait.vision.background import Background, Samples, Shadow, difference, learn_background, light_change
 from childgait.vision.camera import camera_shift
-from childgait.vision.capsules import Body, draw, stations
+from childgait.vision.capsules import Body, draw, stations, without_joints
 from childgait.vision.people import Box, Track, chosen_track, follow, guide
 
 Path_ = Literal["keypoints+background", "keypoints", "motion+background", "motion"]
 Patch = tuple[int, int, int, int]
+NEAR = 0.035  # body heights beyond the capsules that the child may reach: clothes, hair
 EDGE = 0.35  # of the strongest difference near a pixel that it must reach itself
 
 
@@ -89,7 +90,8 @@ def region_of(
         box = body.box(frame, 0.3, size)
         full = np.zeros(size, bool)
         if box[2] > box[0] and box[3] > box[1]:
-            near = grown(draw(body, frame, box), 0.06 * float(body.height[frame]))
+            height = float(body.height[frame])
+            near = grown(draw(body.xy[frame], height, box), 0.06 * height)
             full[box[1] : box[3], box[0] : box[2]] = near
         return full
     if track is not None and (hull := guide(track, frame, size, reach)) is not None:
@@ -206,40 +208,53 @@ def _evidence(
 def _by_keypoints(picture: NDArray[np.uint8], frame: int, box: Patch, plan: Plan, settings: Settings) -> Mask:
     body, background = plan.body, plan.background
     assert body is not None
-    height = float(body.height[frame])
-    capsule = draw(body, frame, box)
+    points, height = body.xy[frame], float(body.height[frame])
+    capsule = draw(points, height, box)
     if background is None or plan.path == "keypoints":
         return capsule > 0
-    zone = grown(capsule, 0.05 * height)
-    off = _evidence(picture, box, zone, background)
+    off = _evidence(picture, box, grown(capsule, NEAR * height), background)
     if off is None:
         return capsule > 0
     known = background.known[box[1] : box[3], box[0] : box[2]]
-    refuted = _refuted(body, frame, box, off, known, settings.grow)
-    if refuted.any():
-        capsule = draw(body, frame, box, without=refuted)
-        zone = grown(capsule, 0.05 * height)
-    core = draw(body, frame, box, thick=0.6, without=refuted) > 0
+    empty = known & (off < settings.grow)
+    points = without_joints(points, _empty_joints(points, height, box, empty))
+    refuted = _empty_strokes(points, box, empty, known)
+    capsule = draw(points, height, box, without=refuted)
+    inner = capsule > 0
+    core = draw(points, height, box, thick=0.6, without=refuted) > 0
+    zone = grown(capsule, NEAR * height)
     seen = _hysteresis(off, known & zone, settings, height)
-    loose = seen & (capsule == 0) & ~Shadow().where(picture, background, box)
-    mask = core | (seen & (capsule > 0)) | _opened(loose | (seen & (capsule > 0)), 0.03 * height)
-    mask |= (capsule > 0) & ~known
+    loose = seen & ~inner & ~Shadow().where(picture, background, box)
+    mask = core | (seen & inner) | _opened(loose | (seen & inner), 0.03 * height) | (inner & ~known)
     return _tidy(mask, core, height)
 
 
-def _refuted(
-    body: Body, frame: int, box: Patch, off: NDArray[np.float32], known: NDArray[np.bool_], grow: float
-) -> NDArray[np.bool_]:
-    """Strokes along which the picture shows the empty room: a wrong point, not a limb."""
-    at = stations(body, frame) - np.array([box[0], box[1]], np.float32)
-    there = np.isfinite(at).all(axis=2)
-    x = np.clip(np.nan_to_num(np.round(at[..., 0])), -1, off.shape[1]).astype(int)
-    y = np.clip(np.nan_to_num(np.round(at[..., 1])), -1, off.shape[0]).astype(int)
-    there &= (x >= 0) & (y >= 0) & (x < off.shape[1]) & (y < off.shape[0])
+def _look_up(places: NDArray[np.float32], box: Patch, *maps: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """What maps of a box say at places of the picture; false outside of the box."""
+    at = places - np.array([box[0], box[1]], np.float32)
+    there = np.isfinite(at).all(axis=-1)
+    x = np.round(np.where(there, at[..., 0], -1)).astype(int)
+    y = np.round(np.where(there, at[..., 1], -1)).astype(int)
+    there &= (x >= 0) & (y >= 0) & (x < box[2] - box[0]) & (y < box[3] - box[1])
     x, y = np.where(there, x, 0), np.where(there, y, 0)
-    sure = there & known[y, x]
-    empty = sure & (off[y, x] < grow)
-    return np.asarray((sure.sum(axis=1) >= 8) & (empty.sum(axis=1) >= 0.7 * sure.sum(axis=1)))
+    return [there & one[y, x] for one in maps]
+
+
+def _empty_joints(
+    points: NDArray[np.float32], height: float, box: Patch, empty: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Joints at which the picture shows the empty room all around: outliers. Many at once rather speak of clothes."""
+    around = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)], np.float32) * max(1.0, 0.012 * height)
+    gone = np.asarray(_look_up(points[:, None] + around, box, empty)[0].all(axis=1))
+    return gone if gone.sum() <= 0.4 * len(gone) else np.zeros(len(gone), np.bool_)
+
+
+def _empty_strokes(
+    points: NDArray[np.float32], box: Patch, empty: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Strokes along which the picture shows the empty room."""
+    nothing, sure = _look_up(stations(points), box, empty, known)
+    return np.asarray((sure.sum(axis=1) >= 8) & (nothing.sum(axis=1) >= 0.7 * sure.sum(axis=1)))
 
 
 def _disc(diameter: float) -> NDArray[np.uint8]:
