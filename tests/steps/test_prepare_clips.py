@@ -9,9 +9,11 @@ import pytest
 
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
-from childgait.files.masks import write_masks
+from childgait.files.masks import FRAMES, write_masks
 from childgait.files.poses import make_poses, write_poses
+from childgait.files.tables import write_table
 from childgait.files.video import write_video
+from childgait.gait.events import EVENTS
 from childgait.params import PrepareClips
 from childgait.steps.prepare_clips import prepare_clips
 from childgait.vision.crop import Square, cut, follow, smooth, to_crop
@@ -24,6 +26,16 @@ SETTINGS = PrepareClips(size=64, rate=30.0, margin=0.2, smoothing_seconds=0.25, 
 def box_at(frame):
     left = 20 + 5 * frame
     return left, 40, left + 40, 140
+
+
+def frame_table(boxes):
+    """segment's rows: what it knows besides the box does not matter here."""
+    rows = [
+        {"frame": number, "seconds": float(number / RATE), "area": 1, "border": False, "pieces": 1, "ok": True}
+        | dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
+        for number, box in enumerate(boxes)
+    ]
+    return pl.DataFrame(rows, schema=FRAMES.schema())
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +57,15 @@ def scene(tmp_path_factory):
     write_video(folder / "video.mp4", pictures, seconds)
     write_masks(folder / "video.masks", masks)
     write_masks(folder / "empty.masks", [np.zeros_like(mask) for mask in masks])
-    schema = dict.fromkeys(("x0", "y0", "x1", "y1"), pl.Float64)
-    pl.DataFrame(boxes, schema=schema, orient="row").write_parquet(folder / "boxes.parquet")
-    pl.DataFrame([(None,) * 4] * COUNT, schema=schema, orient="row").write_parquet(folder / "nobody.parquet")
+    write_table(folder / "boxes.parquet", frame_table(boxes), FRAMES)
+    write_table(folder / "nobody.parquet", frame_table([(None,) * 4] * COUNT), FRAMES)
     times = np.array([float(moment) for moment in seconds])
     write_poses(folder / "poses.parquet", make_poses(times, xy, np.full((COUNT, 23), 0.9, np.float32)))
     write_poses(folder / "elsewhere.parquet", make_poses(times, xy * 0 + 300, np.full((COUNT, 23), 0.9, np.float32)))
     write_poses(folder / "short.parquet", make_poses(times[:30], xy[:30], np.full((30, 23), 0.9, np.float32)))
-    events = pl.DataFrame({"limb": ["left", "right"], "event": ["contact", "off"], "seconds": [0.3, 99.0]})
-    events.write_parquet(folder / "events.parquet")
+    events = {"limb": ["left", "right"], "kind": ["contact", "foot_off"], "seconds": [0.3, 99.0], "frame": [18, 99],
+              "method": ["standing"] * 2}  # fmt: skip
+    write_table(folder / "events.parquet", pl.DataFrame(events, schema=EVENTS.schema()), EVENTS)
     return folder
 
 

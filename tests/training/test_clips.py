@@ -52,7 +52,7 @@ def write_clip(folder, video, length, view="left", events=()):
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
-    contacts = ["left contact 10", "right off 14", "right contact 25"]
+    contacts = ["left contact 10", "right foot_off 14", "right contact 25"]
     return [
         write_clip(folder, "a", 40, events=contacts),
         write_clip(folder, "b", 11, view="forward"),
@@ -78,7 +78,8 @@ def test_pixels_mask_points_and_labels_agree_after_any_change(seed):
     left, right = ("right_ankle", "left_ankle") if draw.flip else ("left_ankle", "right_ankle")
     for picture, mask, places in zip(out.frames.astype(int), out.masks, out.points, strict=True):
         green = picture[..., 1] > 120
-        assert (green & mask).sum() / (green | mask).sum() > 0.92  # one pixel aside would be 0.89
+        assert (green & mask).sum() / (green | mask).sum() > 0.85
+        assert middle(green) == pytest.approx(middle(mask), abs=0.6)
         # What was painted red stays where the point is that now carries the other side's name, if mirrored.
         assert middle(picture[..., 0] > 115) == pytest.approx(places[skeleton.INDEX[left], :2], abs=0.6)
         assert middle(picture[..., 2] > 115) == pytest.approx(places[skeleton.INDEX[right], :2], abs=0.6)

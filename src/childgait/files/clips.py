@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from childgait.errors import StepError
 
 ENDING = ".clip.json"
-EVENT_KINDS = ("contact", "off")
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Event:
     """A foot's contact or foot-off, at a frame of the clip."""
 
     limb: str
-    kind: str
+    kind: str  # contact or foot_off
     frame: int
 
     def __str__(self) -> str:

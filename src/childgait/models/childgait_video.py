@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from childgait.errors import StepError
 from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.tokens import Packing, Prune
@@ -101,4 +102,10 @@ class ChildGaitVideo(nn.Module):
 def from_settings(settings: Any, pixels: int) -> ChildGaitVideo:
     """From params' finetune section; `pixels` is the side of the prepared clips."""
     chosen = settings.encoder.model_dump()
-    return ChildGaitVideo(ChildGaitVideoSettings(frames=settings.frames, pixels=pixels, **chosen))
+    try:
+        return ChildGaitVideo(ChildGaitVideoSettings(frames=settings.frames, pixels=pixels, **chosen))
+    except ValueError as error:
+        raise StepError(
+            f"the encoder {chosen['size']!r} cannot read clips of {settings.frames} frames and {pixels} pixels: {error}",
+            hint="change finetune.frames, finetune.encoder.size or prepare_clips.size in params.yaml",
+        ) from None

@@ -173,8 +173,8 @@ class VideoMAE(nn.Module):
         size = settings.size
         self.grid = grid_of(settings.frames, settings.pixels, TUBELET, size.patch)
         self.patch_embed = PatchEmbed(size)
-        drops = torch.linspace(0, settings.drop_path, size.depth).tolist()
-        self.blocks = nn.ModuleList(Block(size, drop) for drop in drops)
+        rates = (settings.drop_path * block / max(size.depth - 1, 1) for block in range(size.depth))
+        self.blocks = nn.ModuleList(Block(size, rate) for rate in rates)
         self.fc_norm = nn.LayerNorm(size.width, eps=1e-6)
         self.head_dropout = nn.Dropout(settings.head_dropout)
         self.head = nn.Linear(size.width, settings.outputs) if settings.outputs else nn.Identity()

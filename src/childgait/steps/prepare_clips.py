@@ -81,15 +81,17 @@ def prepare_clips(
 def read_boxes(path: Path, frames: int) -> NDArray[np.float64]:
     """(T, 4), NaN where the child was not found."""
     import numpy as np
-    import polars as pl
 
-    table = pl.read_parquet(path, columns=["x0", "y0", "x1", "y1"])
+    from childgait.files.masks import FRAMES
+    from childgait.files.tables import read_table
+
+    table = read_table(path, FRAMES).select("x0", "y0", "x1", "y1")
     if table.height != frames:
         raise StepError(
             f"{path} has boxes for {table.height} frames, the keypoints have {frames}",
             hint="run segment and refine_pose again for this video",
         )
-    return np.column_stack([table[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in table.columns])
+    return np.column_stack([table[name].fill_null(np.nan).to_numpy() for name in table.columns])
 
 
 def plan_clip(
@@ -187,13 +189,14 @@ def write_masks(path: Path, masks: Path, count: int, plan: Plan, params: Prepare
 def clip_events(path: Path, poses: Poses, plan: Plan) -> list[str]:
     """Contacts and foot-offs at frames of the clip, in order of time."""
     import numpy as np
-    import polars as pl
 
     from childgait.files.clips import Event
+    from childgait.files.tables import read_table
+    from childgait.gait.events import EVENTS
 
     times = poses.seconds[plan.source]
     found = []
-    for limb, kind, seconds in pl.read_parquet(path).select("limb", "event", "seconds").sort("seconds").iter_rows():
+    for limb, kind, seconds in read_table(path, EVENTS).select("limb", "kind", "seconds").sort("seconds", "limb").iter_rows():
         if times[0] <= seconds <= times[-1]:
             found.append(str(Event(limb, kind, int(np.abs(times - seconds).argmin()))))
     return found

@@ -196,12 +196,21 @@ def make_loader(
     """Batches of the windows, and the order whose `epoch` a training loop sets."""
     visits = Visits(len(windows), seed=windows.seed, shuffle=shuffle)
     loader: DataLoader[Any] = DataLoader(
-        windows, batch_size=batch_size, sampler=visits, num_workers=workers, collate_fn=collate, drop_last=drop_last,
-        pin_memory=pin_memory, persistent_workers=workers > 0, worker_init_fn=_start_worker,
-        # A plain fork copies the locks of OpenCV's and torch's threads as they are just then, and can hang for ever.
-        multiprocessing_context="forkserver" if workers else None,
+        windows, batch_size=batch_size, sampler=visits, collate_fn=collate, drop_last=drop_last,
+        pin_memory=pin_memory, **worker_options(workers),
     )  # fmt: skip
     return loader, visits
+
+
+def worker_options(workers: int) -> dict[str, Any]:
+    """How a DataLoader starts its workers: not by a plain fork, which copies the locks of OpenCV's and torch's threads
+    as they are just then, and can hang for ever."""
+    if workers == 0:
+        return {"num_workers": 0}
+    return {
+        "num_workers": workers, "persistent_workers": True, "multiprocessing_context": "forkserver",
+        "worker_init_fn": _start_worker,
+    }  # fmt: skip
 
 
 def _start_worker(number: int) -> None:

@@ -1,0 +1,213 @@
+"""Published VideoMAE weights, read strictly into our encoder: a key that is missing or left over is named, never lost.
+
+Reads a file by path and sha256, in any of the forms in circulation:
+
+    .pth / .pt / .bin   {'module': …} fine-tuned, {'model': …} pre-trained with `encoder.` and a decoder, or bare
+    .safetensors        official names under `model.` (VideoMAE v2 on the model hub), or transformers' VideoMAE names
+
+and yields what was loaded. Pickled files are read with weights_only=True. Half precision becomes float32. A bias on k
+is left out and named: it cancels in the softmax, so nothing changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from childgait.errors import StepError
+from childgait.files.hashes import sha256
+from childgait.models.videomae import SIZES, Size, VideoMAE
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Tensor]
+
+# What a file may lack (the encoder keeps its own) and what it may have beyond the encoder.
+_MAY_LACK = re.compile(r"(fc_norm|head)\.")
+_MAY_EXCEED = re.compile(r"norm\.|head\.|decoder\.|mask_token$|encoder_to_decoder\.|blocks\.\d+\.attn\.k_bias$")
+_PREFIXES = ("_orig_mod.", "module.", "model.", "backbone.", "encoder.")
+
+_TRANSFORMERS = (  # of transformers' VideoMAE names; the file's prefix is stripped before
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"^encoder\.layer\.(\d+)\.layernorm_before\.", r"blocks.\1.norm1."),
+    (r"^encoder\.layer\.(\d+)\.layernorm_after\.", r"blocks.\1.norm2."),
+    (r"^encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.weight$", r"blocks.\1.attn.\2"),
+    (r"^encoder\.layer\.(\d+)\.attention\.attention\.([qkv])(?:uery|ey|alue)\.bias$", r"blocks.\1.attn.\2_bias"),
+    (r"^encoder\.layer\.(\d+)\.attention\.attention\.([qv])_bias$", r"blocks.\1.attn.\2_bias"),
+    (r"^encoder\.layer\.(\d+)\.attention\.output\.dense\.", r"blocks.\1.attn.proj."),
+    (r"^encoder\.layer\.(\d+)\.intermediate\.dense\.", r"blocks.\1.mlp.fc1."),
+    (r"^encoder\.layer\.(\d+)\.output\.dense\.", r"blocks.\1.mlp.fc2."),
+    (r"^layernorm\.", "norm."),
+    (r"^classifier\.", "head."),
+)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file gave. `kept` are the encoder's own values for want of others; `unused` is what it had besides."""
+
+    sha256: str
+    taken: tuple[str, ...]
+    kept: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def load_checkpoint(network: nn.Module, path: Path, expected_sha256: str) -> Loaded:
+    """Fill the network's encoder from the file, or stop without having changed it."""
+    encoder = getattr(network, "encoder", network)
+    if not isinstance(encoder, VideoMAE):
+        raise StepError(
+            f"{type(network).__name__} has no VideoMAE encoder to put {path} into",
+            hint="leave finetune.weights empty for this model (finetune.overrides does it for one model)",
+        )
+    found = check_sha256(path, expected_sha256)
+    state = official(read_state(path))
+    _check_size(path, state, encoder.settings.size)
+    wanted = encoder.state_dict()
+    head = [name for name in state if name.startswith("head.") and name in wanted]
+    if any(state[name].shape != wanted[name].shape for name in head):  # another task's head is not ours
+        wanted = {name: value for name, value in wanted.items() if not name.startswith("head.")}
+    _check_keys(path, state, wanted)
+    taken = {name: value.to(torch.float32) for name, value in state.items() if name in wanted}
+    encoder.load_state_dict(taken, strict=False)
+    loaded = Loaded(
+        found, tuple(sorted(taken)), tuple(sorted(set(encoder.state_dict()) - set(taken))),
+        tuple(sorted(set(state) - set(taken))),
+    )  # fmt: skip
+    log.info("%s: %d tensors taken; not in the file: %s; in the file and not used: %s", path.name, len(taken),
+             ", ".join(loaded.kept) or "none", ", ".join(loaded.unused) or "none")  # fmt: skip
+    return loaded
+
+
+def check_sha256(path: Path, expected: str) -> str:
+    if not path.is_file():
+        raise StepError(f"there is no checkpoint {path}", hint="check finetune.weights in params.yaml")
+    found = sha256(path)
+    if found != expected:
+        raise StepError(
+            f"{path} has the sha256 {found}, expected {expected or 'one in params.yaml'}",
+            hint="fetch the file again, or, if it is the one you mean, write its sha256 beside its path",
+        )
+    return found
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a file, under whatever names it has; a wrapper of `model` or `module` is taken off."""
+    if path.suffix == ".safetensors":
+        import safetensors
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except safetensors.SafetensorError as error:
+            raise _unreadable(path, error) from None
+    import pickle
+    import zipfile
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error):
+            raise StepError(
+                f"{path} holds more than tensors, and its code is not run",
+                hint="keep only the weights: torch.save({'module': checkpoint['module']}, …) where you trust the file",
+            ) from None
+        raise _unreadable(path, error) from None
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from None
+    for wrapper in ("model", "module"):  # the order of the official loader
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise StepError(f"{path} is no table of tensors", hint="give a file of VideoMAE weights")
+    return dict(content)
+
+
+def _unreadable(path: Path, error: Exception) -> StepError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return StepError(f"{path} cannot be read as weights ({reason})", hint="it may be cut off: fetch it again")
+
+
+def official(state: State) -> State:
+    """The official names, whichever the file uses; q, k and v weights in one, the biases as q_bias and v_bias."""
+    if any(".layernorm_before." in name for name in state):
+        state = _from_transformers(state)
+    else:
+        bare = {_bare(name): value for name, value in state.items()}
+        assert len(bare) == len(state), "two prefixes in one file"
+        state = bare
+    for name in [name for name in state if name.endswith(".attn.qkv.bias")]:  # one bias for all three, as timm has it
+        block = name.removesuffix("qkv.bias")
+        for letter, part in zip("qkv", state.pop(name).chunk(3), strict=True):
+            state[f"{block}{letter}_bias"] = part
+    return state
+
+
+def _bare(name: str) -> str:
+    """Without the prefixes of wrappers; `encoder_to_decoder` and `decoder.` are no wrappers and stay."""
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _from_transformers(state: State) -> State:
+    named: State = {}
+    for name, value in state.items():
+        name = name.removeprefix("videomae.")
+        for pattern, replacement in _TRANSFORMERS:
+            name = re.sub(pattern, replacement, name)
+        named[name] = value
+    for name in [name for name in named if name.endswith(".attn.query")]:
+        block = name.removesuffix("query")
+        parts = [named.pop(block + part, None) for part in ("query", "key", "value")]
+        present = [part for part in parts if part is not None]
+        if len(present) == 3:
+            named[block + "qkv.weight"] = torch.cat(present)
+    return named
+
+
+def _check_size(path: Path, state: State, size: Size) -> None:
+    """Say which size the file is, before a hundred shapes fail one by one."""
+    weight = state.get("patch_embed.proj.weight")
+    if weight is None or weight.ndim != 5:
+        raise StepError(
+            f"{path} has no patch embedding of VideoMAE; it begins with {', '.join(sorted(state)[:3])}",
+            hint="give weights of VideoMAE or VideoMAE v2",
+        )
+    blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
+    found = (weight.shape[0], len(blocks), weight.shape[-1])
+    if found != (size.width, size.depth, size.patch):
+        names = [name for name, one in SIZES.items() if (one.width, one.depth, one.patch) == found]
+        mine = [name for name, one in SIZES.items() if one == size]
+        raise StepError(
+            f"{path} is of width {found[0]} with {found[1]} blocks and patches of {found[2]} pixels, "
+            f"the model of width {size.width} with {size.depth} and {size.patch}{f' ({mine[0]})' if mine else ''}",
+            hint=f"set finetune.encoder.size to {names[0]}" if names else "give weights of the model's size",
+        )
+
+
+def _check_keys(path: Path, state: State, wanted: Mapping[str, Tensor]) -> None:
+    missing = sorted(name for name in wanted if name not in state and not _MAY_LACK.match(name))
+    extra = sorted(name for name in state if name not in wanted and not _MAY_EXCEED.match(name))
+    shapes = [
+        f"{name} is {list(state[name].shape)}, not {list(value.shape)}"
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    problems = [
+        f"missing: {', '.join(missing)}" if missing else "",
+        f"unknown: {', '.join(extra)}" if extra else "",
+        "; ".join(shapes),
+    ]
+    if any(problems):
+        raise StepError(
+            f"{path} does not fit the encoder: {'; '.join(filter(None, problems))}",
+            hint="it is another variant (layer scale, learned positions, cosine attention) or a damaged file",
+        )
