@@ -60,9 +60,9 @@ def test_a_checkpoint_of_another_run_is_left_aside(tmp_path: Path, caplog: pytes
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Real processes, real SIGKILLs, a checkpoint every epoch."""
-    command = [sys.executable, str(TESTS / "toy_training.py"), "--epochs", "60"]
+    command = [sys.executable, str(TESTS / "toy_training.py"), "--epochs", "20"]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    toy_training.run(tmp_path / "whole", settings(epochs=60))
+    toy_training.run(tmp_path / "whole", settings(epochs=20))
     random, kills = np.random.default_rng(5), 0
     while True:
         process = subprocess.Popen([*command, str(tmp_path / "cut")], env=environment)

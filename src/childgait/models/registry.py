@@ -92,8 +92,21 @@ def find_model(name: str) -> Model:
 
 def settings_of(model: Model, section: Any) -> Any:
     """Params' finetune section as this model gets it: the registry's overrides, then those of params, checked again."""
+    from pydantic import ValidationError
+
+    for name in section.overrides:
+        if name not in MODELS:
+            raise StepError(f"finetune.overrides names {name!r}, which is no model", hint=f"there are {', '.join(MODELS)}")
     values = section.model_dump()
     for overrides in (model.overrides, section.overrides.get(model.name, {})):
         for key, value in overrides.items():
             values[key] = {**values[key], **value} if isinstance(value, dict) and key in values else value
-    return type(section).model_validate(values)
+    try:
+        return type(section).model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise StepError(
+            f"finetune.overrides.{model.name}: {key} is {first['input']!r}, but {first['msg'].lower()}",
+            hint="its keys are those of params' finetune section",
+        ) from None
