@@ -15,6 +15,8 @@ from typing import Any
 from childgait.errors import StepError
 
 FOLDER = Path("workflow/presets")
+REMARK = 32  # the column of params.yaml's remarks
+FREE = ("exclude", "overrides", "views")  # keys whose value is a map with keys of a person's choice
 
 
 def preset(name: str, params: Path = Path("params.yaml"), folder: Path = FOLDER) -> None:
@@ -52,18 +54,33 @@ def applied(name: str, params: Path, folder: Path) -> str:
     overlay = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
     document["preset"] = name
     for section, values in overlay.items():
-        for key, value in values.items():
-            if section not in document or key not in document[section]:
-                raise StepError(
-                    f"{folder / name}.yaml sets {section}.{key}, which {params} does not have",
-                    hint="a preset may only change what is there; mend one of the two files",
-                )
-            document[section][key] = like(document[section][key], value)
+        if section not in document:
+            raise unknown(name, section, params)
+        lay_over(document[section], values, section, name, params)
     stream = io.StringIO()
     yaml.dump(document, stream)
-    return stream.getvalue()
+    return "".join(aligned(line) for line in stream.getvalue().splitlines(keepends=True))
 
 
-def like(old: Any, new: Any) -> Any:
-    """The new value in the old one's clothes: equal values keep theirs, so that nothing else in the line changes."""
-    return old if type(old) is type(new) and old == new else new
+def aligned(line: str) -> str:
+    """A remark beside a value stands where all of them stand, or one blank behind a long value."""
+    value, mark, remark = line.partition(" #")
+    return f"{value.rstrip():<{REMARK - 1}}{mark}{remark}" if mark and value.strip() else line
+
+
+def lay_over(target: Any, values: Any, where: str, name: str, params: Path) -> None:
+    """Set each key; sections within sections are laid over in turn, maps that a person fills freely are replaced."""
+    for key, value in values.items():
+        if key not in target:
+            raise unknown(name, f"{where}.{key}", params)
+        if isinstance(value, dict) and key not in FREE:
+            lay_over(target[key], value, f"{where}.{key}", name, params)
+        elif target[key] != value or type(target[key]) is not type(value):
+            target[key] = value  # an equal value keeps its clothes, so that nothing else in its line changes
+
+
+def unknown(name: str, key: str, params: Path) -> StepError:
+    return StepError(
+        f"the preset {name} sets {key}, which {params} does not have",
+        hint="a preset may only change what is there; mend one of the two files",
+    )

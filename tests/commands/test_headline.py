@@ -1,0 +1,31 @@
+"""The last thing `make run` prints: the numbers, what they are not, and where to read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from childgait.commands.headline import headline
+from childgait.errors import StepError
+
+
+def test_the_headline_is_that_of_metrics_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = {"model": "childgait_video", "part": "hold-out", "children": 3, "videos": 12, "majority_accuracy": 0.7}
+    for key, value in (("accuracy", 0.8125), ("balanced_accuracy", None), ("f1", 0.5)):
+        head |= {key: value, f"{key}_low": None if value is None else value - 0.1, f"{key}_high": value and value + 0.1}
+    (tmp_path / "metrics.json").write_text(json.dumps({"headline": head, "caveats": ["made up"]}))
+    headline(tmp_path / "metrics.json", tmp_path / "index.html")
+    told = capsys.readouterr().out
+    assert "childgait_video, hold-out children: 3, judged from 12 videos" in told
+    assert "0.812  (95 % interval 0.713 to 0.912)" in told
+    assert "balanced accuracy  unknown" in told
+    assert "always the majority 0.700" in told
+    assert "note: made up" in told
+    assert told.splitlines()[-1] == f"report: {tmp_path / 'index.html'}"
+
+
+def test_without_a_report_there_is_no_headline(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"there is no .*metrics\.json"):
+        headline(tmp_path / "metrics.json")

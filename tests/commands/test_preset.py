@@ -1,0 +1,92 @@
+"""Presets change what they name and nothing else, lead back to the demo, and never write a params.yaml that is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from childgait.commands.preset import FREE, preset
+from childgait.errors import StepError
+from childgait.models.registry import find_model
+from childgait.params import load_params
+
+ROOT = Path(__file__).parents[2]
+PRESETS = ROOT / "workflow" / "presets"
+NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def leaves(values: dict[str, Any], where: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and key not in FREE:
+            found |= leaves(value, f"{where}{key}.")
+        else:
+            found[f"{where}{key}"] = value
+    return found
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    return Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+
+
+def test_there_are_the_promised_presets() -> None:
+    assert NAMES == ["cgv", "demo", "keypoints", "smoke"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_sets_what_it_names_and_nothing_else(name: str, params: Path) -> None:
+    before = leaves(yaml.safe_load(params.read_text()))
+    preset(name, params, PRESETS)
+    after = leaves(yaml.safe_load(params.read_text()))
+    named = leaves(yaml.safe_load((PRESETS / f"{name}.yaml").read_text()))
+    assert after == before | named | {"preset": name}
+    for model in load_params(params)["finetune"].models:  # type: ignore[attr-defined]
+        find_model(model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_demo_leads_back_to_the_very_same_file(name: str, params: Path) -> None:
+    committed = params.read_text()
+    preset(name, params, PRESETS)
+    preset("demo", params, PRESETS)
+    assert params.read_text() == committed, "demo.yaml must name every key that another preset changes"
+
+
+def test_the_committed_params_are_the_demo(params: Path) -> None:
+    before = params.stat().st_mtime_ns
+    preset("demo", params, PRESETS)
+    assert params.stat().st_mtime_ns == before, "nothing to change, nothing written"
+
+
+def test_comments_stay(params: Path) -> None:
+    comments = [line.split("#", 1)[1] for line in params.read_text().splitlines() if "#" in line]
+    preset("cgv", params, PRESETS)
+    assert [line.split("#", 1)[1] for line in params.read_text().splitlines() if "#" in line] == comments
+
+
+def test_an_unknown_preset_names_the_nearest(params: Path) -> None:
+    with pytest.raises(StepError, match=r"no preset 'smok' .*did you mean 'smoke'"):
+        preset("smok", params, PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("evaluat: {views: 1}", "sets evaluat, which"),
+        ("evaluate: {vews: 1}", r"sets evaluate\.vews, which"),
+        ("finetune: {encoder: {sise: tiny}}", r"sets finetune\.encoder\.sise, which"),
+        ("evaluate: {views: 0}", r"evaluate\.views is 0, but"),
+    ],
+)
+def test_a_wrong_preset_leaves_the_file_alone(params: Path, tmp_path: Path, text: str, message: str) -> None:
+    committed = params.read_text()
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "mine.yaml").write_text(text)
+    with pytest.raises(StepError, match=message):
+        preset("mine", params, tmp_path / "presets")
+    assert params.read_text() == committed
