@@ -120,6 +120,13 @@ def rolling(values: NDArray[np.float64], reach: int, *, moving: bool = True) -> 
     return np.asarray(found)
 
 
+def lowest(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Running minimum over `reach` values on either side, NaN left out."""
+    padded = np.pad(np.where(np.isnan(values), np.inf, values), reach, constant_values=np.inf)
+    found = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).min(axis=1)
+    return np.asarray(np.where(np.isfinite(found), found, np.nan))
+
+
 def _middle(points: NDArray[np.float64], which: list[int]) -> NDArray[np.float64]:
     """Mean of those of the points that are known, (T, 2)."""
     part = points[:, which]

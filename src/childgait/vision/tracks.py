@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.vision.heads import person_of_head
+from childgait.vision.heads import lowest, person_of_head
 
 WALKING = 6.0  # head heights a second that a head may move beyond what is predicted (1.2 m/s, a head of 0.2 m)
 SEEN = ("detected", "keypoints", "sam3")  # sources whose box is the head itself
@@ -132,11 +132,12 @@ def _same_top(head: NDArray[np.float64], top: NDArray[np.float64]) -> NDArray[np
     return np.asarray((away < 0.75) & (above < 0.6))
 
 
-def merge(tracks: list[Track]) -> list[Track]:
+def merge(tracks: list[Track], reach: int) -> list[Track]:
     """One track where several show one head in most of the frames they share. Surest sources come first.
 
     Where a merged silhouette shows something else than the head (a raised arm, a second person) it stays a track of
-    its own for those frames: a union never loses anything.
+    its own for those frames: a union never loses anything. A head that only its silhouette tells reaches as high as
+    within `reach` frames: its top is what is lost first.
     """
     left = sorted(tracks, key=lambda track: (_rank(track), track.first))
     merged: list[Track] = []
@@ -153,7 +154,7 @@ def merge(tracks: list[Track]) -> list[Track]:
                 break
         else:
             merged.append(track)
-    return [_sized(track) for track in merged]
+    return [_sized(track, reach) for track in merged]
 
 
 def _same(a: Track, b: Track, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -166,13 +167,15 @@ def _same(a: Track, b: Track, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return same
 
 
-def _sized(track: Track) -> Track:
+def _sized(track: Track, reach: int) -> Track:
     """Frames in which only the silhouette's top is known get the size that the head has at other times."""
     top = np.array([name == "silhouette" for name in track.source])
     sure = track.known & ~top
-    if not top.any() or not sure.any():
-        return track
     box, frames = track.box.copy(), np.arange(len(top))
+    if _rank(track) == 2:
+        box[top, 1] = lowest(box[:, 1], reach)[top]
+    if not top.any() or not sure.any():
+        return Track(box, track.source, track.score)
     sides = track.box[:, 2:] - track.box[:, :2]
     size = np.stack([np.interp(frames, frames[sure], sides[sure, axis]) for axis in (0, 1)], axis=1)[top]
     middle = _centre(box[top])[:, 0]
