@@ -67,14 +67,31 @@ def test_who_is_in_what():
     assert not any("0001-0001" in path for path in trained)
 
 
-@pytest.mark.parametrize("text", ['[{"patient_id": "0007"}]', '[{"patient_id": 7}]', "patient_id,age\n7,8\n", "a 0007-0001_left b"])
-def test_a_text_that_names_a_child(text):
-    assert names_subject(text, "0007")
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        (".json", '[{"patient_id": "0007"}]'),
+        (".json", '[{"patient_id": 7}]'),
+        (".json", '{"0007": {"left": 1}}'),
+        (".json", '["0007-0001_left_1-240"]'),
+        (".csv", "patient_id,age\n7,8\n"),
+        (".csv", "age,subject\n8,0007\n"),
+        (".csv", "video,x\n0007-0001_left_1-240,1\n"),
+    ],
+)
+def test_a_text_that_names_a_child(ending, text):
+    assert names_subject(text, "0007", ending)
 
 
-@pytest.mark.parametrize("text", ['[{"patient_id": "0071", "left": {"7": 0}}]', "patient_id,age\n0001,7\n17,8\n", "10007", "00071"])
-def test_a_text_that_does_not(text):
-    assert not names_subject(text, "0007")
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        (".json", '[{"patient_id": "0071", "left": {"7": 0}, "seconds": 0.0007, "sha256": "a0007b"}]'),
+        (".csv", "patient_id,age\n0001,7\n17,0007\n"),
+    ],
+)
+def test_a_text_that_does_not(ending, text):
+    assert not names_subject(text, "0007", ending)
 
 
 def test_a_job_that_read_older_bytes_breaks_the_chain():

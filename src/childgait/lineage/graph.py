@@ -6,6 +6,8 @@ ten thousand jobs is read in about a second.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -21,7 +23,7 @@ ROOTS = ("data", "reports")
 Entry = dict[str, Any]  # of a record: path, sha256, bytes, and perhaps md5, subjects, files (how many, of a folder)
 
 _FRAMES = "_filtered_pose"  # folders of one-frame files: hundreds of thousands of names, never a record
-_TEXT = (".json", ".csv", ".tsv", ".yaml", ".txt")
+_TEXT = (".json", ".csv", ".tsv")
 _SUBJECT = re.compile(r"(?:^|/)(\d{4,})(?=-\d{4,}_[a-z]+_\d+-\d+|[./])")
 
 
@@ -237,13 +239,26 @@ class Graph:
         return found
 
 
-def names_subject(text: str, subject: str) -> bool:
-    """Whether a text names a child: its number with its zeros, or as a bare number in an id field or a CSV's first column."""
+ID_COLUMNS = ("patient_id", "subject", "video")
+
+
+def is_subject(value: object, subject: str) -> bool:
+    """Whether an id field means the child: `7`, `"7"`, `"0007"`, or a video of its."""
+    text = str(value).strip()
+    return (text.isdigit() and text.zfill(4) == subject) or text.startswith(f"{subject}-")
+
+
+def names_subject(text: str, subject: str, ending: str) -> bool:
+    """Whether a delivered table or JSON names a child, in an id field or as a word in quotes."""
+    if ending in (".csv", ".tsv"):
+        rows = csv.DictReader(io.StringIO(text), delimiter="\t" if ending == ".tsv" else ",")
+        columns = [name for name in rows.fieldnames or () if name in ID_COLUMNS]
+        return any(is_subject(row[name] or "", subject) for row in rows for name in columns)
+    ids = "|".join(ID_COLUMNS)
     bare = re.escape(subject.lstrip("0") or "0")
     return bool(
-        re.search(rf"(?<!\d){re.escape(subject)}(?!\d)", text)
-        or re.search(rf'"patient_id"\s*:\s*"?0*{bare}"?\s*[,}}]', text)
-        or re.search(rf"^0*{bare}\s*,", text, re.MULTILINE)
+        re.search(rf'"{re.escape(subject)}(?:"|-\d)', text)
+        or re.search(rf'"(?:{ids})"\s*:\s*"?0*{bare}"?\s*[,}}\]]', text)
     )
 
 
@@ -255,4 +270,4 @@ def _raw_holds(file: Path, path: str, subject: str) -> str | None:
         return None  # weights and the like
     if not file.is_file():
         return "table"  # it cannot be asked: taken to hold every child
-    return "table" if names_subject(file.read_text(encoding="utf-8", errors="replace"), subject) else None
+    return "table" if names_subject(file.read_text(encoding="utf-8", errors="replace"), subject, file.suffix) else None

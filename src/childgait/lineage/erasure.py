@@ -1,0 +1,252 @@
+"""Takes a child out of a study: what holds it, everywhere this clone can reach, and its removal.
+
+Own files and pooled results are deleted (a rerun makes the pooled ones again, without the child), its rows leave the
+delivered tables, DVC's objects, run-cache, Snakemake's cache and notes, MLflow's runs and our logs go. Git's history
+and other people's copies cannot be reached; `disclose` says what they still hold.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from childgait.files.atomic import remove, write_text
+from childgait.files.hashes import md5, sha256
+from childgait.lineage import mlflow_runs
+from childgait.lineage.graph import ID_COLUMNS, Graph, is_subject, names_subject, read_graph, record_files, subject_of
+from childgait.lineage.search import files_under, find_traces, mentions
+from childgait.lineage.stores import Store, Verdict, open_stores, scratch_folders, versions_ever
+from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
+from childgait.record import ENDING, RUNS
+
+NOTES = ("logs", ".snakemake")  # what tools wrote down on the way
+TABLES = (".json", ".csv", ".tsv")
+
+
+@dataclass
+class Plan:
+    """Everything that holds a child, by what has to be done with it. Paths from the working folder."""
+
+    subject: str
+    own: list[Path] = field(default_factory=list)
+    pooled: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)  # delivered tables and people's notes: the child's rows go
+    notes: list[Path] = field(default_factory=list)
+    cached: list[Path] = field(default_factory=list)  # Snakemake's output cache
+    scratch: list[Path] = field(default_factory=list)
+    stores: list[tuple[Store, Verdict]] = field(default_factory=list)
+    runs: mlflow_runs.Runs = field(default_factory=mlflow_runs.Runs)
+    stages: list[str] = field(default_factory=list)
+    added: list[Path] = field(default_factory=list)  # .dvc files to write anew
+    hashes: set[str] = field(default_factory=set)  # sha256 and md5 of its own files, to search for afterwards
+
+    def holds_anything(self) -> bool:
+        return bool(self.own or self.tables or self.notes or self.cached or any(v.objects for _, v in self.stores))
+
+    def counts(self) -> dict[str, int]:
+        """For the tombstone and the terminal."""
+        return {
+            "own files": len(self.own), "pooled files": len(self.pooled), "tables": len(self.tables),
+            "logs and notes": len(self.notes), "Snakemake cache": len(self.cached), "MLflow runs": len(self.runs.ids),
+            **{store.name: len(verdict.objects) for store, verdict in self.stores},
+        }  # fmt: skip
+
+
+def cohort_folders(root: Path) -> list[Path]:
+    """The cohort and the people's tables about it, as params.yaml says."""
+    from childgait.params import read_params
+
+    section = read_params(root / "params.yaml")["cohort"]
+    return [root / section[key] for key in ("root", "annotations") if key in section]
+
+
+def output_cache(root: Path) -> Path:
+    return Path(os.environ.get("SNAKEMAKE_OUTPUT_CACHE") or root / ".cache" / "snakemake")
+
+
+def make_plan(subject: str, root: Path, *, remote: bool) -> Plan:
+    plan = Plan(subject)
+    cohort = cohort_folders(root)
+    study = [p for folder in {root / "data", root / "reports", *cohort} for p in files_under(folder)]
+    plan.own = sorted({p for p in study if subject_of(os.path.relpath(p, root)) == subject})
+    plan.tables = sorted({
+        p for folder in cohort for p in files_under(folder)
+        if p.suffix in TABLES and not p.name.endswith(ENDING) and p not in plan.own and subject_of(p.name) is None
+        and names_subject(p.read_text(encoding="utf-8", errors="replace"), subject, p.suffix)
+    })  # fmt: skip
+    plan.pooled = _pooled(root, subject, plan)
+    plan.notes = sorted(_mentioning(subject, [root / name for name in NOTES]))
+    plan.cached = _cached(output_cache(root), subject)
+    plan.scratch = scratch_folders(root)
+    _judge_stores(plan, root, remote)
+    plan.runs = mlflow_runs.find(root)
+    plan.hashes = _hashes(plan.own, root)
+    return plan
+
+
+def _pooled(root: Path, subject: str, plan: Plan) -> list[Path]:
+    if not record_files(root):
+        return []
+    graph: Graph = read_graph(root)
+    done = {*plan.own, *plan.tables}
+    held = (root / path for path, how in graph.holding(subject, root).items() if how != "own" and not graph.is_raw(path))
+    made = {path for path in held if path.is_file() and path not in done}
+    # What the demo's own step made is delivered data: its record goes, its other children's files stay.
+    made |= {root / job.record for job in graph.jobs.values() if job.step == "synthesize"} if plan.own else set()
+    return sorted(made)
+
+
+def _mentioning(subject: str, folders: Iterable[Path]) -> Iterator[Path]:
+    pattern = mentions(subject)
+    for folder in folders:
+        for path in files_under(folder):
+            if pattern.search(b"/" + str(path).encode()) or pattern.search(path.read_bytes()):
+                yield path
+
+
+def _cached(folder: Path, subject: str) -> list[Path]:
+    """A cached job's files share the beginning of their name; its record says whose it was. Without one, it goes."""
+    groups: dict[str, list[Path]] = {}
+    for path in files_under(folder):
+        found = re.match(r"[0-9a-f]{64}", path.name)
+        groups.setdefault(found[0] if found else path.name, []).append(path)
+    pattern = mentions(subject)
+    gone: list[Path] = []
+    for paths in groups.values():
+        records = [path for path in paths if path.name.endswith("record.json")]
+        if not records or any(pattern.search(path.read_bytes()) for path in records):
+            gone += paths
+    return sorted(gone)
+
+
+def _judge_stores(plan: Plan, root: Path, remote: bool) -> None:
+    going = {os.path.relpath(p, root) for p in (*plan.own, *plan.pooled, *plan.tables)}
+    here = versions_here(root)
+    keep: set[str] = set()
+    for version in here:
+        files = listing(cache_folder(root), version) or {}
+        # Another child's own file is never judged; of the rest, only what lies here in these very bytes stays.
+        keep |= {digest for path, digest in files.items()
+                 if path not in going and subject_of(path) is None and (root / path).is_file() and md5(root / path) == digest}
+        if any(path == version.path or path.startswith(version.path + "/") for path in going):
+            plan.stages.append(version.stage)
+    plan.stages = list(dict.fromkeys(stage for stage in plan.stages if not stage.endswith(".dvc")))
+    plan.added = [p for p in dvc_files(root) if _holds(root, p, going)]
+    known = [*here, *versions_ever(root)]
+    plan.stores = [(store, store.judge(plan.subject, known, keep)) for store in open_stores(root, remote=remote)]
+
+
+def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
+    versions = versions_in_dvc_file(os.path.relpath(dvc_file, root), dvc_file.read_text(encoding="utf-8"))
+    inside = any(path == v.path or path.startswith(v.path + "/") for v in versions for path in going)
+    # No listing in the cache: an interrupted erasure has removed it.
+    return inside or any((root / v.path).exists() and listing(cache_folder(root), v) is None for v in versions)
+
+
+def _hashes(own: list[Path], root: Path) -> set[str]:
+    """Of the child's files; not of one that is the same, byte for byte, for another child (an empty table, say)."""
+    others = {entry["sha256"] for path, entry in (read_graph(root).files if record_files(root) else {}).items()
+              if root / path not in own}  # fmt: skip
+    digests = {path: sha256(path) for path in own}
+    return {h for path, digest in digests.items() if digest not in others for h in (digest, md5(path))}
+
+
+def carry_out(plan: Plan, root: Path) -> None:
+    """Remove it all: copies first, the child's own files late, the records last. They tell what to look for, so
+    whatever is interrupted here is found again by the next call."""
+    for store, verdict in plan.stores:
+        store.remove(verdict)
+    mlflow_runs.remove(plan.runs)
+    for path in plan.notes:
+        if path == root / RUNS:
+            _strip_lines(path, plan.subject)
+        else:
+            remove(path)
+    for path in plan.tables:
+        strip_table(path, plan.subject)
+    for path in sorted((*plan.cached, *plan.pooled, *plan.own), key=lambda p: (p.name.endswith(ENDING), p in plan.own)):
+        remove(path)
+    _remove_empty_folders(plan.own)
+    for folder in plan.scratch:
+        remove(folder)
+    for dvc_file in plan.added:
+        subprocess.run([sys.executable, "-m", "dvc", "commit", "--quiet", "--force", str(dvc_file)], cwd=root, check=True)
+
+
+def _remove_empty_folders(removed: list[Path]) -> None:
+    for folder in sorted({parent for path in removed for parent in list(path.parents)[:2]}, key=lambda p: -len(p.parts)):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def strip_table(path: Path, subject: str) -> None:
+    """A table without the rows, entries and keys of one child."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        write_text(path, json.dumps(without(json.loads(text), subject), indent=2, ensure_ascii=False) + "\n")
+        return
+    delimiter = "\t" if path.suffix == ".tsv" else ","
+    rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    columns = [place for place, name in enumerate(rows[0]) if name in ID_COLUMNS]
+    kept = [rows[0], *(row for row in rows[1:] if not any(is_subject(row[c], subject) for c in columns if c < len(row)))]
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(kept)
+    write_text(path, out.getvalue())
+
+
+def without(value: Any, subject: str) -> Any:
+    """JSON without what is the child's: keys that are its number, list entries that name it."""
+    if isinstance(value, dict):
+        return {key: without(inside, subject) for key, inside in value.items() if not _is_its(key, subject)}
+    if isinstance(value, list):
+        return [without(inside, subject) for inside in value if not _is_its(inside, subject)]
+    return value
+
+
+def _is_its(value: Any, subject: str) -> bool:
+    if isinstance(value, dict):
+        return any(is_subject(value[name], subject) for name in ID_COLUMNS if name in value) or any(
+            isinstance(inside, str) and subject_of(inside) == subject for inside in value.values()
+        )
+    return isinstance(value, str) and (value == subject or value.startswith(f"{subject}-") or subject_of(value) == subject)
+
+
+def _strip_lines(path: Path, subject: str) -> None:
+    pattern = mentions(subject)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(path, "".join(line for line in lines if not pattern.search(line.encode())))
+
+
+def what_is_left(plan: Plan, root: Path) -> dict[Path, str]:
+    """The search afterwards: the working tree, the cache, asked remotes, Snakemake's cache, MLflow's folder, scratch."""
+    folders = [root, cache_folder(root), output_cache(root)]
+    folders += [Path(store.odb.path) for store, _ in plan.stores if Path(store.odb.path).is_dir()]
+    distinct = {folder.resolve() for folder in folders if folder.is_dir()}
+    outer = [f for f in sorted(distinct) if not any(f != other and f.is_relative_to(other) for other in distinct)]
+    return find_traces(plan.subject, plan.hashes, outer)
+
+
+def disclose(plan: Plan, root: Path) -> Iterator[str]:
+    """What this command cannot reach, said plainly."""
+    if (root / ".git").exists():
+        commits = git(root, "log", "--all", "--oneline", "--", "dvc.lock", "*.dvc", "reports").splitlines()
+        yield (
+            f"Git's history is not rewritten: {len(commits)} commit(s) still name, by md5, versions of data that held the child; "
+            "the bytes are gone here. Numbers of earlier reports in git were computed with the child, too."
+        )
+        named = git(root, "log", "--all", "--oneline", f"-G{plan.subject}-[0-9]{{4,}}_").splitlines()
+        if named:
+            yield f"In {len(named)} commit(s), such as {named[0].split()[0]}, a text in git names the child itself."
+    for store, verdict in plan.stores:
+        if verdict.unknown:
+            yield f"{store.name} has {len(verdict.unknown)} object(s) without a name here (another project's, or never committed); they stay."
+    yield "Other people's clones, caches, remotes not configured here, backups and papers keep what they have: ask their owners."

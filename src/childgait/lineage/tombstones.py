@@ -1,0 +1,74 @@
+"""Children whose data was erased: who they were is not kept, that they must not come back is.
+
+`erased.jsonl` (in git) has a line for each: the keyed hash of the child's number, the date, how much was removed where.
+A number of four digits could be guessed from a plain hash, so the key lies apart, in `erased.key`, which neither git
+nor DVC versions; whoever works with the raw data gets it by the same way as these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from childgait.errors import StepError
+from childgait.files.atomic import write_text
+
+TOMBSTONES = Path("erased.jsonl")
+KEY = Path("erased.key")
+
+
+def refuse_erased(subject: str, root: Path = Path()) -> None:
+    """Stop where a child comes back whose data was erased."""
+    if is_erased(subject, root):
+        raise StepError(
+            "a recording belongs to a child whose data was erased at its guardian's wish (its number is not printed)",
+            hint="take that child's files out of the cohort; `childgait erase` with its number removes what has come back",
+        )
+
+
+def is_erased(subject: str, root: Path = Path()) -> bool:
+    stones = tombstones(root)
+    if not stones:
+        return False
+    mark = keyed_hash(subject, _key(root))
+    return any(hmac.compare_digest(mark, str(stone["subject"])) for stone in stones)
+
+
+def tombstones(root: Path = Path()) -> list[dict[str, Any]]:
+    path = root / TOMBSTONES
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def keyed_hash(subject: str, key: bytes) -> str:
+    return hmac.new(key, subject.encode(), hashlib.sha256).hexdigest()
+
+
+def add_tombstone(subject: str, date: str, removed: dict[str, int], root: Path = Path()) -> None:
+    """One line more; a child that is erased again (it had come back) gets another line."""
+    stone = {"subject": keyed_hash(subject, _key(root, make=True)), "date": date, "removed": removed}
+    path = root / TOMBSTONES
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    write_text(path, before + json.dumps(stone, sort_keys=True) + "\n")
+
+
+def _key(root: Path, *, make: bool = False) -> bytes:
+    path = root / KEY
+    if path.exists():
+        return bytes.fromhex(path.read_text().strip())
+    if not make or tombstones(root):
+        raise StepError(
+            f"there is a {TOMBSTONES}, but not its key {path}, so nobody can tell whether an erased child came back",
+            hint=f"get {KEY} from whoever erased the data, over the way by which you got the raw data",
+        )
+    key = secrets.token_bytes(32)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(key.hex() + "\n")
+    return key

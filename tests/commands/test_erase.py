@@ -1,0 +1,247 @@
+"""`childgait erase`: after it, nothing that this clone can reach holds the child, and the child cannot come back."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toy_study
+
+from childgait.commands.erase import erase
+from childgait.errors import StepError
+from childgait.lineage.check import audit_tree
+from childgait.lineage.erasure import make_plan, strip_table
+from childgait.lineage.search import find_traces
+from childgait.lineage.tombstones import is_erased, refuse_erased
+
+TESTS = Path(__file__).parent.parent
+OUTS = ("register", "prepare_clips", "gate", "split_subjects", "finetune", "evaluate")
+STAGE = f"""
+stages:
+  study:
+    cmd: "{sys.executable} -c 'import toy_study; toy_study.run_toy_study(cohort=False)'"
+    deps: [data/raw]
+    outs: [{", ".join("data/" + out for out in OUTS)}, reports]
+"""
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def dvc(*arguments: str) -> None:
+    """In this process: starting DVC anew costs seconds."""
+    from dvc.cli import main
+
+    assert main(list(arguments)) == 0, arguments
+
+
+def environment(monkeypatch, folder: Path) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(folder.parent / "site"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@example.org")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A study in git and DVC, with a remote, an older version in the caches, and what tools leave behind."""
+    folder = tmp_path_factory.mktemp("original") / "clone"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        environment(monkeypatch, folder)
+        run("git", "init", "-q")
+        dvc("init", "-q")
+        dvc("remote", "add", "-q", "-d", "near", "../remote")
+        toy_study.make_cohort(["0001", "0002", "0007"])
+        toy_study.write_params(seed=1)
+        Path("dvc.yaml").write_text(STAGE)
+        Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4").write_bytes(b"an older take of this child")
+        for message in ("first", "second"):
+            dvc("add", "-q", "data/raw")
+            dvc("repro", "-q")
+            dvc("push", "-q", "--run-cache")
+            run("git", "add", "-A", ".")
+            run("git", "commit", "-q", "-m", message)
+            toy_study.make_cohort(["0001", "0002", "0007"])
+        leave_notes()
+    return folder
+
+
+@pytest.fixture
+def clone(original, tmp_path, monkeypatch):
+    shutil.copytree(original.parent, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("site"))
+    environment(monkeypatch, tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def leave_notes() -> None:
+    """What Snakemake keeps: metadata, logs, and its output cache, of two children."""
+    for child, digest in (("0001", "a" * 64), ("0007", "b" * 64)):
+        name = f"{child}-0001_left_1-240"
+        notes = {
+            f".snakemake/metadata/{child}": json.dumps({"input": [f"data/raw/dataset/{child}/{name}.mp4"]}),
+            f"logs/register/{name}.log": "read it",
+            f".cache/snakemake/{digest}.json": Path(f"data/register/{name}.json").read_text(),
+            f".cache/snakemake/{digest}.record.json": Path(f"data/register/{name}.record.json").read_text(),
+        }
+        for path, text in notes.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(text)
+
+
+def objects(folder: Path) -> set[str]:
+    return {path.parent.name + path.name for path in (folder / "files" / "md5").glob("*/*")}
+
+
+def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
+    dvc("status", "-q")  # DVC notes every file's name and hash outside the clone, too
+    assert find_traces("0007", set(), [tmp_path / "site"])
+    hashes = make_plan("0007", Path(), remote=True).hashes
+    assert find_traces("0007", hashes, [Path(), tmp_path / "remote"])
+    others = {p: p.read_bytes() for p in Path("data").rglob("0001-*") if p.is_file()}
+
+    assert erase("0007", yes=True, remote=True, rerun=True) == 0
+
+    told = capsys.readouterr().out
+    assert "Git's history is not rewritten: 2 commit(s)" in told
+    assert find_traces("0007", hashes, [Path(), tmp_path / "remote", tmp_path / "site"]) == {}
+    assert not any(b"older take of this child" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert {p: p.read_bytes() for p in Path("data").rglob("0001-*") if p.is_file()} == others
+    assert [row["patient_id"] for row in json.loads(Path("data/raw/labels.json").read_text())] == ["0001", "0002"]
+    assert "7" not in Path("data/raw/subjects.csv").read_text()
+    # The rerun made whole results without the child, and DVC agrees.
+    assert Path("reports/metrics.json").exists()
+    assert audit_tree(Path())[0] == []
+    assert "up to date" in run(sys.executable, "-m", "dvc", "status")
+    # What Snakemake kept of the other child is still there.
+    assert Path(f".cache/snakemake/{'a' * 64}.json").exists()
+    assert Path(".snakemake/metadata/0001").exists()
+    # The others' raw files can still be had from the cache.
+    shutil.rmtree("data/raw")
+    dvc("checkout", "-q", "data/raw.dvc")
+    assert len(list(Path("data/raw").rglob("*.mp4"))) == 4
+
+
+def test_a_remote_is_touched_only_when_asked(clone, tmp_path, capsys):
+    before = objects(tmp_path / "remote")
+    erase("0007", yes=True)
+    assert objects(tmp_path / "remote") == before
+    told = capsys.readouterr().out
+    assert "give --remote" in told
+    assert "To be made again without the child: study" in told
+
+
+def test_the_child_is_refused_from_then_on(clone, capsys):
+    assert not is_erased("0007")
+    erase("0007", yes=True)
+    assert is_erased("0007")
+    assert not is_erased("0001")
+    refuse_erased("0001")
+    with pytest.raises(StepError, match="whose data was erased") as caught:
+        refuse_erased("0007")
+    assert "0007" not in str(caught.value)
+    stone = json.loads(Path("erased.jsonl").read_text())
+    assert stone["removed"]["own files"] == 10
+    assert "0007" not in Path("erased.jsonl").read_text()
+    assert Path("erased.key").stat().st_mode & 0o077 == 0
+    Path("erased.key").unlink()
+    with pytest.raises(StepError, match=r"not its key erased\.key"):
+        refuse_erased("0001")
+
+
+def test_it_asks_first(clone, monkeypatch, capsys):
+    before = sorted(str(p) for p in Path("data").rglob("*"))
+    monkeypatch.setattr("builtins.input", lambda prompt: "0001")
+    with pytest.raises(StepError, match="nothing was erased"):
+        erase("0007")
+    assert sorted(str(p) for p in Path("data").rglob("*")) == before
+    told = capsys.readouterr().out
+    assert "its own: data/raw/dataset/0007/0007-0001_left_1-240.mp4" in told
+    assert "pooled, to be made again: data/finetune/toy/0-0/weights.bin" in told
+    assert "its rows leave: data/raw/labels.json" in told
+
+
+def test_not_while_a_run_is_at_work(clone):
+    import fcntl
+
+    with Path(".snakemake/childgait.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(StepError, match="a run is at work"):
+            erase("0007", yes=True)
+
+
+@pytest.mark.parametrize(("subject", "sentence"), [("7", "is no child's number"), ("0099", "nothing here holds a child 0099")])
+def test_a_wrong_number_is_said(tmp_path, monkeypatch, subject, sentence):
+    monkeypatch.chdir(tmp_path)
+    toy_study.run_toy_study()
+    with pytest.raises(StepError, match=sentence):
+        erase(subject, yes=True)
+
+
+@pytest.mark.slow
+def test_mlflow_forgets(tmp_path, monkeypatch):
+    import mlflow
+
+    from childgait.lineage import mlflow_runs
+
+    monkeypatch.chdir(tmp_path)
+    store = tmp_path / "mlruns" / "mlflow.db"
+    store.parent.mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    client = mlflow.MlflowClient(f"sqlite:///{store}")
+    experiment = client.create_experiment("childgait", artifact_location=(tmp_path / "mlruns" / "artifacts").as_uri())
+    made = client.create_run(experiment, tags={"video": "0007-0001_left_1-240"})
+    Path("note.txt").write_text("seen 0007-0001_left_1-240 in training")
+    client.log_artifact(made.info.run_id, "note.txt")
+    Path("note.txt").unlink()
+    assert len(find_traces("0007", set(), [tmp_path])) == 2  # the artefact, the database
+    mlflow_runs.remove(mlflow_runs.find(Path()))
+    assert find_traces("0007", set(), [tmp_path]) == {}
+    assert mlflow_runs.find(Path()).ids == []
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("a.csv", "patient_id,age\n7,8\n17,7\n", "patient_id,age\n17,7\n"),
+        ("a.tsv", "age\tsubject\n8\t0007\n7\t0017\n", "age\tsubject\n7\t0017\n"),
+        ("a.csv", "video,x\n0007-0001_left_1-240,1\n0017-0001_left_1-240,7\n", "video,x\n0017-0001_left_1-240,7\n"),
+        ("a.json", '[{"patient_id": 7, "x": 1}, {"patient_id": "0017", "left": {"7": 2}}]',
+         '[\n  {\n    "patient_id": "0017",\n    "left": {\n      "7": 2\n    }\n  }\n]\n'),
+        ("a.json", '{"0007": {"age": 8}, "files": ["dataset/0007/x.mp4", "y"]}', '{\n  "files": [\n    "y"\n  ]\n}\n'),
+    ],
+)  # fmt: skip
+def test_a_childs_rows_leave_a_table_and_no_others(tmp_path, name, before, after):
+    path = tmp_path / name
+    path.write_text(before)
+    strip_table(path, "0007")
+    assert path.read_text() == after
+
+
+@pytest.mark.parametrize("place", [3, 17, 24])
+def test_an_interrupted_erasure_is_taken_up_again(clone, monkeypatch, capsys, place):
+    """Killed before the third removal (or a later one) in the working tree: the command run again finishes the rest."""
+    import childgait.lineage.erasure as erasure
+
+    seen = []
+
+    def remove(path):
+        seen.append(path)
+        if len(seen) == place:
+            raise KeyboardInterrupt
+        real(path)
+
+    with monkeypatch.context() as patch:
+        real = erasure.remove
+        patch.setattr(erasure, "remove", remove)
+        with pytest.raises(KeyboardInterrupt):
+            erase("0007", yes=True, remote=True)
+    assert erase("0007", yes=True, remote=True) == 0
+    assert not any(b"older take" in p.read_bytes() for p in Path(".dvc").rglob("*") if p.is_file())
