@@ -138,7 +138,7 @@ class RefinePose(Section):
     swap_penalty: float = Field(ge=0, le=5)  # cost of a change of sides, in body heights summed over a leg's points
     outlier_sigmas: float = Field(ge=2, le=20)  # robust standard deviations off its own way, from which a point is dropped
     longest_gap_seconds: float = Field(ge=0, le=1)  # a longer one stays missing
-    joint_noise: float = Field(ge=0, le=5)  # of smoothing all points together: noise over a frame's jitter; 0: off
+    joint_noise: float = Field(ge=0, le=3)  # factor on the noise level found, for smoothing all points together; 0: off
     distal_hz: float = Field(ge=2, le=25)  # low-pass of ankles, feet and wrists; below 6 Hz children's ankles suffer
     proximal_hz: float = Field(ge=2, le=25)  # low-pass of all other points
 

@@ -202,9 +202,11 @@ def undo_swaps(
     # From the side the hips lie over each other: no telling them apart, and little lost.
     if view in ("forward", "backward"):
         _swap(poses, HIPS, _side_by_view(poses, HIPS, view) & poses.seen[:, HIPS].all(axis=(1, 2)))
-    arms = _continuous(poses, ARM, height, 2 * penalty, np.zeros(len(poses)))  # arms cross the body: be slow
-    coronal = view in ("forward", "backward")
-    arms = _turn_runs(arms, -_order(poses, ARM[:1], view)) if view and coronal else _minority(arms)
+    if view in ("forward", "backward"):  # shoulders never cross: which is which is to be seen in every frame
+        shoulders = np.nan_to_num(_order(poses, ARM[:1], view) / height)
+        arms = _continuous(poses, ARM, height, 2 * penalty, 0.01 * np.tanh(shoulders / 0.05))
+    else:
+        arms = _minority(_continuous(poses, ARM, height, 2 * penalty, np.zeros(len(poses))))  # arms overlap: be slow
     _swap(poses, ARM, arms)
     report.frames_swapped = int(legs.sum())
     report.arm_frames_swapped = int(arms.sum())
@@ -332,13 +334,6 @@ def _side_by_view(poses: Poses, pairs: NDArray[np.int64], view: View) -> Bools:
     return np.asarray(median_filter(order, size=3, mode="nearest") < 0)
 
 
-def _turn_runs(swapped: Bools, wrong: Floats) -> Bools:
-    """Turn the whole answer if after it most frames still stand the wrong way round."""
-    after = np.where(swapped, -wrong, wrong)
-    after = after[np.isfinite(after)]
-    return ~swapped if len(after) and (after > 0).mean() > 0.5 else swapped
-
-
 def _near_side(poses: Poses, swapped: Bools, view: View | None) -> int:
     """In a side view: 1 if the limb that the view has nearer looks nearer, -1 if the other does, 0 if neither clearly.
 
@@ -445,30 +440,43 @@ def calm(poses: Poses, noise_factor: float) -> None:
 
     The body's shape over time (less its slow way, over its height, each coordinate over its own noise) is a sum of a
     few patterns of movement; those that stand above what noise alone would make are kept, weakened as much as noise
-    has strengthened them (the optimal shrinkage of Gavish and Donoho, 2017). Noise is read from second differences,
-    times `noise_factor`, because an estimator's errors last longer than a frame and hide there.
+    has strengthened them (the optimal shrinkage of Gavish and Donoho, 2017). How noisy coordinates are to each other is
+    read from second differences; how noisy all of them are, from the middle of the spectrum, because an estimator's
+    errors last longer than a frame and hide from differences. `noise_factor` raises that level.
     """
+    if len(poses) < 40:
+        return
     seen = poses.seen
     used = seen.mean(axis=0) > 0.5
     height = body_height(poses.xy)
-    if len(poses) < 40 or used.sum() < 8 or not np.isfinite(height).any():
+    if used.sum() < 8 or not np.isfinite(height).any():
         return
     track = _bridged(poses.xy, seen)[:, used]
     path = low_pass(track.mean(axis=1), poses.seconds, 2.0)
     shape = ((track - path[:, None]) / height[:, None, None]).reshape(len(poses), -1)
     mean = shape.mean(axis=0)
     jitter = np.median(np.abs(np.diff(shape, n=2, axis=0)), axis=0) / (0.6745 * 6**0.5)
-    noise = np.maximum(noise_factor * jitter, 1e-4)
+    noise = np.maximum(jitter, 1e-4)
     left, sizes, right = np.linalg.svd((shape - mean) / noise, full_matrices=False)
     count, width = shape.shape
     ratio = min(count, width) / max(count, width)
     scale = float(np.sqrt(max(count, width)))
-    size = sizes / scale
+    level = noise_factor * float(np.median(sizes)) / scale / _middle_of_noise(ratio)
+    size = sizes / scale / max(level, 1e-9)
     kept = np.where(size > 1 + np.sqrt(ratio), np.sqrt(np.maximum((size**2 - ratio - 1) ** 2 - 4 * ratio, 0)) / size, 0)
-    calmed = ((left * kept * scale) @ right * noise + mean).reshape(track.shape) * height[:, None, None] + path[:, None]
+    calmed = ((left * kept * scale * level) @ right * noise + mean).reshape(track.shape) * height[:, None, None] + path[:, None]
     whole = poses.xy.copy()
     whole[:, used] = calmed
     poses.xy[seen] = whole[seen]
+
+
+def _middle_of_noise(ratio: float) -> float:
+    """The median singular value of pure noise of unit level, for a matrix of these proportions (Marchenko-Pastur)."""
+    edges = (1 - ratio**0.5) ** 2, (1 + ratio**0.5) ** 2
+    grid = np.linspace(*edges, 2001)
+    density = np.sqrt(np.maximum((edges[1] - grid) * (grid - edges[0]), 0)) / np.maximum(grid, 1e-9)
+    share = np.cumsum(density)
+    return float(np.sqrt(grid[np.searchsorted(share, share[-1] / 2)]))
 
 
 def smooth(poses: Poses, distal_hz: float, proximal_hz: float) -> None:

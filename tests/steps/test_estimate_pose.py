@@ -1,0 +1,87 @@
+"""The step estimate_pose: delivered keypoints on the video's time stamps, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from childgait.errors import StepError
+from childgait.files.delivered import frame_record, pack, write_frame
+from childgait.files.masks import FRAMES
+from childgait.files.poses import Status, make_poses, read_poses, write_poses
+from childgait.files.tables import write_table
+from childgait.params import EstimatePose
+from childgait.steps.estimate_pose import estimate_pose
+
+DELIVERED = EstimatePose(backend="delivered", weights="", weights_sha256="", device="cpu", batch=2, flip=False)
+SAPIENS = DELIVERED.model_copy(update={"backend": "sapiens2"})
+
+
+def some_poses(path: Path, frames: int) -> Path:
+    xy = np.random.default_rng(0).uniform(0, 300, (frames, 23, 2))
+    write_poses(path, make_poses(np.arange(frames) / 59, xy, np.full((frames, 23), 0.9)))
+    return path
+
+
+def some_boxes(path: Path, frames: int) -> Path:
+    rows = [
+        {"frame": n, "seconds": n * 1001 / 60000, "x0": 0.0, "y0": 0.0, "x1": 9.0, "y1": 9.0, "area": 81,
+         "area_jump": 0.0, "border": False, "joints_inside": 1.0, "pieces": 1, "ok": True}
+        for n in range(frames)
+    ]  # fmt: skip
+    write_table(path, pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
+    return path
+
+
+def test_delivered_points_get_the_videos_own_time_stamps(tmp_path: Path) -> None:
+    poses, boxes = some_poses(tmp_path / "in.parquet", 10), some_boxes(tmp_path / "frames.parquet", 12)
+    estimate_pose(tmp_path / "out.parquet", DELIVERED, poses=poses, frames=boxes)
+    out = read_poses(tmp_path / "out.parquet")
+    assert np.allclose(out.seconds, np.arange(12) * 1001 / 60000)
+    assert np.array_equal(out.xy[:10], read_poses(poses).xy)
+    assert (out.status[10:] == Status.MISSING).all()
+
+
+def test_without_a_video_the_deliverys_own_times_stay(tmp_path: Path) -> None:
+    poses = some_poses(tmp_path / "in.parquet", 10)
+    estimate_pose(tmp_path / "out.parquet", DELIVERED, poses=poses)
+    assert np.array_equal(read_poses(tmp_path / "out.parquet").seconds, read_poses(poses).seconds)
+
+
+def test_a_delivery_itself_is_read_by_its_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "a_filtered_pose"
+    folder.mkdir()
+    info = {"width": 640, "height": 360, "fps": 60, "total_frames": 3}
+    for n in range(3):
+        person = (np.arange(34.0).reshape(17, 2) + n, np.full(17, 0.8))
+        write_frame(folder, n + 1, frame_record(n, [person], info))
+    pack(folder, tmp_path / "a.zip")
+    estimate_pose(tmp_path / "out.parquet", DELIVERED, poses=tmp_path / "a.zip", layout="coco17")
+    assert read_poses(tmp_path / "out.parquet").xy[2, 0].tolist() == [2, 3]
+    with pytest.raises(StepError, match=r"17 keypoints, but cohort\.pose_layout is wholebody133"):
+        estimate_pose(tmp_path / "out.parquet", DELIVERED, poses=tmp_path / "a.zip", layout="wholebody133")
+    with pytest.raises(StepError, match="unknown layout"):
+        estimate_pose(tmp_path / "out.parquet", DELIVERED, poses=tmp_path / "a.zip")
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    with pytest.raises(StepError, match="no keypoints are given"):
+        estimate_pose(out, DELIVERED)
+    with pytest.raises(StepError, match="keypoints for 10 frames, but the video has 8"):
+        estimate_pose(
+            out, DELIVERED, poses=some_poses(tmp_path / "a.parquet", 10), frames=some_boxes(tmp_path / "b.parquet", 8)
+        )
+    with pytest.raises(StepError, match="none were delivered"):
+        estimate_pose(out, DELIVERED, poses=some_poses(tmp_path / "none.parquet", 0))
+    with pytest.raises(StepError, match="no video or no table of boxes"):
+        estimate_pose(out, SAPIENS, poses=some_poses(tmp_path / "a.parquet", 10))
+    (tmp_path / "film.mp4").write_bytes(b"")
+    with pytest.raises(StepError, match=r"holds no model\.safetensors"):
+        estimate_pose(
+            out, SAPIENS.model_copy(update={"weights": str(tmp_path)}), video=tmp_path / "film.mp4",
+            frames=some_boxes(tmp_path / "b.parquet", 8),
+        )  # fmt: skip
