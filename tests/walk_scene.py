@@ -1,4 +1,4 @@
-"""A flat walking figure before a textured wall, with its true mask and keypoints: small, quick, for tests of segmentation."""
+"""A flat walking figure before a textured wall, with its true mask and keypoints: small and quick."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Scene:
         def put(name: str, across: float, up: float) -> None:
             points[INDEX[name]] = x + across * tall, foot - up * tall
 
-        for name, across in (("nose", 0.02), ("left_eye", 0.02), ("right_eye", 0.0), ("left_ear", 0.0), ("right_ear", -0.02)):
-            put(name, across, 0.90)
+        for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear"):
+            put(name, 0.0, 0.90)
         for side, sign in (("left", 1), ("right", -1)):
             spread = 0.09 * sign if self.coronal else 0.01 * sign
             swing = 0.0 if self.coronal else 0.16 * step * sign
@@ -95,7 +95,7 @@ class Scene:
     def film(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Frame by frame: RGB picture and the child's true mask."""
         rng = np.random.default_rng(self.seed + 1)
-        rows, columns = self.size
+        columns = self.size[1]
         for frame in range(self.frames):
             left = round(abs(self.pan) * frame)
             picture = self.wall[:, left : left + columns].copy()

@@ -10,19 +10,13 @@ import pytest
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.vision.sam3 import Found, Sam3, box_of, clean, distinct
-from tiny_sam3 import build_sam3
 
 HEIGHT, WIDTH, FRAMES = 90, 160, 6
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_sam3(tmp_path_factory.mktemp("sam3"))
-
-
-@pytest.fixture(scope="module")
-def sam3(folder: Path) -> Sam3:
-    return Sam3(folder, sha256(folder / "model.safetensors"))
+def sam3(sam3_folder: Path) -> Sam3:
+    return Sam3(sam3_folder, sha256(sam3_folder / "model.safetensors"))
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +83,9 @@ def test_nothing_is_fetched(sam3: Sam3) -> None:
     assert modeling_sam3_video.cv_utils_kernel is False
 
 
-def test_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_other_weights_are_refused(sam3_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match="other weights"):
-        Sam3(folder, "0" * 64)
+        Sam3(sam3_folder, "0" * 64)
     with pytest.raises(StepError, match=r"holds no model\.safetensors"):
         Sam3(tmp_path, "0" * 64)
     (tmp_path / "model.safetensors").write_bytes(b"x")

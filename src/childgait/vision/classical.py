@@ -97,7 +97,7 @@ def region_of(
     if track is not None and (hull := guide(track, frame, size, reach)) is not None:
         box_ = track.box_at(frame, reach)
         assert box_ is not None
-        return grown(hull, 0.1 * 2 * (box_[3] - box_[1]))
+        return grown(hull, 0.1 * (box_[3] - box_[1]))
     return np.zeros(size, bool)
 
 

@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass
 class Region:
-    """One connected moving thing in one sample: its box and its hull, in pixels of the half-size picture."""
+    """One connected moving thing in one sample: its box and its hull, in working pixels."""
 
     box: Box
     hull: NDArray[np.int32]
@@ -97,7 +97,7 @@ def _half(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def regions_of(mask: NDArray[np.uint8]) -> list[Region]:
-    """The moving things of a map; pieces that nearly touch, as a head and a shirt do, are one."""
+    """The moving things of a half-size map; pieces that nearly touch, as a head and a shirt do, are one."""
     joined = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((mask.shape[0] // 12, mask.shape[0] // 25), np.uint8))
     count, labels, facts, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     found = []
@@ -106,8 +106,9 @@ def regions_of(mask: NDArray[np.uint8]) -> list[Region]:
         part = (slice(y, y + height), slice(x, x + width))
         pixels = np.argwhere((labels[part] == label) & (mask[part] > 0))
         if len(pixels) >= SMALLEST * mask.size:
-            hull = cv2.convexHull((pixels[:, ::-1] + [x, y]).astype(np.int32))
-            found.append(Region((float(x), float(y), float(x + width), float(y + height)), hull, float(len(pixels))))
+            hull = 2 * cv2.convexHull((pixels[:, ::-1] + [x, y]).astype(np.int32))
+            box = (2.0 * x, 2.0 * y, 2.0 * (x + width), 2.0 * (y + height))
+            found.append(Region(box, hull, 4.0 * len(pixels)))
     return found
 
 
@@ -156,15 +157,15 @@ def chosen_track(tracks: Sequence[Track], selections: Sequence[tuple[int, Box]])
 
 
 def guide(track: Track, frame: int, size: tuple[int, int], reach: int) -> NDArray[np.uint8] | None:
-    """The region of any frame in the full working picture: the hulls of the samples around it, moved along; or None."""
+    """The region of any frame, 255 in a working picture: the hulls of the samples around it, moved along; or None."""
     box = track.box_at(frame, reach)
     if box is None:
         return None
-    canvas = np.zeros((size[0] // 2, size[1] // 2), np.uint8)
+    canvas = np.zeros(size, np.uint8)
     after = int(np.searchsorted(track.frames, frame))
     for index in {max(after - 1, 0), min(after, len(track.frames) - 1)}:
         old = track.regions[index].box
         stretch = np.array([(box[2] - box[0]) / (old[2] - old[0]), (box[3] - box[1]) / (old[3] - old[1])])
         hull = (track.regions[index].hull[:, 0] - [old[0], old[1]]) * stretch + [box[0], box[1]]
         cv2.fillConvexPoly(canvas, np.round(hull).astype(np.int32), 255)
-    return np.asarray(cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_NEAREST))
+    return canvas
