@@ -14,7 +14,7 @@ from childgait.errors import StepError
 from childgait.lineage.check import audit_tree
 from childgait.lineage.erasure import make_plan, strip_table
 from childgait.lineage.search import find_traces
-from childgait.lineage.tombstones import is_erased, refuse_erased
+from childgait.files.tombstones import is_erased, refuse_erased
 
 TESTS = Path(__file__).parent.parent
 OUTS = ("register", "prepare_clips", "gate", "split_subjects", "finetune", "evaluate")

@@ -20,7 +20,7 @@ from childgait.errors import StepError
 def erase(subject: str, yes: bool = False, remote: bool = False, rerun: bool = False) -> int:
     """Erase one child, such as 0007. --yes does not ask, --remote empties DVC's remotes too, --rerun makes the results anew."""
     from childgait.lineage.erasure import carry_out, disclose, make_plan, what_is_left
-    from childgait.lineage.tombstones import add_tombstone
+    from childgait.files.tombstones import add_tombstone
 
     root = Path()
     if not (subject.isdigit() and len(subject) >= 4):

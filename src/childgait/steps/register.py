@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
 from childgait.files.hashes import sha256, sha256_of_text
+from childgait.files.tombstones import refuse_erased
 from childgait.gait.cohort import VideoName, parse_video_name
 from childgait.params import Register
 from childgait.step import Output, Raw
@@ -37,6 +38,7 @@ def register(
     if video is None and poses is None:
         raise StepError(f"recording {name} has neither a video nor keypoints", hint="look into its folder")
     said = parse_video_name(name)
+    refuse_erased(said.subject)
     row: dict[str, Any] = {
         "video": name, "subject": said.subject, "session": said.session, "view": said.view,
         "start": said.start, "end": said.end,

@@ -18,6 +18,7 @@ import numpy as np
 
 from childgait.files.atomic import write_json, write_text
 from childgait.files.hashes import sha256
+from childgait.files.tombstones import is_erased
 from childgait.gait.evgs import BY_CODE, CODES, LIMBS
 from childgait.gait.scoring import Measurement, bands_of
 from childgait.params import Synthesize
@@ -88,13 +89,14 @@ def _make_child(index: int, root: Path, params: Synthesize) -> dict[str, Any]:
 
 
 def _made(root: Path, params: Synthesize, processes: int) -> Iterator[dict[str, Any]]:
-    indices = range(params.subjects)
+    # A child whose data was erased is not made again; the others stay as they are, each from its own seed.
+    indices = [index for index in range(params.subjects) if not is_erased(f"{index + 1:04d}")]
     if processes == 1:
         for index in indices:
             yield _make_child(index, root, params)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_make_child, indices, [root] * params.subjects, [params] * params.subjects)
+        yield from pool.map(_make_child, indices, [root] * len(indices), [params] * len(indices))
 
 
 def write_cohort(root: Path, params: Synthesize, processes: int) -> dict[str, Any]:
