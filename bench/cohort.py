@@ -14,7 +14,11 @@ import numpy as np
 
 from childgait.gait.evgs import CODES, LIMBS
 from childgait.gait.published import (
-    LIMB_TOTAL_CORRELATION, LIMB_TOTAL_MEAN, LIMB_TOTAL_SD, MAJORITY_ACCURACY, PREVALENCE,
+    LIMB_TOTAL_CORRELATION,
+    LIMB_TOTAL_MEAN,
+    LIMB_TOTAL_SD,
+    MAJORITY_ACCURACY,
+    PREVALENCE,
 )  # fmt: skip
 from childgait.params import Synthesize, load_section
 from childgait.synthetic.cohort import child_of
@@ -42,9 +46,8 @@ def table(scores: np.ndarray) -> str:
         near += within
         agree = (atypical[:, 0, place] == atypical[:, 1, place]).mean()
         two = (scores[:, :, place] == 2).mean()
-        lines.append(
-            f"| {code} | {own:.2f} | {other.atypical:.2f} | {'yes' if within else 'no'} | {two:.2f} | {agree:.2f} | {other.agreement:.2f} |"
-        )
+        cells = [f"{own:.2f}", f"{other.atypical:.2f}", "yes" if within else "no", f"{two:.2f}", f"{agree:.2f}"]
+        lines.append("| " + " | ".join([code, *cells, f"{other.agreement:.2f}"]) + " |")
     totals = atypical.sum(axis=2)
     shares = atypical.mean(axis=(0, 1))
     majority = np.maximum(shares, 1 - shares).mean()

@@ -139,16 +139,36 @@ PATTERNS: dict[str, Pattern] = {
 }  # fmt: skip
 
 
+def _even(values: tuple[float, ...]) -> Curve:
+    """Through points at equal distances: the trigonometric curve."""
+    spectrum = np.fft.rfft(np.array(values, dtype=np.float64))
+    spectrum[-1] /= 2  # the highest wave of an even count stands for two
+    return np.asarray(np.fft.irfft(spectrum, GRID) * GRID / len(values))
+
+
+def _uneven(percent: tuple[float, ...], values: tuple[float, ...]) -> Curve:
+    """Through few points at unequal distances: cubic pieces that do not overshoot (Fritsch and Butland's slopes)."""
+    x = np.array([percent[-1] - 100, *percent, 100.0, 100.0 + percent[1]]) / 100
+    y = np.array([values[-1], *values, values[0], values[1]], dtype=np.float64)
+    width, rise = np.diff(x), np.diff(y)
+    steep = rise / width
+    before, after = steep[:-1], steep[1:]
+    w1, w2 = 2 * width[1:] + width[:-1], width[1:] + 2 * width[:-1]
+    same = before * after > 0
+    slope = np.where(same, (w1 + w2) / (w1 / np.where(same, before, 1) + w2 / np.where(same, after, 1)), 0.0)
+    x, y, width = x[1:-1], y[1:-1], width[1:-1]
+    piece = np.clip(np.searchsorted(x, CYCLE, side="right") - 1, 0, len(width) - 1)
+    t, h = (CYCLE - x[piece]) / width[piece], width[piece]
+    return np.asarray(
+        y[piece] * (1 + 2 * t) * (1 - t) ** 2 + y[piece + 1] * t**2 * (3 - 2 * t)
+        + h * t * (1 - t) * (slope[piece] * (1 - t) - slope[piece + 1] * t)
+    )  # fmt: skip
+
+
 def periodic(percent: tuple[float, ...], values: tuple[float, ...]) -> Curve:
     """A closed smooth curve through the given points, on the common grid."""
-    from scipy.interpolate import PchipInterpolator, make_interp_spline
-
-    x = np.array([*percent, 100.0]) / 100
-    y = np.array([*values, values[0]], dtype=np.float64)
-    if len(percent) == 20:
-        return np.asarray(make_interp_spline(x, y, k=3, bc_type="periodic")(CYCLE))
-    # Fewer and uneven points: a spline would overshoot, so the monotone one, over a repeated cycle.
-    return np.asarray(PchipInterpolator(np.r_[x[:-1] - 1, x, x[1:] + 1], np.r_[y[:-1], y, y[1:]])(CYCLE))
+    even = np.allclose(np.diff(percent), 100 / len(percent))
+    return _even(values) if even else _uneven(percent, values)
 
 
 @cache

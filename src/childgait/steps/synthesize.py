@@ -17,7 +17,7 @@ from childgait.step import Output, threads
 def synthesize(
     out: Output, params: Synthesize, subjects: int | None = None, seed: int | None = None, preview: bool = False
 ) -> None:
-    """Write a synthetic cohort; `--subjects` and `--seed` overrule params.yaml, `--preview` adds a contact sheet and a clip."""
+    """Write a synthetic cohort; `--subjects`, `--seed` overrule params.yaml, `--preview` adds a contact sheet and a clip."""
     from childgait.synthetic.cohort import write_cohort
 
     changes = {name: value for name, value in (("subjects", subjects), ("seed", seed)) if value is not None}

@@ -7,6 +7,7 @@ is then a sorted list of polygons. Reads a Motion, a look and a camera; opens no
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -124,7 +125,9 @@ def _shade(colour: Array, factor: float) -> Colour:
 class FigureBuilder:
     """Collects the parts of one person in one view."""
 
-    def __init__(self, motion: Motion, child: Child, look: Look, camera: Camera, way: str, offset: Array, base: int) -> None:
+    def __init__(
+        self, motion: Motion, child: Child, look: Look, camera: Camera, way: str, offset: Array, base: int
+    ) -> None:
         self.camera, self.way, self.offset, self.base = camera, way, offset, base
         self.motion, self.child, self.look = motion, child, look
         self.figure, self._group = Figure(), ""
@@ -153,6 +156,8 @@ class FigureBuilder:
         a, b = r0 * thick / d0, r1 * thick / d1
         layers = []
         for size, push, light in ((0.78, 0.5, 0.92), (0.48, 1.0, 1.06)):
+            if size * max(float(a.max()), float(b.max())) < 1.2:
+                continue  # too thin to show
             shift = _LIGHT * push
             layers.append(
                 (_capsule(p0 + a[:, None] * shift, p1 + b[:, None] * shift, size * a, size * b), _shade(colour, light))
@@ -195,7 +200,8 @@ class FigureBuilder:
         shoulder, elbow, wrist = (self.point(f"{limb}_{name}") for name in ("shoulder", "elbow", "wrist"))
         sleeve = shoulder + (1.0 if self.look.long_sleeves else 0.55) * (elbow - shoulder)
         upper = self.limb(shoulder, elbow, 0.026, 0.020, self.look.skin)
-        self.limb(elbow, wrist, 0.020, 0.014, self.look.shirt if self.look.long_sleeves else self.look.skin, nearer=0.004)
+        covered = self.look.shirt if self.look.long_sleeves else self.look.skin
+        self.limb(elbow, wrist, 0.020, 0.014, covered, nearer=0.004)
         self.limb(wrist, self.part(f"{limb}_hand"), 0.014, 0.017, self.look.skin, nearer=0.006)
         self.limb(shoulder, sleeve, 0.033, 0.029, self.look.shirt, nearer=0.001, over=upper)
 
@@ -205,7 +211,9 @@ class FigureBuilder:
         frames = turn_frames(self.motion.parts["trunk_frame"], self.way)
         pelvis = turn_frames(self.motion.parts["pelvis_frame"], self.way)
         height, build = self.child.height, self.look.build
-        levels = ((-0.05, 0.088, 0.066), (0.15, 0.090, 0.066), (0.5, 0.084, 0.060), (0.85, 0.108, 0.066), (1.02, 0.080, 0.052))
+        levels = (  # share of the trunk's height, half its width, half its depth
+            (-0.05, 0.088, 0.066), (0.15, 0.090, 0.066), (0.5, 0.084, 0.060), (0.85, 0.108, 0.066), (1.02, 0.080, 0.052),
+        )  # fmt: skip
         right_edge, left_edge, depths = [], [], []
         spine, _ = self.camera.project(np.stack([root, neck], axis=1))
         axis = spine[:, 1] - spine[:, 0]
@@ -228,7 +236,8 @@ class FigureBuilder:
             self.limb(neck, self.point(f"{limb}_shoulder"), 0.028, 0.029, self.look.shirt, nearer=0.001, over=depth)
         if self.look.stripes:
             self._stripes(left_edge, right_edge, depth)
-        self.limb(neck - np.array([0, 0, 0.02]), self.part("head") * 0.6 + neck * 0.4, 0.034, 0.030, self.look.skin * 0.92, nearer=-0.01)
+        throat, jaw = neck - np.array([0, 0, 0.02]), self.part("head") * 0.6 + neck * 0.4
+        self.limb(throat, jaw, 0.034, 0.030, self.look.skin * 0.92, nearer=-0.01)
 
     def _torso(self, left: list[Array], right: list[Array], depth: Array, colour: Array) -> None:
         layers = []
@@ -265,14 +274,14 @@ class FigureBuilder:
         ahead, up = frames[:, :, 0], frames[:, :, 2]
         facing = np.degrees(np.arctan2((ahead * right).sum(-1), -(ahead * sight).sum(-1)))
         roll = -np.degrees(np.arctan2(up @ self.camera.axes[0], up @ self.camera.axes[1]))
-        half = 0.5 * self.child.body["head"] * self.camera.focal / depth
         identity = self.base + 90
-        size = self.child.body["head"] / self.child.height
+        head, skin = self.child.body["head"], self.look.skin
+        size, half = head / self.child.height, 0.5 * head * self.camera.focal / depth
         for y in (-0.36, 0.36):  # ears; and a nose, which shows from the side
-            ear = place + self.child.body["head"] * (frames @ np.array([0.0, y, -0.04]))
-            self.limb(ear, ear + np.array([0, 0, -0.06 * self.child.body["head"]]), 0.07 * size, 0.05 * size, self.look.skin, nearer=-0.02)
-        bridge, tip = (place + self.child.body["head"] * (frames @ np.array([x, 0.0, z])) for x, z in ((0.43, 0.0), (0.47, -0.12)))
-        self.limb(bridge, tip, 0.04 * size, 0.07 * size, self.look.skin, nearer=-0.02)
+            ear = place + head * (frames @ np.array([0.0, y, -0.04]))
+            self.limb(ear, ear - np.array([0, 0, 0.06 * head]), 0.07 * size, 0.05 * size, skin, nearer=-0.02)
+        bridge, tip = (place + head * (frames @ np.array([x, 0.0, z])) for x, z in ((0.43, 0.0), (0.47, -0.12)))
+        self.limb(bridge, tip, 0.04 * size, 0.07 * size, skin, nearer=-0.02)
         self.figure.head = HeadPart(middle, half, facing, roll, depth - 0.02, self.look.head, identity)
 
     def build(self) -> Figure:
@@ -287,7 +296,9 @@ class FigureBuilder:
         return self.figure
 
 
-def build_bars(ends: list[tuple[Array, Array]], camera: Camera, radius: float, colour: Array, count: int, base: int) -> Figure:
+def build_bars(
+    ends: list[tuple[Array, Array]], camera: Camera, radius: float, colour: Array, count: int, base: int
+) -> Figure:
     """Tubes between places in the room, (T, 3) or (3,): a walker's frame, parallel bars."""
     figure = Figure()
     for start, end in ends:
@@ -321,7 +332,7 @@ def bar_tubes(child: Child) -> list[tuple[Array, Array]]:
     marks = np.linspace(-half, half, 13)
     tubes = []
     for side in (-wide, wide):
-        for a, b in zip(marks, marks[1:], strict=False):
+        for a, b in pairwise(marks):
             tubes.append((np.array([a, side, top]), np.array([b, side, top])))
         for mark in marks[::4]:
             tubes.append((np.array([mark, side, 0.0]), np.array([mark, side, top])))
@@ -332,47 +343,47 @@ def _fixed(outline: Array) -> NDArray[np.int32]:
     return np.rint(outline * (1 << _SHIFT)).astype(np.int32)
 
 
-class Painter:
-    """Paints figures from far to near: the picture, and who is where."""
+def _later(values: Array, share: float) -> Array:
+    """Every frame's values, moved on by a share of the way to the next frame's."""
+    following = np.concatenate([values[1:], values[-1:]])
+    return values + share * (following - values)
 
-    def __init__(self, figures: list[Figure]) -> None:
+
+class Painter:
+    """Paints figures from far to near: the picture, and who is where. A shutter that is open for a share of the frame's
+    time sees the figures at its start and at its end."""
+
+    def __init__(self, figures: list[Figure], shutter: float) -> None:
         self._parts: list[Part | HeadPart] = [part for figure in figures for part in figure.parts]
         self._parts += [figure.head for figure in figures if figure.head is not None]
-        depths = np.stack([part.depth for part in self._parts])
-        self._order = np.argsort(-depths, axis=0, kind="stable")
-        self.depths = depths
-        self._outlines: list[NDArray[np.int32] | None] = []
-        self._layers: list[list[tuple[NDArray[np.int32], Colour]]] = []
-        for part in self._parts:
-            if isinstance(part, Part):
-                self._outlines.append(_fixed(part.outline))
-                self._layers.append([(_fixed(outline), colour) for outline, colour in part.layers])
-            else:
-                self._outlines.append(None)
-                self._layers.append([])
+        self._order = np.argsort(-np.stack([part.depth for part in self._parts]), axis=0, kind="stable")
         self.identity_depth = {part.identity: part.depth for part in self._parts}
+        self._outlines: list[NDArray[np.int32] | None] = []
+        self._layers: list[list[tuple[NDArray[np.int32], NDArray[np.int32], Colour]]] = []
+        for part in self._parts:
+            layers = part.layers if isinstance(part, Part) else []
+            self._layers.append([(_fixed(o), _fixed(_later(o, shutter)), colour) for o, colour in layers])
+            self._outlines.append(_fixed(part.outline) if isinstance(part, Part) else None)
+        self._heads = {
+            place: (part.middle, _later(part.middle, shutter))
+            for place, part in enumerate(self._parts) if isinstance(part, HeadPart)
+        }  # fmt: skip
 
-    def paint(self, canvas: Image, index: int, later: float = 0.0) -> None:
-        """Frame `index`, or a moment between it and the next (`later`, 0 to 1)."""
-        following = min(index + 1, self._order.shape[1] - 1)
-        for place in self._order[:, index]:
+    def paint(self, canvas: Image, index: int, moment: int) -> None:
+        """Frame `index` as the shutter opens (moment 0) or closes (1)."""
+        for place in self._order[:, index].tolist():
             part = self._parts[place]
             if isinstance(part, HeadPart):
-                middle = (1 - later) * part.middle[index] + later * part.middle[following]
                 picture = part.pictures.seen_from(float(part.facing[index]))
+                middle = self._heads[place][moment][index]
                 paste_head(canvas, picture, middle, float(part.half[index]), float(part.roll[index]))
-                continue
-            if part.shown is not None and not part.shown[index]:
-                continue
-            for outline, colour in self._layers[place]:
-                polygon = outline[index]
-                if later:
-                    polygon = polygon + ((outline[following] - polygon) * later).astype(np.int32)
-                cv2.fillConvexPoly(canvas, polygon, colour, cv2.LINE_AA, _SHIFT)
+            elif part.shown is None or part.shown[index]:
+                for layer in self._layers[place]:
+                    cv2.fillConvexPoly(canvas, layer[moment][index], layer[2], cv2.LINE_AA, _SHIFT)
 
     def identify(self, canvas: Image, index: int) -> None:
         """Who is where: every pixel holds the identity of what is seen there."""
-        for place in self._order[:, index]:
+        for place in self._order[:, index].tolist():
             part = self._parts[place]
             if isinstance(part, HeadPart):
                 axes = (part.half_width()[index], part.half[index])

@@ -37,11 +37,13 @@ def _runs(rng: Random, count: int, rate: float, longest: int) -> list[tuple[int,
     """Runs of frames, about `rate` of all frames in them."""
     runs = []
     for start in np.flatnonzero(rng.random(count) < rate * 2 / (1 + longest)):
-        runs.append((int(start), int(min(count, start + rng.integers(1, longest + 1)))))
+        runs.append((int(start), min(count, int(start) + int(rng.integers(1, longest + 1)))))
     return runs
 
 
-def spoil(exact: Array, visible: NDArray[np.bool_], size: tuple[int, int], rate: float, params: Synthesize, rng: Random) -> Delivered:
+def spoil(
+    exact: Array, visible: NDArray[np.bool_], size: tuple[int, int], rate: float, params: Synthesize, rng: Random
+) -> Delivered:
     """Jitter, drop-outs, left-right swaps and confident outliers on the exact points."""
     count = len(exact)
     body = float(np.median(np.ptp(exact[..., 1], axis=1)))  # the child's height in the picture
@@ -70,8 +72,8 @@ def _swap_legs(
     apart = exact[:, INDEX["left_ankle"], 0] - exact[:, INDEX["right_ankle"], 0]
     for crossing in np.flatnonzero(np.diff(np.sign(apart)) != 0):
         if rng.random() < params.swap:
-            start = int(max(0, crossing - rng.integers(0, 4)))
-            end = int(min(len(points), crossing + 1 + rng.integers(1, 8)))
+            start = max(0, int(crossing) - int(rng.integers(0, 4)))
+            end = min(len(points), int(crossing) + 1 + int(rng.integers(1, 8)))
             mirrored = [MIRRORED[i] for i in LEGS]
             points[start:end, list(LEGS)] = points[start:end, mirrored]
             scores[start:end, list(LEGS)] = scores[start:end, mirrored]
@@ -98,7 +100,7 @@ def _whole_body(delivered: Delivered, rng: Random) -> tuple[Array, Array]:
     points, scores = delivered.points, delivered.scores
     count = len(points)
     nose = points[:, INDEX["nose"]]
-    eyes = (points[:, INDEX["left_eye"]] - points[:, INDEX["right_eye"]])
+    eyes = points[:, INDEX["left_eye"]] - points[:, INDEX["right_eye"]]
     size = np.maximum(np.linalg.norm(eyes, axis=-1), 3)[:, None, None]
     angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     ring = np.stack([np.cos(angle), 1.2 * np.sin(angle)], axis=-1) * rng.uniform(0.3, 1.1, (68, 1))
@@ -135,9 +137,10 @@ def frames_as_json(
             seen = delivered.points[index][sure[index]] if sure[index].any() else delivered.points[index]
             low, high = seen.min(axis=0), seen.max(axis=0)
             box = [*low.round(1).tolist(), *(high - low).round(1).tolist()]
-            people = [
-                {"keypoints": points[index].round(2).tolist(), "keypoint_scores": scores[index].round(4).tolist(), "gt_bbox_xywh_px": box}
-            ]
+            people = [{
+                "keypoints": points[index].round(2).tolist(), "keypoint_scores": scores[index].round(4).tolist(),
+                "gt_bbox_xywh_px": box,
+            }]  # fmt: skip
         content: dict[str, Any] = {"frame_index": index, "instance_info": people}
         if told[index]:
             content["video_info"] = info

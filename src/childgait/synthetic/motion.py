@@ -12,17 +12,19 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.evgs import LIMBS
-from childgait.gait.normative import CYCLE, GRID, Curve, curves_at, pattern_change
+from childgait.gait import evgs
+from childgait.gait.normative import CYCLE, GRID, SPEEDS, Curve, curves_at, pattern_change
 from childgait.gait.scoring import Measurement, Stride, score_limb
 from childgait.gait.skeleton import INDEX, POINTS
 from childgait.synthetic.child import Child, LimbPlan
 
 Array = NDArray[np.float64]
+LIMBS: tuple[str, ...] = evgs.LIMBS
 SIGN = {"left": 1.0, "right": -1.0}  # of y, on which side of the body
 CURVES = (
     "hip", "knee", "ankle", "foot_pitch", "adduction", "hip_rotation", "obliquity", "rotation", "trunk_lean",
@@ -153,15 +155,19 @@ def _neutralised(
     plain = {kept[name]: getattr(normal, kept[name]) for name in names if name in kept}
     if "knee_direction" in names:
         plain["hip_rotation"] = 0.0
-    whole = {"obliquity": "obliquity", "rotation": "rotation", "trunk_lean": "trunk_lean"}
-    child = replace(
-        child, left=replace(child.left, **plain), right=replace(child.right, **plain),
-        **{field: 0.0 for name, field in whole.items() if name in names},
-    )  # fmt: skip
-    usual, _ = limb_cycle(replace(child, tilt=0.0), normal)
-    joints = {name for name in ("hip", "knee", "ankle") if name in names}
+    child = replace(child, left=replace(child.left, **plain), right=replace(child.right, **plain))
+    if "obliquity" in names:
+        child = replace(child, obliquity=0.0)
+    if "rotation" in names:
+        child = replace(child, rotation=0.0)
+    if "trunk_lean" in names:
+        child = replace(child, trunk_lean=0.0)
+    usual, _ = limb_cycle(replace(child, tilt=0.0, speed=SPEEDS["free"][0]), normal)
+    joints = {"hip", "knee", "ankle"} & names
     if "foot_pitch" in names:
-        joints |= {"hip", "knee", "ankle"}
+        joints = {"hip", "knee", "ankle"}
+    if "hip" in joints:
+        joints |= {"tilt"}  # the pelvis leans with the hips
     return {
         limb: (curves | {name: usual[name] for name in joints}, foot_off) for limb, (curves, foot_off) in cycles.items()
     }, child
@@ -324,8 +330,8 @@ def _place_upper_body(
         "nose": (0.47, 0.0, -0.08), "left_eye": (0.40, 0.15, 0.03), "right_eye": (0.40, -0.15, 0.03),
         "left_ear": (0.02, 0.35, -0.03), "right_ear": (0.02, -0.35, -0.03),
     }  # fmt: skip
-    for name, place in face.items():
-        points[:, INDEX[name]] = center + _turn(gaze, *(head * value for value in place))
+    for name, (ahead, aside, above) in face.items():
+        points[:, INDEX[name]] = center + _turn(gaze, head * ahead, head * aside, head * above)
     for limb in LIMBS:
         other = "right" if limb == "left" else "left"
         swing = np.cos(2 * np.pi * (phase[other] - 0.02))  # the arm goes with the other leg
@@ -372,7 +378,7 @@ def strides_of(motion: Motion, limb: str) -> list[Stride]:
     ahead = motion.points[:, INDEX[f"{other}_ankle"], 0] - motion.points[:, INDEX[f"{limb}_ankle"], 0]
     strides = []
     contacts = moments(limb, "contact")
-    for contact, following in zip(contacts, contacts[1:], strict=False):
+    for contact, following in pairwise(contacts):
         off = between(moments(limb, "foot_off"), contact, following)
         other_off = between(moments(other, "foot_off"), contact, following)
         other_contact = between(moments(other, "contact"), contact, following)

@@ -28,7 +28,8 @@ SIDES = {"left": (60, 120, 255), "right": (255, 90, 60), "middle": (80, 200, 80)
 def planar_angles(points: Array, limb: str, direction: float) -> dict[str, Array]:
     """Knee flexion, ankle dorsiflexion and foot pitch of a limb from 2D points (T, 23, 2) seen from the side; `direction`
     is +1 where the child walks to the picture's right."""
-    hip, knee, ankle, heel, toe = (points[:, INDEX[f"{limb}_{name}"]] for name in ("hip", "knee", "ankle", "heel", "big_toe"))
+    joints = ("hip", "knee", "ankle", "heel", "big_toe")
+    hip, knee, ankle, heel, toe = (points[:, INDEX[f"{limb}_{name}"]] for name in joints)
 
     def lean(top: Array, bottom: Array) -> Array:
         """Of a segment from the vertical, lower end forward positive."""
@@ -74,7 +75,8 @@ def write_contact_sheet(path: Path, root: Path, recordings: list[dict[str, Any]]
         frames = _frames(root / entry["video"], set(moments))
         pictures = [frames[i] for i in moments]
         pictures[1] = annotate(pictures[1], truth, moments[1])
-        pictures = [cv2.resize(p, (320, round(320 * p.shape[0] / p.shape[1])), interpolation=cv2.INTER_AREA) for p in pictures]
+        size = (320, round(320 * truth.height / truth.width))
+        pictures = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
         row = np.hstack(pictures)
         patterns = ", ".join(f"{limb} {v['pattern']} {v['strength']:.2f}" for limb, v in truth.pattern.items())
         header = np.full((20, row.shape[1], 3), 255, np.uint8)

@@ -23,11 +23,18 @@ from childgait.synthetic.camera import PASS_OF_VIEW, Camera, into_world, place_c
 from childgait.synthetic.child import Child, Random, draw_adult
 from childgait.synthetic.cohort import Scores, stream
 from childgait.synthetic.figure import (
-    Figure, FigureBuilder, Look, Painter, bar_tubes, build_bars, draw_look, walker_tubes,
+    Figure,
+    FigureBuilder,
+    Look,
+    Painter,
+    bar_tubes,
+    build_bars,
+    draw_look,
+    walker_tubes,
 )  # fmt: skip
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
 from childgait.synthetic.motion import Motion, walk
-from childgait.synthetic.scene import Film, Room, cast_shadow, draw_lens, draw_room, paint_room, shadow_lines
+from childgait.synthetic.scene import Film, Lens, Room, cast_shadow, draw_lens, draw_room, paint_room, shadow_lines
 from childgait.synthetic.truth import Truth, pack_mask, save_truth
 
 Array = NDArray[np.float64]
@@ -84,7 +91,7 @@ def _draw_walk(child: Child, way: str, session: Session, params: Synthesize, rng
     probe = walk(child, np.arange(0, 2 * child.stride, interval), start=start)
     pace = probe.parts["pelvis"][-1, 0] / probe.seconds[-1]
     length = float(np.clip(rng.uniform(*params.seconds), params.seconds[0], max(params.seconds[0], 4.4 / pace)))
-    seconds = np.arange(round(length / interval)) * interval
+    seconds = np.asarray(np.arange(round(length / interval)) * interval, dtype=np.float64)
     motion = walk(child, seconds, start=start, seed=seed)
     path = motion.parts["pelvis"][:, 0]
     offset = np.array([-(path[0] + path[-1]) / 2 + rng.normal(0, 0.08), rng.normal(0, 0.05), 0.0])
@@ -127,14 +134,15 @@ def _film(
         assert session.other_look is not None
         other, adult, offset = walked.other
         people["bystander"] = FigureBuilder(other, adult, session.other_look, camera, walked.way, offset, PERSON).build()
-    painter = Painter([*people.values(), *_things(child, walked, camera, count)])
+    lens = draw_lens(rng)
+    painter = Painter([*people.values(), *_things(child, walked, camera, count)], lens.shutter)
     world = into_world(motion.points + walked.offset, walked.way)
     exact, depth = camera.project(world)
     shadows = [shadow_lines(world, camera)]
     if walked.other is not None:
         shadows.append(shadow_lines(into_world(walked.other[0].points + walked.other[2], walked.way), camera))
     path = root / "dataset" / child.subject / f"{name}.mp4"
-    masks, visible, faces = _expose(path, painter, people, shadows, session, camera, exact, depth, child, params, rng)
+    masks, visible, faces = _expose(path, painter, people, shadows, session, lens, camera, exact, depth, child, params, rng)
     delivered = spoil(exact, visible, size, float(session.rate), params, rng)
     texts, quirks = frames_as_json(name, delivered, size, float(session.rate), params, rng)
     poses = path.with_name(name + POSE_FOLDER + ("" if params.loose else ".zip"))
@@ -166,10 +174,9 @@ def _things(child: Child, walked: Walk, camera: Camera, count: int) -> list[Figu
 
 def _expose(
     path: Path, painter: Painter, people: dict[str, Figure], shadows: list[tuple[NDArray[np.int32], NDArray[np.int32]]],
-    session: Session, camera: Camera, exact: Array, depth: Array, child: Child, params: Synthesize, rng: Random,
+    session: Session, lens: Lens, camera: Camera, exact: Array, depth: Array, child: Child, params: Synthesize, rng: Random,
 ) -> tuple[list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:  # fmt: skip
     """Paint and encode every frame; returns the child's masks, which points are seen, and whose face is."""
-    lens = draw_lens(rng)
     film = Film(lens, camera.width, camera.height, rng)
     empty = paint_room(session.room, camera)
     count = len(exact)
@@ -182,8 +189,8 @@ def _expose(
             for lines, thick in shadows:
                 cast_shadow(frame, lines[index], thick[index])
             later = frame.copy()
-            painter.paint(frame, index)
-            painter.paint(later, index, lens.shutter)
+            painter.paint(frame, index, 0)
+            painter.paint(later, index, 1)
             frame = cv2.addWeighted(frame, 0.5, later, 0.5, 0)
             video.add(film.develop(frame, index / max(count - 1, 1)))
             who_is_where[:] = 0
@@ -205,7 +212,7 @@ def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> b
     return seen > 0.5 * np.pi * float(head.half_width()[index] * head.half[index])
 
 
-_GROUPS = {"shoulder": ("arm", "trunk"), "elbow": ("arm",), "wrist": ("arm",), "hip": ("leg", "trunk")}
+_GROUP = {"shoulder": "arm", "elbow": "arm", "wrist": "arm"}
 
 
 def _seen(
@@ -214,7 +221,7 @@ def _seen(
     """Which keypoints are in the picture with nothing of weight before them; a limb does not hide its own joints."""
     height, width = who_is_where.shape
     pixels = np.rint(exact).astype(int)
-    inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
+    inside = np.all((pixels >= 0) & (pixels < (width, height)), axis=1)
     result = np.zeros(len(POINTS), dtype=bool)
     assert figure.head is not None
     for place, name in enumerate(POINTS):
@@ -226,11 +233,10 @@ def _seen(
             result[place] = identity == 0 or (own and depth[place] < figure.head.depth[index] + 0.06)
             continue
         limb, joint = name.split("_", 1)
-        allowed = {f"{limb}_{group}" for group in _GROUPS.get(joint, ("leg",))}
         group = figure.groups.get(identity, "")
         slack = 0.07 if group == "trunk" else 0.03
         in_front = identity != 0 and painter.identity_depth[identity][index] < depth[place] - slack * child.height
-        result[place] = not in_front or (group in allowed)
+        result[place] = not in_front or group == f"{limb}_{_GROUP.get(joint, 'leg')}"
     return result
 
 

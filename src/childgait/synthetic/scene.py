@@ -70,11 +70,14 @@ class Room:
 
 def draw_room(rng: Random) -> Room:
     grey = rng.uniform(120, 185)
-    doors = [(1, float(rng.uniform(-4, 4)), 0.9, rng.uniform(70, 190, 3)), (0, float(rng.uniform(-1, 1)), 0.9, rng.uniform(70, 190, 3))]
+    doors = [(side, float(rng.uniform(-reach, reach)), 0.9, rng.uniform(70, 190, 3)) for side, reach in ((1, 4), (0, 1))]
     posters = [
-        (int(rng.integers(2)), float(rng.uniform(-3.5, 3.5)), float(rng.uniform(1.3, 1.7)), float(rng.uniform(0.3, 0.6)), rng.uniform(40, 240, 3))
+        (
+            int(rng.integers(2)), float(rng.uniform(-3.5, 3.5)), float(rng.uniform(1.3, 1.7)), float(rng.uniform(0.3, 0.6)),
+            rng.uniform(40, 240, 3),
+        )
         for _ in range(int(rng.integers(1, 5)))
-    ]
+    ]  # fmt: skip
     return Room(
         floor=grey + rng.uniform(-25, 25, 3), wall=rng.uniform(165, 225) + rng.uniform(-18, 18, 3),
         skirting=rng.uniform(50, 130, 3), tile=float(rng.choice([0.3, 0.5, 0.6])), doors=doors, posters=posters,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,5 +80,5 @@ def load_truth(path: Path) -> Truth:
     return Truth(
         seconds=arrays["seconds"], points=arrays["points"].astype(np.float64), visible=arrays["visible"],
         heads=group("heads"), faces=group("faces"), angles=group("angles"),
-        masks=[blob[a:b] for a, b in zip(ends, ends[1:], strict=False)], **rest,
+        masks=[blob[a:b] for a, b in pairwise(ends)], **rest,
     )  # fmt: skip
