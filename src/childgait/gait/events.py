@@ -7,7 +7,7 @@ swings once a stride; its phase says when each limb stands alone. In a side view
 where it comes to rest and where it leaves: the first of heel, toes and ankle to rest is the contact. Nothing asks for a
 heel strike, so toe walkers and crouched children are judged like all others. Where the camera moves no foot rests in
 the picture, and Zeni's rule steps in (the foot's furthest place ahead of and behind the pelvis). In an end view a
-landing is too small a motion to be timed by itself, and the moments are read off the alternation's phase.
+landing is too small a motion to be timed by itself, and the moments are told from the swing's, which stands out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EVENTS = Table(
         Column("kind", "String", "contact or foot_off"),
         Column("seconds", "Float64", "time since the video's first frame"),
         Column("frame", "Int32", "the nearest frame"),
-        Column("method", "String", "standing (a foot rests), zeni (furthest from the pelvis), phase (of alternation)"),
+        Column("method", "String", "standing (a foot rests), zeni (furthest from the pelvis), swing (told from it)"),
     ),
 )
 
@@ -152,7 +152,7 @@ def find_events(poses: Poses, view: View, facing: int) -> Gait:
     events = []
     for limb in LIMBS:
         if view in ("forward", "backward"):
-            events += _phase_events(poses, limb, middles, view)
+            events += _end_view_events(poses, limb, middles, stride, height, view)
         elif still:
             events += _speed_events(poses, limb, middles, stride, height)
         else:
@@ -318,25 +318,57 @@ def _edges(
     return sorted(found)
 
 
-def _phase_events(poses: Poses, limb: Limb, middles: dict[Limb, Floats], view: View) -> list[Event]:
-    """In an end view a foot hardly moves in the picture as it lands: the moments follow from the stride's phase.
+# Strides from an early swing's two signs to the foot-off before it and the contact after it: means over synthetic
+# children (not those of the demo cohort), seen from the front and from behind.
+_SIGNS: dict[str, dict[View, tuple[float, float]]] = {
+    "heel highest": {"forward": (-0.068, 0.321), "backward": (-0.087, 0.302)},
+    "foot steepest": {"forward": (-0.077, 0.313), "backward": (-0.068, 0.325)},
+}
 
-    The feet's alternation is timed well; how long before and after it contact and foot-off lie are means over
-    synthetic children (not those of the demo cohort), so a long or short stance is not told by these foot-offs.
-    """
-    before, after = (0.408, 0.20) if view == "forward" else (0.317, 0.29)
+
+def _end_view_events(
+    poses: Poses, limb: Limb, middles: dict[Limb, Floats], stride: float, height: Floats, view: View
+) -> list[Event]:
+    """In an end view a foot hardly moves in the picture as it lands and leaves, but early in swing it stands out: the
+    heel is highest and the foot steepest. Foot-off lies just before, contact a third of a stride after, and, told from
+    the next swing, two thirds before that. A swing unusually long or short for its stride is therefore not told."""
     moments = middles[limb]
     if len(moments) < 2:
         return []
-    # one more at each end: a contact may be seen whose mid-stance is not
-    moments = np.concatenate([[2 * moments[0] - moments[1]], moments, [2 * moments[-1] - moments[-2]]])
-    events = []
-    for n, moment in enumerate(moments):
-        stride = float(np.mean(np.diff(moments)[max(0, n - 1) : n + 1]))
-        for kind, time in (("contact", moment - before * stride), ("foot_off", moment + after * stride)):
-            if poses.seconds[0] <= time <= poses.seconds[-1]:
-                events.append(_event(poses, limb, kind, time, "phase"))
-    return events
+    hips = _middle(poses)[:, 1]
+    heel, toe = (poses.xy[:, INDEX[f"{limb}_{name}"], 1].astype(np.float64) for name in ("heel", "big_toe"))
+    curves = {"heel highest": (hips - heel) / height, "foot steepest": (toe - heel) / height}
+    starts = (2 * moments[0] - moments[1], *moments)  # the first swing may be seen without the stance before it
+    swings = [[_top(curve, poses.seconds, start, stride) for start in starts] for curve in curves.values()]
+    offs, contacts = [], []
+    for tops in zip(*swings, strict=True):
+        known = [(top, *_SIGNS[sign][view]) for top, sign in zip(tops, curves, strict=True) if top is not None]
+        if known:
+            offs.append(float(np.mean([top + off * stride for top, off, _ in known])))
+            contacts.append(float(np.mean([top + contact * stride for top, _, contact in known])))
+    before = [time - stride for time in contacts]  # each swing also tells the contact that began its stride
+    merged = [float(np.mean([time, *(t for t in before if abs(t - time) < 0.25 * stride)])) for time in contacts]
+    merged += [time for time in before if all(abs(time - t) > 0.25 * stride for t in contacts)]
+    inside = poses.seconds[0], poses.seconds[-1]
+    return [
+        _event(poses, limb, kind, time, "swing")
+        for kind, times in (("contact", merged), ("foot_off", offs))
+        for time in times
+        if inside[0] <= time <= inside[1]
+    ]
+
+
+def _top(curve: Floats, seconds: Floats, moment: float, stride: float) -> float | None:
+    """When the curve is highest in the half stride after mid-stance, between frames; None at the window's ends."""
+    window = np.flatnonzero((seconds >= moment - 0.05 * stride) & (seconds <= moment + 0.5 * stride) & np.isfinite(curve))
+    if len(window) < 5:
+        return None
+    n = int(window[np.argmax(curve[window])])
+    if n in (window[0], window[-1]) or not np.isfinite(curve[n - 1 : n + 2]).all():
+        return None
+    bend = curve[n - 1] - 2 * curve[n] + curve[n + 1]
+    shift = 0.5 * (curve[n - 1] - curve[n + 1]) / bend if bend < 0 else 0.0
+    return float(seconds[n] + shift * (seconds[n + 1] - seconds[n]))
 
 
 def _zeni_events(poses: Poses, limb: Limb, middles: Floats, stride: float, facing: int) -> list[Event]:

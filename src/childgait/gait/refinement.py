@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -415,9 +416,9 @@ def fill_gaps(poses: Poses, longest_seconds: float) -> int:
     """Fill short gaps by a curve that never overshoots (PCHIP); longer ones stay missing."""
     from scipy.interpolate import PchipInterpolator
 
-    filled = 0
+    filled, everywhere = 0, poses.seen
     for point in range(poses.xy.shape[1]):
-        seen = poses.seen[:, point]
+        seen = everywhere[:, point]
         good = np.flatnonzero(seen)
         gaps = [(a, b) for a, b in _runs(~seen) if a > 0 and b < len(poses)]
         gaps = [(a, b) for a, b in gaps if poses.seconds[b] - poses.seconds[a - 1] <= longest_seconds + 1e-9]
@@ -481,9 +482,10 @@ def _middle_of_noise(ratio: float) -> float:
 
 def smooth(poses: Poses, distal_hz: float, proximal_hz: float) -> None:
     """A low-pass within every unbroken run."""
+    seen = poses.seen
     for point in range(poses.xy.shape[1]):
         cutoff = distal_hz if point in FAST else proximal_hz
-        for a, b in _runs(poses.seen[:, point]):
+        for a, b in _runs(seen[:, point]):
             poses.xy[a:b, point] = low_pass(poses.xy[a:b, point].astype(np.float64), poses.seconds[a:b], cutoff)
 
 
@@ -493,7 +495,7 @@ def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
     Uneven times are carried to an even grid and back. A run too short to say anything about such frequencies, or a
     cut-off above what the rate can hold, is given back as it is.
     """
-    from scipy.signal import butter, sosfiltfilt
+    from scipy.signal import sosfiltfilt
 
     if len(values) < 10:
         return values
@@ -505,8 +507,15 @@ def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
     uneven = np.abs(grid - seconds).max() > 0.02 / rate
     even = np.stack([np.interp(grid, seconds, column) for column in values.T], 1) if uneven else values
     padding = min(len(values) - 1, round(1.5 * rate / cutoff_hz))
-    out = sosfiltfilt(butter(2, corrected, fs=rate, output="sos"), even, axis=0, padtype="odd", padlen=padding)
+    out = sosfiltfilt(_filter(corrected, rate), even, axis=0, padtype="odd", padlen=padding)
     return np.stack([np.interp(seconds, grid, column) for column in out.T], 1) if uneven else np.asarray(out)
+
+
+@lru_cache(maxsize=64)
+def _filter(cutoff_hz: float, rate: float) -> Floats:
+    from scipy.signal import butter
+
+    return np.asarray(butter(2, cutoff_hz, fs=rate, output="sos"))
 
 
 def _anchor(poses: Poses, before: NDArray[np.float32], fixed: Bools, reach: float = 0.1) -> None:
