@@ -35,6 +35,7 @@ rule split_subjects:
         labels="data/build_labels/labels.parquet",
         subjects="data/build_labels/subjects.parquet",
         clips="data/gate/prepare_clips.parquet",
+        lists=f"{ANNOTATIONS}/split.csv",
         code=code("split_subjects"),
     output:
         assignment="data/split_subjects/subjects.csv",
