@@ -128,6 +128,9 @@ def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: 
 
             assert params_file is not None
             values[flag.name] = load_section(params_file, flag.type)
+    if os.environ.get("RANK", "0") != "0":  # torchrun's other processes help to compute; the first one writes
+        function(**values)
+        return
     targets = [path for flag in flags if flag.kind == "output" for path in _paths(values[flag.name])]
     sources = [path for flag in flags if flag.kind == "input" for path in _paths(values[flag.name])]
     watch = Watch(function, sources) if record is not None else None

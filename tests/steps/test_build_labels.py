@@ -73,6 +73,11 @@ def test_subjects_are_read_as_they_are_written(tmp_path: Path) -> None:
     assert people[1] == {"subject": "0002", "age_years": None, "sex": "male", "diagnosis": "unknown", "aid": "walker"}
 
 
+def test_the_age_may_be_called_age_years(tmp_path: Path) -> None:
+    out = run(tmp_path, [entry("0001")], PEOPLE.replace("age", "age_years", 1))
+    assert pl.read_parquet(out["subjects_out"])["age_years"][0] == 8.5
+
+
 def test_two_raters_are_compared_and_one_is_chosen(tmp_path: Path) -> None:
     entries = [entry(n, n % 3, 1, rater="A") for n in (1, 2, 3)] + [entry(n, n % 3, 1, rater="B") for n in (1, 2, 3)]
     entries[3]["left"]["1"] = 0

@@ -2,15 +2,20 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
 from childgait import tracking
+from childgait.code import ROOT
 from childgait.errors import StepError
 from childgait.params import Finetune
 from childgait.steps.finetune import finetune
@@ -83,7 +88,31 @@ def test_a_run_cut_off_is_taken_up_and_ends_the_same(
         assert (whole / name).read_bytes() == (taken_up / name).read_bytes()
 
 
-def test_it_learns_and_a_table_model_needs_no_clip_arrays(study: Study, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_torchrun_shares_a_step_and_one_process_writes(study: Study, tmp_path: Path) -> None:
+    """Two processes, two small batches a step, through the command line; drop path and augmentation on."""
+    one = run(study, tmp_path / "one", SMALL)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["finetune"] = SMALL.model_dump(mode="json")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    two = tmp_path / "two"
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+                "--rdzv-endpoint", "localhost:0", "-m", "childgait", "finetune"]  # fmt: skip
+    files = {"train": study.train, "validation": study.validation, "weights": two / "weights.safetensors",
+             "model": two / "model.json", "history": two / "history.csv", "params": tmp_path / "params.yaml",
+             "record": two / "finetune.record.json"}  # fmt: skip
+    flags = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    flags += ["--clips", *map(str, study.clips), "--model-name", "childgait_video", "--fold", "holdout", "--seed", "0"]
+    subprocess.run([sys.executable, *torchrun, *flags], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    first, second = load_file(one / "weights.safetensors"), load_file(two / "weights.safetensors")
+    for name, value in first.items():
+        np.testing.assert_allclose(second[name], value, rtol=1e-5, atol=1e-7)
+    assert json.loads((one / "model.json").read_text()) == json.loads((two / "model.json").read_text())
+    assert (two / "finetune.record.json").exists()
+    assert not list(two.glob(".partial-*"))
+
+
+def test_a_table_model_is_fitted_and_has_no_curve(study: Study, tmp_path: Path) -> None:
     out = run(study, tmp_path / "majority", name="majority")
     labels = labels_of_children(open_part(study.train, study.clips).table)
     logit = load_file(out / "weights.safetensors")["logit"]

@@ -111,6 +111,16 @@ def test_lists_given_by_a_file_fix_the_holdout(tmp_path: Path) -> None:
     assert not children(out, "1", "test") & {"0004", "0005"}
 
 
+def test_a_list_without_rows_fixes_nobody(tmp_path: Path) -> None:
+    assert len(children(run(tmp_path, lists="subject,part,reason\n"), "holdout", "test")) == 6
+
+
+def test_the_challenges_list_can_be_read(tmp_path: Path) -> None:
+    published = Path(__file__).parents[2] / "workflow" / "splits" / "cv4chl-track1.csv"
+    out = run(tmp_path, lists=published.read_text())
+    assert children(out, "holdout", "test") == {"0004", "0005", "0018"}  # of 24 children
+
+
 def test_a_child_in_two_parts_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="child 0004 is in two parts, test and train"):
         run(tmp_path, lists="subject,part\n4,test\n0004,train\n")

@@ -1,7 +1,8 @@
 """What the clinicians scored, as it is delivered and as tables.
 
 Delivered: `labels.json`, a list of `{"patient_id": "0001", "rater": "A", "left": {"1": 0, …, "17": 2, "Total": 7},
-"right": {…}}` (`rater` only where several people scored), and `subjects.csv` with patient_id, age, sex, diagnosis, aid.
+"right": {…}}` (`rater` only where several people scored), and `subjects.csv` with patient_id, age (or age_years), sex,
+diagnosis, aid.
 Yields plain Python rows; `steps/build_labels.py` makes the tables below of them.
 """
 
@@ -147,6 +148,8 @@ def read_children(path: Path) -> pl.DataFrame:
         frame = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise StepError(f"{path} is not a table ({error})", hint="write a CSV with a header row") from None
+    if "age_years" in frame.columns and "age" not in frame.columns:
+        frame = frame.rename({"age_years": "age"})
     if missing := [name for name in ("patient_id", "age", "sex") if name not in frame.columns]:
         raise StepError(
             f"{path} lacks the column(s) {', '.join(missing)}", hint="it has patient_id, age, sex, diagnosis, aid"

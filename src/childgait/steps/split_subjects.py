@@ -102,7 +102,7 @@ def _usable(scored: pl.DataFrame, children: pl.DataFrame, videos: pl.DataFrame) 
 
 
 def _read_lists(path: Path, known: set[str]) -> dict[str, str]:
-    """Who is in which part of the hold-out, by a person's file; others stay free for train and validation."""
+    """Who is in which part of the hold-out, by a person's file; others stay free. No row: nobody is fixed."""
     import polars as pl
 
     from childgait.files.labels import subject_name
@@ -122,7 +122,7 @@ def _read_lists(path: Path, known: set[str]) -> dict[str, str]:
                 hint="a child who trains a model cannot test it; keep one of the lines",
             )
         given[subject] = part
-    if "test" not in given.values():
+    if given and "test" not in given.values():
         raise StepError(f"{path} names no test child", hint="list the children of the hold-out test")
     for subject in sorted(set(given) - known):
         log.warning("split_subjects: %s lists child %s, whom the cohort does not have", path, subject)
