@@ -1,6 +1,7 @@
-"""How often the synthetic children's items are atypical, against the published shares. No picture is made.
+"""How often the synthetic children's items are atypical, against the published shares; and how long filming them takes.
 
-    .venv/bin/python bench/cohort.py --subjects 500 --seed 7
+    .venv/bin/python bench/cohort.py --subjects 500 --seed 7        the labels; no picture is made
+    .venv/bin/python bench/cohort.py --film 12 --processes 2        also twelve children as params.yaml has them, twice
 
 Writes reports/bench/cohort.md.
 """
@@ -8,10 +9,14 @@ Writes reports/bench/cohort.md.
 from __future__ import annotations
 
 import argparse
+import resource
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 
+from childgait.files.hashes import sha256, sha256_of_text
 from childgait.gait.evgs import CODES, LIMBS
 from childgait.gait.published import (
     LIMB_TOTAL_CORRELATION,
@@ -21,7 +26,7 @@ from childgait.gait.published import (
     PREVALENCE,
 )  # fmt: skip
 from childgait.params import Synthesize, load_section
-from childgait.synthetic.cohort import child_of
+from childgait.synthetic.cohort import child_of, write_cohort
 
 
 def rated_scores(params: Synthesize) -> np.ndarray:
@@ -62,16 +67,45 @@ def table(scores: np.ndarray) -> str:
     return "\n".join(lines) + "\n"
 
 
+def film(params: Synthesize, processes: int) -> str:
+    """The time of a whole cohort, its size, and whether a second one has the same bytes."""
+    digests, seconds, frames, peak = [], [], 0, 0
+    for _ in range(2):
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            summary = write_cohort(Path(folder) / "cohort", params, processes)
+            seconds.append(time.perf_counter() - started)
+            files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
+            digests.append(sha256_of_text("".join(sha256(path) for path in files)))
+            frames = sum(entry["frames"] for entry in summary["recordings"])
+            size = sum(path.stat().st_size for path in files) / 1e6
+            videos = len(summary["recordings"])
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN if processes > 1 else resource.RUSAGE_SELF).ru_maxrss // 1024
+    same = "the same" if len(set(digests)) == 1 else "NOT the same"
+    return (
+        f"\n{params.subjects} children, {videos} videos of {params.width}x{params.height}, {frames} frames, {size:.0f} MB on "
+        f"{processes} processes: {min(seconds):.0f} and {max(seconds):.0f} seconds, at most {peak} MB in a process. Two runs' "
+        f"files are {same}: {', '.join(digest[:16] for digest in digests)}.\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, default=500)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--film", type=int, default=0, help="how many children to film")
+    parser.add_argument("--width", type=int, help="of the films; else as params.yaml has it")
+    parser.add_argument("--height", type=int)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--out", type=Path, default=Path("reports/bench/cohort.md"))
     arguments = parser.parse_args()
     section = load_section(arguments.params, Synthesize)
     params = section.model_copy(update={"subjects": arguments.subjects, "seed": arguments.seed})
     text = table(rated_scores(params))
+    if arguments.film:
+        size = {name: value for name in ("width", "height") if (value := getattr(arguments, name))}
+        text += film(section.model_copy(update={"subjects": arguments.film} | size), arguments.processes)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(f"# Labels of the synthetic cohort\n\nSeed {arguments.seed}. {text}", encoding="utf-8")
     print(text)

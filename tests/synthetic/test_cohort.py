@@ -12,12 +12,9 @@ import numpy as np
 import pytest
 
 from childgait.code import ROOT
-from childgait.errors import StepError
 from childgait.gait.cohort import list_recordings, parse_video_name
 from childgait.gait.skeleton import INDEX
-from childgait.params import Synthesize, load_section, read_params
-from childgait.step import run_step
-from childgait.steps.synthesize import synthesize
+from childgait.params import Synthesize, read_params
 from childgait.synthetic.cohort import write_cohort
 from childgait.synthetic.truth import load_truth
 
@@ -203,68 +200,3 @@ def test_missing_views_are_missing_whole(tmp_path: Path) -> None:
     write_cohort(root, small(missing_views=0.6, subjects=3, sessions=2, width=64, height=64, seconds=(0.5, 0.5)), 1)
     assert 0 < len(names(root)) < 24
     assert {p.stem for p in (root / "truth").glob("*.npz")} == set(names(root))
-
-
-def call(out: Path, params_file: Path, **values: object) -> None:
-    given = {"out": out, "params": None, "subjects": None, "seed": None, "preview": False} | values
-    run_step(synthesize, given, params_file, None)
-
-
-@pytest.fixture
-def params_file(tmp_path: Path) -> Path:
-    import yaml
-
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["synthesize"] = json.loads(small(width=64, height=64, seconds=(0.5, 0.5), bystander=0.0).model_dump_json())
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
-
-
-def test_the_step_replaces_its_own_folder_and_takes_overrides(tmp_path: Path, params_file: Path) -> None:
-    out = tmp_path / "demo"
-    call(out, params_file, preview=True)
-    first = hashes(out)
-    assert "preview/contact.png" in first
-    assert "preview/clip.mp4" in first
-    call(out, params_file, subjects=3, seed=9)
-    assert len(json.loads((out / "labels.json").read_text())) == 3
-    assert json.loads((out / "cohort.json").read_text())["params"]["seed"] == 9
-    assert "preview/contact.png" not in hashes(out)  # whole, nothing of the old one
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".partial")] == []
-
-
-def test_a_folder_that_is_not_synthetic_is_not_touched(tmp_path: Path, params_file: Path) -> None:
-    out = tmp_path / "real"
-    (out / "dataset" / "0001").mkdir(parents=True)
-    (out / "labels.json").write_text("[]")
-    with pytest.raises(StepError, match=r"real holds files but is no synthetic cohort .*Hint: choose an empty"):
-        call(out, params_file)
-    assert (out / "labels.json").read_text() == "[]"
-    assert (out / "dataset" / "0001").is_dir()
-
-
-def test_a_failed_run_leaves_the_old_cohort(tmp_path: Path, params_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "demo"
-    call(out, params_file)
-    before = hashes(out)
-
-    def broken(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("childgait.synthetic.recording.save_truth", broken)
-    with pytest.raises(StepError, match="No space left"):
-        call(out, params_file, seed=10)
-    assert hashes(out) == before
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".partial")] == []
-
-
-def test_clip_lengths_out_of_order_are_refused(tmp_path: Path) -> None:
-    import yaml
-
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["synthesize"]["seconds"] = [5.0, 3.0]
-    path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump(values))
-    with pytest.raises(StepError, match=r"synthesize.*seconds must be two numbers"):
-        load_section(path, Synthesize)

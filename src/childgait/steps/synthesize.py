@@ -2,7 +2,10 @@
 
 Reads nothing. Writes `{out}/dataset`, labels.json, subjects.csv, cohort.json (every recording's hash), and
 `{out}/truth`, which no step reads. Whole or not there: an earlier synthetic cohort is replaced at the end, and a folder
-that holds anything else is refused.
+that holds anything else is refused. Children are written one by one, so memory does not grow with their number; a
+cohort of the release's size is
+
+    CHILDGAIT_THREADS=16 childgait synthesize --out data/large --subjects 110 --sessions 3 --width 1920 --height 1080
 """
 
 from __future__ import annotations
@@ -15,13 +18,20 @@ from childgait.step import Output, threads
 
 
 def synthesize(
-    out: Output, params: Synthesize, subjects: int | None = None, seed: int | None = None, preview: bool = False
+    out: Output,
+    params: Synthesize,
+    subjects: int | None = None,
+    seed: int | None = None,
+    sessions: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    preview: bool = False,
 ) -> None:
-    """Write a synthetic cohort; `--subjects`, `--seed` overrule params.yaml, `--preview` adds a contact sheet and a clip."""
+    """Write a synthetic cohort. What is given here overrules params.yaml; `--preview` adds a contact sheet and a clip."""
     from childgait.synthetic.cohort import write_cohort
 
-    changes = {name: value for name, value in (("subjects", subjects), ("seed", seed)) if value is not None}
-    params = Synthesize.model_validate(params.model_dump() | changes)
+    given = {"subjects": subjects, "seed": seed, "sessions": sessions, "width": width, "height": height}
+    params = _overruled(params, {name: value for name, value in given.items() if value is not None})
     _refuse_other_folder(out)
     summary = write_cohort(out, params, threads())
     if preview:
@@ -30,6 +40,20 @@ def synthesize(
         write_preview(out, summary["recordings"])
     frames = sum(entry["frames"] for entry in summary["recordings"])
     print(f"{params.subjects} children, {len(summary['recordings'])} videos, {frames} frames")
+
+
+def _overruled(params: Synthesize, changes: dict[str, int]) -> Synthesize:
+    from pydantic import ValidationError
+
+    try:
+        return Synthesize.model_validate(params.model_dump() | changes)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        name = str(detail["loc"][0])
+        raise StepError(
+            f"--{name} is {changes[name]}, but {detail['msg'][0].lower()}{detail['msg'][1:]}",
+            hint=f"params.py says what synthesize.{name} may be",
+        ) from None
 
 
 def _refuse_other_folder(out: Path) -> None:
