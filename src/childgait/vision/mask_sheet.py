@@ -1,0 +1,97 @@
+"""A subject's masks at one glance: a row a video, frames spread over it and those below the gate, outlined.
+
+Green outline: passes the gate; orange: does not, with the reason written below. Reads the de-identified videos, their
+masks and frames tables; writes one JPEG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.files.masks import FRAMES, Mask, Masks
+from childgait.files.tables import read_table
+from childgait.files.video import read_frames
+
+SPREAD, BELOW = 6, 4  # tiles a video: evenly spread, and at most so many below the gate
+WIDTH, HEIGHT, CAPTION = 200, 200, 18
+GREEN, ORANGE, INK = (60, 220, 60), (255, 140, 0), (235, 235, 235)  # RGB
+
+
+def write_mask_sheet(path: Path, videos: Sequence[Path], masks: Sequence[Path], frames: Sequence[Path]) -> None:
+    rows = [
+        _row(video, Masks(mask), read_table(table, FRAMES).rows(named=True))
+        for video, mask, table in zip(videos, masks, frames, strict=True)
+    ]
+    sheet = np.vstack(rows)
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def choose_frames(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Frames to show: evenly spread over those with a child, and of those below the gate an even choice too."""
+    there = [row["frame"] for row in rows if row["area"]] or [row["frame"] for row in rows]
+    below = [row["frame"] for row in rows if not row["ok"]]
+    return _spread(there, SPREAD) + _spread(below, BELOW)
+
+
+def _spread(frames: Sequence[int], most: int) -> list[int]:
+    if len(frames) <= most:
+        return list(frames)
+    return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, most)]
+
+
+def _row(video: Path, masks: Masks, rows: Sequence[dict[str, Any]]) -> NDArray[np.uint8]:
+    """A video's name above its tiles."""
+    wanted = choose_frames(rows)
+    tiles: dict[int, NDArray[np.uint8]] = {}
+    for frame in read_frames(video):
+        if frame.index in wanted:
+            tiles[frame.index] = _tile(frame.pixels, masks[frame.index], rows[frame.index])
+    blank = np.zeros((HEIGHT + CAPTION, WIDTH, 3), np.uint8)
+    line = [tiles[index] for index in wanted] + [blank] * (SPREAD + BELOW - len(wanted))
+    head = np.zeros((CAPTION + 4, WIDTH * (SPREAD + BELOW), 3), np.uint8)
+    below = sum(not row["ok"] for row in rows)
+    _write(head, f"{video.stem}: {len(rows)} frames, {below} below the gate", ORANGE if below else INK)
+    return np.vstack([head, np.hstack(line)])
+
+
+def _write(canvas: NDArray[np.uint8], text: str, colour: tuple[int, int, int]) -> None:
+    cv2.putText(canvas, text, (4, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+
+
+def _tile(pixels: NDArray[np.uint8], mask: Mask, row: dict[str, Any]) -> NDArray[np.uint8]:
+    """The child and a margin around it; the whole picture where there is none."""
+    colour = GREEN if row["ok"] else ORANGE
+    shown = pixels.copy()
+    outline, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(shown, outline, -1, colour, max(1, pixels.shape[0] // 360))
+    if row["area"]:
+        x0, y0, x1, y1 = (int(row[side]) for side in ("x0", "y0", "x1", "y1"))
+        margin = round(0.12 * max(x1 - x0, y1 - y0))
+        shown = shown[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
+    scale = min(WIDTH / shown.shape[1], HEIGHT / shown.shape[0])
+    size = (max(1, round(shown.shape[1] * scale)), max(1, round(shown.shape[0] * scale)))
+    tile = np.zeros((HEIGHT + CAPTION, WIDTH, 3), np.uint8)
+    small = cv2.resize(shown, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    left = (WIDTH - size[0]) // 2
+    tile[: size[1], left : left + size[0]] = small
+    caption: NDArray[np.uint8] = tile[HEIGHT:]
+    _write(caption, f"{row['frame']} {'' if row['ok'] else reason(row)}", INK if row["ok"] else ORANGE)
+    return tile
+
+
+def reason(row: dict[str, Any]) -> str:
+    """What a row below the gate shows, in a few words."""
+    if not row["area"]:
+        return "no mask, but keypoints"
+    parts = []
+    if row["joints_inside"] is not None:
+        parts.append(f"joints {row['joints_inside']:.2f}")
+    if row["area_jump"] is not None:
+        parts.append(f"jump {row['area_jump']:.2f}")
+    return ", ".join([*parts, f"pieces {row['pieces']}"])

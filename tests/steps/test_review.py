@@ -1,0 +1,87 @@
+"""The review sheets show what went out covered, the riskiest frames first, and every video of the subject."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import polars as pl
+
+from childgait.files.masks import FRAMES, write_masks
+from childgait.files.tables import write_table
+from childgait.files.video import write_video
+from childgait.step import call
+from childgait.steps.review import review
+from childgait.vision.cover import REGIONS
+from childgait.vision.head_sheet import RISKIEST, SPREAD, riskiest_frames
+
+FRAME_COUNT = 20
+
+
+def region(frame: int, **changes: Any) -> dict[str, Any]:
+    row = {
+        "frame": frame, "seconds": frame / 60, "region": 0, "whole": False, "source": "detected", "score": 0.9,
+        "x0": 40, "y0": 10, "x1": 60, "y1": 30, "area": 400,
+    }  # fmt: skip
+    return {name: {**row, **changes}[name] for name in (column.name for column in REGIONS.columns)}
+
+
+def table(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=REGIONS.schema())
+
+
+def share_of(picture: np.ndarray, shade: int) -> float:
+    """How much of a picture has the grey of one of the videos."""
+    return float((np.abs(picture.astype(int) - shade) < 8).all(axis=-1).mean())
+
+
+def test_the_riskiest_frames_are_chosen() -> None:
+    rows = [region(frame) for frame in range(100)]
+    rows[31] = region(31, whole=True)
+    rows[64] = region(64, source="bridged", score=0.0)
+    rows[80] = region(80, score=0.2)
+    chosen = riskiest_frames(table(rows), 100)
+    assert {31, 64, 80} <= set(chosen)
+    assert {0, 99} <= set(chosen)
+    assert len(chosen) <= RISKIEST + SPREAD
+
+
+def test_neighbours_of_a_risky_frame_do_not_take_all_the_places() -> None:
+    rows = [region(frame, whole=40 <= frame < 60) for frame in range(100)]
+    risky = [frame for frame in riskiest_frames(table(rows), 100) if 40 <= frame < 60]
+    assert 1 <= len(risky) <= 4  # two by risk, a tenth of the video apart, and what is spread evenly
+
+
+def test_both_sheets_show_every_video(tmp_path: Path) -> None:
+    videos, regions, masks, frames = [], [], [], []
+    for name, shade in (("0001-0001_left_1-20", 60), ("0001-0001_right_1-20", 160)):
+        picture = np.full((90, 160, 3), shade, np.uint8)
+        child = np.zeros((90, 160), bool)
+        child[20:80, 60:90] = True
+        videos.append(tmp_path / f"{name}.mp4")
+        write_video(videos[-1], [picture] * FRAME_COUNT, [Fraction(n, 60) for n in range(FRAME_COUNT)])
+        regions.append(tmp_path / f"{name}.regions.parquet")
+        write_table(regions[-1], table([region(frame) for frame in range(FRAME_COUNT)]), REGIONS)
+        masks.append(tmp_path / f"{name}.masks")
+        write_masks(masks[-1], [child] * FRAME_COUNT)
+        frames.append(tmp_path / f"{name}.frames.parquet")
+        rows = [
+            {"frame": n, "seconds": n / 60, "x0": 60.0, "y0": 20.0, "x1": 90.0, "y1": 80.0, "area": 1800, "area_jump": 0.0,
+             "border": False, "joints_inside": 1.0, "pieces": 1, "ok": True}
+            for n in range(FRAME_COUNT)
+        ]  # fmt: skip
+        write_table(frames[-1], pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
+    heads, sheet = tmp_path / "0001.heads.jpg", tmp_path / "0001.masks.jpg"
+    argv: list[str] = []
+    for flag, paths in (("videos", videos), ("regions", regions), ("masks", masks), ("frames", frames)):
+        argv += [f"--{flag}", *map(str, paths)]
+    call(review, [*argv, "--heads", str(heads), "--mask-sheet", str(sheet)], recorded=True)
+    for path in (heads, sheet):
+        drawn = cv2.imread(str(path))
+        half = drawn.shape[0] // 2
+        top, bottom = drawn[:half], drawn[half:]
+        assert abs(int(np.median(top[40:100, 20:60])) - 60) < 12
+        assert abs(int(np.median(bottom[40:100, 20:60])) - 160) < 12
