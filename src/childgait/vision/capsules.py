@@ -50,6 +50,7 @@ _BETWEEN = [  # a bending joint and its neighbours
 ]
 _WRISTS = [INDEX["left_wrist"], INDEX["right_wrist"]]
 _ELBOWS = [INDEX["left_elbow"], INDEX["right_elbow"]]
+_EVER = 10**9  # frames
 _SUB = 4  # sub-pixel bits of OpenCV's drawing
 
 
@@ -80,8 +81,8 @@ class Body:
         return x0, y0, x1, y1
 
 
-def _bridge(values: NDArray[np.float32], gap: int) -> NDArray[np.float32]:
-    """Straight lines through gaps of a (T, n) array; at both ends the last value is held, for half as long."""
+def _bridge(values: NDArray[np.float32], gap: int, hold: int) -> NDArray[np.float32]:
+    """Straight lines through gaps of a (T, n) array; at both ends the last value is held for some frames."""
     filled = values.copy()
     for column in range(values.shape[1]):
         known = np.flatnonzero(np.isfinite(values[:, column]))
@@ -91,7 +92,7 @@ def _bridge(values: NDArray[np.float32], gap: int) -> NDArray[np.float32]:
         right = np.searchsorted(known, every)
         before, after = known[np.clip(right - 1, 0, len(known) - 1)], known[np.clip(right, 0, len(known) - 1)]
         inside = (after - before <= gap) & (every >= known[0]) & (every <= known[-1])
-        near_end = (np.abs(every - before) <= gap // 2) | (np.abs(after - every) <= gap // 2)
+        near_end = (np.abs(every - before) <= hold) | (np.abs(after - every) <= hold)
         line = np.interp(every, known, values[known, column])
         filled[:, column] = np.where(inside | near_end, line, np.nan)
     return filled
@@ -106,8 +107,9 @@ def body_of(poses: Poses, *, min_score: float, scale: float, max_gap_seconds: fl
     xy = (poses.xy.astype(np.float32) + 0.5) * scale - 0.5
     trusted = poses.seen & (poses.score >= min_score)
     xy[~trusted] = np.nan
-    trunk = _bridge(xy[:, _TRUNK].reshape(len(xy), -1), gap).reshape(len(xy), len(_TRUNK), 2)
-    root = _extend(_median(_middle(trunk), window, gap), gap // 2)
+    trunk = _bridge(xy[:, _TRUNK].reshape(len(xy), -1), gap, 0).reshape(len(xy), len(_TRUNK), 2)
+    root = _extend(_middle(trunk), gap // 2)
+    root = np.where(np.isfinite(root), _median(root, window), np.nan)
     height = _height(xy)
     relative = xy - root[:, None]
     smooth = _median(relative.reshape(len(xy), -1), window).reshape(relative.shape)
@@ -117,7 +119,7 @@ def body_of(poses: Poses, *, min_score: float, scale: float, max_gap_seconds: fl
             length = np.linalg.norm(relative[:, end] - relative[:, start], axis=1)
             trusted[:, end] &= ~(trusted[:, start] & (length > longest * height))
     relative[~trusted] = np.nan
-    relative = _bridge(relative.reshape(len(xy), -1), gap).reshape(relative.shape)
+    relative = _bridge(relative.reshape(len(xy), -1), gap, gap // 2).reshape(relative.shape)
     return Body((relative + root[:, None]).astype(np.float32), trusted, height)
 
 
@@ -138,10 +140,9 @@ def _middle(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(middle, np.float32)
 
 
-def _median(values: NDArray[np.float32], size: int, gap: int = 10**9) -> NDArray[np.float32]:
-    """Running median down the columns; gaps up to `gap` are bridged for it, longer ones stay NaN."""
-    smooth = median_filter(_bridge(values, 10**9), size=(size, 1), mode="nearest")
-    return np.asarray(np.where(np.isfinite(_bridge(values, gap)), smooth, np.nan), np.float32)
+def _median(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Running median down the columns, all gaps bridged; a column of nothing stays NaN."""
+    return np.asarray(median_filter(_bridge(values, _EVER, _EVER), size=(size, 1), mode="nearest"), np.float32)
 
 
 def _extend(root: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
