@@ -465,7 +465,8 @@ def calm(poses: Poses, noise_factor: float) -> None:
     level = noise_factor * float(np.median(sizes)) / scale / _middle_of_noise(ratio)
     size = sizes / scale / max(level, 1e-9)
     kept = np.where(size > 1 + np.sqrt(ratio), np.sqrt(np.maximum((size**2 - ratio - 1) ** 2 - 4 * ratio, 0)) / size, 0)
-    calmed = ((left * kept * scale * level) @ right * noise + mean).reshape(track.shape) * height[:, None, None] + path[:, None]
+    calmed = ((left * kept * scale * level) @ right * noise + mean).reshape(track.shape)
+    calmed = calmed * height[:, None, None] + path[:, None]
     whole = poses.xy.copy()
     whole[:, used] = calmed
     poses.xy[seen] = whole[seen]
