@@ -221,6 +221,16 @@ def test_a_folder_that_is_no_cohort(tmp_path: Path) -> None:
         assert part in errors
 
 
+def test_a_list_of_subjects_without_its_columns_is_one_problem(root: Path) -> None:
+    text = (root / "subjects.csv").read_text()
+    (root / "subjects.csv").write_text(text.replace("age", "years"))
+    assert told(take_inventory(root, COHORT), "error").splitlines() == [
+        f"{root}/subjects.csv: lacks the column(s) age. name the columns in its first line."
+    ]
+    (root / "subjects.csv").write_text(text.replace("age", "age_years"))
+    assert take_inventory(root, COHORT).problems == []
+
+
 def test_packing_keeps_every_byte_and_changes_nothing_that_is_read(root: Path) -> None:
     before = take_inventory(root, COHORT)
     pack_poses(root)

@@ -332,7 +332,8 @@ def check_subjects(path: Path, found: Inventory) -> None:
         return
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
-        if missing := [name for name in ("patient_id", "age", "sex") if name not in (reader.fieldnames or [])]:
+        reader.fieldnames = ["age" if name == "age_years" else name for name in reader.fieldnames or []]
+        if missing := [name for name in ("patient_id", "age", "sex") if name not in reader.fieldnames]:
             found.error(path, f"lacks the column(s) {', '.join(missing)}", "name the columns in its first line")
             return
         for number, row in enumerate(reader, start=2):
@@ -354,5 +355,5 @@ def compare_lists(root: Path, found: Inventory) -> None:
         found.note(root / "dataset" / subject, "has no scores", "nothing to do: the child is in no part")
     for subject in sorted(found.labelled - found.subjects):
         found.note(root / "labels.json", f"scores child {subject}, who has no recording", "nothing to do")
-    for subject in sorted(found.labelled - found.listed):
+    for subject in sorted(found.labelled - found.listed) if found.listed else ():
         found.error(root / "subjects.csv", f"does not list child {subject}, who has scores", "add a row for the child")
