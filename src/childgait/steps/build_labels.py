@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from childgait.files.labels import Sheet
 
+METHODS = (
+    "Scores were read on the {scale} scale; scores 1 and 2 of the Edinburgh Visual Gait Score were merged to atypical. "
+    "An item is judged only from views that show its plane."
+)
 log = logging.getLogger("childgait")
 
 HIGHEST = {"ordinal": 2, "binary": 1}

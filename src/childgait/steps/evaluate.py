@@ -14,6 +14,10 @@ from childgait.errors import StepError
 from childgait.params import Evaluate
 from childgait.step import Input, Output
 
+METHODS = (
+    "Each video was judged in {views} windows; logits were averaged over windows, then over the child's videos that show "
+    "the item. Temperature and thresholds were fitted on validation children only; {bootstrap} draws give the intervals."
+)
 log = logging.getLogger("childgait")
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from childgait.models.registry import Model
     from childgait.training.learn import Learnt, Part
 
+METHODS = (
+    "Models ({models}) were trained for at most {epochs} epochs on windows of {frames} frames, with a masked binary "
+    "cross-entropy over 34 targets; test children were never given to training (seeds {seeds})."
+)
 log = logging.getLogger("childgait")
 
 
@@ -125,7 +129,7 @@ def _description(
 def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
     import polars as pl
 
-    from childgait.training.loop import CURVES
+    from childgait.training.learn import CURVES
 
     schema = dict.fromkeys(CURVES, pl.Float64)
     pl.DataFrame([{name: row[name] for name in CURVES} for row in rows], schema=schema).write_csv(

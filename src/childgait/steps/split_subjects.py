@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+METHODS = (
+    "Children, never videos, were dealt to parts: {holdout:.0%} of them to a hold-out test that no fold uses, the others "
+    "to {folds} folds, evenly by items, age and sex (seed {seed})."
+)
 log = logging.getLogger("childgait")
 
 
