@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.gait.skeleton import HEAD, INDEX
+from childgait.vision.camera import camera_shift
 
 Box = NDArray[np.float64]  # (4,) or (N, 4)
 
@@ -47,7 +48,7 @@ def body_of_head(head: Box) -> Box:
 
 _STRIDE = 2.0  # head heights that the middle of a body moves at most from one frame to the next it is seen in
 _STEADY = 0.5  # seconds on either side over which a head's size is steady
-_QUICK = 0.05  # ... over which its edges are
+_QUICK = 0.08  # ... over which its edges are
 _NEAR = 0.15  # ... over which its place is: medians of so long resist points that jump
 
 
@@ -139,7 +140,7 @@ def _head_heights(points: NDArray[np.float64]) -> NDArray[np.float64]:
     import warnings
 
     head, shoulders, hips, ankles = (_middle(points, which) for which in (list(HEAD), _SHOULDERS, _HIPS, _ANKLES))
-    pairs = ((shoulders, hips, 0.60), (head, ankles, 0.20), (head, shoulders, 1.25))
+    pairs = ((shoulders, hips, 0.58), (head, ankles, 0.19), (head, shoulders, 1.2))
     told = np.stack([share * np.linalg.norm(a - b, axis=1) for a, b, share in pairs], axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -172,9 +173,9 @@ def _head_box(points: NDArray[np.float64], place: NDArray[np.float64], height: f
     ears = [index for index in _EARS if known[index]]
     middle = points[ears or seen].mean(axis=0)
     # Without an ear the middle of the head is unknown by half a profile.
-    half = max((0.52 if ears else 0.75) * height, np.abs(points[seen, 0] - middle[0]).max() + 0.12 * height)
-    top = min(middle[1] - 0.58 * height, points[seen, 1].min() - 0.45 * height)
-    bottom = max(middle[1] + 0.53 * height, points[seen, 1].max() + 0.3 * height)
+    half = max((0.5 if ears else 0.75) * height, np.abs(points[seen, 0] - middle[0]).max() + 0.12 * height)
+    top = min(middle[1] - 0.56 * height, points[seen, 1].min() - 0.45 * height)
+    bottom = max(middle[1] + 0.52 * height, points[seen, 1].max() + 0.3 * height)
     return np.array([middle[0] - half, top, middle[0] + half, bottom])
 
 
@@ -210,6 +211,9 @@ class Silhouettes:
     figures: dict[int, NDArray[np.float64]]
     tops: dict[int, NDArray[np.float64]]
     still: bool
+
+
+_STILL = 0.7  # pixels of the small picture that the room may shift
 
 
 def shrink(luma: NDArray[np.uint8], width: int = 320) -> NDArray[np.uint8]:
@@ -249,8 +253,14 @@ def find_silhouettes(
                 x0, y0, x1, y1 = (body[index] / scale).round().astype(int).clip(0)
                 moving[y0:y1, x0:x1] = 0
         figures[index], tops[index] = _figures(moving, least_height * frame.shape[0], scale)
-    # A panning camera moves everything; a child close to the lens fills a good part, but not most of most frames.
-    return Silhouettes(figures, tops, bool(np.median(shares) < 0.4))
+    # A child close to the lens fills a good part of the picture, but not most of most frames.
+    return Silhouettes(figures, tops, bool(np.median(shares) < 0.4) and _stands_still(small))
+
+
+def _stands_still(small: list[NDArray[np.uint8]]) -> bool:
+    """Whether the camera did, as far as a dozen of the frames tell."""
+    shift = camera_shift(small[:: max(len(small) // 12, 1)], None)
+    return shift is None or shift < _STILL
 
 
 def _figures(moving: NDArray[np.uint8], least: float, scale: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

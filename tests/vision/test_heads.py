@@ -1,0 +1,118 @@
+"""Heads without faces: from keypoints that jump, and from what moves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from childgait.gait.skeleton import HEAD, INDEX
+from childgait.vision import heads
+
+TIMES = np.arange(60) / 60.0
+STATURE = 160.0
+
+
+def child(x: float, profile: bool = False) -> np.ndarray:
+    """Points of an upright child whose head's middle is at (x, 60); its head is 29 pixels high."""
+    wide = 0.0 if profile else 1.0
+    at = {
+        "nose": (8 if profile else 0, 63), "left_eye": (5 * wide + 2, 58), "right_eye": (-5 * wide + 2, 58),
+        "left_ear": (9 * wide, 60), "right_ear": (-9 * wide, 60),
+        "left_shoulder": (18 * wide, 86), "right_shoulder": (-18 * wide, 86), "left_hip": (10 * wide, 136),
+        "right_hip": (-10 * wide, 136), "left_knee": (10 * wide, 170), "right_knee": (-10 * wide, 170),
+        "left_ankle": (10 * wide, 204), "right_ankle": (-10 * wide, 204),
+    }  # fmt: skip
+    points = np.full((23, 3), np.nan, np.float32)
+    for name, (dx, y) in at.items():
+        points[INDEX[name]] = x + dx, y, 0.9
+    return points
+
+
+def holds(box: np.ndarray, x: float) -> bool:
+    """The whole head: 29 pixels high, up to 26 wide."""
+    return bool(box[0] <= x - 13 and box[1] <= 60 - 15 and box[2] >= x + 13 and box[3] >= 60 + 14)
+
+
+def test_head_of_keypoints_from_the_front_and_from_the_side() -> None:
+    for profile in (False, True):
+        people = [child(100.0 + f, profile)[None] for f in range(60)]
+        (person,) = heads.skeletons(people, TIMES, 0.3)
+        assert all(holds(person.head[f], 100.0 + f) for f in range(60)), profile
+        assert (person.head[:, 2] - person.head[:, 0]).max() < 2.0 * 29
+
+
+def test_points_that_jump_neither_move_nor_blow_up_the_head() -> None:
+    people = [child(100.0 + f)[None] for f in range(60)]
+    calm = heads.skeletons([p.copy() for p in people], TIMES, 0.3)[0].head
+    for frame in range(5, 55, 5):
+        people[frame][0, INDEX["nose"], :2] = 639, 359  # with a high score
+        people[frame + 1][0, INDEX["left_ear"], :2] = 100 + frame + 31, 60
+    (person,) = heads.skeletons(people, TIMES, 0.3)
+    assert all(holds(person.head[f], 100.0 + f) for f in range(60))
+    grown = (person.head[:, 2:] - person.head[:, :2]) - (calm[:, 2:] - calm[:, :2])
+    assert grown.max() < 8
+
+
+def test_without_a_head_point_the_trunk_tells() -> None:
+    people = [child(100.0)[None] for _ in range(60)]
+    for frame in range(60):
+        people[frame][0, list(HEAD)] = np.nan
+    (person,) = heads.skeletons(people, TIMES, 0.3)
+    assert holds(person.head[30], 100.0)
+
+
+def test_low_scores_say_nothing() -> None:
+    people = [child(100.0)[None] for _ in range(60)]
+    for frame in range(60):
+        people[frame][..., 2] = 0.1
+    assert heads.skeletons(people, TIMES, 0.3) == []
+
+
+def test_everybody_with_keypoints_is_followed_whatever_the_order() -> None:
+    people = [np.stack([child(100.0 + f), child(400.0 - f)])[:: 1 if f % 2 else -1] for f in range(60)]
+    found = heads.skeletons(people, TIMES, 0.3)
+    assert len(found) == 2
+    middles = sorted(float(person.head[50, [0, 2]].mean()) for person in found)
+    np.testing.assert_allclose(middles, [150, 350], atol=3)
+
+
+def figure(x: int, top: int, frame: np.ndarray, tone: int = 200) -> None:
+    frame[top : top + 14, x - 6 : x + 6] = tone  # head
+    frame[top + 14 : top + 80, x - 14 : x + 14] = tone - 30
+
+
+def still_room(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(80, 120, (180, 320)).astype(np.uint8)
+
+
+def test_who_walks_across_has_a_head_at_the_top_of_the_silhouette() -> None:
+    frames = []
+    for f in range(90):
+        frame = still_room()
+        figure(40 + 2 * f, 60, frame)
+        frames.append(frame)
+    found = heads.find_silhouettes(frames, np.arange(90) / 60, 2.0, 12, 0.15, [])
+    assert found.still
+    for f in range(15, 75):
+        boxes = heads.head_of_figure(found.figures[f][:, :4], found.tops[f])
+        x, y = 2 * (40 + 2 * f), 2 * 60
+        assert any(b[0] <= x - 12 and b[1] <= y and b[2] >= x + 12 and b[3] >= y + 28 for b in boxes), f
+
+
+def test_who_is_known_is_looked_past_and_a_moving_camera_is_told() -> None:
+    frames = []
+    for f in range(60):
+        frame = still_room()
+        figure(40 + 2 * f, 60, frame)
+        frames.append(frame)
+    known = np.array([[2 * (20 + 2 * f), 100.0, 2 * (60 + 2 * f), 300.0] for f in range(60)])
+    found = heads.find_silhouettes(frames, np.arange(60) / 60, 2.0, 12, 0.15, [known])
+    middles = (found.figures[30][:, 0] + found.figures[30][:, 2]) / 2
+    assert ((middles < known[30, 0]) | (middles > known[30, 2])).all()  # only the seam beside it is left
+    wall = np.kron(np.random.default_rng(1).integers(60, 200, (18, 64)), np.ones((10, 10))).astype(np.uint8)
+    panned = [heads.shrink(wall[:, 2 * f : 2 * f + 320]) for f in range(60)]
+    assert not heads.find_silhouettes(panned, np.arange(60) / 60, 2.0, 12, 0.15, []).still
+
+
+def test_a_median_at_the_ends_does_not_lag() -> None:
+    line = np.arange(30.0)
+    np.testing.assert_allclose(heads.rolling(line, 5), line)
