@@ -138,3 +138,18 @@ def test_events_make_a_table_even_when_there_are_none(tmp_path) -> None:
     write_table(tmp_path / "some.parquet", table, EVENTS)
     assert table.height == len(events) > 8
     assert table["seconds"].is_sorted()
+
+
+def test_a_hidden_ankle_or_heel_does_not_lose_a_foot_off() -> None:
+    """From the side the foot's other points stand in; from the front the moment is taken from the other steps."""
+    for view, method in (("right", "standing"), ("forward", "typical")):
+        true = walk(view, seconds=5.0)
+        poses = seen(true)
+        off = true.foot_offs["left"][2]
+        names = ("ankle",) if view == "right" else ("heel",)
+        for name in names:
+            poses.xy[np.abs(true.seconds - off - 0.1) < 0.2, INDEX[f"left_{name}"]] = np.nan
+        found = [e for e in find_events(poses, view, 1).events if e.limb == "left" and e.kind == "foot_off"]
+        near = min(found, key=lambda event: abs(event.seconds - off))
+        assert abs(near.seconds - off) < 5 / 60
+        assert near.method == method

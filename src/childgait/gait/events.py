@@ -42,7 +42,7 @@ EVENTS = Table(
         Column("kind", "String", "contact or foot_off"),
         Column("seconds", "Float64", "time since the video's first frame"),
         Column("frame", "Int32", "the nearest frame"),
-        Column("method", "String", "standing (a foot rests), zeni (furthest from the pelvis), swing (told from it)"),
+        Column("method", "String", "standing (a foot rests), zeni, swing (told from it), typical (as in other steps)"),
     ),
 )
 
@@ -158,6 +158,7 @@ def find_events(poses: Poses, view: View, facing: int) -> Gait:
         else:
             events += _zeni_events(poses, limb, middles[limb], stride, facing)
     events = _plausible(events, stride)
+    events += [event for limb in LIMBS for event in _typical_events(poses, limb, middles[limb], stride, events)]
     gait = Gait(sorted(events, key=lambda event: (event.seconds, event.limb, event.kind)))
     gait.strides = {limb: _strides(gait.events, limb, middles) for limb in LIMBS}
     if not gait.events:
@@ -280,7 +281,8 @@ def _speed_events(poses: Poses, limb: Limb, middles: dict[Limb, Floats], stride:
         before = [t for t in high if 0 <= time - t < 0.15]
         contacts.append(time + (time - before[-1]) * (0.3 - 0.1) / (0.6 - 0.3) if before else time)
     rises = edges(foot, 0.25, -1)
-    offs = [(time + min(rises, key=lambda t: abs(t - time))) / 2 for time in edges(ankle, 0.4, -1) if rises]
+    offs = [float(np.mean([time, *(t for t in rises if abs(t - time) < 0.12)])) for time in edges(ankle, 0.4, -1)]
+    offs += [time for time in rises if all(abs(time - off) > 0.3 * stride for off in offs)]  # the ankle is hidden
     return [_event(poses, limb, "contact", time, "standing") for time in contacts] + [
         _event(poses, limb, "foot_off", time, "standing") for time in offs
     ]
@@ -321,8 +323,8 @@ def _edges(
 # Strides from an early swing's two signs to the foot-off before it and the contact after it: means over synthetic
 # children (not those of the demo cohort), seen from the front and from behind.
 _SIGNS: dict[str, dict[View, tuple[float, float]]] = {
-    "heel highest": {"forward": (-0.068, 0.321), "backward": (-0.087, 0.302)},
-    "foot steepest": {"forward": (-0.077, 0.313), "backward": (-0.068, 0.325)},
+    "heel highest": {"forward": (-0.068, 0.329), "backward": (-0.087, 0.302)},
+    "foot steepest": {"forward": (-0.077, 0.321), "backward": (-0.068, 0.325)},
 }
 
 
@@ -385,6 +387,27 @@ def _zeni_events(poses: Poses, limb: Limb, middles: Floats, stride: float, facin
                 if window[0] < best < window[-1]:
                     events.append(_event(poses, limb, kind, float(poses.seconds[best]), "zeni"))
     return events
+
+
+def _typical_events(poses: Poses, limb: Limb, middles: Floats, stride: float, events: list[Event]) -> list[Event]:
+    """Where a drop-out hides a moment of a step that is seen otherwise: as long before or after mid-stance as this
+    limb's other steps have it, and marked so. Needs two others, and the hips at that moment."""
+    added = []
+    hips = np.isfinite(_middle(poses).sum(axis=1))
+    for kind, way in (("contact", -1), ("foot_off", 1)):
+        known = np.array([event.seconds for event in events if event.limb == limb and event.kind == kind])
+        delays = {}
+        for moment in middles:
+            near = known[(way * (known - moment) > 0) & (np.abs(known - moment) < 0.62 * stride)]
+            delays[float(moment)] = float(near[0] - moment) if len(near) else None
+        usual = [delay for delay in delays.values() if delay is not None]
+        for moment, delay in delays.items():
+            if delay is None and len(usual) >= 2:
+                event = _event(poses, limb, kind, moment + float(np.median(usual)), "typical")
+                inside = poses.seconds[0] <= event.seconds <= poses.seconds[-1]
+                if inside and hips[event.frame] and np.abs(known - event.seconds).min() > 0.35 * stride:
+                    added.append(event)
+    return added
 
 
 def _event(poses: Poses, limb: Limb, kind: str, seconds: float, method: str) -> Event:
