@@ -101,7 +101,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:
         assert isinstance(together, Tensor)
         return together
     clips = zip(*(x.transpose(0, 1)[None].split(packed.lengths, dim=2) for x in (q, k, v)), strict=True)
-    return torch.cat([functional.scaled_dot_product_attention(*clip) for clip in clips], dim=2)[0].transpose(0, 1)
+    # The kernel writes token by token, so transposing back costs nothing and there is one copy.
+    return torch.cat([functional.scaled_dot_product_attention(*clip)[0].transpose(0, 1) for clip in clips])
 
 
 class Attention(nn.Module):
@@ -193,7 +194,7 @@ class VideoMAE(nn.Module):
     def normalise(self, patches: Tensor) -> Tensor:
         """uint8 colours to what the weights were trained on."""
         colours = patches.view(patches.shape[0], -1, 3)
-        return ((colours - self.mean) / self.deviation).view(patches.shape)
+        return colours.float().sub_(self.mean).div_(self.deviation).view(patches.shape)
 
     def tokens(self, packed: Packed) -> Tensor:
         """(N, width) after the last block."""
