@@ -132,7 +132,8 @@ def leaky(source: Path, target: Path) -> Path:
         sound = new.add_stream("aac", rate=16000, layout="mono")
         text = new.add_stream("ass")
         packets = [packet for packet in old.demux(video=0) if packet.dts is not None]
-        frame = av.AudioFrame.from_ndarray(np.random.default_rng(0).normal(0, 0.1, (1, 1024)).astype(np.float32), "fltp", "mono")
+        noise = np.random.default_rng(0).normal(0, 0.1, (1, 1024)).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(noise, "fltp", "mono")
         frame.rate = 16000
         new.mux(sound.encode(frame))
         for packet in packets:

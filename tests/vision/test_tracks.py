@@ -52,8 +52,8 @@ def test_short_gaps_are_bridged_and_ends_extended_where_the_head_was_and_where_i
     np.testing.assert_allclose(full.box[33], head(133))
     assert full.source[33] == "bridged"
     assert np.flatnonzero(full.known).tolist() == list(range(18, 55))
-    assert full.box[54, 0] == pytest.approx(head(142)[0])  # it may have stopped
-    assert full.box[54, 2] == pytest.approx(head(154)[2])  # or gone on
+    assert head(142)[0] - 3 < full.box[54, 0] < head(142)[0]  # it may have stopped
+    assert head(154)[2] < full.box[54, 2] < head(154)[2] + 3  # or gone on
     assert full.source[54] == "extended"
 
 

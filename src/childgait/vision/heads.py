@@ -29,7 +29,7 @@ def head_of_face(face: Box) -> Box:
     centre, height = (face[:, :2] + face[:, 2:]) / 2, face[:, 3] - face[:, 1]
     half = np.maximum(0.85 * height, 0.9 * (face[:, 2] - face[:, 0]))
     x, y = centre.T
-    return np.stack([x - half, y - 0.95 * height, x + half, y + 0.7 * height], axis=1)
+    return np.stack([x - half, y - 1.02 * height, x + half, y + 0.75 * height], axis=1)
 
 
 def person_of_head(head: Box) -> Box:

@@ -21,6 +21,7 @@ WALKING = 6.0  # head heights a second that a head may move beyond what is predi
 SEEN = ("detected", "keypoints", "sam3")  # sources whose box is the head itself
 SIGHTINGS = 3  # of a track, from which it proves a person
 STANDS = 1.0  # seconds that something must move to be a person when its silhouette is all there is
+UNSURE = 0.08  # of a head's height, by which a cover grows where nothing was seen
 LOST = 1.0  # seconds after which somebody out of sight may be anywhere near
 
 
@@ -280,6 +281,8 @@ def _hold(track: Track, edge: int, frames: list[int], follow: Follow | None) -> 
         path[frames] = track.box[edge]
         seen = path[frames] + np.tile(follow([edge, *frames], path), 2)
         track.box[frames] = _both(track.box[frames], seen)
+    unsure = UNSURE * (track.box[edge, 3] - track.box[edge, 1])
+    track.box[frames] += np.array([-unsure, -unsure, unsure, unsure])
 
 
 class Follow:

@@ -1,0 +1,212 @@
+"""Measures de-identification: heads wholly covered, area beyond them, what an attack gets back, speed beside deface.
+
+    .venv/bin/python bench/deidentify.py --cohort data/demo [--videos 8] [--speed-frames 60] [--params params.yaml]
+
+Coverage: the synthetic cohort with its true head boxes, with and without the delivered keypoints; and the portrait that
+scikit-image ships (public domain) at scales, tilts, blurs, exposures and turns away. A frame counts as covered if every
+pixel of every true head box is a covered one, read from the rows that the step checked against its decoded output.
+Attack: tests/attack.py on our output and on what the deface command makes of the same video. Speed: both on one 1080p
+video in turn, decode and encode included. Writes reports/bench/deidentify.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from attack import attack, framewise_mosaic  # noqa: E402
+from portrait_scene import Scene  # noqa: E402
+
+from childgait.files.video import read_frames  # noqa: E402
+from childgait.params import Deidentify, load_section  # noqa: E402
+from childgait.steps.deidentify import deidentify  # noqa: E402
+from childgait.synthetic.truth import load_truth  # noqa: E402
+
+Box = np.ndarray
+SCENES = {
+    "plain": {}, "small (24 px)": {"head_pixels": 24.0}, "large (150 px)": {"head_pixels": 150.0, "walk": 0.2},
+    "towards the lens (x4)": {"zoom": 4.0, "walk": 0.1}, "tilted 20°": {"tilt": 20.0}, "tilted -30°": {"tilt": -30.0},
+    "blurred": {"blur": 2.0}, "dark": {"gamma": 3.0}, "bright": {"gamma": 0.4}, "noisy": {"noise": 8.0},
+    "turns away": {"away": range(30, 60)}, "seen from behind": {"away": range(90)},
+}  # fmt: skip
+
+
+class Count:
+    """Frames with a head, those wholly covered, the rest by what became of it; and areas."""
+
+    def __init__(self) -> None:
+        self.heads = self.covered = self.closed = 0
+        self.head_area = self.covered_area = 0.0
+        self.worst = 0.0
+
+    def add(self, mask: np.ndarray, heads: list[Box], held: bool) -> None:
+        true = np.zeros_like(mask)
+        for head in heads:
+            x0, y0 = np.floor(head[:2]).astype(int).clip(0)
+            x1, y1 = np.ceil(head[2:]).astype(int)
+            part = mask[y0:y1, x0:x1]
+            if not part.size:
+                continue
+            true[y0:y1, x0:x1] = True
+            self.heads += 1
+            self.covered += bool(part.all())
+            self.closed += bool(not part.all() and held)
+            self.worst = max(self.worst, float(1 - part.mean()))
+        self.head_area += true.sum()
+        self.covered_area += mask.sum()
+
+    def row(self, name: str) -> str:
+        if not self.heads:
+            return f"| {name} | 0 | | | | |"
+        beyond = self.covered_area / max(self.head_area, 1) - 1
+        return (f"| {name} | {self.heads} | {100 * self.covered / self.heads:.2f} % | {self.heads - self.covered} "
+                f"({self.closed} in held videos) | {100 * self.worst:.0f} % | {beyond:.2f} |")  # fmt: skip
+
+
+def run(video: Path, poses: Path | None, folder: Path, params: Deidentify, name: str) -> tuple[dict[str, Any], pl.DataFrame]:
+    register = folder / "register.json"
+    register.write_text(json.dumps({"pose_layout": "wholebody133"}))
+    deidentify(video, poses, register, None, None, name, folder / "out.mp4", folder / "out.parquet",
+               folder / "poses.parquet", folder / "evidence.json", params)  # fmt: skip
+    return json.loads((folder / "evidence.json").read_text()), pl.read_parquet(folder / "out.parquet")
+
+
+def masks(regions: pl.DataFrame, frames: int, height: int, width: int) -> Iterator[np.ndarray]:
+    by_frame = regions.partition_by("frame", as_dict=True)
+    for frame in range(frames):
+        mask = np.zeros((height, width), bool)
+        for row in by_frame.get((frame,), regions.clear()).iter_rows(named=True):
+            x0, y0, x1, y1 = (max(row[key], 0) for key in ("x0", "y0", "x1", "y1"))
+            mask[y0:y1, x0:x1] = True
+        yield mask
+
+
+def coverage_of_cohort(cohort: Path, videos: int, params: Deidentify, with_poses: bool) -> list[str]:
+    counts: dict[str, Count] = {}
+    verdicts: list[str] = []
+    for video in sorted(cohort.glob("dataset/*/*.mp4"))[:videos]:
+        truth = load_truth(cohort / "truth" / f"{video.stem}.npz")
+        view = video.stem.split("_")[1]
+        with tempfile.TemporaryDirectory() as folder:
+            poses = video.with_name(video.stem + "_filtered_pose.zip")
+            evidence, regions = run(video, poses if with_poses else None, Path(folder), params, video.stem)
+        verdicts.append(evidence["verdict"])
+        for frame, mask in enumerate(masks(regions, len(truth.seconds), truth.height, truth.width)):
+            heads = [boxes[frame] for boxes in truth.heads.values() if np.isfinite(boxes[frame]).all()]
+            for name in (view, "all"):
+                counts.setdefault(name, Count()).add(mask, heads, evidence["verdict"] == "held")
+    told = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
+    return [HEADER, *(counts[name].row(name) for name in sorted(counts, key=lambda n: (n == "all", n))), "", f"Verdicts: {told}."]
+
+
+HEADER = "| view or scene | true heads | wholly covered | not | worst share bare | area beyond the heads |\n|---|---|---|---|---|---|"
+
+
+def coverage_of_scenes(params: Deidentify) -> list[str]:
+    rows = [HEADER]
+    for name, changes in SCENES.items():
+        scene = Scene(**({"frames": 90, "size": (360, 640), "rate": 60, "head_pixels": 60.0} | changes))
+        count = Count()
+        with tempfile.TemporaryDirectory() as folder:
+            raw = scene.write(Path(folder) / "raw.mp4")
+            evidence, regions = run(raw, None, Path(folder), params, "0001-0001_left_1-90")
+        for frame, mask in enumerate(masks(regions, scene.frames, *scene.size)):
+            count.add(mask, [scene.head(frame)], evidence["verdict"] == "held")
+        rows.append(count.row(f"{name} ({evidence['verdict']})"))
+    return rows
+
+
+def deface(video: Path, target: Path) -> float:
+    """Seconds that deface's command takes, onnxruntime behind it, mosaic of its default size."""
+    begun = time.monotonic()
+    command = [str(Path(sys.executable).with_name("deface")), str(video), "-o", str(target), "--replacewith", "mosaic",
+               "--backend", "onnxrt", "--execution-provider", "CPUExecutionProvider", "-q"]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() - begun
+
+
+def attacks(params: Deidentify) -> list[str]:
+    scene = Scene(frames=120, size=(720, 1280), head_pixels=180, zoom=1.6, walk=0.2, rate=60)
+    matrices = [scene.matrix(frame) for frame in range(scene.frames)]
+    with tempfile.TemporaryDirectory() as folder:
+        raw = scene.write(Path(folder) / "raw.mp4")
+        run(raw, None, Path(folder), params, "0001-0001_left_1-120")
+        ours = attack([frame.pixels for frame in read_frames(Path(folder) / "out.mp4")], matrices)
+        deface(raw, Path(folder) / "deface.mp4")
+        theirs = attack([frame.pixels for frame in read_frames(Path(folder) / "deface.mp4")][:120], matrices)
+        naive = attack([framewise_mosaic(frame.pixels, scene.head(frame.index)) for frame in read_frames(raw)], matrices)
+    rows = ["| covered by | best single frame | aligned average | and deconvolved |", "|---|---|---|---|"]
+    for name, found in (("childgait", ours), ("deface, mosaic", theirs), ("20-pixel means, drawn anew", naive)):
+        rows.append(f"| {name} | {found['frame']:.2f} | {found['average']:.2f} | {found['deconvolved']:.2f} |")
+    return rows
+
+
+def speed(params: Deidentify, frames: int, rounds: int) -> list[str]:
+    """Both on the same 1080p video, in turn, each from a fresh process; the best round of each counts."""
+    scene = Scene(frames=frames, size=(1080, 1920), head_pixels=150, zoom=1.5, walk=0.3, rate=60)
+    ours, theirs = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        raw = scene.write(folder / "raw.mp4")
+        (folder / "register.json").write_text(json.dumps({"pose_layout": "wholebody133"}))
+        command = [sys.executable, "-m", "childgait", "deidentify", "--video", str(raw), "--register",
+                   str(folder / "register.json"), "--name", "0001-0001_left_1-60", "--covered", str(folder / "out.mp4"),
+                   "--regions-found", str(folder / "out.parquet"), "--keypoints", str(folder / "poses.parquet"),
+                   "--evidence", str(folder / "evidence.json"), "--params", str(ROOT / "params.yaml")]  # fmt: skip
+        for _ in range(rounds):
+            begun = time.monotonic()
+            subprocess.run(command, check=True, capture_output=True, env={**_environment(), "CHILDGAIT_THREADS": "2"})
+            ours.append(time.monotonic() - begun)
+            theirs.append(deface(raw, folder / "deface.mp4"))
+    ratio = min(theirs) / min(ours)
+    return [
+        "| | frames a second |", "|---|---|", f"| childgait | {frames / min(ours):.1f} |",
+        f"| deface, onnxruntime | {frames / min(theirs):.1f} |", "",
+        f"Ratio {ratio:.1f}. childgait looks for faces every {params.look_seconds} s and follows them between; "
+        "deface looks at every frame.",
+    ]  # fmt: skip
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cohort", type=Path, default=ROOT / "data" / "demo", help="a cohort of `childgait synthesize`")
+    parser.add_argument("--videos", type=int, default=8, help="so many of them")
+    parser.add_argument("--speed-frames", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
+    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "deidentify.md")
+    given = parser.parse_args()
+    params = load_section(given.params, Deidentify)
+    parts = ["# De-identification", "", f"Made by bench/deidentify.py; {given.videos} videos of the synthetic cohort."]
+    if (given.cohort / "truth").is_dir():
+        parts += ["", "## Synthetic cohort, with delivered keypoints", "", *coverage_of_cohort(given.cohort, given.videos, params, True)]
+        parts += ["", "## The same without keypoints", "", *coverage_of_cohort(given.cohort, given.videos, params, False)]
+    parts += ["", "## The portrait, no keypoints", "", *coverage_of_scenes(params)]
+    parts += ["", "## Attack: correlation of what comes back with the true face", "", *attacks(params)]
+    parts += ["", "## Speed at 1920x1080", "", *speed(params, given.speed_frames, given.rounds)]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text("\n".join(parts) + "\n")
+    print("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
