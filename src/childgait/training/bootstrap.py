@@ -116,7 +116,7 @@ def compare(first: Array, second: Array, truth: NDArray[np.floating], *, draws: 
     bounds, defined = interval(drawn), drawn[~np.isnan(drawn)]
     p = None
     if len(defined):
-        tail = min(np.mean(defined <= 0), np.mean(defined >= 0))
+        tail = min(float(np.mean(defined <= 0)), float(np.mean(defined >= 0)))
         p = float(min(1.0, 2 * (tail * len(defined) + 1) / (len(defined) + 1)))
     low, high = bounds or (None, None)
     return Comparison(len(truth), None if np.isnan(plain) else plain, low, high, p, targets)

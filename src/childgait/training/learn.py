@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from childgait.params import Finetune
     from childgait.training.clips import Loading, Windows
 
+CURVES = (
+    "epoch", "learning_rate", "loss", "gradient", "learning", "validation_loss", "validation_balanced_accuracy",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Part:

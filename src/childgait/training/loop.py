@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("childgait")
 
-CURVES = (
-    "epoch", "learning_rate", "loss", "gradient", "learning", "validation_loss", "validation_balanced_accuracy",
-)  # fmt: skip
-
 Judge = Callable[[nn.Module], dict[str, float]]  # validation_loss and whatever else is worth a curve
 OnEpoch = Callable[[dict[str, float], dict[str, float]], None]  # the curve's row; what differs between runs (speed)
 
