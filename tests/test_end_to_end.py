@@ -136,7 +136,7 @@ def test_it_works_with_the_network_cut(tmp_path: Path, study: Study) -> None:
 
 def test_two_runs_at_once_do_not_meet(study: Study) -> None:
     """While the clone's lock is held, a stage by hand says so and leaves."""
-    lock = study.folder / ".snakemake" / "childgait.lock"
+    lock = study.folder / ".snakemake" / "stage.lock"
     holder = subprocess.Popen(["flock", str(lock), "sleep", "60"])
     try:
         for _ in range(100):

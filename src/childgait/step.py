@@ -11,6 +11,8 @@ sentence, without a traceback, and exits with 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import importlib
 import inspect
 import logging
@@ -18,7 +20,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,7 +137,7 @@ def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: 
     sources = [path for flag in flags if flag.kind == "input" for path in _paths(values[flag.name])]
     watch = Watch(function, sources) if record is not None else None
     try:
-        with atomic_outputs(targets) as partial:
+        with _at_work(), atomic_outputs(targets) as partial:
             handed = dict(values)
             for flag in flags:
                 if flag.kind == "output" and values[flag.name] is not None:
@@ -153,6 +155,18 @@ def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: 
             f"{function.__name__} ran out of memory",
             hint="give the job more (resources: mem_mb in its rule), or fewer jobs at once; nothing half-written was kept",
         ) from error
+
+
+@contextlib.contextmanager
+def _at_work() -> Iterator[None]:
+    """Tell a coming run that a job of an earlier one still writes: workflow/stage waits until nobody holds this lock."""
+    folder = Path(".snakemake")
+    if not folder.is_dir():  # by hand, outside a workflow
+        yield
+        return
+    with (folder / "jobs.lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
 
 
 def os_step_error(error: OSError) -> StepError:

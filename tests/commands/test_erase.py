@@ -168,11 +168,12 @@ def test_it_asks_first(clone, monkeypatch, capsys):
     assert "its rows leave: data/raw/labels.json" in told
 
 
-def test_not_while_a_run_is_at_work(clone):
+@pytest.mark.parametrize("lock", ["run", "stage", "jobs"])
+def test_not_while_a_run_is_at_work(clone, lock):
     import fcntl
 
-    with Path(".snakemake/childgait.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with Path(f".snakemake/{lock}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
         with pytest.raises(StepError, match="a run is at work"):
             erase("0007", yes=True)
 

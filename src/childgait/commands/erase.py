@@ -10,7 +10,7 @@ import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -46,14 +46,16 @@ def erase(subject: str, yes: bool = False, remote: bool = False, rerun: bool = F
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """The same lock as a run's: nothing may be written while files go."""
+    """The same locks as a run's, a stage's and a job's: nothing may be written while files go."""
     folder = root / ".snakemake"
     folder.mkdir(exist_ok=True)
-    with (folder / "childgait.lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StepError("a run is at work in this clone", hint="wait until it has ended, then erase") from None
+    with ExitStack() as held:
+        for name in ("run", "stage", "jobs"):
+            stream = held.enter_context((folder / f"{name}.lock").open("a"))
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StepError("a run is at work in this clone", hint="wait until it has ended, then erase") from None
         yield
 
 
