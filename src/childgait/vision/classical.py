@@ -299,21 +299,25 @@ def _tidy(mask: Mask, core: NDArray[np.bool_], height: float) -> Mask:
 def _by_motion(picture: NDArray[np.uint8], hull: NDArray[np.uint8], plan: Plan, settings: Settings) -> Mask:
     background = plan.background
     assert background is not None
-    rows = np.flatnonzero(hull.any(axis=1))
-    if not len(rows):
-        return np.zeros(hull.shape, bool)
-    height = float(rows[-1] - rows[0] + 1)
-    if plan.path == "motion":
+    x, y, width, height = cv2.boundingRect(hull)
+    if plan.path == "motion" or not height:
         return hull > 0
-    zone = grown(hull, 0.08 * height)
-    box = (0, 0, hull.shape[1], hull.shape[0])
+    margin = round(0.15 * height)
+    box = (max(0, x - margin), max(0, y - margin), min(hull.shape[1], x + width + margin), y + height + margin)
+    box = (*box[:3], min(hull.shape[0], box[3]))
+    part = (slice(box[1], box[3]), slice(box[0], box[2]))
+    inner = np.ascontiguousarray(hull[part])
+    zone = grown(inner, 0.08 * height)
     off = _evidence(picture, box, zone, background)
     if off is None:
         return hull > 0
-    seen = _hysteresis(off, background.known & zone, settings, height)
-    seen &= ~(Shadow().where(picture, background, box) & ~grown(cv2.erode(hull, np.ones((5, 5), np.uint8)), 0))
-    mask = seen | ((hull > 0) & ~background.known)
-    return _largest(_tidy(mask, mask, height))
+    known = background.known[part]
+    seen = _hysteresis(off, known & zone, settings, height)
+    seen &= (inner > 0) | ~Shadow().where(picture, background, box)
+    mask = np.zeros(hull.shape, bool)
+    whole = seen | ((inner > 0) & ~known)
+    mask[part] = _largest(_tidy(whole, whole, height))
+    return mask
 
 
 def _largest(mask: Mask) -> Mask:

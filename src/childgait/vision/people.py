@@ -19,6 +19,7 @@ from childgait.vision.background import LIGHTNESS, NOISE_FLOOR, Samples
 LAGS = (1, 2, 3, 5, 7, 9)  # in samples, to both sides
 MOVES = 8.0  # noise levels by which a pixel must differ from most lags
 SMALLEST = 0.002  # share of the picture that a person covers at least
+_WEIGHT = tuple(float(w) for w in np.array([LIGHTNESS, 1, 1]) / NOISE_FLOOR) + (0.0,)
 REACH = 0.6  # body heights a region may be off its expected place
 
 Box = tuple[float, float, float, float]
@@ -82,12 +83,14 @@ def _centres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def moving(samples: Samples, index: int) -> NDArray[np.uint8]:
     """Half-size map of one sample, 255 where it differs from most of its neighbours in time."""
-    small = [_half(samples.pictures[index])]
+    now = _half(samples.pictures[index])
+    away = []
     for lag in LAGS:
-        small += [_half(samples.pictures[i]) for i in (index - lag, index + lag) if 0 <= i < len(samples.pictures)]
-    weight = np.array([LIGHTNESS, 1, 1], np.float32) / NOISE_FLOOR
-    away = np.stack([((cv2.absdiff(small[0], other) * weight) ** 2).sum(axis=2) for other in small[1:]])
-    middle = np.partition(away, len(away) // 2, axis=0)[len(away) // 2]
+        for other in (index - lag, index + lag):
+            if 0 <= other < len(samples.pictures):
+                off = cv2.multiply(cv2.absdiff(now, _half(samples.pictures[other])), _WEIGHT, dtype=cv2.CV_32F)
+                away.append(cv2.transform(cv2.multiply(off, off), np.ones((1, 3), np.float32)))
+    middle = np.partition(np.stack(away), len(away) // 2, axis=0)[len(away) // 2]
     mask = (middle > MOVES**2).astype(np.uint8) * 255
     return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
