@@ -69,24 +69,31 @@ def table(scores: np.ndarray) -> str:
 
 def film(params: Synthesize, processes: int) -> str:
     """The time of a whole cohort, its size, and whether a second one has the same bytes."""
-    digests, seconds, frames, peak = [], [], 0, 0
+    digests, seconds, text = [], [], ""
     for _ in range(2):
+        before = processor_seconds()
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
-            summary = write_cohort(Path(folder) / "cohort", params, processes)
+            recordings = write_cohort(Path(folder) / "cohort", params, processes)["recordings"]
             seconds.append(time.perf_counter() - started)
             files = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-            digests.append(sha256_of_text("".join(sha256(path) for path in files)))
-            frames = sum(entry["frames"] for entry in summary["recordings"])
+            digests.append(sha256_of_text("".join(sha256(path) for path in files))[:16])
             size = sum(path.stat().st_size for path in files) / 1e6
-            videos = len(summary["recordings"])
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN if processes > 1 else resource.RUSAGE_SELF).ru_maxrss // 1024
+        text = (
+            f"{params.subjects} children, {len(recordings)} videos of {params.width}x{params.height}, "
+            f"{sum(entry['frames'] for entry in recordings)} frames, {size:.0f} MB on {processes} processes: "
+            f"{processor_seconds() - before:.0f} processor seconds; "
+        )
+    who = resource.RUSAGE_CHILDREN if processes > 1 else resource.RUSAGE_SELF
+    peak = resource.getrusage(who).ru_maxrss // 1024
     same = "the same" if len(set(digests)) == 1 else "NOT the same"
-    return (
-        f"\n{params.subjects} children, {videos} videos of {params.width}x{params.height}, {frames} frames, {size:.0f} MB on "
-        f"{processes} processes: {min(seconds):.0f} and {max(seconds):.0f} seconds, at most {peak} MB in a process. Two runs' "
-        f"files are {same}: {', '.join(digest[:16] for digest in digests)}.\n"
-    )
+    text += f"by the clock {' and '.join(f'{s:.0f}' for s in seconds)} seconds, whatever else the machine did; "
+    return f"\n{text}at most {peak} MB in a process. Two runs' files are {same}: {', '.join(digests)}.\n"
+
+
+def processor_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def main() -> None:
