@@ -29,6 +29,7 @@ from childgait.gait.evgs import CODES, LIMBS, TARGET_NAMES, VIEWS
 from childgait.params import Gate
 
 NAMED = 20  # failing rows that a result names; the pages name them all
+PAGES = ("expectations", "validations", "static")  # folders that Great Expectations writes
 SUBJECT = r"^\d{4,}$"
 
 
@@ -100,7 +101,7 @@ def _read_flat(path: Path) -> dict[str, Any]:
 
 
 def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = None) -> dict[str, Any]:
-    """Test a pooled table. `docs` is a folder for Great Expectations' own pages, made anew."""
+    """Test a pooled table. `docs` is a folder for Great Expectations' own pages."""
     suite = SUITES[step]
     expectations = [
         must(gxe.ExpectTableRowCountToBeBetween, "an empty table proves nothing", min_value=1),
@@ -147,8 +148,9 @@ def _validate(step: str, table: Any, suite: Suite, expectations: list[Any], docs
     context.variables.progress_bars = {"globally": False}
     actions = []
     if docs is not None:
-        shutil.rmtree(docs, ignore_errors=True)
-        docs.mkdir(parents=True)
+        docs.mkdir(parents=True, exist_ok=True)
+        for folder in PAGES:  # of an earlier run; what else lies there is none of our business
+            shutil.rmtree(docs / folder, ignore_errors=True)
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())}
         index = {"class_name": "DefaultSiteIndexBuilder"}
         context.add_data_docs_site(

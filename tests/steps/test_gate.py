@@ -53,6 +53,16 @@ def test_a_closed_gate_leaves_no_table_but_what_it_found(tmp_path: Path) -> None
     assert "above" in pages, "Data Docs show the failing value"
 
 
+def test_the_pages_are_of_the_last_run_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    paths = write_rows(tmp_path, good_register())
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "mine.txt").write_text("keep")
+    for _ in range(2):
+        gate("register", paths, tmp_path / "p.parquet", tmp_path / "r.json", tmp_path / "docs", LIMITS)
+    assert len(list((tmp_path / "docs" / "validations").rglob("*.html"))) == 1
+    assert (tmp_path / "docs" / "mine.txt").read_text() == "keep"
+
+
 def test_an_unknown_gate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="no gate is written for the step 'registre'"):
         gate("registre", [], tmp_path / "p", tmp_path / "r", tmp_path / "d", LIMITS)
