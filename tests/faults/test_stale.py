@@ -1,0 +1,44 @@
+"""No stale result is recorded as fresh: the two traps in which DVC with Snakemake was seen to keep old bytes.
+
+Back and forth between commits (files come back newer than what they were made of), and linked caches (files that are
+touched when DVC lets go of them). Each ends in the right number, and `dvc status`, the audit and the number agree.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_workflow import make_clone, run, set_factor
+
+SUM = 2 * (1 + 2 + 3 + 4 + 5 + 6)
+
+
+def number(folder: Path) -> int:
+    return json.loads((folder / "reports" / "metrics.json").read_text())["headline"]["accuracy"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_back_and_forth(tmp_path, link):
+    folder = make_clone(tmp_path / "clone", link=link)
+    locks = {}
+    for factor in (10, 13):
+        set_factor(folder, factor)
+        run(folder, "workflow/run")
+        assert number(folder) == factor * SUM
+        locks[factor] = (folder / "dvc.lock").read_text()
+        run(folder, "git", "add", ".")
+        run(folder, "git", "commit", "-q", "-m", str(factor))
+    run(folder, "git", "checkout", "-q", "HEAD~1")
+    run(folder, "dvc", "checkout", "-q")
+    assert number(folder) == 10 * SUM
+    set_factor(folder, 13)
+    run(folder, "workflow/run")
+    assert number(folder) == 13 * SUM
+    assert (folder / "dvc.lock").read_text() == locks[13]
+    assert "up to date" in run(folder, "dvc", "status")
+    (folder / "in" / "0.txt").write_text("100")
+    run(folder, "workflow/run")
+    assert number(folder) == 13 * (SUM + 2 * 99)
