@@ -155,7 +155,8 @@ def write_run(made: Made, model: str, fold: str, seed: int, parts: dict[str, pl.
     )
     frames = [predictions_of(part, parts[part], labels, model, random) for part in ("validation", "test")]
     write_table(judged / "predictions.parquet", pl.concat(frames), PREDICTIONS)
-    (judged / "metrics.json").write_text(json.dumps(told | {"weights_from": "fitted" if model == "majority" else "from scratch"}))
+    origin = "fitted" if model == "majority" else "from scratch"
+    (judged / "metrics.json").write_text(json.dumps(told | {"weights_from": origin}))
     made.models.append(learnt / "model.json")
     made.histories.append(learnt / "history.csv")
     made.predictions.append(judged / "predictions.parquet")

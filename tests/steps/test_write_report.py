@@ -207,5 +207,5 @@ def test_without_predictions_of_the_headline_model_there_is_no_report(tmp_path: 
             shutil.rmtree(path.parent)
     for paths in (made.predictions, made.models, made.metrics, made.histories):
         paths[:] = [path for path in paths if path.exists()]
-    with pytest.raises(StepError, match="no predictions of childgait_video, the first of finetune.models"):
+    with pytest.raises(StepError, match=r"no predictions of childgait_video, the first of finetune\.models"):
         write(made, tmp_path / "reports")
