@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=3)
     parser.add_argument("--seed", type=int, default=21, help="of the cohort; not the demo's, so that nothing is tuned on it")
     parser.add_argument("--keep", type=Path, help="a synthetic cohort: used if it is there, else made there")
-    parser.add_argument("--with-keypoints-only", action="store_true")
+    parser.add_argument("--inputs", choices=("keypoints", "none", "both"), default="both", help="what goes in beside videos")
     parser.add_argument("--only", default="", help="part of the names of the videos to measure")
     parser.add_argument("--verbose", action="store_true", help="print a line a video")
     parser.add_argument("--report", type=Path, default=Path("reports/bench/segment.md"))
@@ -135,7 +135,7 @@ def main() -> None:
         lines: list[str] = []
         persons: list[str] = []
         for kind, keypoints in (("keypoints delivered", True), ("no keypoints", False)):
-            if arguments.with_keypoints_only and not keypoints:
+            if arguments.inputs not in ("both", "keypoints" if keypoints else "none"):
                 continue
             rows = []
             for video in videos:

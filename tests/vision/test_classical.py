@@ -10,7 +10,7 @@ from childgait.vision.background import Samples, Shadow, learn_background, maske
 from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import body_of, draw, without_joints
 from childgait.vision.classical import working
-from childgait.vision.people import Region, Track, chosen_track, follow
+from childgait.vision.people import Region, Track, chosen_track, follow, stacked
 from walk_scene import Scene
 
 
@@ -155,3 +155,13 @@ def test_who_grows_walks_at_the_lens() -> None:
 
     comes, sways = track([40 + 3 * i for i in range(20)], 0), track([90.0] * 20, 0.5)
     assert chosen_track([sways, comes], []) is comes
+
+
+def test_pieces_above_each_other_are_one_person() -> None:
+    def region(x0: float, y0: float, x1: float, y1: float) -> Region:
+        corners = np.array([[[x0, y0]], [[x1, y0]], [[x1, y1]], [[x0, y1]]], np.int32)
+        return Region((x0, y0, x1, y1), corners, (x1 - x0) * (y1 - y0))
+
+    head, legs, beside = region(50, 10, 60, 22), region(45, 60, 65, 100), region(80, 5, 100, 100)
+    joined = stacked([legs, beside, head])
+    assert sorted(one.box for one in joined) == [(45, 10, 65, 100), (80, 5, 100, 100)]

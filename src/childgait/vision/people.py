@@ -112,7 +112,23 @@ def regions_of(mask: NDArray[np.uint8]) -> list[Region]:
             hull = 2 * cv2.convexHull((pixels[:, ::-1] + [x, y]).astype(np.int32))
             box = (2.0 * x, 2.0 * y, 2.0 * (x + width), 2.0 * (y + height))
             found.append(Region(box, hull, 4.0 * len(pixels)))
-    return found
+    return stacked(found)
+
+
+def stacked(regions: list[Region]) -> list[Region]:
+    """Regions above each other are one person, whose shirt looks like the door behind it: people stand side by side."""
+    regions = sorted(regions, key=lambda region: region.box[1])
+    for i, upper in enumerate(regions):
+        for j in range(i + 1, len(regions)):
+            a, b = upper.box, regions[j].box
+            across = min(a[2], b[2]) - max(a[0], b[0])
+            down = min(a[3], b[3]) - max(a[1], b[1])
+            if across >= 0.5 * min(a[2] - a[0], b[2] - b[0]) and down <= 0.3 * min(a[3] - a[1], b[3] - b[1]):
+                box = (min(a[0], b[0]), a[1], max(a[2], b[2]), max(a[3], b[3]))
+                hull = cv2.convexHull(np.concatenate([upper.hull, regions[j].hull]))
+                one = Region(box, hull, upper.area + regions[j].area)
+                return stacked([*regions[:i], *regions[i + 1 : j], *regions[j + 1 :], one])
+    return regions
 
 
 def follow(samples: Samples) -> list[Track]:
