@@ -6,6 +6,7 @@ the part's row number, the window's first frame, and 34 logits.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 CURVES = (
     "epoch", "learning_rate", "loss", "gradient", "learning", "validation_loss", "validation_balanced_accuracy",
 )  # fmt: skip
+
+log = logging.getLogger("childgait")
 
 
 @dataclass(frozen=True)
@@ -210,13 +213,17 @@ def judge_windows(network: nn.Module, windows: Windows, settings: Finetune, devi
     from childgait.training.loop import half_precision
 
     loader, _ = make_loader(windows, batch_size=settings.clips_at_once, workers=settings.workers, shuffle=False)
-    rows, starts, logits = [], [], []
+    rows, starts, logits, filled = [], [], [], 0
     network.eval()
     with torch.inference_mode(), half_precision(settings, device):
         for batch in loader:
             logits.append(network(batch.to(device)).double().cpu().numpy())
             rows.append(batch.rows.numpy())
             starts.append(batch.windows.numpy())
+            filled += batch.filled
+    if filled:
+        log.info("%d patches of %d windows were kept only so that none has too few: their masks are small or empty",
+                 filled, len(windows))  # fmt: skip
     return Judged(np.concatenate(rows), np.concatenate(starts), np.concatenate(logits))
 
 
