@@ -4,6 +4,8 @@
 # each rule calls the step of the same name in src/childgait/steps/. `dvc repro` is the door for results (`make run`);
 # this file is for looking: `make plan`, `snakemake --rulegraph`, and for work on a rule.
 
+WHOLE_STUDY = True  # not one stage alone
+
 
 include: "workflow/rules/cohort.smk"      # synthesize
 include: "workflow/rules/register.smk"    # register

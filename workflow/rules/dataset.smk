@@ -3,6 +3,9 @@
 # Yields: data/build_labels, data/split_subjects, data/gate/build_labels.*, data/gate/split_subjects.*
 
 include: "common.smk"
+GATES_OF_STAGE = ("build_labels", "split_subjects")
+
+
 include: "gate.smk"
 
 

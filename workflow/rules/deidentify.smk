@@ -2,6 +2,9 @@
 # Requires: the raw cohort, data/register. Yields: data/deidentify/{video}.*, data/gate/deidentify.*
 
 include: "common.smk"
+GATES_OF_STAGE = ("deidentify",)
+
+
 include: "gate.smk"
 include: "raw.smk"
 

@@ -1,5 +1,6 @@
 # The gates: what a step's tables must hold before anything is built on them. Included by the stages that have one.
-# Requires: the per-video (or per-cohort) tables of the step. Yields: data/gate/{gated}.*: the pooled table and the results.
+# Requires: the per-video (or per-cohort) tables of the step, and GATES_OF_STAGE, which says whose gates this stage holds.
+# Yields: data/gate/{gated}.*: the pooled table and the results.
 
 
 GATED = {
@@ -31,6 +32,8 @@ if "gate" not in {rule.name for rule in workflow.rules}:  # the Snakefile meets 
             pooled="data/gate/{gated}.parquet",
             results="data/gate/{gated}.json",
             record="data/gate/{gated}.record.json",
+        wildcard_constraints:  # a stage runs its own gates and no upstream ones
+            gated="|".join(GATED if "WHOLE_STUDY" in globals() else GATES_OF_STAGE),
         params:
             cfg=config["gate"],
             call=flags("gate", step="{gated}", docs="logs/gate/{gated}"),

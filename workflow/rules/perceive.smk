@@ -3,12 +3,20 @@
 # data/gate/refine_pose.*, data/gate/prepare_clips.*
 
 include: "common.smk"
+GATES_OF_STAGE = ("refine_pose", "prepare_clips")
+
+
 include: "gate.smk"
 
 
 def video(path):
     """An input of the study on videos; a keypoints-only study has none."""
     return path if HAS_VIDEO else []
+
+
+if not HAS_VIDEO:  # DVC asks for the folder of every output that dvc.yaml names
+    for folder in ("data/segment", "data/review"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 rule segment:

@@ -2,6 +2,9 @@
 # Requires: the raw cohort. Yields: data/register/{video}.json, data/gate/register.*
 
 include: "common.smk"
+GATES_OF_STAGE = ("register",)
+
+
 include: "gate.smk"
 include: "raw.smk"
 

@@ -15,9 +15,7 @@ def finetuned(ending):
     return expand("data/finetune/{model}/{fold}-{seed}/" + ending, zip, **runs())
 
 
-GATES = ("register", "refine_pose", "prepare_clips", "build_labels", "split_subjects") + (
-    ("deidentify",) if HAS_VIDEO else ()
-)
+GATES = ("register", "deidentify", "refine_pose", "prepare_clips", "build_labels", "split_subjects")
 
 
 rule check_study:
