@@ -133,6 +133,13 @@ def main() -> None:
     rows.append((f"`audit`, {arguments.megabytes} MB in files of 50 MB", f"{audit:,.0f} MB/s"))
     rows.append(("`sha256sum`, the same files", f"{single:,.0f} MB/s (audit: {audit / single:.0%})"))
     rows.append((f"`sha256sum`, {os.cpu_count()} at once", f"{many:,.0f} MB/s (audit: {audit / many:.0%})"))
+    log = ROOT / "logs" / "runs.jsonl"
+    if log.exists():
+        runs = [json.loads(line) for line in log.read_text().splitlines()]
+        runs = [run for run in runs if "record_seconds" in run]
+        if runs:
+            share = sum(run["record_seconds"] for run in runs) / sum(run["seconds"] for run in runs)
+            rows.append((f"records' share of {len(runs)} real jobs (logs/runs.jsonl)", f"{share:.1%}"))
     text = f"# Lineage and audit\n\n{arguments.children} children, {videos} videos, {jobs} jobs; best of 3, whole command.\n\n"
     text += "| what | measured |\n|---|---|\n" + "".join(f"| {what} | {value} |\n" for what, value in rows)
     out.parent.mkdir(parents=True, exist_ok=True)

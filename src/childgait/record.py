@@ -51,12 +51,14 @@ class Watch:
         self._tick = time.monotonic()
         self._code = describe_code(function)
         self._stamps = {path: _stamp(path) for path in inputs}
+        self._keeping = time.monotonic() - self._tick  # what the record itself costs
 
     def seconds(self) -> float:
         return time.monotonic() - self._tick
 
     def write_record(self, target: Path, flags: list[Flag], values: dict[str, Any]) -> None:
         """The sidecar, then the log line. The sidecar comes last of a step's files: where it is, the outputs are whole."""
+        began = time.monotonic()
         record: dict[str, Any] = {
             "step": self.function.__name__, "inputs": {}, "outputs": {}, "values": {}, "params": {},
             "code": self._code, "environment": {"lock_sha256": lock_hash()},
@@ -73,7 +75,11 @@ class Watch:
                 record[flag.kind + "s"][flag.name] = [describe(path) for path in paths]
         self._still_the_same()
         write_text(target, seal(record))
+        self._keeping += time.monotonic() - began
         log_run(target, self.function.__name__, self)
+
+    def keeping_seconds(self) -> float:
+        return self._keeping
 
     def _still_the_same(self) -> None:
         """A record that names other bytes than the step read would be a lie; better no record, and the job again."""
@@ -181,6 +187,7 @@ def log_run(target: Path, step: str, watch: Watch) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     line = {
         "step": step, "record": shown(target), "started": watch.started, "seconds": round(watch.seconds(), 3),
+        "record_seconds": round(watch.keeping_seconds(), 4),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3), "peak_memory_mb": peak_memory_mb(),
         "host": platform.node(), "device": device(), "python": platform.python_version(), "versions": versions(),
         **git_state(), **_notes,

@@ -81,7 +81,7 @@ def test_results_of_other_params_are_stale():
 
 def test_results_of_other_code_are_stale(monkeypatch):
     monkeypatch.setattr("childgait.lineage.check.ROOT", Path("elsewhere"))
-    assert all("made with another" in told for texts in findings().values() for told in texts)
+    assert all("made with other source files" in told for texts in findings().values() for told in texts)
     assert len(findings()) == 7  # one a step
 
 

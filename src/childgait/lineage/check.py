@@ -221,17 +221,18 @@ def _chain(graph: Graph) -> Iterator[Finding]:
 def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
     """Jobs whose params or source files are not the ones here now; one finding a step and cause."""
     params = _params_here(root)
+    sources = root if (root / "src" / "childgait").is_dir() else ROOT
     here: dict[str, str | None] = {}
     told: dict[tuple[str, str], list[Job]] = {}
     for job in graph.jobs.values():
         for section, values in job.params.items():
             if params is not None and params.get(section) != values:
                 told.setdefault((job.step, f"made with other values of {section} than params.yaml has now"), []).append(job)
-        for name, digest in job.code.items():
-            if name not in here:
-                here[name] = sha256(ROOT / name) if (ROOT / name).is_file() else None
-            if here[name] != digest:
-                told.setdefault((job.step, f"made with another {name} than is here now"), []).append(job)
+        for name in job.code.keys() - here.keys():
+            here[name] = sha256(sources / name) if (sources / name).is_file() else None
+        other = sorted(name for name, digest in job.code.items() if here[name] != digest)
+        if other:
+            told.setdefault((job.step, f"made with other source files than are here now: {', '.join(other)}"), []).append(job)
     for (step, cause), jobs in told.items():
         yield Finding("stale", jobs[0].record, f"{cause} ({len(jobs)} job(s) of {step})")
 

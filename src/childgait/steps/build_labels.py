@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from childgait.errors import StepError
 from childgait.params import BuildLabels
-from childgait.step import Input, Output
+from childgait.step import Input, Output, Raw
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,8 +28,8 @@ HIGHEST = {"ordinal": 2, "binary": 1}
 
 
 def build_labels(
-    labels: Input,
-    subjects: Input,
+    labels: Raw,
+    subjects: Raw,
     clips: Input,
     labels_out: Output,
     totals: Output,
