@@ -280,8 +280,8 @@ class FigureBuilder:
         for y in (-0.36, 0.36):  # ears; and a nose, which shows from the side
             ear = place + head * (frames @ np.array([0.0, y, -0.04]))
             self.limb(ear, ear - np.array([0, 0, 0.06 * head]), 0.07 * size, 0.05 * size, skin, nearer=-0.02)
-        bridge, tip = (place + head * (frames @ np.array([x, 0.0, z])) for x, z in ((0.43, 0.0), (0.47, -0.12)))
-        self.limb(bridge, tip, 0.04 * size, 0.07 * size, skin, nearer=-0.02)
+        bridge, tip = (place + head * (frames @ np.array([x, 0.0, z])) for x, z in ((0.43, 0.0), (0.45, -0.11)))
+        self.limb(bridge, tip, 0.035 * size, 0.055 * size, skin, nearer=-0.02)
         self.figure.head = HeadPart(middle, half, facing, roll, depth - 0.02, self.look.head, identity)
 
     def build(self) -> Figure:

@@ -63,13 +63,14 @@ class HeadPictures:
         sample_y = _MIDDLE[1] + down * _HALF / self._stretch[1]
         tint = (self._skin / _PORTRAIT_SKIN).astype(np.float32)
         face = cv2.remap(_portrait(), sample_x.astype(np.float32), sample_y.astype(np.float32), cv2.INTER_LINEAR) * tint
-        facing = np.clip((front - 0.05) / 0.25, 0, 1) * np.clip((down + 0.92) / 0.2, 0, 1)
+        facing = np.clip((front - 0.18) / 0.25, 0, 1) * np.clip((down + 0.92) / 0.2, 0, 1)
         oval = 1 - (side / 0.92) ** 2 - (np.maximum(down, 0) / 0.97) ** 2 - (np.maximum(down, 0) * side / 0.75) ** 2
         facing *= np.clip(oval * 6, 0, 1)  # beside the face the portrait shows its own background
         # Behind: hair above, neck below; strands so that it is not a ball.
         light = 0.75 + 0.35 * depth - 0.12 * down + 0.05 * np.sin(28 * side + 3 * down)
-        below = np.clip((down - self._fringe) * 12 + 0.5, 0, 1)[..., None]
-        back = ((1 - below) * self._hair + below * 0.9 * self._skin) * light[..., None]
+        cheek = np.clip(front * 8, 0, 1) * np.clip((down + 0.30) * 8, 0, 1)  # seen from the side
+        below = np.maximum(np.clip((down - self._fringe) * 12 + 0.5, 0, 1), cheek)[..., None]
+        back = ((1 - below) * self._hair + below * 0.95 * self._skin) * light[..., None]
         colour = facing[..., None] * face + (1 - facing[..., None]) * back
         alpha = np.clip(inside * 12, 0, 1) * 255
         return np.dstack([np.clip(colour, 0, 255), alpha]).astype(np.uint8)
