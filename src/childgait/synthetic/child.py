@@ -119,13 +119,13 @@ def _offsets(rng: Random, kind: str) -> tuple[dict[str, float], dict[str, float]
     """Each limb's offsets from its pattern: mean, spread, correlation of the limbs."""
     turned = 1.3 if kind == "rotational" else 1.0
     table = {
-        "hip": (-2.0, 3.6, 0.85),
+        "hip": (-2.8, 3.6, 0.85),
         "knee": (0.0, 3.2, 0.8),
         "knee_swing": (-1.5, 6.0, 0.8),
         "knee_late": (0.0, 5.0, 0.8),
-        "ankle": (-0.5, 3.0, 0.3),
+        "ankle": (-0.5, 3.0, 0.1),
         "ankle_swing": (-0.5, 4.5, 0.5),
-        "ankle_contact": (0.5, 6.0, 0.6),
+        "ankle_contact": (0.5, 6.0, 0.4),
         "heel_rise": (0.5, 3.5, 0.7),
         "adduction": (0.5, 2.5, 0.5),
         "hip_rotation": (14.0 * turned, 12.0, 0.85),
@@ -148,7 +148,7 @@ def draw_child(subject: str, rng: Random) -> Child:
     height = height_of(age, sex) * float(rng.normal(1, 0.042))
     slow = {"bilateral": 0.36, "hemiplegia": 0.39, "rotational": 0.43, "mild": 0.42}[kind]
     speed = float(np.clip(rng.normal(slow, 0.045), 0.2, 0.6))
-    retraction = float(rng.normal(0, 14.5))
+    retraction = float(rng.normal(0, 17.0))
     lag, bent_arm, duty = 0.5 + float(rng.normal(0, 0.006)), "", (0.0, 0.0)
     if kind == "hemiplegia":
         involved_left = left_pattern != "normal"
