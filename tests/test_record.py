@@ -1,5 +1,6 @@
 """Records: deterministic, sealed, true about what was read; what differs between runs stays in the untracked log."""
 
+import ast
 import json
 import multiprocessing
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 import toy_study
 
-from childgait import record
+from childgait import code, record
+from childgait.code import PACKAGE
 from childgait.errors import StepError
 from childgait.step import Input, Output, Raw, run_step
 
@@ -159,3 +161,8 @@ def test_a_step_without_memory_says_so():
     Path("in.txt").write_text("hello")
     with pytest.raises(StepError, match=r"hungry ran out of memory.*mem_mb"):
         run_copy(function=hungry)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_quick_walk_misses_nothing_that_a_whole_parse_finds(path):
+    assert code._imports(path) >= code._imported_by(ast.parse(path.read_text()))
