@@ -370,3 +370,24 @@ def test_the_portraits_head_box_is_the_true_one() -> None:
     """The tests above stand on it."""
     assert covered_mask(0, [], 4, 4).sum() == 0
     assert (HEAD[2:] - HEAD[:2]).tolist() == [154, 182]
+
+
+def test_sam3_finds_by_words_and_follows_a_persons_box(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The real classes at a tiny random configuration: what they find is covered, whatever it is."""
+    from tiny_sam3 import build_sam3
+
+    from childgait.files.hashes import sha256
+    from childgait.vision import cover
+
+    weights = build_sam3(tmp_path_factory.mktemp("sam3"))
+    scene = Scene(frames=4, size=(112, 112), head_pixels=40)
+    raw = scene.write(tmp_path / "raw.mp4")
+    told = {"backends": ["sam3"], "sam3_weights": str(weights), "sam3_sha256": sha256(weights / "model.safetensors"),
+            "sam3_prompts": ["head"]}  # fmt: skip
+    table = regions(tmp_path / "regions.csv", f"{NAME},badge,2,60,70,90,100")
+    done = run(tmp_path, raw, regions=table, **told)
+    assert done.regions is not None
+    assert done.evidence["share_sam3"] > 0
+    assert done.evidence["share_detected"] == 0  # CenterFace was not asked
+    followed = cover.from_regions([cover.Region("badge", 2, (60, 70, 90, 100))], 4, raw, PARAMS.model_copy(update=told))
+    assert followed[0].known.all()  # from the one frame to all, both ways
