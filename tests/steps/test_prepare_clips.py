@@ -100,7 +100,7 @@ def test_the_clip_is_30_frames_a_second_from_first_to_last_sight(scene, tmp_path
     assert facts["start_seconds"] == pytest.approx(1001 / 60000, abs=1e-6)  # the first frame has no box
     assert clip.length == 1 + int((38 * 1001 / 60000) * 30)
     assert facts["repeated_frames"] == 0
-    assert (facts["video"], facts["subject"], facts["view"]) == (NAME, "0001", "left")
+    assert (facts["video"], facts["subject"], facts["session"], facts["view"]) == (NAME, "0001", "0001", "left")
     assert facts["events"] == ["left contact 8"]  # 0.3 s is 0.283 s after the clip's first frame; the other is outside
     assert clip.events[0].frame == 8
 

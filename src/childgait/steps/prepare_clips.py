@@ -59,8 +59,9 @@ def prepare_clips(
     else:
         child = read_boxes(boxes, len(poses))
     plan = plan_clip(name, poses.seconds, child, params)
+    said = parse_video_name(name)
     facts: dict[str, Any] = {
-        "video": name, "subject": parse_video_name(name).subject, "view": parse_video_name(name).view,
+        "video": name, "subject": said.subject, "session": said.session, "view": said.view,
         "frames": len(plan.source), "size": params.size, "rate": params.rate,
         "seconds": round(len(plan.source) / params.rate, 4), "start_seconds": round(plan.start_seconds, 6),
         "source_frames": len(poses), "repeated_frames": int((np.diff(plan.source) == 0).sum()),
