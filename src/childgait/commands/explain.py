@@ -1,0 +1,43 @@
+"""Shows which patches moved a model's answer: a sheet of frames per child, beside the same from random weights.
+
+    childgait explain data/finetune/childgait_video/holdout-0 --part data/split_subjects/holdout.test.parquet
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from childgait.errors import StepError
+
+
+def explain(
+    run: Path,
+    part: Path = Path("data/split_subjects/holdout.test.parquet"),
+    clips: Path = Path("data/prepare_clips"),
+    out: Path = Path("reports/relevance.png"),
+    children: int = 2,
+    seed: int = 0,
+) -> None:
+    """For the first children of a part, the answer `atypical` that the model of the folder `run` is surest of."""
+    import json
+
+    import cv2
+    from safetensors.numpy import load_file
+
+    from childgait.models.registry import find_model
+    from childgait.training.attribution import explain as maps_of
+    from childgait.training.learn import open_part, predict, settings_from
+
+    if not (run / "model.json").exists():
+        raise StepError(f"{run} has no model.json", hint="name the folder of a finished run, as finetune leaves it")
+    told = json.loads((run / "model.json").read_text(encoding="utf-8"))
+    model, settings = find_model(told["model"]), settings_from(told)
+    opened = open_part(part, sorted(clips.glob("*.clip.json")))
+    weights = load_file(run / "weights.safetensors")
+    judged = predict(model, settings, weights, told["facts"], opened, views=1)
+    found, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    for one in found:
+        print(f"{one.video} {one.target}: {len(one.index)} patches, agreement with random weights {one.agreement}")
+    print(f"{out}: two strips a child, the trained model's and that of random weights")

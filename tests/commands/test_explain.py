@@ -1,0 +1,45 @@
+"""The sheet is written for a finished run; a table model and a wrong folder are told."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from childgait.commands.explain import explain
+from childgait.errors import StepError
+from childgait.models.registry import MODELS, settings_of
+from childgait.steps.finetune import _description
+from childgait.training.learn import Learnt, open_part
+from small_study import make_study, settings
+
+
+def make_run(folder: Path, name: str) -> tuple[Path, Path]:
+    study = make_study(folder, children=4)
+    chosen = settings_of(MODELS[name], settings(frames=4))
+    torch.manual_seed(0)
+    network = MODELS[name].build(chosen, 32)
+    weights = {} if name == "coin" else {key: value.numpy() for key, value in network.state_dict().items()}
+    parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
+    told = _description(MODELS[name], "holdout", 0, chosen, parts, Learnt(weights, [], 1, {"pixels": 32}))
+    (folder / "model.json").write_text(json.dumps(told))
+    save_file(weights or {"seed": torch.tensor([1]).numpy()}, folder / "weights.safetensors")
+    return folder, study.train
+
+
+def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, part = make_run(tmp_path, "childgait_video")
+    explain(run, part, tmp_path, tmp_path / "out" / "sheet.png", children=1)
+    assert (tmp_path / "out" / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert "0001-0001_" in capsys.readouterr().out
+
+
+def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"has no model\.json"):
+        explain(tmp_path)
+    run, part = make_run(tmp_path, "coin")
+    with pytest.raises(StepError, match="coin reads no patches"):
+        explain(run, part, tmp_path, tmp_path / "sheet.png")
