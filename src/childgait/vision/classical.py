@@ -34,7 +34,7 @@ from childgait.vision.people import Box, Track, chosen_track, follow, guide
 Path_ = Literal["keypoints+background", "keypoints", "motion+background", "motion"]
 Patch = tuple[int, int, int, int]
 NEAR = 0.035  # body heights beyond the capsules that the child may reach: clothes, hair
-EDGE = 0.35  # of the strongest difference near a pixel that it must reach itself
+EDGE = 0.5  # of the strongest difference near a pixel that it must reach: at its edge, half a pixel is the child
 
 
 @dataclass(frozen=True)
