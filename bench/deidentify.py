@@ -28,12 +28,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from attack import attack, framewise_mosaic  # noqa: E402
-from portrait_scene import Scene  # noqa: E402
-
+from childgait.errors import StepError  # noqa: E402
 from childgait.files.video import read_frames  # noqa: E402
 from childgait.params import Deidentify, load_section  # noqa: E402
 from childgait.steps.deidentify import deidentify  # noqa: E402
 from childgait.synthetic.truth import load_truth  # noqa: E402
+from portrait_scene import Scene  # noqa: E402
 
 Box = np.ndarray
 SCENES = {
@@ -73,14 +73,19 @@ class Count:
             return f"| {name} | 0 | | | | |"
         beyond = self.covered_area / max(self.head_area, 1) - 1
         return (f"| {name} | {self.heads} | {100 * self.covered / self.heads:.2f} % | {self.heads - self.covered} "
-                f"({self.closed} in held videos) | {100 * self.worst:.0f} % | {beyond:.2f} |")  # fmt: skip
+                f"({self.closed} in held or refused videos) | {100 * self.worst:.0f} % | {beyond:.2f} |")  # fmt: skip
 
 
 def run(video: Path, poses: Path | None, folder: Path, params: Deidentify, name: str) -> tuple[dict[str, Any], pl.DataFrame]:
     register = folder / "register.json"
     register.write_text(json.dumps({"pose_layout": "wholebody133"}))
-    deidentify(video, poses, register, None, None, name, folder / "out.mp4", folder / "out.parquet",
-               folder / "poses.parquet", folder / "evidence.json", params)  # fmt: skip
+    try:
+        deidentify(video, poses, register, None, None, name, folder / "out.mp4", folder / "out.parquet",
+                   folder / "poses.parquet", folder / "evidence.json", params)  # fmt: skip
+    except StepError:  # nobody was found: refused, and no video comes out
+        from childgait.vision.cover import REGIONS
+
+        return {"verdict": "refused"}, pl.DataFrame(schema=REGIONS.schema())
     return json.loads((folder / "evidence.json").read_text()), pl.read_parquet(folder / "out.parquet")
 
 
@@ -107,12 +112,16 @@ def coverage_of_cohort(cohort: Path, videos: int, params: Deidentify, with_poses
         for frame, mask in enumerate(masks(regions, len(truth.seconds), truth.height, truth.width)):
             heads = [boxes[frame] for boxes in truth.heads.values() if np.isfinite(boxes[frame]).all()]
             for name in (view, "all"):
-                counts.setdefault(name, Count()).add(mask, heads, evidence["verdict"] == "held")
+                counts.setdefault(name, Count()).add(mask, heads, evidence["verdict"] in ("held", "refused"))
     told = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
-    return [HEADER, *(counts[name].row(name) for name in sorted(counts, key=lambda n: (n == "all", n))), "", f"Verdicts: {told}."]
+    rows = [counts[name].row(name) for name in sorted(counts, key=lambda name: (name == "all", name))]
+    return [HEADER, *rows, "", f"Verdicts: {told}."]
 
 
-HEADER = "| view or scene | true heads | wholly covered | not | worst share bare | area beyond the heads |\n|---|---|---|---|---|---|"
+HEADER = (
+    "| view or scene | true heads | wholly covered | not | worst share bare | area beyond the heads |\n"
+    "|---|---|---|---|---|---|"
+)
 
 
 def coverage_of_scenes(params: Deidentify) -> list[str]:
@@ -124,7 +133,7 @@ def coverage_of_scenes(params: Deidentify) -> list[str]:
             raw = scene.write(Path(folder) / "raw.mp4")
             evidence, regions = run(raw, None, Path(folder), params, "0001-0001_left_1-90")
         for frame, mask in enumerate(masks(regions, scene.frames, *scene.size)):
-            count.add(mask, [scene.head(frame)], evidence["verdict"] == "held")
+            count.add(mask, [scene.head(frame)], evidence["verdict"] in ("held", "refused"))
         rows.append(count.row(f"{name} ({evidence['verdict']})"))
     return rows
 
@@ -191,18 +200,23 @@ def main() -> None:
     parser.add_argument("--cohort", type=Path, default=ROOT / "data" / "demo", help="a cohort of `childgait synthesize`")
     parser.add_argument("--videos", type=int, default=8, help="so many of them")
     parser.add_argument("--speed-frames", type=int, default=60)
+    parser.add_argument("--parts", nargs="*", default=["cohort", "scenes", "attack", "speed"], help="which of these")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "deidentify.md")
     given = parser.parse_args()
     params = load_section(given.params, Deidentify)
     parts = ["# De-identification", "", f"Made by bench/deidentify.py; {given.videos} videos of the synthetic cohort."]
-    if (given.cohort / "truth").is_dir():
-        parts += ["", "## Synthetic cohort, with delivered keypoints", "", *coverage_of_cohort(given.cohort, given.videos, params, True)]
-        parts += ["", "## The same without keypoints", "", *coverage_of_cohort(given.cohort, given.videos, params, False)]
-    parts += ["", "## The portrait, no keypoints", "", *coverage_of_scenes(params)]
-    parts += ["", "## Attack: correlation of what comes back with the true face", "", *attacks(params)]
-    parts += ["", "## Speed at 1920x1080", "", *speed(params, given.speed_frames, given.rounds)]
+    if "cohort" in given.parts and (given.cohort / "truth").is_dir():
+        for title, with_poses in (("with delivered keypoints", True), ("the same without keypoints", False)):
+            rows = coverage_of_cohort(given.cohort, given.videos, params, with_poses)
+            parts += ["", f"## Synthetic cohort, {title}", "", *rows]
+    if "scenes" in given.parts:
+        parts += ["", "## The portrait, no keypoints", "", *coverage_of_scenes(params)]
+    if "attack" in given.parts:
+        parts += ["", "## Attack: correlation of what comes back with the true face", "", *attacks(params)]
+    if "speed" in given.parts:
+        parts += ["", "## Speed at 1920x1080", "", *speed(params, given.speed_frames, given.rounds)]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text("\n".join(parts) + "\n")
     print("\n".join(parts))
