@@ -52,28 +52,46 @@ CODE = {str(path): sha256(ROOT / path) for path in code_of("trace_lineage")}
 
 def make(children: int, videos: int, trainings: int) -> None:
     """A cohort's records and tiny files in the working folder."""
-    names = [f"{n % children + 1:04d}-{n // children // 4 + 1:04d}_{VIEWS[n // children % 4]}_1-240" for n in range(videos)]
+    names = [
+        f"{n % children + 1:04d}-{n // children // 4 + 1:04d}_{VIEWS[n // children % 4]}_1-240" for n in range(videos)
+    ]
     clips = []
     for name in names:
         before = [write(Path(f"data/raw/dataset/{name[:4]}/{name}.mp4"), f"video {name}".encode() * 3)]
         for step, endings in CHAIN.items():
             made = [write(Path(f"data/{step}/{name}{ending}"), f"{step} {name}{ending}".encode()) for ending in endings]
-            record(Path(f"data/{step}/{name}.record.json"), step, {"source": before}, {"made": made}, {step: {"key": 1}})
+            record(
+                Path(f"data/{step}/{name}.record.json"), step, {"source": before}, {"made": made}, {step: {"key": 1}}
+            )
             before = made
         clips.append(before[-1])
     table = write(Path("data/split_subjects/0.train.csv"), b"subject\n")
-    record(Path("data/split_subjects/split_subjects.record.json"), "split_subjects", {"clips": clips}, {"train": [table]}, {})
+    record(
+        Path("data/split_subjects/split_subjects.record.json"),
+        "split_subjects",
+        {"clips": clips},
+        {"train": [table]},
+        {},
+    )
     predictions = []
     for number in range(trainings):
         folder = Path(f"data/finetune/model{number}/0-0")
         weights = write(folder / "weights.safetensors", f"weights {number}".encode())
-        record(folder / "finetune.record.json", "finetune", {"train": [table], "clips": clips}, {"weights": [weights]}, {})
+        record(
+            folder / "finetune.record.json", "finetune", {"train": [table], "clips": clips}, {"weights": [weights]}, {}
+        )
         folder = Path(f"data/evaluate/model{number}/0-0")
         predictions.append(write(folder / "predictions.parquet", f"predictions {number}".encode()))
         record(folder / "evaluate.record.json", "evaluate", {"weights": [weights], "clips": clips},
                {"predictions": [predictions[-1]]}, {})  # fmt: skip
     metrics = write(Path("reports/metrics.json"), json.dumps({"accuracy": {"L": {"IC": 0.8}}}).encode())
-    record(Path("reports/write_report.record.json"), "write_report", {"predictions": predictions}, {"metrics": [metrics]}, {})
+    record(
+        Path("reports/write_report.record.json"),
+        "write_report",
+        {"predictions": predictions},
+        {"metrics": [metrics]},
+        {},
+    )
 
 
 def seconds(*command: str) -> float:
@@ -94,13 +112,22 @@ def hashing_rate(megabytes: int) -> tuple[float, float, float]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.urandom(1 << 20) * 50)
         files.append({"path": str(path), "sha256": sha256(path), "bytes": path.stat().st_size})
-    record(Path("data/register/all.record.json"), "register", {"video": files}, {"facts": [write(Path("data/register/all.json"), b"{}")]}, {})
+    record(
+        Path("data/register/all.record.json"),
+        "register",
+        {"video": files},
+        {"facts": [write(Path("data/register/all.json"), b"{}")]},
+        {},
+    )
     paths = [str(entry["path"]) for entry in files]
     size = sum(int(entry["bytes"]) for entry in files) / 1e6
     listing = Path("paths.txt")
     listing.write_text("\n".join(paths))
     every = ("xargs", "-a", str(listing), "-n", "1", "-P", str(os.cpu_count()), "sha256sum")
-    runs = [(seconds(sys.executable, "-m", "childgait", "audit"), seconds("sha256sum", *paths), seconds(*every)) for _ in range(3)]
+    runs = [
+        (seconds(sys.executable, "-m", "childgait", "audit"), seconds("sha256sum", *paths), seconds(*every))
+        for _ in range(3)
+    ]
     audit, single, many = (size / min(column) for column in zip(*runs, strict=True))
     return audit, single, many
 

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from study import Study, clone
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study"), pytest.mark.timeout(1500)]

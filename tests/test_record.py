@@ -6,8 +6,8 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-import toy_study
 
+import toy_study
 from childgait import code, record
 from childgait.code import PACKAGE
 from childgait.errors import StepError

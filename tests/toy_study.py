@@ -32,7 +32,9 @@ def gate(rows: list[Input], pooled: Output) -> None:
     pooled.write_text("".join(row.read_text() + "\n" for row in rows))
 
 
-def split_subjects(labels: Input, subjects: Input, pooled: Input, train: Output, test: Output, params: SplitSubjects) -> None:
+def split_subjects(
+    labels: Input, subjects: Input, pooled: Input, train: Output, test: Output, params: SplitSubjects
+) -> None:
     children = sorted(row["patient_id"] for row in json.loads(labels.read_text()))
     first = params.seed % len(children)
     for path, chosen in ((train, children[:first] + children[first + 1 :]), (test, [children[first]])):

@@ -32,7 +32,19 @@ if TYPE_CHECKING:
 LOCK = ROOT / "envs" / "requirements.lock"
 RUNS = Path("logs/runs.jsonl")
 ENDING = ".record.json"
-LIBRARIES = ("av", "cv2", "mlflow", "numpy", "onnxruntime", "polars", "scipy", "sklearn", "timm", "torch", "transformers")
+LIBRARIES = (
+    "av",
+    "cv2",
+    "mlflow",
+    "numpy",
+    "onnxruntime",
+    "polars",
+    "scipy",
+    "sklearn",
+    "timm",
+    "torch",
+    "transformers",
+)
 
 _notes: dict[str, Any] = {}
 
@@ -123,7 +135,7 @@ def seal_holds(text: str) -> bool:
 
 def shown(path: Path) -> str:
     """A path as the records write it: relative to the working folder, so that two clones say the same."""
-    absolute = Path(os.path.abspath(path))
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links into a cache)
     here = Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
@@ -133,7 +145,12 @@ def describe_input(path: Path) -> dict[str, Any]:
     if path.is_dir():
         names = [(str(p.relative_to(path)), p) for p in sorted(path.rglob("*")) if p.is_file()]
         tree = sha256_of_tree((name, sha256(p)) for name, p in names)
-        return {"path": shown(path), "sha256": tree, "bytes": sum(p.stat().st_size for _, p in names), "files": len(names)}
+        return {
+            "path": shown(path),
+            "sha256": tree,
+            "bytes": sum(p.stat().st_size for _, p in names),
+            "files": len(names),
+        }
     return {"path": shown(path), "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
@@ -179,7 +196,10 @@ def lock_hash() -> str | None:
 
 def describe_code(function: Callable[..., Any]) -> dict[str, str]:
     source = Path(function.__code__.co_filename)
-    return {str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name: sha256(path) for path in reached(source)}
+    return {
+        str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name: sha256(path)
+        for path in reached(source)
+    }
 
 
 def log_run(target: Path, step: str, watch: Watch) -> None:

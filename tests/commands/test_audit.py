@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import toy_study
 
+import toy_study
 from childgait.commands.audit import audit
 from childgait.lineage.check import audit_tree
 

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import toy_study
 
+import toy_study
 from childgait.commands.erase import erase
 from childgait.errors import StepError
+from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
 from childgait.lineage.erasure import make_plan, strip_table
 from childgait.lineage.search import find_traces
-from childgait.files.tombstones import is_erased, refuse_erased
 
 TESTS = Path(__file__).parent.parent
 OUTS = ("register", "prepare_clips", "gate", "split_subjects", "finetune", "evaluate")
@@ -178,7 +178,9 @@ def test_not_while_a_run_is_at_work(clone, lock):
             erase("0007", yes=True)
 
 
-@pytest.mark.parametrize(("subject", "sentence"), [("7", "is no child's number"), ("0099", "nothing here holds a child 0099")])
+@pytest.mark.parametrize(
+    ("subject", "sentence"), [("7", "is no child's number"), ("0099", "nothing here holds a child 0099")]
+)
 def test_a_wrong_number_is_said(tmp_path, monkeypatch, subject, sentence):
     monkeypatch.chdir(tmp_path)
     toy_study.run_toy_study()

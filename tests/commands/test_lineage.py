@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import toy_study
 
+import toy_study
 from childgait.commands.lineage import lineage
 from childgait.errors import StepError
 from childgait.lineage.show import find_metric

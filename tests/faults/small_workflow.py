@@ -68,7 +68,9 @@ stages:
 
 def environment() -> dict[str, str]:
     """Of a fresh shell with our Python first: nothing of the surrounding run leaks in."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "MLFLOW", "CHILDGAIT", "DVC", "PYTEST"))}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "MLFLOW", "CHILDGAIT", "DVC", "PYTEST"))
+    }
     who = {f"GIT_{role}_{what}": "a@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     return kept | who | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 

@@ -130,19 +130,26 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="this system lets no one make a file system of one's own (unshare --mount)")
-@pytest.mark.parametrize(("options", "sentence"), [("size=16k", "No space left on device"), ("ro", "Read-only file system")])
+@pytest.mark.parametrize(
+    ("options", "sentence"), [("size=16k", "No space left on device"), ("ro", "Read-only file system")]
+)
 def test_a_real_full_or_read_only_disk(options, sentence):
     Path("out").mkdir()
     Path("run.py").write_text(script()[2])
     command = f"mount -t tmpfs -o {options} none out && {sys.executable} run.py; code=$?; ls -A out; exit $code"
-    done = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", command], capture_output=True, text=True)
+    done = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", command], capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""  # nothing was left on it
 
 
-@pytest.mark.parametrize(("code", "hint"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "read-only"), (errno.EACCES, "right to read and write")])
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "read-only"), (errno.EACCES, "right to read and write")],
+)
 def test_what_a_disk_says_no_to_is_a_sentence_with_a_hint(code, hint):
     def refused(source: Input, target: Output) -> None:
         target.write_text("half")
@@ -155,7 +162,7 @@ def test_what_a_disk_says_no_to_is_a_sentence_with_a_hint(code, hint):
 
 def test_a_failed_step_keeps_every_old_output():
     write_text(Path("a"), "old a")
-    with pytest.raises(ZeroDivisionError), atomic_outputs([Path("a"), Path("b")]) as partial:
+    with pytest.raises(ZeroDivisionError), atomic_outputs([Path("a"), Path("b")]) as partial:  # noqa: PT012
         partial[Path("a")].write_text("new")
         1 / 0  # noqa: B018
     assert Path("a").read_text() == "old a"
@@ -194,7 +201,7 @@ def test_a_folder_replaces_a_folder():
 
 def test_a_folder_is_kept_when_the_step_fails():
     write_text(Path("d/old"), "1")
-    with pytest.raises(ZeroDivisionError), atomic_outputs([Path("d")]) as partial:
+    with pytest.raises(ZeroDivisionError), atomic_outputs([Path("d")]) as partial:  # noqa: PT012
         write_text(partial[Path("d")] / "new", "2")
         1 / 0  # noqa: B018
     assert [p.name for p in Path("d").iterdir()] == ["old"]

@@ -35,7 +35,9 @@ def test_the_demo_leaves_it_out(monkeypatch, processes):
         def __init__(self, *_, **__): ...
         def __enter__(self):
             return self
+
         def __exit__(self, *_): ...
+
         map = staticmethod(map)
 
     monkeypatch.setattr(cohort, "ProcessPoolExecutor", Pool)

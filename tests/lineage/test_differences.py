@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import toy_study
 
+import toy_study
 from childgait.errors import StepError
 from childgait.lineage.differences import compare, graph_at
 

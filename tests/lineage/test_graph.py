@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-import toy_study
 
+import toy_study
 from childgait.errors import StepError
 from childgait.lineage.graph import job_of, names_subject, read_graph, subject_of
 

@@ -374,10 +374,9 @@ def test_the_portraits_head_box_is_the_true_one() -> None:
 
 def test_sam3_finds_by_words_and_follows_a_persons_box(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The real classes at a tiny random configuration: what they find is covered, whatever it is."""
-    from tiny_sam3 import build_sam3
-
     from childgait.files.hashes import sha256
     from childgait.vision import cover
+    from tiny_sam3 import build_sam3
 
     weights = build_sam3(tmp_path_factory.mktemp("sam3"))
     scene = Scene(frames=4, size=(112, 112), head_pixels=40)

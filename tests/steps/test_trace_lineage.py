@@ -11,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import toy_study
 
+import toy_study
 from childgait.files.tables import read_table
 from childgait.lineage.graph import read_graph
 from childgait.step import run_step
@@ -25,7 +25,12 @@ OTHER_TERMS = {
     "ComputationalWorkflow": "https://bioschemas.org/ComputationalWorkflow",
     "conformsTo": "http://purl.org/dc/terms/conformsTo",
 }
-OUTPUTS = {"lineage": "lineage.parquet", "manifest": "manifest.csv", "page": "lineage.html", "crate": "ro-crate-metadata.json"}
+OUTPUTS = {
+    "lineage": "lineage.parquet",
+    "manifest": "manifest.csv",
+    "page": "lineage.html",
+    "crate": "ro-crate-metadata.json",
+}
 
 
 def trace() -> None:
@@ -49,7 +54,9 @@ def test_the_table_ties_the_report_to_every_raw_file():
         assert digest == hashlib.sha256(Path(path).read_bytes()).hexdigest()
     split = table.filter(pl.col("step") == "split_subjects").row(0, named=True)
     assert json.loads(split["params"])["split_subjects"]["seed"] == 1
-    assert table.filter(pl.col("path") == "data/register/0007-0001_left_1-240.json")["subject"].unique().to_list() == ["0007"]
+    assert table.filter(pl.col("path") == "data/register/0007-0001_left_1-240.json")["subject"].unique().to_list() == [
+        "0007"
+    ]
 
 
 def test_the_manifest_joins_hashes_child_and_size():
@@ -81,7 +88,9 @@ def terms_of(crate: dict) -> set[str]:
     own = set(crate["@context"][1])
     keys = {key for entity in crate["@graph"] for key in entity if not key.startswith("@")}
     kinds = [entity["@type"] for entity in crate["@graph"]]
-    return (keys | {kind for kind in kinds if isinstance(kind, str)}).union(*(k for k in kinds if isinstance(k, list))) - own
+    return (keys | {kind for kind in kinds if isinstance(kind, str)}).union(
+        *(k for k in kinds if isinstance(k, list))
+    ) - own
 
 
 def seed_context(cache: Path, terms: set[str]) -> None:
@@ -129,7 +138,9 @@ def test_the_crate_names_every_file_that_it_speaks_of():
     known = {entity["@id"] for entity in crate["@graph"]}
     for entity in crate["@graph"]:
         if entity["@type"] == "CreateAction":
-            spoken = {part["@id"] for key in ("object", "result") for part in entity[key]} | {entity["instrument"]["@id"]}
+            spoken = {part["@id"] for key in ("object", "result") for part in entity[key]} | {
+                entity["instrument"]["@id"]
+            }
             assert spoken <= known
     by_name = {entity.get("name"): entity for entity in crate["@graph"]}
     video = "data/raw/dataset/0007/0007-0001_left_1-240.mp4"

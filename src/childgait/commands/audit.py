@@ -19,6 +19,7 @@ def audit(quiet: bool = False) -> int:
     if not quiet or findings:
         print(
             f"{'FAILED' if findings else 'whole'}: {len(findings)} finding(s); {seen.files} files, "
-            f"{seen.bytes / 1e6:,.1f} MB hashed and compared with {seen.records} records and {seen.versions} versions of dvc.lock"
+            f"{seen.bytes / 1e6:,.1f} MB hashed and compared with {seen.records} records "
+            f"and {seen.versions} versions of dvc.lock"
         )
     return 1 if findings else 0

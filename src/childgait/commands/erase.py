@@ -18,9 +18,12 @@ from childgait.errors import StepError
 
 
 def erase(subject: str, yes: bool = False, remote: bool = False, rerun: bool = False) -> int:
-    """Erase one child, such as 0007. --yes does not ask, --remote empties DVC's remotes too, --rerun makes the results anew."""
-    from childgait.lineage.erasure import carry_out, disclose, make_plan, what_is_left
+    """Erase one child, such as 0007.
+
+    --yes does not ask, --remote empties DVC's remotes, too, --rerun makes the results anew.
+    """
     from childgait.files.tombstones import add_tombstone
+    from childgait.lineage.erasure import carry_out, disclose, make_plan, what_is_left
 
     root = Path()
     if not (subject.isdigit() and len(subject) >= 4):
@@ -29,7 +32,8 @@ def erase(subject: str, yes: bool = False, remote: bool = False, rerun: bool = F
         plan = make_plan(subject, root, remote=remote)
         if not plan.holds_anything():
             raise StepError(
-                f"nothing here holds a child {subject}", hint="see `childgait lineage --subject`; perhaps the number has a typo"
+                f"nothing here holds a child {subject}",
+                hint="see `childgait lineage --subject`; perhaps the number has a typo",
             )
         _show(plan)
         if not yes:
@@ -66,7 +70,11 @@ def _show(plan: object) -> None:
     print(f"child {plan.subject} is in:")
     for place, count in plan.counts().items():
         print(f"  {count:>6}  {place}")
-    for title, paths in (("its own", plan.own), ("its rows leave", plan.tables), ("pooled, to be made again", plan.pooled)):
+    for title, paths in (
+        ("its own", plan.own),
+        ("its rows leave", plan.tables),
+        ("pooled, to be made again", plan.pooled),
+    ):
         for path in paths:
             print(f"  {title}: {path}")
 
@@ -85,7 +93,9 @@ def _next(stages: list[str], added: list[Path], remote: bool, rerun: bool) -> No
         script = Path("workflow/run")
         done = subprocess.run([str(script)] if script.exists() else [sys.executable, "-m", "dvc", "repro"])
         if done.returncode != 0:
-            raise StepError("the rerun failed; the erasure itself is complete", hint="mend what it says, then `make run`")
+            raise StepError(
+                "the rerun failed; the erasure itself is complete", hint="mend what it says, then `make run`"
+            )
     elif stages:
         print(f"To be made again without the child: {', '.join(stages)} (`make run`, or give --rerun).")
     names = " ".join(["erased.jsonl", *(str(path) for path in added), "dvc.lock" if stages else ""]).strip()

@@ -1,10 +1,10 @@
 """Where a number comes from, where a child's data went, and what differs between two runs.
 
-    childgait lineage reports/metrics.json            back to every raw file, with params, code and hashes
-    childgait lineage --metric accuracy.L.IC          the same for one number
-    childgait lineage data/raw/…/0007-0001_left.mp4   forward, to everything made of a raw file
-    childgait lineage --subject 0007                  every file that holds this child
-    childgait lineage --diff A B                      two commits, or two folders that hold data/ and reports/
+childgait lineage reports/metrics.json            back to every raw file, with params, code and hashes
+childgait lineage --metric accuracy.L.IC          the same for one number
+childgait lineage data/raw/…/0007-0001_left.mp4   forward, to everything made of a raw file
+childgait lineage --subject 0007                  every file that holds this child
+childgait lineage --diff A B                      two commits, or two folders that hold data/ and reports/
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _file(graph: Graph, path: str) -> Iterator[str]:
     if not graph.knows(path):
         raise StepError(
             f"no record knows {path}",
-            hint="give a path as the workflow writes it, from the repository's root; `childgait audit` lists files of no step",
+            hint="give a path from the repository's root; `childgait audit` lists files of no step",
         )
     return show.file_forward(graph, path) if graph.is_raw(path) else show.way_back(graph, path)
 

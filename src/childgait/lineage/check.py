@@ -61,8 +61,8 @@ def audit_tree(root: Path) -> tuple[list[Finding], Seen]:
     stated, unlisted = _stated_by_dvc(root, versions)
     folders = [path for path, entry in graph.files.items() if "files" in entry]
     known = set(graph.files) | set(stated)
-    paths = sorted(known - set(folders) | set(_walk(root)) | {path for path in graph.jobs})
-    digests = _hash_all(root, paths, {path for path in stated} | _within_any(paths, unlisted))
+    paths = sorted(known - set(folders) | set(_walk(root)) | set(graph.jobs))
+    digests = _hash_all(root, paths, set(stated) | _within_any(paths, unlisted))
     findings += _against_records(graph, digests)
     findings += _folders_against_records(root, graph, folders)
     findings += _against_dvc(graph, digests, stated)
@@ -82,7 +82,9 @@ def _read_records(root: Path) -> tuple[list[Finding], Graph]:
     for name in record_files(root):
         text = (root / name).read_bytes().decode("utf-8", errors="replace")
         if not seal_holds(text):
-            findings.append(Finding("record", name, "its bytes are not the ones that were written: its seal does not hold"))
+            findings.append(
+                Finding("record", name, "its bytes are not the ones that were written: its seal does not hold")
+            )
         try:
             jobs.append(job_of(name, text))
         except StepError as error:
@@ -120,7 +122,11 @@ def _against_records(graph: Graph, digests: dict[str, Digest]) -> Iterator[Findi
         if found is None:
             yield Finding("missing", path, _who(graph, path))
         elif found.sha256 != entry["sha256"]:
-            yield Finding("changed", path, f"sha256 {entry['sha256'][:12]} recorded, {found.sha256[:12]} found; {_who(graph, path)}")
+            yield Finding(
+                "changed",
+                path,
+                f"sha256 {entry['sha256'][:12]} recorded, {found.sha256[:12]} found; {_who(graph, path)}",
+            )
 
 
 def _folders_against_records(root: Path, graph: Graph, folders: list[str]) -> Iterator[Finding]:
@@ -130,7 +136,11 @@ def _folders_against_records(root: Path, graph: Graph, folders: list[str]) -> It
         if not names:
             yield Finding("missing", path, _who(graph, path))
         elif sha256_of_tree((str(p.relative_to(root / path)), sha256(p)) for p in names) != entry["sha256"]:
-            yield Finding("changed", path, f"{entry['files']} files recorded, {len(names)} found, not all the same; {_who(graph, path)}")
+            yield Finding(
+                "changed",
+                path,
+                f"{entry['files']} files recorded, {len(names)} found, not all the same; {_who(graph, path)}",
+            )
 
 
 def _who(graph: Graph, path: str) -> str:
@@ -164,7 +174,11 @@ def _against_dvc(graph: Graph, digests: dict[str, Digest], stated: dict[str, tup
         if found is None:
             yield Finding("missing", path, f"dvc.lock has it ({stage}); {_who(graph, path)}")
         elif found.md5 != md5:
-            yield Finding("changed", path, f"md5 {md5[:12]} in DVC's version ({stage}), {str(found.md5)[:12]} found; {_who(graph, path)}")
+            yield Finding(
+                "changed",
+                path,
+                f"md5 {md5[:12]} in DVC's version ({stage}), {str(found.md5)[:12]} found; {_who(graph, path)}",
+            )
 
 
 def _within_any(paths: list[str], versions: list[Version]) -> set[str]:
@@ -178,15 +192,27 @@ def _unlisted_folders(digests: dict[str, Digest], unlisted: list[Version]) -> It
     import json
 
     for version in unlisted:
-        inside = [(path[len(version.path) + 1 :], d.md5) for path, d in digests.items() if path.startswith(version.path + "/")]
-        entries = [{"md5": md5, "relpath": name} for name, md5 in sorted(inside, key=lambda pair: tuple(pair[0].split("/")))]
+        inside = [
+            (path[len(version.path) + 1 :], d.md5) for path, d in digests.items() if path.startswith(version.path + "/")
+        ]
+        entries = [
+            {"md5": md5, "relpath": name} for name, md5 in sorted(inside, key=lambda pair: tuple(pair[0].split("/")))
+        ]
         name = hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
         if name != version.md5:
-            yield Finding("changed", version.path, f"not the folder of DVC's version ({version.stage}); its listing is not in the cache")
+            yield Finding(
+                "changed",
+                version.path,
+                f"not the folder of DVC's version ({version.stage}); its listing is not in the cache",
+            )
 
 
 def _extra(
-    graph: Graph, digests: dict[str, Digest], stated: dict[str, tuple[str, str]], folders: list[str], unlisted: list[Version]
+    graph: Graph,
+    digests: dict[str, Digest],
+    stated: dict[str, tuple[str, str]],
+    folders: list[str],
+    unlisted: list[Version],
 ) -> Iterator[Finding]:
     inside = tuple(folder + "/" for folder in folders) + tuple(version.path + "/" for version in unlisted)
     for path in digests:
@@ -227,12 +253,16 @@ def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
     for job in graph.jobs.values():
         for section, values in job.params.items():
             if params is not None and params.get(section) != values:
-                told.setdefault((job.step, f"made with other values of {section} than params.yaml has now"), []).append(job)
+                told.setdefault((job.step, f"made with other values of {section} than params.yaml has now"), []).append(
+                    job
+                )
         for name in job.code.keys() - here.keys():
             here[name] = sha256(sources / name) if (sources / name).is_file() else None
         other = sorted(name for name, digest in job.code.items() if here[name] != digest)
         if other:
-            told.setdefault((job.step, f"made with other source files than are here now: {', '.join(other)}"), []).append(job)
+            told.setdefault(
+                (job.step, f"made with other source files than are here now: {', '.join(other)}"), []
+            ).append(job)
     for (step, cause), jobs in told.items():
         yield Finding("stale", jobs[0].record, f"{cause} ({len(jobs)} job(s) of {step})")
 

@@ -81,7 +81,7 @@ def _descriptor() -> Entity:
 def _root(files: list[Entity], actions: list[Entity]) -> Entity:
     return {
         "@id": "./", "@type": "Dataset", "name": "A childgait study",
-        "description": "Every file of a study of children's gait with its hash, and the job, the settings and the source files "
+        "description": "Every file of a study of children's gait with its hash, and the job, settings and source files "
         "that made it. Files are named from the folder reports/ of the repository; the videos themselves are not shipped.",
         "datePublished": FORM_DATED, "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
         "conformsTo": [{"@id": name} for name in PROFILES], "mainEntity": {"@id": WORKFLOW},
@@ -94,9 +94,15 @@ def _fixed() -> Iterator[Entity]:
         yield {"@id": name, "@type": "CreativeWork", "name": title, "version": name.rsplit("/", 1)[1]}
     yield {"@id": "https://spdx.org/licenses/Apache-2.0", "@type": "CreativeWork", "name": "Apache License 2.0"}
     yield {"@id": "#authors", "@type": "Organization", "name": "The childgait authors"}
-    yield {"@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake", "@type": "ComputerLanguage", "name": "Snakemake",
+    yield {"@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake", "@type": "ComputerLanguage",
+           "name": "Snakemake",
            "identifier": {"@id": "https://snakemake.github.io"}, "url": {"@id": "https://snakemake.github.io"}}  # fmt: skip
-    yield {"@id": "#engine", "@type": "SoftwareApplication", "name": "Snakemake inside DVC", "url": "https://snakemake.github.io"}
+    yield {
+        "@id": "#engine",
+        "@type": "SoftwareApplication",
+        "name": "Snakemake inside DVC",
+        "url": "https://snakemake.github.io",
+    }
 
 
 def _workflow(tools: dict[str, Entity]) -> Entity:
@@ -115,7 +121,12 @@ def _tool(step: str, jobs: list[Job]) -> Entity:
 
 
 def _how_to(step: str, place: int) -> Entity:
-    return {"@id": f"#how-{step}", "@type": "HowToStep", "position": str(place), "workExample": {"@id": f"#step-{step}"}}
+    return {
+        "@id": f"#how-{step}",
+        "@type": "HowToStep",
+        "position": str(place),
+        "workExample": {"@id": f"#step-{step}"},
+    }
 
 
 def _file(path: str, entry: Entry) -> Entity:
@@ -131,7 +142,12 @@ def _file(path: str, entry: Entry) -> Entity:
 def _params(job: Job) -> Iterator[Entity]:
     for section, values in sorted(job.params.items()):
         text = json.dumps(values, sort_keys=True, ensure_ascii=False)
-        yield {"@id": f"#params-{section}-{sha256_of_text(text)[:12]}", "@type": "PropertyValue", "name": section, "value": text}
+        yield {
+            "@id": f"#params-{section}-{sha256_of_text(text)[:12]}",
+            "@type": "PropertyValue",
+            "name": section,
+            "value": text,
+        }
 
 
 def _action(job: Job) -> Entity:

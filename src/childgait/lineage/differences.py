@@ -79,7 +79,9 @@ def _own(a: Graph, b: Graph, here: Job, there: Job) -> tuple[list[str], bool]:
 def _values(kind: str, a: Any, b: Any, prefix: str = "") -> Iterator[str]:
     if isinstance(a, dict) and isinstance(b, dict):
         for key in [*a, *(k for k in b if k not in a)]:
-            yield from _values(kind, a.get(key, "absent"), b.get(key, "absent"), f"{prefix}.{key}" if prefix else str(key))
+            yield from _values(
+                kind, a.get(key, "absent"), b.get(key, "absent"), f"{prefix}.{key}" if prefix else str(key)
+            )
     elif a != b:
         yield f"{kind} {prefix}: {a!r} → {b!r}"
 
@@ -90,7 +92,9 @@ def compare(a: Graph, b: Graph, number: str, names: tuple[str, str]) -> Iterator
         raise StepError(f"neither run has {number}", hint="give a file that a step makes, such as reports/metrics.json")
     first, second = (graph.files.get(number, {}).get("sha256") for graph in (a, b))
     yield f"A = {names[0]}, B = {names[1]}"
-    yield f"{number}: " + ("the same bytes" if first == second else f"{(first or 'absent')[:12]} → {(second or 'absent')[:12]}")
+    yield f"{number}: " + (
+        "the same bytes" if first == second else f"{(first or 'absent')[:12]} → {(second or 'absent')[:12]}"
+    )
     found = changes(a, b)
     if not found:
         yield "no job differs in anything"
@@ -98,7 +102,9 @@ def compare(a: Graph, b: Graph, number: str, names: tuple[str, str]) -> Iterator
     upstream = {job.record for graph in (a, b) for job in graph.upstream(graph.makers_of(number))}
     on_the_way = [change for record, change in found.items() if record in upstream]
     yield from _group("could have moved it", [c for c in on_the_way if c.causes and c.moved])
-    yield from _group("lies on the way, but the step wrote the same bytes", [c for c in on_the_way if c.causes and not c.moved])
+    yield from _group(
+        "lies on the way, but the step wrote the same bytes", [c for c in on_the_way if c.causes and not c.moved]
+    )
     yield from _group("is not on the way to it", [c for r, c in found.items() if r not in upstream and c.causes])
     unexplained = [c for c in found.values() if c.moved and not c.causes and not c.inherited]
     if unexplained:

@@ -98,7 +98,9 @@ def _pooled(root: Path, subject: str, plan: Plan) -> list[Path]:
         return []
     graph: Graph = read_graph(root)
     done = {*plan.own, *plan.tables}
-    held = (root / path for path, how in graph.holding(subject, root).items() if how != "own" and not graph.is_raw(path))
+    held = (
+        root / path for path, how in graph.holding(subject, root).items() if how != "own" and not graph.is_raw(path)
+    )
     made = {path for path in held if path.is_file() and path not in done}
     # What the demo's own step made is delivered data: its record goes, its other children's files stay.
     made |= {root / job.record for job in graph.jobs.values() if job.step == "synthesize"} if plan.own else set()
@@ -135,8 +137,11 @@ def _judge_stores(plan: Plan, root: Path, remote: bool) -> None:
     for version in here:
         files = listing(cache_folder(root), version) or {}
         # Another child's own file is never judged; of the rest, only what lies here in these very bytes stays.
-        keep |= {digest for path, digest in files.items()
-                 if path not in going and subject_of(path) is None and (root / path).is_file() and md5(root / path) == digest}
+        keep |= {
+            digest
+            for path, digest in files.items()
+            if path not in going and subject_of(path) is None and (root / path).is_file() and md5(root / path) == digest
+        }
         if any(path == version.path or path.startswith(version.path + "/") for path in going):
             plan.stages.append(version.stage)
     plan.stages = list(dict.fromkeys(stage for stage in plan.stages if not stage.endswith(".dvc")))
@@ -179,11 +184,15 @@ def carry_out(plan: Plan, root: Path) -> None:
     for folder in plan.scratch:
         remove(folder)
     for dvc_file in plan.added:
-        subprocess.run([sys.executable, "-m", "dvc", "commit", "--quiet", "--force", str(dvc_file)], cwd=root, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", str(dvc_file)], cwd=root, check=True
+        )
 
 
 def _remove_empty_folders(removed: list[Path]) -> None:
-    for folder in sorted({parent for path in removed for parent in list(path.parents)[:2]}, key=lambda p: -len(p.parts)):
+    for folder in sorted(
+        {parent for path in removed for parent in list(path.parents)[:2]}, key=lambda p: -len(p.parts)
+    ):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -197,7 +206,10 @@ def strip_table(path: Path, subject: str) -> None:
     delimiter = "\t" if path.suffix == ".tsv" else ","
     rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     columns = [place for place, name in enumerate(rows[0]) if name in ID_COLUMNS]
-    kept = [rows[0], *(row for row in rows[1:] if not any(is_subject(row[c], subject) for c in columns if c < len(row)))]
+    kept = [
+        rows[0],
+        *(row for row in rows[1:] if not any(is_subject(row[c], subject) for c in columns if c < len(row))),
+    ]
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(kept)
     write_text(path, out.getvalue())
@@ -217,7 +229,9 @@ def _is_its(value: Any, subject: str) -> bool:
         return any(is_subject(value[name], subject) for name in ID_COLUMNS if name in value) or any(
             isinstance(inside, str) and subject_of(inside) == subject for inside in value.values()
         )
-    return isinstance(value, str) and (value == subject or value.startswith(f"{subject}-") or subject_of(value) == subject)
+    return isinstance(value, str) and (
+        value == subject or value.startswith(f"{subject}-") or subject_of(value) == subject
+    )
 
 
 def _strip_lines(path: Path, subject: str) -> None:
@@ -240,7 +254,7 @@ def disclose(plan: Plan, root: Path) -> Iterator[str]:
     if (root / ".git").exists():
         commits = git(root, "log", "--all", "--oneline", "--", "dvc.lock", "*.dvc", "reports").splitlines()
         yield (
-            f"Git's history is not rewritten: {len(commits)} commit(s) still name, by md5, versions of data that held the child; "
+            f"Git's history is not rewritten: {len(commits)} commit(s) still name, by md5, data that held the child; "
             "the bytes are gone here. Numbers of earlier reports in git were computed with the child, too."
         )
         named = git(root, "log", "--all", "--oneline", f"-G{plan.subject}-[0-9]{{4,}}_").splitlines()
@@ -248,5 +262,5 @@ def disclose(plan: Plan, root: Path) -> Iterator[str]:
             yield f"In {len(named)} commit(s), such as {named[0].split()[0]}, a text in git names the child itself."
     for store, verdict in plan.stores:
         if verdict.unknown:
-            yield f"{store.name} has {len(verdict.unknown)} object(s) without a name here (another project's, or never committed); they stay."
-    yield "Other people's clones, caches, remotes not configured here, backups and papers keep what they have: ask their owners."
+            yield f"{store.name} has {len(verdict.unknown)} object(s) without a name here (of another project?); they stay."
+    yield "Other people's clones, caches, other remotes, backups and papers keep what they have: ask their owners."

@@ -82,7 +82,7 @@ def record_files(root: Path) -> list[str]:
     for name in ROOTS:
         for folder, below, files in os.walk(root / name):
             below[:] = [b for b in below if not b.endswith(_FRAMES)]
-            found += [os.path.join(folder, file) for file in files if file.endswith(ENDING)]
+            found += [os.path.join(folder, file) for file in files if file.endswith(ENDING)]  # noqa: PTH118
     return sorted(os.path.relpath(path, root) for path in found)
 
 
@@ -90,10 +90,12 @@ def read_graph(root: Path) -> Graph:
     """Every record of a study whose folders data/ and reports/ lie in `root`."""
     names = record_files(root)
     if not names:
-        raise StepError(f"there is no record under {root}/data or {root}/reports", hint="run the workflow first: `make run`")
+        raise StepError(
+            f"there is no record under {root}/data or {root}/reports", hint="run the workflow first: `make run`"
+        )
     jobs = []
     for name in names:
-        with open(os.path.join(root, name), "rb") as stream:
+        with open(os.path.join(root, name), "rb") as stream:  # noqa: PTH118, PTH123 (ten thousand files: pathlib is slow)
             jobs.append(job_of(name, stream.read()))
     return Graph(jobs)
 

@@ -43,7 +43,9 @@ def find(root: Path) -> Runs:
         runs = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, max_results=10_000)
         models = list(client.search_logged_models([experiment.experiment_id], max_results=10_000))
     except MlflowException as error:
-        raise StepError(f"MLflow at {uri} does not answer: {error}", hint="start it, or unset MLFLOW_TRACKING_URI") from None
+        raise StepError(
+            f"MLflow at {uri} does not answer: {error}", hint="start it, or unset MLFLOW_TRACKING_URI"
+        ) from None
     places = [run.info.artifact_uri for run in runs] + [model.artifact_location for model in models]
     local = [Path(place.removeprefix("file://")) for place in places if place and place.startswith(("file://", "/"))]
     return Runs(uri, [run.info.run_id for run in runs], [model.model_id for model in models], local)

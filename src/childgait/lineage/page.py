@@ -18,7 +18,8 @@ th, td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px soli
 code, td.hash { font: 12px ui-monospace, monospace; }
 pre { white-space: pre-wrap; margin: 0; font: 12px ui-monospace, monospace; }
 svg { max-width: 100%; height: auto; } svg text { font: 13px system-ui, sans-serif; fill: #1c2530; }
-svg .few { font-size: 11px; fill: #55616f; } rect { fill: #eef3f9; stroke: #6b85a6; } rect.raw { fill: #fdf1dc; stroke: #b98a2e; }
+svg .few { font-size: 11px; fill: #55616f; } rect { fill: #eef3f9; stroke: #6b85a6; }
+rect.raw { fill: #fdf1dc; stroke: #b98a2e; }
 path { fill: none; stroke: #97a6b8; stroke-width: 1.3; }
 @media (prefers-color-scheme: dark) { body { background: #14181d; color: #dfe5ec; } svg text { fill: #dfe5ec; }
   rect { fill: #1f2a37; } rect.raw { fill: #3a2f18; } th, td { border-color: #2c3641; } svg .few { fill: #9aa7b5; } }
@@ -87,8 +88,13 @@ def drawing(graph: Graph) -> str:
         place[group] = (EDGE + layer[group] * (WIDE + GAP_X), EDGE + row * (HIGH + GAP_Y))
     width = max(x for x, _ in place.values()) + WIDE + EDGE
     height = max(y for _, y in place.values()) + HIGH + EDGE
-    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="steps and files">']
-    parts += [_arrow(place[source], place[target], f"{source} → {target}: {count} files") for (source, target), count in edges.items()]
+    parts = [
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="steps and files">'
+    ]
+    parts += [
+        _arrow(place[source], place[target], f"{source} → {target}: {count} files")
+        for (source, target), count in edges.items()
+    ]
     parts += [_box(place[group], group, count) for group, count in groups.items()]
     return "".join([*parts, "</svg>"])
 
@@ -114,7 +120,9 @@ def _steps(graph: Graph, behind: set[str]) -> Iterator[str]:
     """A row a step and kind of settings: jobs of one step that differ in params or code stand apart."""
     kinds: dict[tuple[str, str, str], list[Job]] = {}
     for job in graph.upstream(graph.jobs.values()):
-        kinds.setdefault((job.step, json.dumps(job.params, sort_keys=True, indent=1), code_hash(job.code)), []).append(job)
+        kinds.setdefault((job.step, json.dumps(job.params, sort_keys=True, indent=1), code_hash(job.code)), []).append(
+            job
+        )
     yield "<table><tr><th>step<th>jobs<th>behind the report<th>params<th>source files<th>environment</tr>"
     for (step, params, code), jobs in kinds.items():
         files = "".join(f"{digest[:12]}  {escape(name)}\n" for name, digest in sorted(jobs[0].code.items()))

@@ -71,14 +71,16 @@ def _in_parquet(path: Path, subject: str) -> bool:
     try:
         table = pl.scan_parquet(path)
         columns = [name for name, kind in table.collect_schema().items() if kind == pl.String and name in ID_COLUMNS]
-        values = {str(value) for name in columns for value in table.select(name).collect().to_series().drop_nulls().unique()}
+        values = {
+            str(value) for name in columns for value in table.select(name).collect().to_series().drop_nulls().unique()
+        }
     except (pl.exceptions.PolarsError, OSError):
         return False
     return any(is_subject(value, subject) for value in values)
 
 
 def perceptual_hash(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """256 bits of a picture (height, width) or (height, width, 3): is each cell of a 16 x 17 grid brighter than its neighbour?"""
+    """256 bits of a picture (height, width) or (height, width, 3): is a cell of a 16 x 17 grid brighter than the next?"""
     import cv2
     import numpy as np
 

@@ -36,7 +36,9 @@ def find_metric(metrics: Any, wanted: str) -> tuple[str, Any]:
     import difflib
 
     near = difflib.get_close_matches(wanted, list(leaves), n=3, cutoff=0.3)
-    raise StepError(f"no number is called {wanted}", hint=f"near it are {', '.join(near) or 'none; see the file itself'}")
+    raise StepError(
+        f"no number is called {wanted}", hint=f"near it are {', '.join(near) or 'none; see the file itself'}"
+    )
 
 
 def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -104,7 +106,7 @@ def _raw_lines(trace: Trace) -> Iterator[str]:
 def _broken_lines(graph: Graph, records: set[str]) -> Iterator[str]:
     broken = [(job, entry, maker) for job, entry, maker in graph.broken() if job.record in records]
     if broken:
-        yield f"\nBROKEN: {len(broken)} time(s) a job read other bytes than the ones recorded now; this chain proves nothing there:"
+        yield f"\nBROKEN: {len(broken)} time(s) a job read other bytes than are recorded now; there this chain proves nothing:"
     for job, entry, maker in broken:
         yield f"  {job.record} read {entry['path']} as {short(entry['sha256'])}; {maker.record} says otherwise"
 

@@ -64,8 +64,12 @@ class Store:
         verdict = Verdict()
         for oid in sorted(oid for oid in oids if oid.endswith(".dir")):
             for entry in json.loads(self.fs.cat_file(self.odb.oid_to_path(oid))):
-                names.setdefault(entry["md5"], set()).update(f"{folder}/{entry['relpath']}" for folder in names.get(oid, {"?"}))
-        verdict.objects = {oid for oid in oids - keep if not oid.endswith(".dir") and goes(names.get(oid, set()), subject)}
+                names.setdefault(entry["md5"], set()).update(
+                    f"{folder}/{entry['relpath']}" for folder in names.get(oid, {"?"})
+                )
+        verdict.objects = {
+            oid for oid in oids - keep if not oid.endswith(".dir") and goes(names.get(oid, set()), subject)
+        }
         nameless = {oid for oid in oids - keep if not oid.endswith(".dir") and oid not in names}
         if self.ours:
             verdict.objects |= nameless
@@ -75,7 +79,9 @@ class Store:
         for oid in sorted(oid for oid in oids if oid.endswith(".dir")):
             if any(entry["md5"] in gone for entry in json.loads(self.fs.cat_file(self.odb.oid_to_path(oid)))):
                 verdict.objects.add(oid)
-        verdict.runs = [path for path, outs in runs.items() if any(md5 in verdict.objects or md5 in gone for md5, _ in outs)]
+        verdict.runs = [
+            path for path, outs in runs.items() if any(md5 in verdict.objects or md5 in gone for md5, _ in outs)
+        ]
         return verdict
 
     def remove(self, verdict: Verdict) -> None:
@@ -117,7 +123,9 @@ def open_stores(root: Path, *, remote: bool) -> list[Store]:
         for name in repo.config["remote"] if remote else ():
             stores.append(Store(f"DVC's remote {name!r}", repo.cloud.get_remote_odb(name), ours=False))
     except DvcException as error:
-        raise StepError(f"DVC cannot open its cache or remotes: {error}", hint="mend .dvc/config, or leave --remote out") from None
+        raise StepError(
+            f"DVC cannot open its cache or remotes: {error}", hint="mend .dvc/config, or leave --remote out"
+        ) from None
     return stores
 
 

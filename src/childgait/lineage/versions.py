@@ -90,7 +90,9 @@ def listing(cache: Path, version: Version) -> dict[str, str] | None:
     file = object_path(cache, version.md5)
     if not file.is_file():
         return None
-    return {f"{version.path}/{entry['relpath']}": entry["md5"] for entry in json.loads(file.read_text(encoding="utf-8"))}
+    return {
+        f"{version.path}/{entry['relpath']}": entry["md5"] for entry in json.loads(file.read_text(encoding="utf-8"))
+    }
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -123,7 +125,9 @@ def files_at(root: Path, commit: str, ending: str) -> Iterator[tuple[str, bytes]
             continue
         files = listing(cache, version)
         if files is None:
-            raise StepError(f"the cache has no listing of {version.path} as of {commit}", hint=f"`dvc fetch` at {commit} first")
+            raise StepError(
+                f"the cache has no listing of {version.path} as of {commit}", hint=f"`dvc fetch` at {commit} first"
+            )
         for path, md5 in files.items():
             if path.endswith(ending):
                 found = object_path(cache, md5)

@@ -75,7 +75,8 @@ def table_of(graph: Graph, behind: set[str]) -> pl.DataFrame:
                     rows.append({
                         **common, "direction": direction, "argument": argument, "path": path, "sha256": entry["sha256"],
                         "bytes": entry["bytes"], "subject": subject_of(path), "raw": graph.is_raw(path),
-                        "in_report": job.record in behind and (direction == "read" or path in needed or path.startswith("reports/")),
+                        "in_report": job.record in behind
+                        and (direction == "read" or path in needed or path.startswith("reports/")),
                     })  # fmt: skip
     return pl.DataFrame(rows, schema=LINEAGE.schema())
 
