@@ -94,8 +94,19 @@ def run_toy_study(children: list[str] | None = None, *, seed: int = 1, cohort: b
     run_step(gate, {"rows": [Path(f"data/register/{v.stem}.json") for v in videos], "pooled": pooled}, None,
              Path("data/gate/register.record.json"))  # fmt: skip
     train, test = Path("data/split_subjects/0.train.csv"), Path("data/split_subjects/0.test.csv")
-    run_step(split_subjects, {"labels": Path("data/raw/labels.json"), "subjects": Path("data/raw/subjects.csv"),
-                              "pooled": pooled, "train": train, "test": test, "params": None}, params, Path("data/split_subjects/split_subjects.record.json"))  # fmt: skip
+    run_step(
+        split_subjects,
+        {
+            "labels": Path("data/raw/labels.json"),
+            "subjects": Path("data/raw/subjects.csv"),
+            "pooled": pooled,
+            "train": train,
+            "test": test,
+            "params": None,
+        },
+        params,
+        Path("data/split_subjects/split_subjects.record.json"),
+    )
     clips = {part: [Path(f"data/prepare_clips/{v.stem}.clip.json") for v in videos if v.stem[:4] in part.read_text()]
              for part in (train, test)}  # fmt: skip
     weights, predictions = Path("data/finetune/toy/0-0/weights.bin"), Path("data/evaluate/toy/0-0/predictions.csv")
@@ -103,5 +114,14 @@ def run_toy_study(children: list[str] | None = None, *, seed: int = 1, cohort: b
              weights.with_name("finetune.record.json"))  # fmt: skip
     run_step(evaluate, {"weights": weights, "test": test, "clips": clips[test], "predictions": predictions}, None,
              predictions.with_name("evaluate.record.json"))  # fmt: skip
-    run_step(write_report, {"predictions": predictions, "weights": weights, "metrics": Path("reports/metrics.json"),
-                            "figure": Path("reports/figure.png")}, None, Path("reports/write_report.record.json"))  # fmt: skip
+    run_step(
+        write_report,
+        {
+            "predictions": predictions,
+            "weights": weights,
+            "metrics": Path("reports/metrics.json"),
+            "figure": Path("reports/figure.png"),
+        },
+        None,
+        Path("reports/write_report.record.json"),
+    )

@@ -39,7 +39,8 @@ def add(parts: list[Input], factor: int, total: Output) -> None:
 if sys.argv[1] == "double":
     run_step(double, {"source": Path(sys.argv[2]), "target": Path(sys.argv[3])}, None, Path(sys.argv[4]))
 else:
-    run_step(add, {"parts": [Path(p) for p in sys.argv[5:]], "factor": int(sys.argv[4]), "total": Path(sys.argv[2])}, None, Path(sys.argv[3]))
+    run_step(add, {"parts": [Path(p) for p in sys.argv[5:]], "factor": int(sys.argv[4]), "total": Path(sys.argv[2])}, None,
+             Path(sys.argv[3]))
 """
 RULES = """
 configfile: "params.yaml"

@@ -28,8 +28,8 @@ from childgait.errors import StepError
 from childgait.step import run_step
 {before}
 try:
-    run_step({function}, {{"source": Path("in.txt"), "first": Path("out/first.bin"), "second": Path("out/second.txt")}}, None,
-             Path("out/both.record.json"))
+    run_step({function}, {{"source": Path("in.txt"), "first": Path("out/first.bin"), "second": Path("out/second.txt")}},
+             None, Path("out/both.record.json"))
 except StepError as error:
     sys.exit(str(error))
 """

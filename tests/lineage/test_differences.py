@@ -90,8 +90,22 @@ def test_other_bytes_from_the_same_things_are_named():
 
 
 def commit(message: str) -> None:
-    for command in ([*DVC, "add", "-q", "data/prepare_clips", "data/split_subjects", "data/register", "data/gate",
-                     "data/finetune", "data/evaluate", "reports"], ["git", "add", "-A"], ["git", "commit", "-q", "-m", message]):  # fmt: skip
+    for command in (
+        [
+            *DVC,
+            "add",
+            "-q",
+            "data/prepare_clips",
+            "data/split_subjects",
+            "data/register",
+            "data/gate",
+            "data/finetune",
+            "data/evaluate",
+            "reports",
+        ],
+        ["git", "add", "-A"],
+        ["git", "commit", "-q", "-m", message],
+    ):
         subprocess.run(command, check=True, capture_output=True)
 
 
