@@ -167,7 +167,7 @@ def main() -> None:
         if runs:
             share = sum(run["record_seconds"] for run in runs) / sum(run["seconds"] for run in runs)
             rows.append((f"records' share of {len(runs)} real jobs (logs/runs.jsonl)", f"{share:.1%}"))
-    text = f"# Lineage and audit\n\n{arguments.children} children, {videos} videos, {jobs} jobs; best of 3, whole command.\n\n"
+    text = f"# Lineage and audit\n\n{arguments.children} children, {videos} videos, {jobs} jobs; best of 3.\n\n"
     text += "| what | measured |\n|---|---|\n" + "".join(f"| {what} | {value} |\n" for what, value in rows)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text)

@@ -106,7 +106,7 @@ def _raw_lines(trace: Trace) -> Iterator[str]:
 def _broken_lines(graph: Graph, records: set[str]) -> Iterator[str]:
     broken = [(job, entry, maker) for job, entry, maker in graph.broken() if job.record in records]
     if broken:
-        yield f"\nBROKEN: {len(broken)} time(s) a job read other bytes than are recorded now; there this chain proves nothing:"
+        yield f"\nBROKEN: {len(broken)} time(s) a job read other bytes than are recorded now; the chain breaks there:"
     for job, entry, maker in broken:
         yield f"  {job.record} read {entry['path']} as {short(entry['sha256'])}; {maker.record} says otherwise"
 
