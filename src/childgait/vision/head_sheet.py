@@ -81,7 +81,7 @@ def _tile(pixels: Pixels, index: int, regions: pl.DataFrame) -> Pixels:
     scale = min(WIDTH / pixels.shape[1], HEIGHT / pixels.shape[0])
     size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    guessed = regions.select(_guessed()).to_series().to_list() if regions.height else []
+    guessed: list[bool] = regions.select(_guessed()).to_series().to_list() if regions.height else []
     for row, guess in zip(regions.iter_rows(named=True), guessed, strict=True):
         corners = [round(row[side] * scale) for side in ("x0", "y0", "x1", "y1")]
         cv2.rectangle(small, corners[:2], corners[2:], GUESSED if guess or row["whole"] else KNOWN, 1)
