@@ -142,12 +142,19 @@ def test_the_page_loads_nothing_from_anywhere(study: tuple[Made, Path, dict]) ->
 
 def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None:
     page = (study[1] / "index.html").read_text()
-    for words in ("The children of this cohort are made up", "4 test children", "Trained from scratch",
+    for words in ("The children of this cohort are made up", "4 test children: intervals over so few are much too narrow",
+                  "Trained from scratch",
                   "(published)", "always the majority", "de-identified, not anonymous",
                   "1 warning", "a steady rate is better", "No child stands in two parts of a fold.",
                   "decoded whole", "60 frames a second", "kept for the hold-out test",
                   "childgait_video of a test"):  # fmt: skip
         assert words in page, words
+
+
+def test_no_p_is_given_over_a_handful_of_children(study: tuple[Made, Path, dict]) -> None:
+    page = (study[1] / "index.html").read_text()
+    assert re.search(r"<td>[+-]0\.\d\d</td>", page), "how far the headline model is ahead"
+    assert "<small>p " not in page
 
 
 def test_the_items_stand_in_both_orders_beside_the_published_rows(study: tuple[Made, Path, dict]) -> None:

@@ -159,6 +159,7 @@ def draw_cohort(path: Path, subjects: pl.DataFrame, rows: list[tuple[str, int, i
         )  # fmt: skip
         left.set_xlabel("age in years")
         left.set_ylabel("children")
+        left.yaxis.get_major_locator().set_params(integer=True)
         left.legend(fontsize=8)
         shares = {name: atypical / known if known else np.nan for name, atypical, known in rows}
         here = [np.nanmean([shares[f"{limb}.{code}"] for limb in "LR"]) if any(

@@ -11,6 +11,7 @@ from childgait.gait.evgs import CODES
 from childgait.report.results import HEADLINE_METRICS, Judgement, Measured
 
 MADE_UP = Path("data/demo")  # where the walking children of `synthesize` live
+TOO_FEW = 10  # test children, below which drawing them again tells nothing about chance
 FEW = 30  # test children, below which differences of a few points say nothing
 
 
@@ -45,7 +46,9 @@ def caveats_of(settings: dict[str, Any], shown: Measured, told: list[dict[str, A
     fresh = sorted({t["model"] for t in told if t["weights_from"] == "from scratch"})
     if fresh:
         found.append(f"Trained from scratch, without published weights: {', '.join(fresh)}.")
-    if shown.children < FEW:
+    if shown.children < TOO_FEW:
+        found.append(f"{shown.children} test children: intervals over so few are much too narrow, and no p is given.")
+    elif shown.children < FEW:
         found.append(f"{shown.children} test children: differences of a few points between models are within chance.")
     lacking = [name for name, cells in shown.targets.items() if cells["balanced_accuracy"]["value"] is None]
     if lacking:

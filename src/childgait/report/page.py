@@ -18,6 +18,7 @@ import polars as pl
 
 from childgait.gait.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES
 from childgait.gait.published import AVERAGES, ITEM_ACCURACY, item_accuracy
+from childgait.report.headline import TOO_FEW
 from childgait.report.results import Cell, Measured
 from childgait.training.metrics import METRICS
 
@@ -107,12 +108,15 @@ def published_models() -> list[dict[str, Any]]:
 def model_rows(measured: dict[str, Measured], against: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for name, model in measured.items():
+        ahead = against.get(name)
+        if ahead and ahead["children"] < TOO_FEW:
+            ahead = ahead | {"p": None}
         over = model.groups["overall"]
         rows.append({
             "name": name, "children": model.children, "seeds": model.seeds, "left": model.groups["limb.left"]["accuracy"],
             "right": model.groups["limb.right"]["accuracy"], "accuracy": over["accuracy"],
             "balanced_accuracy": over["balanced_accuracy"], "f1": over["f1"], "auroc": over["auroc"],
-            "balanced": model.balanced["overall"]["accuracy"], "against": against.get(name),
+            "balanced": model.balanced["overall"]["accuracy"], "against": ahead,
         })  # fmt: skip
     return rows
 
