@@ -66,7 +66,8 @@ def write_clip(folder: Path, video: str, view: str, sick: bool, random: np.rando
         y = int(16 + 10 * np.sin(speed * t + random.random() * 0.1))
         frames[t, y - 3 : y + 3, 4:28] = 230
         masks[t, y - 4 : y + 4, 2:30] = True
-        points[t, :, 0], points[t, :, 1], points[t, :, 2] = np.linspace(6, 26, 23), y, 0.9
+        points[t, :, 0], points[t, :, 1], points[t, :, 2] = np.linspace(6, 26, 23), 16, 0.9
+        points[t, 13:, 1] = y  # the legs go with the bar, the body does not
     np.save(folder / f"{video}.frames.npy", frames)
     np.save(folder / f"{video}.masks.npy", np.packbits(masks, axis=-1))
     np.save(folder / f"{video}.points.npy", points)

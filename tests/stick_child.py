@@ -108,3 +108,9 @@ def _seen(body: np.ndarray, view: str, width: int, height: int) -> np.ndarray:
         across, depth = -left, 2.4 + forward - forward.min()
     focal = 1.1 * height * 1.6
     return np.stack([width / 2 + focal * across / depth, height / 2 + focal * (0.7 - up) / depth], axis=2).astype(np.float32)
+
+
+def scored_points(view: str = "right", frames: int = 40) -> np.ndarray:
+    """(1, T, 23, 3) of a walk at 30 frames a second, every point known: what a network on keypoints is given."""
+    xy = walk(view, rate=30.0).xy[:frames]
+    return np.concatenate([xy, np.full((*xy.shape[:2], 1), 0.9, np.float32)], axis=2)[None]

@@ -204,6 +204,14 @@ class Encoder(Section):
     head_dropout: float = Field(ge=0, lt=1)
 
 
+class Skeleton(Section):
+    """Networks that read keypoints alone."""
+
+    width: int = Field(ge=4, le=512)  # channels; of stgcn's first blocks, which grow to four times as many
+    temporal_kernel: Literal[3, 5, 7, 9, 11]  # frames that one convolution sees
+    dropout: float = Field(ge=0, lt=1)
+
+
 class Drawing(Section):
     """The skeleton on the frames; colours are red, green, blue."""
 
@@ -239,6 +247,7 @@ class Finetune(Section):
     frames: int = Field(ge=2, le=128, multiple_of=2)  # of a window
     anchor: Literal["none", "contact"]  # where training windows begin
     encoder: Encoder
+    skeleton: Skeleton
     weights: str  # a checkpoint to start from; empty: from scratch
     weights_sha256: str
     drawing: Drawing

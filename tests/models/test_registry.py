@@ -1,13 +1,21 @@
 """Every registered model builds, judges and learns; names and settings are checked."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from childgait.code import code_of
 from childgait.errors import StepError
 from childgait.gait.evgs import TARGETS
-from childgait.models.registry import ABLATION, BASELINES, FRAMES, MODELS, find_model, settings_of
-from small_study import SIZE, settings
+from childgait.models.batch import Batch
+from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
+from childgait.training.clips import Windows, collate
+from childgait.training.learn import Part, loading_of, open_part
+from childgait.training.optim import loss_of_clips
+from small_study import SIZE, Study, make_study, settings
 
 TABLES = [name for name, model in MODELS.items() if model.kind == "table"]
 NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]
@@ -16,7 +24,7 @@ NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(StepError, match=r"no model is called 'childgait_vido'.*did you mean 'childgait_video'"):
         find_model("childgait_vido")
-    assert {*BASELINES, *ABLATION, *FRAMES} <= MODELS.keys()
+    assert {*BASELINES, *ABLATION, *FRAMES, *KEYPOINTS} <= MODELS.keys()
 
 
 def test_settings_are_the_registrys_then_those_of_params() -> None:
@@ -74,11 +82,83 @@ def test_the_baselines_do_what_their_names_say() -> None:
     assert not np.array_equal(tossed, coin.predict(coin.fit(numbers, atypical, 4), numbers) > 0)
 
 
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def part(study: Study) -> Part:
+    return open_part(study.train, study.clips)
+
+
+def built(name: str, part: Part) -> tuple[Any, Batch]:
+    """The untrained network in its own settings, made small, and four clips as its loader gives them."""
+    chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = MODELS[name].build(chosen, SIZE)
+    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)
+    return network, collate([windows[0, row] for row in range(4)])
+
+
+def overfitted(name: str, part: Part) -> tuple[list[float], torch.Tensor]:
+    """The loss of a few steps on one batch, and the answers after them."""
+    network, batch = built(name, part)
+    assert batch.labels is not None
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3 if hasattr(network, "packing") else 1e-2)
+    losses = []
+    for step in range(25):
+        torch.manual_seed(step)
+        network.train()
+        loss = loss_of_clips(network(batch), batch.labels, torch.ones(34)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        if step == 0:
+            silent = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+            assert not silent, f"nothing flows back to {silent}"
+        optimizer.step()
+        losses.append(loss.item())
+    network.eval()
+    with torch.inference_mode():
+        return losses, network(batch)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_builds_and_says_what_it_reads(name: str) -> None:
-    network = MODELS[name].build(settings_of(MODELS[name], settings(frames=4)), SIZE)
+def test_a_network_learns_a_batch_by_heart_and_does_so_again(name: str, part: Part) -> None:
+    losses, answers = overfitted(name, part)
+    assert answers.shape == (4, len(TARGETS))
+    assert np.mean(losses[-3:]) < 0.5 * losses[0], losses
+    assert torch.equal(overfitted(name, part)[1], answers)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_given_what_it_reads_and_nothing_else(name: str, part: Part) -> None:
+    network, batch = built(name, part)
     assert network.ingredients <= {"frames", "masks", "points"}
-    assert sum(parameter.numel() for parameter in network.parameters()) > 0
+    packed = hasattr(network, "packing")
+    given = {key for key in ("frames", "masks", "points") if getattr(batch, key) is not None}
+    assert given == (set() if packed else network.ingredients)
+    assert (batch.packed is not None) == packed
+    network.eval()
+    answer, alone = network(batch), network(collate_one(network, name, part))
+    assert torch.allclose(answer[1], alone[0], atol=1e-4), "a clip's answer depends on its neighbours"
+
+
+def collate_one(network: Any, name: str, part: Part) -> Batch:
+    chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
+    return collate([Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)[0, 1]])
+
+
+@pytest.mark.parametrize("name", KEYPOINTS)
+def test_a_cohort_of_keypoints_needs_no_pixels(name: str, tmp_path: Path) -> None:
+    bare = make_study(tmp_path)
+    for array in ("frames", "masks"):
+        for path in tmp_path.glob(f"*.{array}.npy"):
+            path.unlink()
+    network, batch = built(name, open_part(bare.train, bare.clips))
+    network.eval()
+    assert torch.isfinite(network(batch)).all()
 
 
 def test_an_edit_in_a_model_reruns_finetune_and_evaluate() -> None:

@@ -54,9 +54,38 @@ def _childgait_video(settings: Any, pixels: int) -> Any:
     return from_settings(settings, pixels)
 
 
+def _stgcn(settings: Any, pixels: int) -> Any:
+    from childgait.models.stgcn import from_settings
+
+    return from_settings(settings, pixels)
+
+
+def _gru(settings: Any, pixels: int) -> Any:
+    from childgait.models.sequence import gru
+
+    return gru(settings, pixels)
+
+
+def _lstm(settings: Any, pixels: int) -> Any:
+    from childgait.models.sequence import lstm
+
+    return lstm(settings, pixels)
+
+
+def _tcn(settings: Any, pixels: int) -> Any:
+    from childgait.models.sequence import tcn
+
+    return tcn(settings, pixels)
+
+
 def _video(name: str, remark: str, frames: int | None = None, **encoder: Any) -> Model:
     overrides: dict[str, Any] = {"encoder": encoder} if frames is None else {"encoder": encoder, "frames": frames}
     return Model(name, "network", _childgait_video, remark, overrides)
+
+
+def _points(name: str, build: Callable[[Any, int], Any], remark: str) -> Model:
+    """A network on keypoints: a frame costs it nearly nothing, so its windows hold two strides."""
+    return Model(name, "network", build, remark, {"frames": 64})
 
 
 MODELS: dict[str, Model] = {
@@ -72,11 +101,16 @@ MODELS: dict[str, Model] = {
                prompt="drawn", prune="mask"),
         _video("childgait_video_t8", "ChildGait-Video on 8 frames.", 8, prompt="drawn", prune="mask"),
         _video("childgait_video_t32", "ChildGait-Video on 32 frames.", 32, prompt="drawn", prune="mask"),
+        _points("stgcn", _stgcn, "ST-GCN: graph convolution over 23 joints and over time."),
+        _points("gru", _gru, "A GRU in both directions on the keypoints of each frame."),
+        _points("lstm", _lstm, "An LSTM in both directions on the keypoints of each frame."),
+        _points("tcn", _tcn, "Dilated convolutions over time on the keypoints of each frame."),
     )
 }  # fmt: skip
 
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
+KEYPOINTS = ("stgcn", "gru", "lstm", "tcn")  # need no video
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
 
 

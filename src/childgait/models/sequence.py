@@ -1,8 +1,8 @@
 """Plain sequence networks on keypoints: GRU and LSTM (two layers, both directions) and a TCN.
 
 Origin: the usual recurrent baselines; the TCN after Bai, Kolter, Koltun, "An Empirical Evaluation of Generic Convolutional
-and Recurrent Networks for Sequence Modeling" (2018): dilated residual blocks, dilation doubling. Ours looks both ways in time, since a
-walk is judged when it is over.
+and Recurrent Networks for Sequence Modeling" (2018): dilated residual blocks, dilation doubling. Ours looks both ways in
+time, since a walk is judged when it is over.
 
 Reads Batch.points; yields logits (B, 34).
 """
