@@ -14,7 +14,7 @@ include: "workflow/rules/perceive.smk"    # segment, estimate_pose, refine_pose,
 include: "workflow/rules/dataset.smk"     # build_labels, split_subjects
 include: "workflow/rules/finetune.smk"    # finetune
 include: "workflow/rules/evaluate.smk"    # evaluate
-include: "workflow/rules/report.smk"      # check_study, write_report, trace_lineage
+include: "workflow/rules/report.smk"      # check_study, write_report, trace_lineage; by name: ablation, frames
 
 
 rule all:

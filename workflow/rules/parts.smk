@@ -7,10 +7,10 @@ from itertools import product
 from childgait.models.registry import BASELINES
 
 
-def runs():
-    """Every model, fold and seed, as the three wildcards. The baselines stand beside every model."""
+def runs(models=None):
+    """Every model of the study (or those named), fold and seed, as the three wildcards. The baselines stand beside all."""
     chosen = PARAMS["finetune"]
-    models = list(dict.fromkeys([*BASELINES, *chosen.models]))
+    models = list(dict.fromkeys([*BASELINES, *(models or chosen.models)]))
     triples = list(product(models, chosen.folds, chosen.seeds))
     return dict(zip(("model", "fold", "seed"), zip(*triples)))
 

@@ -1,18 +1,19 @@
 # What a reader opens: the promises kept, every number traced, the report.
 # Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record. Yields: data/check_study, reports/
 
+from childgait.models.registry import ABLATION, FRAMES
 from childgait.report import FIGURES, TABLES
 
 include: "common.smk"
 include: "parts.smk"
 
 
-def evaluated(ending):
-    return expand("data/evaluate/{model}/{fold}-{seed}/" + ending, zip, **runs())
+def evaluated(ending, models=None):
+    return expand("data/evaluate/{model}/{fold}-{seed}/" + ending, zip, **runs(models))
 
 
-def finetuned(ending):
-    return expand("data/finetune/{model}/{fold}-{seed}/" + ending, zip, **runs())
+def finetuned(ending, models=None):
+    return expand("data/finetune/{model}/{fold}-{seed}/" + ending, zip, **runs(models))
 
 
 GATES = ("register", "deidentify", "refine_pose", "prepare_clips", "build_labels", "split_subjects")
@@ -90,6 +91,45 @@ rule trace_lineage:
         runtime=minutes(10),
     shell:
         "childgait trace_lineage {params.call} > {log} 2>&1"
+
+
+def compared(models):
+    """The report's inputs for another set of models, judged on the same splits by the same code."""
+    return {
+        **{name: paths for name, paths in rules.write_report.input.items() if name not in ("predictions", "histories", "metrics")},
+        "predictions": evaluated("predictions.parquet", models),
+        "histories": finetuned("history.csv", models),
+        "metrics": evaluated("metrics.json", models),
+    }
+
+
+def beside(name):
+    """Where such a report is written."""
+    return {
+        "metrics_out": f"reports/{name}/metrics.json",
+        "page": f"reports/{name}/index.html",
+        "tables": expand(f"reports/{name}/tables/{{table}}", table=TABLES),
+        "figures": expand(f"reports/{name}/figures/{{figure}}", figure=FIGURES),
+        "record": f"reports/{name}/write_report.record.json",
+    }
+
+
+use rule write_report as ablation with:  # `snakemake ablation`: prompting and pruning, each on and off
+    input:
+        **compared(ABLATION),
+    output:
+        **beside("ablation"),
+    log:
+        "logs/write_report/ablation.log",
+
+
+use rule write_report as frames with:  # `snakemake frames`: windows of 8, 16 and 32 frames
+    input:
+        **compared(FRAMES),
+    output:
+        **beside("frames"),
+    log:
+        "logs/write_report/frames.log",
 
 
 rule report_all:
