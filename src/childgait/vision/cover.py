@@ -196,7 +196,7 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
     times, size = seen.times, (seen.width, seen.height)
     fixed = [track for track in seen.tracks if "region" in track.source]
     found, still = _all_tracks(seen, params)
-    moving = tracks.merge(found, int(np.searchsorted(times, 0.4)))
+    moving = tracks.merge(found, int(np.searchsorted(times, 0.6)))
     moving = tracks.join_over_holes(moving, times, size)
     covers: list[mosaic.Cover] = []
     rows: list[tuple[object, ...]] = []

@@ -26,7 +26,7 @@ _EARS = [INDEX["left_ear"], INDEX["right_ear"]]
 def head_of_face(face: Box) -> Box:
     """The whole head of face boxes (N, 4): above it the hair, beside it a profile's back."""
     centre, height = (face[:, :2] + face[:, 2:]) / 2, face[:, 3] - face[:, 1]
-    half = np.maximum(0.85 * height, 0.9 * (face[:, 2] - face[:, 0]))
+    half = np.maximum(0.92 * height, 0.95 * (face[:, 2] - face[:, 0]))
     x, y = centre.T
     return np.stack([x - half, y - 1.02 * height, x + half, y + 0.75 * height], axis=1)
 
@@ -308,4 +308,4 @@ def head_of_figure(figure: Box, top: NDArray[np.float64]) -> Box:
     tall = figure[:, 3] - figure[:, 1]
     half = np.clip(top[:, 1], 0.11 * tall, 0.18 * tall)
     x, y = top[:, 0], figure[:, 1]
-    return np.stack([x - half, y - 0.03 * tall, x + half, y + 0.25 * tall], axis=1)
+    return np.stack([x - half, y - 0.06 * tall, x + half, y + 0.25 * tall], axis=1)

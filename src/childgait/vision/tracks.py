@@ -175,6 +175,8 @@ def _sized(track: Track, reach: int) -> Track:
     box, frames = track.box.copy(), np.arange(len(top))
     if _rank(track) == 2:
         box[top, 1] = lowest(box[:, 1], reach)[top]
+        box[top, 0] = lowest(box[:, 0], reach // 3)[top]
+        box[top, 2] = -lowest(-box[:, 2], reach // 3)[top]
     if not top.any() or not sure.any():
         return Track(box, track.source, track.score)
     sides = track.box[:, 2:] - track.box[:, :2]
