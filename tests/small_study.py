@@ -71,7 +71,8 @@ def write_clip(folder: Path, video: str, view: str, sick: bool, random: np.rando
     np.save(folder / f"{video}.frames.npy", frames)
     np.save(folder / f"{video}.masks.npy", np.packbits(masks, axis=-1))
     np.save(folder / f"{video}.points.npy", points)
-    facts = {"video": video, "view": view, "frames": LENGTH, "size": SIZE, "rate": 30.0, "events": []}
+    facts = {"video": video, "view": view, "frames": LENGTH, "size": SIZE, "rate": 30.0, "start_seconds": 0.0,
+             "events": [], "crops": [f"0 0 {SIZE}"] * LENGTH}  # fmt: skip
     (folder / f"{video}.clip.json").write_text(json.dumps(facts))
 
 

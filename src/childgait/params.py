@@ -212,6 +212,15 @@ class Skeleton(Section):
     dropout: float = Field(ge=0, lt=1)
 
 
+class Trees(Section):
+    """Boosted trees on numbers of the walk."""
+
+    count: int = Field(ge=1, le=1000)  # an item
+    depth: int = Field(ge=1, le=6)
+    learning_rate: float = Field(gt=0, le=1)  # of each tree
+    sample: float = Field(gt=0, le=1)  # share of the limbs that a tree is grown on
+
+
 class Drawing(Section):
     """The skeleton on the frames; colours are red, green, blue."""
 
@@ -248,6 +257,7 @@ class Finetune(Section):
     anchor: Literal["none", "contact"]  # where training windows begin
     encoder: Encoder
     skeleton: Skeleton
+    trees: Trees
     weights: str  # a checkpoint to start from; empty: from scratch
     weights_sha256: str
     drawing: Drawing

@@ -1,4 +1,4 @@
-"""The sheet is written for a finished run; a table model and a wrong folder are told."""
+"""Patches, measured values or trees, as the model has them; a model with nothing to show and a wrong folder are told."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from childgait.commands.explain import explain
 from childgait.errors import StepError
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
-from childgait.training.learn import Learnt, open_part
+from childgait.training.learn import Learnt, fit_table, open_part
 from small_study import make_study, settings
 
 
@@ -35,6 +35,33 @@ def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
     explain(run, part, tmp_path, tmp_path / "out" / "sheet.png", children=1)
     assert (tmp_path / "out" / "sheet.png").read_bytes().startswith(b"\x89PNG")
     assert "0001-0001_" in capsys.readouterr().out
+
+
+def test_the_rules_list_what_they_measured(tmp_path: Path) -> None:
+    run, part = make_table_run(tmp_path, "rules")
+    explain(run, part, tmp_path, tmp_path / "measured.png")
+    header = "video,limb,code,value,zero_low,zero_high,score,seconds,frame,strides,near"
+    assert (tmp_path / "measured.csv").read_text().startswith(header)
+
+
+def test_the_trees_name_what_they_lean_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, part = make_table_run(tmp_path, "kinematic_trees")
+    told = json.loads((run / "model.json").read_text())
+    assert len(told["facts"]["importance"]) == 17
+    told["facts"]["importance"]["KFX"] = {"own knee most in swing": 0.4}
+    (run / "model.json").write_text(json.dumps(told))
+    explain(run, part, tmp_path, tmp_path / "nothing.png")
+    assert "KFX: own knee most in swing 40%" in capsys.readouterr().out
+
+
+def make_table_run(folder: Path, name: str) -> tuple[Path, Path]:
+    study, chosen = make_study(folder), settings_of(MODELS[name], settings())
+    parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
+    learnt = fit_table(MODELS[name], chosen, parts["train"], seed=0)
+    told = _description(MODELS[name], "holdout", 0, chosen, parts, learnt)
+    (folder / "model.json").write_text(json.dumps(told))
+    save_file(learnt.weights, folder / "weights.safetensors")
+    return folder, study.train
 
 
 def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:

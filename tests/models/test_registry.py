@@ -13,7 +13,7 @@ from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
 from childgait.training.clips import Windows, collate
-from childgait.training.learn import Part, loading_of, open_part
+from childgait.training.learn import Part, fit_table, loading_of, open_part, predict
 from childgait.training.optim import loss_of_clips
 from small_study import SIZE, Study, make_study, settings
 
@@ -53,10 +53,10 @@ def test_the_two_by_two_differs_in_prompt_and_prune_only() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_model_fits_judges_and_does_not_mind_missing_labels(name: str) -> None:
     random = np.random.default_rng(0)
-    features = random.integers(0, 50, size=(20, 4)).astype(float)
+    built = MODELS[name].build(settings(), 0)
+    features = random.integers(0, 50, size=(20, 34 if built.features == "measured" else 4)).astype(float)
     atypical = (random.random((20, 34)) < 0.5).astype(np.float32)
     atypical[:, 3], atypical[0, :5] = 0.0, np.nan
-    built = MODELS[name].build(settings(), 0)
     state = built.fit(features, atypical, seed=1)
     logits = built.predict(state, features)
     assert logits.shape == (20, len(TARGETS))
@@ -90,6 +90,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="module")
 def part(study: Study) -> Part:
     return open_part(study.train, study.clips)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_model_reads_clips(name: str, part: Part, study: Study) -> None:
+    """From part and clips to a row a video, and again from the arrays alone."""
+    chosen, validation = settings_of(MODELS[name], settings()), open_part(study.validation, study.clips)
+    learnt = fit_table(MODELS[name], chosen, part, seed=1)
+    assert learnt.facts["learns"] > 0
+    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, views=1)
+    assert judged.logits.shape == (validation.table.height, len(TARGETS))
+    assert np.isfinite(judged.logits).all()
+    assert all(value.dtype.kind in "fi" for value in learnt.weights.values())  # what a safetensors file can hold
 
 
 def built(name: str, part: Part) -> tuple[Any, Batch]:

@@ -10,7 +10,7 @@ import pytest
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
 from childgait.files.masks import FRAMES, write_masks
-from childgait.files.poses import make_poses, write_poses
+from childgait.files.poses import make_poses, read_poses, write_poses
 from childgait.files.tables import write_table
 from childgait.files.video import write_video
 from childgait.gait.events import EVENTS
@@ -101,7 +101,7 @@ def test_the_clip_is_30_frames_a_second_from_first_to_last_sight(scene, tmp_path
     assert clip.length == 1 + int((38 * 1001 / 60000) * 30)
     assert facts["repeated_frames"] == 0
     assert (facts["video"], facts["subject"], facts["session"], facts["view"]) == (NAME, "0001", "0001", "left")
-    assert facts["events"] == ["left contact 8"]  # 0.3 s is 0.283 s after the clip's first frame; the other is outside
+    assert facts["events"] == ["left contact 8 0.300000"]  # 0.3 s is 0.283 s after the clip's first frame; the other is outside
     assert clip.events[0].frame == 8
 
 
@@ -111,6 +111,19 @@ def test_the_child_stays_in_the_middle_at_a_steady_size(scene, tmp_path):
     assert np.abs(np.array(middles) - 31.5).max() < 1.0  # also at the ends and in the gap: no lag
     share = clip.masks(np.arange(clip.length)).mean()
     assert share == pytest.approx(100 * 40 / 120**2, rel=0.06)  # border pixels are child or not, never in part
+
+
+def test_points_find_their_way_back_to_pixels_and_seconds_of_the_video(scene, tmp_path):
+    clip = run(scene, tmp_path)
+    given, back = read_poses(scene / "poses.parquet"), clip.poses()
+    nearest = np.abs(given.seconds[:, None] - back.seconds).argmin(axis=0)
+    assert np.abs(given.seconds[nearest] - back.seconds).max() < 0.01
+    assert np.nanmax(np.abs(given.xy[nearest] - back.xy)[:, :4]) < 1.1  # the child moves a pixel a frame
+    assert np.array_equal(back.seen, given.seen[nearest])
+    facts = json.loads(clip.facts_path.read_text()) | {"crops": []}
+    clip.facts_path.write_text(json.dumps(facts))
+    with pytest.raises(StepError, match="for 0 of .* frames where they were cut"):
+        open_clip(clip.facts_path).poses()
 
 
 def test_keypoints_alone_make_a_clip_of_points(scene, tmp_path):

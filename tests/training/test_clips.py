@@ -52,7 +52,7 @@ def write_clip(folder, video, length, view="left", events=()):
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
-    contacts = ["left contact 10", "right foot_off 14", "right contact 25"]
+    contacts = ["left contact 10 0.333333", "right foot_off 14 0.466667", "right contact 25 0.833333"]
     return [
         write_clip(folder, "a", 40, events=contacts),
         write_clip(folder, "b", 11, view="forward"),

@@ -1,6 +1,9 @@
-"""Shows which patches moved a model's answer: a sheet of frames per child, beside the same from random weights.
+"""Shows what a model's answers rest on.
 
     childgait explain data/finetune/childgait_video/holdout-0 --part data/split_subjects/holdout.test.parquet
+
+A model that reads patches: a sheet of frames per child with the patches that mattered, beside the same from random
+weights. The rules: a table of every measured value, its band and its moment. Boosted trees: which numbers they lean on.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ def explain(
     children: int = 2,
     seed: int = 0,
 ) -> None:
-    """For the first children of a part, the answer `atypical` that the model of the folder `run` is surest of."""
+    """For the first children of a part, the answer `atypical` that the model of the folder `run` is surest of; of the rules
+    and trees, all."""
     import json
 
     import cv2
@@ -26,6 +30,7 @@ def explain(
 
     from childgait.models.registry import find_model
     from childgait.training.attribution import explain as maps_of
+    from childgait.training.gait_features import measure_items
     from childgait.training.learn import open_part, predict, settings_from
 
     if not (run / "model.json").exists():
@@ -33,10 +38,19 @@ def explain(
     told = json.loads((run / "model.json").read_text(encoding="utf-8"))
     model, settings = find_model(told["model"]), settings_from(told)
     opened = open_part(part, sorted(clips.glob("*.clip.json")))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if model.name == "rules":
+        table = out.with_suffix(".csv")
+        measure_items(opened.clips).write_csv(table, float_precision=3)
+        print(f"{table}: what was measured, its typical band, and when")
+        return
+    if "importance" in told["facts"]:
+        for code, shares in told["facts"]["importance"].items():
+            print(f"{code}: " + (", ".join(f"{name} {share:.0%}" for name, share in shares.items()) or "not learnt"))
+        return
     weights = load_file(run / "weights.safetensors")
     judged = predict(model, settings, weights, told["facts"], opened, views=1)
     found, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     for one in found:
         print(f"{one.video} {one.target}: {len(one.index)} patches, agreement with random weights {one.agreement}")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
+from childgait.files.poses import Poses, make_poses
 
 ENDING = ".clip.json"
 
@@ -31,14 +32,15 @@ class Event:
     limb: str
     kind: str  # contact or foot_off
     frame: int
+    seconds: float  # from the video's first frame
 
     def __str__(self) -> str:
-        return f"{self.limb} {self.kind} {self.frame}"
+        return f"{self.limb} {self.kind} {self.frame} {self.seconds:.6f}"
 
 
 def parse_event(text: str) -> Event:
-    limb, kind, frame = text.split(" ")
-    return Event(limb, kind, int(frame))
+    limb, kind, frame, seconds = text.split(" ")
+    return Event(limb, kind, int(frame), float(seconds))
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Clip:
     size: int  # pixels a side
     rate: float  # frames a second
     events: tuple[Event, ...] = field(repr=False)
+    start_seconds: float = 0.0  # of its first frame, in the video
+    crops: tuple[str, ...] = field(default=(), repr=False)  # a frame each: left, top and side of its square in the video
 
     def path(self, part: str) -> Path:
         """`frames`, `masks` or `points`."""
@@ -81,12 +85,29 @@ class Clip:
     def points(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._rows("points", index)
 
+    def poses(self) -> Poses:
+        """The keypoints back in pixels and seconds of the video, where the floor and the camera stand still."""
+        if len(self.crops) != self.length:
+            raise StepError(
+                f"{self.facts_path} says for {len(self.crops)} of {self.length} frames where they were cut",
+                hint="run prepare_clips again for this video",
+            )
+        cut = np.array([[int(word) for word in crop.split(" ")] for crop in self.crops], dtype=np.float64)
+        points = self.points(np.arange(self.length)).astype(np.float64)
+        corner, side = cut[:, None, :2], cut[:, None, 2:]
+        xy = (points[..., :2] + 0.5) * (side / self.size) - 0.5 + corner
+        seconds = self.start_seconds + np.arange(self.length) / self.rate
+        return make_poses(seconds, xy.astype(np.float32), points[..., 2].astype(np.float32))
+
 
 def open_clip(facts_path: Path) -> Clip:
     """The clip that a `.clip.json` describes; its arrays lie beside it."""
     facts = json.loads(facts_path.read_text(encoding="utf-8"))
     events = tuple(parse_event(text) for text in facts["events"])
-    return Clip(facts_path, facts["video"], facts["view"], facts["frames"], facts["size"], facts["rate"], events)
+    return Clip(
+        facts_path, facts["video"], facts["view"], facts["frames"], facts["size"], facts["rate"], events,
+        facts.get("start_seconds", 0.0), tuple(facts.get("crops", ())),
+    )  # fmt: skip
 
 
 def create_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:

@@ -450,6 +450,15 @@ def _plausible(events: list[Event], stride: float) -> list[Event]:
     return kept
 
 
+def find_strides(poses: Poses, view: View, facing: int, events: list[Event]) -> dict[Limb, list[Stride]]:
+    """The strides of events that are known already."""
+    height = body_height(poses.xy)
+    if _unfit(poses, height):
+        return {limb: [] for limb in LIMBS}
+    middles, _ = _mid_stances(_alternation(poses, view, facing, height), poses.seconds, view)
+    return {limb: _strides(events, limb, middles) for limb in LIMBS}
+
+
 def _strides(events: list[Event], limb: Limb, middles: dict[Limb, Floats]) -> list[Stride]:
     """A limb's whole strides, contact to contact, with what the other limb did in between."""
     other: Limb = "right" if limb == "left" else "left"

@@ -54,6 +54,18 @@ def _childgait_video(settings: Any, pixels: int) -> Any:
     return from_settings(settings, pixels)
 
 
+def _rules(settings: Any, pixels: int) -> Any:
+    from childgait.models.rules import Rules
+
+    return Rules()
+
+
+def _kinematic_trees(settings: Any, pixels: int) -> Any:
+    from childgait.models.kinematic_trees import from_settings
+
+    return from_settings(settings, pixels)
+
+
 def _stgcn(settings: Any, pixels: int) -> Any:
     from childgait.models.stgcn import from_settings
 
@@ -94,6 +106,8 @@ MODELS: dict[str, Model] = {
         Model("majority", "table", _majority, "Always answers what most training children have."),
         Model("coin", "table", _coin, "Tosses a coin for every child and item."),
         Model("age_sex", "table", _age_sex, "Knows nothing but the child's age and sex (logistic regression)."),
+        Model("rules", "table", _rules, "Measures each item on the keypoints and looks up its band; learns nothing."),
+        Model("kinematic_trees", "table", _kinematic_trees, "Boosted trees on numbers of the walk, an item each."),
         _video("videomae", "VideoMAE v2 on every patch, nothing drawn.", prompt="none", prune="none"),
         _video("prompted", "VideoMAE v2 with the skeleton drawn, on every patch.", prompt="drawn", prune="none"),
         _video("pruned", "VideoMAE v2 on the child's patches, nothing drawn.", prompt="none", prune="mask"),
@@ -110,7 +124,7 @@ MODELS: dict[str, Model] = {
 
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
-KEYPOINTS = ("stgcn", "gru", "lstm", "tcn")  # need no video
+KEYPOINTS = ("stgcn", "gru", "lstm", "tcn")  # networks that need no video
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
 
 

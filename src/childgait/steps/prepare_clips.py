@@ -67,6 +67,7 @@ def prepare_clips(
         "source_frames": len(poses), "repeated_frames": int((np.diff(plan.source) == 0).sum()),
         "crop_side_pixels": float(np.median([square.side for square in plan.squares])),
         "events": clip_events(events, poses, plan) if events is not None else [],
+        "crops": [f"{square.left} {square.top} {square.side}" for square in plan.squares],
     }  # fmt: skip
     facts |= write_points(points, name, poses, plan, params)
     if video is not None:
@@ -199,5 +200,5 @@ def clip_events(path: Path, poses: Poses, plan: Plan) -> list[str]:
     found = []
     for limb, kind, seconds in read_table(path, EVENTS).select("limb", "kind", "seconds").sort("seconds", "limb").iter_rows():
         if times[0] <= seconds <= times[-1]:
-            found.append(str(Event(limb, kind, int(np.abs(times - seconds).argmin()))))
+            found.append(str(Event(limb, kind, int(np.abs(times - seconds).argmin()), seconds)))
     return found

@@ -43,7 +43,21 @@ def age_sex(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
     )
 
 
-FEATURES: dict[str, Features] = {"none": none, "number": number, "age_sex": age_sex}
+def measured(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
+    from childgait.training.gait_features import measured
+
+    return measured(part, clips)
+
+
+def kinematics(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
+    from childgait.training.gait_features import kinematics
+
+    return kinematics(part, clips)
+
+
+FEATURES: dict[str, Features] = {
+    "none": none, "number": number, "age_sex": age_sex, "measured": measured, "kinematics": kinematics,
+}  # fmt: skip
 
 
 def labels_of_children(part: pl.DataFrame) -> NDArray[np.float32]:

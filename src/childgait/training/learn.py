@@ -84,7 +84,13 @@ def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Le
     built = model.build(settings, 0)
     features = FEATURES[built.features](train.table, {clip.video: clip for clip in train.clips})
     weights = built.fit(features, labels_of_children(train.table), seed)
-    return Learnt(weights, [], 0, {"learns": sum(np.size(value) for value in weights.values())})
+    facts: dict[str, Any] = {"learns": sum(np.size(value) for value in weights.values())}
+    if "importance" in weights:
+        from childgait.models.kinematic_trees import important
+        from childgait.training.gait_features import NAMES
+
+        facts["importance"] = important(weights, NAMES)
+    return Learnt(weights, [], 0, facts)
 
 
 def fit_network(

@@ -1,0 +1,128 @@
+"""Judges the score by rule, item by item, on exact and on refined keypoints of a synthetic cohort: reports/bench/rules.md.
+
+    .venv/bin/python bench/rules.py                       # makes a cohort of its own, small
+    .venv/bin/python bench/rules.py --cohort data/demo    # on one that is there
+
+The child's label is what its synthetic rater scored. Exact points are those of the generator's body, seen through its
+camera; refined ones are the delivered points after refine_pose. The majority knows this cohort's own labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from childgait.files.clips import clips_by_video
+from childgait.files.delivered import read_delivered
+from childgait.files.poses import Poses, make_poses, write_poses
+from childgait.files.tables import write_table
+from childgait.gait.cohort import list_recordings, parse_video_name
+from childgait.gait.events import EVENTS, as_table, find_events, find_travel
+from childgait.gait.evgs import BY_NUMBER, CODES, TARGETS
+from childgait.gait.refinement import Settings, refine
+from childgait.models.rules import beyond_band
+from childgait.params import Cohort, PrepareClips, RefinePose, Synthesize, load_section
+from childgait.steps.prepare_clips import prepare_clips
+from childgait.synthetic.truth import load_truth
+from childgait.training.gait_features import measured
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = ("exact", "refined")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cohort", type=Path, help="a synthetic cohort; without it one is made and thrown away")
+    parser.add_argument("--subjects", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
+    parser.add_argument("--out", type=Path, default=ROOT / "reports/bench/rules.md")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        cohort = chosen.cohort or _make(Path(scratch) / "cohort", chosen.params, chosen.subjects, chosen.seed)
+        folders = {kind: Path(scratch) / kind for kind in KINDS}
+        part = _prepare(cohort, chosen.params, folders)
+        values = {kind: measured(part, clips_by_video(sorted(folders[kind].glob("*.clip.json")))) for kind in KINDS}
+    text = report(values, _labels(cohort, sorted(part["subject"].unique())))
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _make(out: Path, params: Path, subjects: int, seed: int) -> Path:
+    from childgait.synthetic.cohort import write_cohort
+
+    section = load_section(params, Synthesize)
+    write_cohort(out, Synthesize.model_validate(section.model_dump() | {"subjects": subjects, "seed": seed}), 1)
+    return out
+
+
+def _prepare(cohort: Path, params: Path, folders: dict[str, Path]) -> pl.DataFrame:
+    """Clips of points alone, of both kinds; who is in which video."""
+    layout = load_section(params, Cohort).pose_layout
+    settings = Settings(**load_section(params, RefinePose).model_dump())
+    crop = load_section(params, PrepareClips)
+    rows = []
+    for recording in list_recordings(cohort):
+        if recording.poses is None:
+            continue
+        truth = load_truth(cohort / "truth" / f"{recording.name}.npz")
+        said = parse_video_name(recording.name)
+        delivered = read_delivered(recording.poses, layout, truth.seconds).poses
+        exact = make_poses(truth.seconds, truth.points.astype(np.float32), np.ones(truth.points.shape[:2], np.float32))
+        _clip(folders["exact"], recording.name, exact, crop)
+        _clip(folders["refined"], recording.name, refine(delivered, settings, said.view, None, [])[0], crop)  # type: ignore[arg-type]
+        rows.append({"video": recording.name, "subject": said.subject, "view": said.view})
+    return pl.DataFrame(rows)
+
+
+def _clip(folder: Path, name: str, poses: Poses, params: PrepareClips) -> None:
+    folder.mkdir(exist_ok=True)
+    view = parse_video_name(name).view
+    gait = find_events(poses, view, find_travel(poses, view).facing)  # type: ignore[arg-type]
+    keypoints, events = folder / "poses.parquet", folder / "events.parquet"
+    write_poses(keypoints, poses)
+    write_table(events, as_table(gait.events), EVENTS)
+    prepare_clips(name, keypoints, folder / f"{name}.points.npy", folder / f"{name}.clip.json", params, events=events)
+
+
+def _labels(cohort: Path, children: list[str]) -> np.ndarray:
+    """(children, 34): 1 atypical, 0 typical."""
+    scores = {str(entry["patient_id"]).zfill(4): entry for entry in json.loads((cohort / "labels.json").read_text())}
+    numbers = {item.code: str(number) for number, item in BY_NUMBER.items()}
+    return np.array([[scores[child][t.limb][numbers[t.code]] > 0 for t in TARGETS] for child in children], float)
+
+
+def report(values: dict[str, np.ndarray], atypical: np.ndarray) -> str:
+    """Both limbs of an item together. Accuracy counts limbs that could be measured; `seen` is their share."""
+    lines = [
+        f"# The score by rule: {len(atypical)} synthetic children", "",
+        "Accuracy over limbs that were measured, in percent; beside it, on exact points, balanced accuracy and the share of"
+        " limbs measured.", "",
+        "| item | majority | exact points | refined points | balanced | seen |", "|---|--:|--:|--:|--:|--:|",
+    ]  # fmt: skip
+    for number, code in enumerate(CODES):
+        truth = np.concatenate([atypical[:, number], atypical[:, number + 17]])
+        cells = {kind: np.concatenate([rows[:, number], rows[:, number + 17]]) for kind, rows in values.items()}
+        majority = max(truth.mean(), 1 - truth.mean())
+        right = {kind: _right(found, truth, code) for kind, found in cells.items()}
+        known = ~np.isnan(cells["exact"])
+        of_class = [right["exact"][truth[known] == side] for side in (0, 1)]
+        balanced = np.mean([one.mean() for one in of_class]) if all(len(one) for one in of_class) else np.nan
+        shown = [majority, *(right[kind].mean() if len(right[kind]) else np.nan for kind in KINDS), balanced, known.mean()]
+        lines.append(f"| {code} | " + " | ".join("–" if np.isnan(x) else f"{100 * x:.0f}" for x in shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _right(found: np.ndarray, truth: np.ndarray, code: str) -> np.ndarray:
+    known = ~np.isnan(found)
+    return (beyond_band(found[known], code) >= 0) == (truth[known] == 1)
+
+
+if __name__ == "__main__":
+    main()
