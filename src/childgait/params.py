@@ -219,6 +219,7 @@ class Trees(Section):
     depth: int = Field(ge=1, le=6)
     learning_rate: float = Field(gt=0, le=1)  # of each tree
     sample: float = Field(gt=0, le=1)  # share of the limbs that a tree is grown on
+    numbers: float = Field(gt=0, le=1)  # share of the numbers that a split may choose from
 
 
 class Drawing(Section):

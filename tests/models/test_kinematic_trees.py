@@ -27,7 +27,7 @@ def planted() -> np.ndarray:
 
 
 def trees() -> KinematicTrees:
-    return KinematicTrees(count=30, depth=2, learning_rate=0.2, sample=0.7)
+    return KinematicTrees(count=30, depth=2, learning_rate=0.2, sample=0.7, numbers=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_arrays_answer_as_the_library_does(state: dict[str, np.ndarray]) -> 
     item, rows = CODES.index("KFX"), limb_rows(FEATURES).astype(np.float32)
     truth = planted().reshape(60, 2, -1)[:, :, item].T.ravel()
     library = GradientBoostingClassifier(
-        n_estimators=30, max_depth=2, learning_rate=0.2, subsample=0.7, max_features="sqrt", init="zero",
+        n_estimators=30, max_depth=2, learning_rate=0.2, subsample=0.7, max_features=0.3, init="zero",
         random_state=3 * len(CODES) + item,
     ).fit(rows, truth, sample_weight=compute_sample_weight("balanced", truth))  # fmt: skip
     expected = library.decision_function(rows).reshape(2, 60).T

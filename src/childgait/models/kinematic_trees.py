@@ -22,8 +22,9 @@ Floats = NDArray[np.float64]
 class KinematicTrees:
     features = "kinematics"
 
-    def __init__(self, count: int, depth: int, learning_rate: float, sample: float) -> None:
-        self.count, self.depth, self.learning_rate, self.sample = count, depth, learning_rate, sample
+    def __init__(self, count: int, depth: int, learning_rate: float, sample: float, numbers: float) -> None:
+        self.count, self.depth, self.learning_rate = count, depth, learning_rate
+        self.sample, self.numbers = sample, numbers
 
     def fit(self, features: Floats, atypical: NDArray[np.float32], seed: int) -> dict[str, NDArray]:
         rows = limb_rows(features)
@@ -51,7 +52,7 @@ class KinematicTrees:
 
         forest = GradientBoostingClassifier(
             n_estimators=self.count, max_depth=self.depth, learning_rate=self.learning_rate, subsample=self.sample,
-            max_features="sqrt", init="zero", random_state=seed * len(CODES) + item,
+            max_features=self.numbers, init="zero", random_state=seed * len(CODES) + item,
         )  # fmt: skip
         forest.fit(rows, truth, sample_weight=compute_sample_weight("balanced", truth))
         state["grown"][item] = 1
@@ -101,4 +102,4 @@ def important(state: dict[str, NDArray], names: tuple[str, ...], most: int = 5) 
 
 def from_settings(settings: Any, pixels: int) -> KinematicTrees:
     chosen = settings.trees
-    return KinematicTrees(chosen.count, chosen.depth, chosen.learning_rate, chosen.sample)
+    return KinematicTrees(chosen.count, chosen.depth, chosen.learning_rate, chosen.sample, chosen.numbers)
