@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from study import Study, clone
+from test_no_raw_pixels import bare_heads
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study"), pytest.mark.timeout(1500)]
 
@@ -36,6 +37,10 @@ def test_every_step_ran_and_the_report_stands(study: Study) -> None:
     page = (study.folder / "reports/index.html").read_text()
     assert "<html" in page
     assert len(page) > 20_000
+
+
+def test_no_video_that_was_made_shows_a_true_head(study: Study) -> None:
+    assert bare_heads(study.folder) == []
 
 
 def test_a_second_run_does_nothing(study: Study) -> None:

@@ -49,7 +49,7 @@ def read_table(path: Path, table: Table) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.ComputeError, OSError) as error:
-        raise StepError(f"{path} cannot be read as the table {table.name!r} ({error})", hint="run the step that makes it again")
+        raise StepError(f"{path} cannot be read as the table {table.name!r} ({error})", hint="run the step that makes it again") from None
     _check(frame, table, str(path))
     return frame
 

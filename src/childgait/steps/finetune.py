@@ -44,6 +44,7 @@ def finetune(
 
     from childgait.files.atomic import write_json
     from childgait.models.registry import find_model, settings_of
+    from childgait.record import note
     from childgait.training.learn import fit_network, fit_table, open_part
 
     chosen = find_model(model_name)
@@ -69,6 +70,7 @@ def finetune(
         _write_history(history, learnt.history)
         run.data("train", train, parts["train"].table["split_hash"][0])
         run.model(weights, model)
+        note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
     last = learnt.history[-1] if learnt.history else {}
     told = ", ".join(f"{key} {last[key]:.3f}" for key in ("loss", "validation_loss") if key in last)
