@@ -122,7 +122,7 @@ def test_points_find_their_way_back_to_pixels_and_seconds_of_the_video(scene, tm
     assert np.array_equal(back.seen, given.seen[nearest])
     facts = json.loads(clip.facts_path.read_text()) | {"crops": []}
     clip.facts_path.write_text(json.dumps(facts))
-    with pytest.raises(StepError, match="for 0 of .* frames where they were cut"):
+    with pytest.raises(StepError, match=r"for 0 of .* frames where they were cut"):
         open_clip(clip.facts_path).poses()
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+AGAIN = "run the step that makes it again"
+
+
 @dataclass(frozen=True)
 class Column:
     name: str
@@ -49,7 +52,7 @@ def read_table(path: Path, table: Table) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.ComputeError, OSError) as error:
-        raise StepError(f"{path} cannot be read as the table {table.name!r} ({error})", hint="run the step that makes it again") from None
+        raise StepError(f"{path} cannot be read as the table {table.name!r} ({error})", hint=AGAIN) from None
     _check(frame, table, str(path))
     return frame
 
@@ -64,14 +67,15 @@ def _check(frame: pl.DataFrame, table: Table, where: str) -> None:
     wanted = table.schema()
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
-        raise StepError(f"{where}: table {table.name!r} lacks the column(s) {', '.join(missing)}", hint="run the step that makes it again")
+        raise StepError(f"{where}: table {table.name!r} lacks the column(s) {', '.join(missing)}", hint=AGAIN)
     wrong = [f"{name} is {frame.schema[name]}, not {kind}" for name, kind in wanted.items() if frame.schema[name] != kind]
     if wrong:
-        raise StepError(f"{where}: table {table.name!r}: {'; '.join(wrong)}", hint="run the step that makes it again")
+        raise StepError(f"{where}: table {table.name!r}: {'; '.join(wrong)}", hint=AGAIN)
     if table.key and frame.height:
         doubled = frame.filter(frame.select(list(table.key)).is_duplicated())
         if doubled.height:
             raise StepError(
-                f"{where}: table {table.name!r} has {doubled.height} rows that share a key {table.key}, first {doubled.row(0, named=True)}",
+                f"{where}: table {table.name!r} has {doubled.height} rows that share a key {table.key}, "
+                f"first {doubled.row(0, named=True)}",
                 hint="remove the duplicates at their source",
             )

@@ -87,7 +87,8 @@ def _tile(pixels: Pixels, index: int, regions: pl.DataFrame) -> Pixels:
         cv2.rectangle(small, corners[:2], corners[2:], GUESSED if guess or row["whole"] else KNOWN, 1)
     tile = np.zeros((HEIGHT + CAPTION, WIDTH, 3), np.uint8)
     tile[: size[1], : size[0]] = small
-    said = f"frame {index}: " + (f"score {regions['score'].min():.2f}" if regions.height else "nobody covered")
+    lowest = float(regions["score"].min()) if regions.height else 0.0  # type: ignore[arg-type]
+    said = f"frame {index}: " + (f"score {lowest:.2f}" if regions.height else "nobody covered")
     caption: Pixels = tile[HEIGHT:]
     _write(caption, said, GUESSED if not regions.height or any(guessed) else INK)
     return tile
