@@ -178,6 +178,7 @@ def test_a_failed_step_keeps_every_old_output():
         (None, 999_999_999, "1", False),
         ("elsewhere", os.getpid(), None, False),
     ],
+    ids=["living", "number used again", "gone", "another machine's"],  # no process numbers: workers must agree on names
 )
 def test_whose_leftovers_are_removed(host, pid, started, stays):
     mine = partial_name(Path("x.mp4")).name.removeprefix(PARTIAL).split("-")
