@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROFILE ?= default
 export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
 
-.PHONY: help run test plan lint lock borders doctor cluster-test
+.PHONY: help run test plan lint lock borders doctor
 
 help:  ## print these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
