@@ -15,7 +15,7 @@ run: $(READY)  ## the whole study, from raw videos to reports/index.html (PRESET
 	@workflow/run $(PRESET)
 
 test: $(READY)  ## unit, architecture, plan and end-to-end tests
-	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup --durations 15
+	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 15
 
 plan: $(READY)  ## what would run, job by job, and why
 	@workflow/with-environment snakemake --dry-run --quiet host --printshellcmds

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from childgait.files.video import read_frames, write_video
 from study import Study, clone
 from test_no_raw_pixels import bare_heads
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("study"), pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
 
@@ -138,7 +139,8 @@ def test_one_more_video_redoes_one_video(study: Study) -> None:
     poses = source.with_name(source.stem + "_filtered_pose.zip")
     added = source.stem.replace("-0001_", "-0002_", 1)
     assert added != source.stem
-    shutil.copy(source, source.with_name(added + ".mp4"))
+    film = list(read_frames(source))  # written anew: the gate refuses the same file under two names
+    write_video(source.with_name(added + ".mp4"), [frame.planes for frame in film], [frame.seconds for frame in film])
     shutil.copy(poses, poses.with_name(added + "_filtered_pose.zip"))
     before = len(study.jobs())
     for stage in ("register", "deidentify", "perceive"):

@@ -21,6 +21,12 @@ SUBJECTS = ("0001", "0002", "0003", "0004")
 VIEWS = ("forward", "left")
 
 
+# A profile that is set outside would change what a dry run prints.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")} | {
+    "PYTHONPATH": str(ROOT / "src")
+}
+
+
 @dataclass(frozen=True)
 class Job:
     """A planned job: its rule, what it reads and what it makes."""
@@ -33,7 +39,7 @@ class Job:
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--workflow-profile", "none", "--cores", "1", *arguments],
-        cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        cwd=folder, capture_output=True, text=True, env=ENVIRONMENT,
     )  # fmt: skip
 
 
