@@ -139,8 +139,11 @@ def test_one_more_video_redoes_one_video(study: Study) -> None:
     poses = source.with_name(source.stem + "_filtered_pose.zip")
     added = source.stem.replace("-0001_", "-0002_", 1)
     assert added != source.stem
-    film = list(read_frames(source))  # written anew: the gate refuses the same file under two names
-    write_video(source.with_name(added + ".mp4"), [frame.planes for frame in film], [frame.seconds for frame in film])
+    film = list(read_frames(source))  # not quite the same: the gates refuse one film under two names
+    pictures = [frame.pixels for frame in film]
+    for picture in pictures:
+        picture[:8, :8] = 0
+    write_video(source.with_name(added + ".mp4"), pictures, [frame.seconds for frame in film])
     shutil.copy(poses, poses.with_name(added + "_filtered_pose.zip"))
     before = len(study.jobs())
     for stage in ("register", "deidentify", "perceive"):
