@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -25,6 +26,15 @@ def undisturbed(tmp_path_factory):
     return outputs(folder), (folder / "dvc.lock").read_text()
 
 
+@pytest.fixture(scope="module")
+def duration(tmp_path_factory):
+    """Of a whole run, here and now, so that the kills fall within one."""
+    folder = make_clone(tmp_path_factory.mktemp("timed") / "clone")
+    began = time.monotonic()
+    run(folder, "workflow/run")
+    return time.monotonic() - began
+
+
 def start(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
         ["workflow/run"], cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.PIPE,
@@ -42,14 +52,14 @@ def kill(process: subprocess.Popen, chance: random.Random) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_25_times_ends_as_an_undisturbed_one(tmp_path, undisturbed):
+def test_a_run_killed_25_times_ends_as_an_undisturbed_one(tmp_path, undisturbed, duration):
     wanted, lock = undisturbed
     folder = make_clone(tmp_path / "clone")
     chance = random.Random(8)
     kills = 0
     while kills < KILLS:
         process = start(folder)
-        time.sleep(chance.uniform(0.2, 4))
+        time.sleep(chance.uniform(0, 0.9 * duration))
         if process.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 kill(process, chance)
@@ -66,6 +76,29 @@ def test_a_run_killed_25_times_ends_as_an_undisturbed_one(tmp_path, undisturbed)
     assert (folder / "dvc.lock").read_text() == lock
     assert not list(folder.rglob(".partial-*"))
     assert "up to date" in run(folder, "dvc", "status")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["an empty list of readers", "a reader of a number in use", "no record", "half a record"])
+def test_what_a_killed_dvc_leaves_is_mended(tmp_path, undisturbed, left):
+    """DVC writes these two files in place; the number of a dead process may be another's by now."""
+    wanted, lock = undisturbed
+    folder = make_clone(tmp_path / "clone")
+    readers = folder / ".dvc" / "tmp" / "rwlock"
+    readers.parent.mkdir(exist_ok=True)
+    match left:
+        case "an empty list of readers":
+            readers.write_text("")
+        case "a reader of a number in use":
+            writer = {"pid": os.getpid(), "cmd": "dvc repro"}
+            readers.write_text(json.dumps({"write": {str(folder / "reports"): writer}, "read": {}}))
+        case "no record":
+            (folder / "dvc.lock").write_text("")
+        case "half a record":
+            (folder / "dvc.lock").write_text(lock[: len(lock) // 2])
+    run(folder, "workflow/run")
+    assert outputs(folder) == wanted
+    assert (folder / "dvc.lock").read_text() == lock
 
 
 @pytest.mark.slow
