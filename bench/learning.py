@@ -1,12 +1,12 @@
 """Measures learning on a synthetic cohort, split by children; writes reports/bench/learning.md.
 
     .venv/bin/python bench/learning.py                                  # 24 children, one seed: some minutes
-    .venv/bin/python bench/learning.py --children 110 --seeds 0 1 2 --device cuda --precision bf16
+    .venv/bin/python bench/learning.py --children 110 --seeds 0 1 2 --device cuda --precision bf16 --set epochs=200
 
 Every model is trained from scratch on the same children with the same numbers (params.yaml and the flags), and judged
-on children it has never seen. It resumes: clips, weights and metrics that are there are kept (`--work`). To spend the
-time on learning, clips are cut straight from the synthetic videos: masks are the true ones, keypoints are the delivered,
-imperfect ones, unrefined; nothing is de-identified, for nobody is real.
+on children it has never seen. It resumes: clips, weights and metrics that are there are kept (`--work`), and the table
+is written after every seed. To spend the time on learning, clips are cut straight from the synthetic videos: masks are
+the true ones, keypoints the delivered, imperfect ones, refined; nothing is de-identified, for nobody is real.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,21 +29,23 @@ import polars as pl
 from childgait.files.parts import part_files
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, MODELS
 from childgait.params import load_params
+from childgait.report.results import Judgement, Measured, compare_models, measure_model, read_judgements
 from childgait.steps.build_labels import build_labels
 from childgait.steps.evaluate import evaluate
 from childgait.steps.finetune import finetune
 from childgait.steps.split_subjects import split_subjects
-from childgait.training.bootstrap import compare
 
 OURS, PLAIN = "childgait_video", "videomae"
+METRICS_SHOWN = ("balanced_accuracy", "f1", "accuracy", "auroc")
 log = logging.getLogger("bench")
 
 
-def make_clips(index: int, work: Path) -> None:
+def make_clips(index: int, work: Path, size: int) -> None:
     """One child's clips, from rendering to crop; the videos are thrown away."""
     from childgait.files.masks import write_masks
     from childgait.steps.estimate_pose import estimate_pose
     from childgait.steps.prepare_clips import prepare_clips
+    from childgait.steps.refine_pose import refine_pose
     from childgait.synthetic.cohort import child_of
     from childgait.synthetic.recording import record_child
     from childgait.synthetic.truth import load_truth
@@ -61,11 +64,13 @@ def make_clips(index: int, work: Path) -> None:
         name, target = video.stem, work / "clips" / video.stem
         truth = load_truth(root / "truth" / f"{name}.npz")
         write_masks(root / "masks", (truth.mask(i) for i in range(len(truth.seconds))))
-        keypoints = root / "poses.parquet"
-        estimate_pose(keypoints, sections["estimate_pose"], poses=root / entry["poses"], layout="wholebody133")
+        given, refined, events = (root / f"{kind}.parquet" for kind in ("given", "refined", "events"))
+        estimate_pose(given, sections["estimate_pose"], poses=root / entry["poses"], layout="wholebody133")
+        refine_pose(name, given, refined, root / "angles.parquet", events, root / "summary.json", sections["refine_pose"])
         prepare_clips(
-            name, keypoints, Path(f"{target}.points.npy"), Path(f"{target}.clip.json"), sections["prepare_clips"],
-            video=video, masks=root / "masks", frames=Path(f"{target}.frames.npy"), mask_bits=Path(f"{target}.masks.npy"),
+            name, refined, Path(f"{target}.points.npy"), Path(f"{target}.clip.json"),
+            sections["prepare_clips"].model_copy(update={"size": size}), video=video, masks=root / "masks", events=events,
+            frames=Path(f"{target}.frames.npy"), mask_bits=Path(f"{target}.masks.npy"),
         )  # fmt: skip
     shutil.rmtree(root)
     done.touch()
@@ -101,59 +106,117 @@ def clips_of(work: Path) -> list[Path]:
     return sorted((work / "clips").glob("*.clip.json"))
 
 
-def run(work: Path, name: str, seed: int, changes: dict[str, Any]) -> dict[str, Any]:
+def run(work: Path, name: str, seed: int, changes: dict[str, Any], views: int) -> None:
     """Train and judge one model with one seed, unless that is done."""
     sections: Any = load_params(Path("params.yaml"))
-    params = type(sections["finetune"]).model_validate({**sections["finetune"].model_dump(), **changes})
-    out = work / "runs" / f"{name}-{seed}"
-    out.mkdir(parents=True, exist_ok=True)
-    weights, model, metrics = out / "weights.safetensors", out / "model.json", out / "metrics.json"
+    params = changed(sections["finetune"], changes)
+    learnt, judged = (work / step / name / f"holdout-{seed}" for step in ("finetune", "evaluate"))
+    learnt.mkdir(parents=True, exist_ok=True)
+    judged.mkdir(parents=True, exist_ok=True)
+    weights, model, metrics = learnt / "weights.safetensors", learnt / "model.json", judged / "metrics.json"
     validation, clips = work / "holdout.validation.parquet", clips_of(work)
-    began = time.monotonic()
     if not weights.exists():
-        finetune(work / "holdout.train.parquet", validation, clips, out / "w", model, out / "history.csv", name,
-                 "holdout", seed, params, checkpoint=out)  # fmt: skip
-        (out / "seconds").write_text(f"{time.monotonic() - began:.0f}")
-        (out / "w").rename(weights)
+        began = time.process_time() if params.device == "cpu" else time.monotonic()
+        finetune(work / "holdout.train.parquet", validation, clips, learnt / "unfinished", model, learnt / "history.csv",
+                 name, "holdout", seed, params, checkpoint=learnt)  # fmt: skip
+        ended = time.process_time() if params.device == "cpu" else time.monotonic()
+        (learnt / "seconds").write_text(f"{ended - began:.0f}")
+        (learnt / "unfinished").rename(weights)
     if not metrics.exists():
-        evaluate(weights, model, validation, work / "holdout.test.parquet", clips, out / "predictions.parquet",
-                 metrics, name, "holdout", seed, sections["evaluate"])  # fmt: skip
-    return json.loads(metrics.read_text())
+        how = sections["evaluate"].model_copy(update={"views": views})
+        evaluate(weights, model, validation, work / "holdout.test.parquet", clips, judged / "predictions.parquet",
+                 judged / "unfinished", name, "holdout", seed, how)  # fmt: skip
+        (judged / "unfinished").rename(metrics)
 
 
-def of_children(work: Path, name: str, seeds: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(children, 34) probabilities, the mean logit over seeds, and the truth."""
-    found = []
-    for seed in seeds:
-        table = pl.read_parquet(work / "runs" / f"{name}-{seed}" / "predictions.parquet")
-        table = table.filter((pl.col("part") == "test") & (pl.col("level") == "child"))
-        found.append(table.pivot("target", index="subject", values=["logit", "atypical"]).sort("subject"))
-    logits = np.mean([f.select(pl.selectors.starts_with("logit_")).to_numpy().astype(float) for f in found], axis=0)
-    truth = found[0].select(pl.selectors.starts_with("atypical_")).to_numpy().astype(float)
-    return 1 / (1 + np.exp(-logits)), truth
+def changed(section: Any, changes: dict[str, Any]) -> Any:
+    """Params' section with some keys changed; `encoder.min_tokens` is a key inside a key."""
+    values = section.model_dump()
+    for name, value in changes.items():
+        *outer, inner = name.split(".")
+        place = values
+        for key in outer:
+            place = place[key]
+        place[inner] = value
+    return type(section).model_validate(values)
 
 
-def table_of(work: Path, names: list[str], seeds: list[int]) -> str:
-    lines = ["| model | balanced accuracy | 95 % | F1 | accuracy | AUROC | items above majority | seconds |",
-             "|---|--:|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
-    majority = json.loads((work / "runs" / f"majority-{seeds[0]}" / "metrics.json").read_text())["natural"]["targets"]
+def table_of(work: Path, measured: dict[str, Measured], seeds: list[int]) -> list[str]:
+    lines = ["| model | balanced accuracy | 95 % | F1 | 95 % | accuracy | AUROC | targets above majority | seconds |",
+             "|---|--:|--:|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
+    majority = measured["majority"].targets
+    for name, model in measured.items():
+        over = model.groups["overall"]
+        above = sum((model.targets[t]["accuracy"]["value"] or 0) > (majority[t]["accuracy"]["value"] or 0) for t in majority)
+        spent = [int((work / "finetune" / name / f"holdout-{seed}" / "seconds").read_text()) for seed in seeds]
+        cells = [value_of(over[m]) for m in METRICS_SHOWN]
+        bounds = [bounds_of(over[m]) for m in METRICS_SHOWN]
+        lines.append(f"| {name} | {cells[0]} | {bounds[0]} | {cells[1]} | {bounds[1]} | {cells[2]} | {cells[3]} "
+                     f"| {above} of 34 | {np.mean(spent):.0f} |")  # fmt: skip
+    return lines
+
+
+def value_of(cell: dict[str, Any]) -> str:
+    return "–" if cell["value"] is None else f"{cell['value']:.3f}"
+
+
+def bounds_of(cell: dict[str, Any]) -> str:
+    return "–" if cell["value"] is None or cell["low"] is None else f"{cell['low']:.3f} to {cell['high']:.3f}"
+
+
+def seeds_apart(judged: dict[str, Judgement], names: list[str]) -> list[str]:
+    """Mean balanced accuracy of each seed: what chance in training alone does."""
+    lines = ["| model | mean balanced accuracy, a seed each |", "|---|---|"]
     for name in names:
-        runs = [json.loads((work / "runs" / f"{name}-{seed}" / "metrics.json").read_text()) for seed in seeds]
-        overall = [run["natural"]["groups"]["overall"] for run in runs]
+        each = [
+            measure_model(replace(judged[name], probability=(one,)), 0, 0).groups["overall"]["balanced_accuracy"]["value"]
+            for one in judged[name].probability
+        ]
+        lines.append(f"| {name} | {', '.join(f'{value:.3f}' for value in each)} |")
+    return lines
 
-        def mean(metric: str, cells: list[dict[str, Any]] = overall) -> str:
-            values = [cell[metric]["value"] for cell in cells if cell[metric]["value"] is not None]
-            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-            return f"{np.mean(values):.3f}{spread}" if values else "–"
 
-        first = overall[0]["balanced_accuracy"]
-        above = np.mean([sum((r["natural"]["targets"][t]["accuracy"]["value"] or 0) > (cell["accuracy"]["value"] or 0)
-                             for t, cell in majority.items()) for r in runs])  # fmt: skip
-        seconds = [int((work / "runs" / f"{name}-{seed}" / "seconds").read_text()) for seed in seeds]
-        bounds = "–" if first["low"] is None else f"{first['low']:.3f}–{first['high']:.3f}"
-        lines.append(f"| {name} | {mean('balanced_accuracy')} | {bounds} | {mean('f1')} | {mean('accuracy')} "
-                     f"| {mean('auroc')} | {above:.0f} of 34 | {np.mean(seconds):.0f} |")  # fmt: skip
-    return "\n".join(lines)
+def compared(judged: dict[str, Judgement], first: str, second: str) -> str:
+    found = compare_models(judged[first], judged[second], draws=2000, seed=0)
+    apart = sum(test.p_holm is not None and test.p_holm < 0.05 for test in found.targets)
+    return (f"- {first} minus {second}: {100 * (found.difference or 0):+.1f} points of mean balanced accuracy"
+            f" ({100 * (found.low or 0):+.1f} to {100 * (found.high or 0):+.1f}, p {found.p:.3f}); {apart} of 34 targets"
+            " differ by McNemar's test after Holm's correction.")  # fmt: skip
+
+
+def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
+    """The table over all seeds that are done, and what the differences are worth."""
+    paths = [work / "evaluate" / name / f"holdout-{seed}" / "predictions.parquet" for name in names for seed in seeds]
+    found = read_judgements(paths)["holdout"]
+    judged = {name: found[name] for name in names}
+    measured = {name: measure_model(judged[name], 2000, 0) for name in names}
+    tables = [work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")]
+    parts = [pl.read_parquet(table)["subject"].n_unique() for table in tables]
+    text = [
+        "# Learning on the synthetic cohort", "",
+        f"{parts[0]} children train, {parts[1]} validate, {parts[2]} test; seeds {', '.join(map(str, seeds))}; networks from"
+        f" scratch. {about} A metric is the mean over the 34 targets where it is defined, and over seeds; intervals are the"
+        " middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.", "",
+        *table_of(work, measured, seeds), "",
+    ]  # fmt: skip
+    networks = [name for name in names if MODELS[name].kind == "network"]
+    if len(seeds) > 1 and networks:
+        text += [*seeds_apart(judged, networks), ""]
+    pairs = [(OURS, PLAIN), *((OURS, other) for other in FRAMES if other != OURS), (OURS, "kinematic_trees"), (OURS, "majority")]
+    text += ["Paired, over the same test children:", "", *(compared(judged, a, b) for a, b in pairs if {a, b} <= set(names)), ""]
+    frames = [name for name in FRAMES if name in names]
+    if len(frames) == len(FRAMES):
+        text += ["Initial contact (IC), both limbs, as the paper's ablation:", "", *item_rows(measured, frames, "IC"), ""]
+    return "\n".join(text)
+
+
+def item_rows(measured: dict[str, Measured], names: list[str], code: str) -> list[str]:
+    lines = ["| model | accuracy | 95 % | F1 | 95 % |", "|---|--:|--:|--:|--:|"]
+    for name in names:
+        cells = [measured[name].groups[f"item.{code}"][metric] for metric in ("accuracy", "f1")]
+        shown = [f"{value_of(cell)} | {bounds_of(cell)}" for cell in cells]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return lines
 
 
 def main() -> None:
@@ -162,46 +225,34 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--models", nargs="+", default=[*BASELINES, *ABLATION], choices=list(MODELS))
     parser.add_argument("--frames", action="store_true", help="add the study of 8, 16 and 32 frames")
-    parser.add_argument("--work", type=Path, default=Path(".cache/bench-learning"))
+    parser.add_argument("--size", type=int, default=112, help="pixels of a clip; a multiple of 16")
+    parser.add_argument("--views", type=int, default=4, help="windows a video when judged")
+    parser.add_argument("--work", type=Path, default=Path(".cache/bench-learning"), help="one folder a set of flags")
     parser.add_argument("--processes", type=int, default=2, help="that make clips")
-    parser.add_argument("--set", nargs="*", default=[], help="keys of finetune, such as epochs=60 learning_rate=0.001")
+    parser.add_argument("--set", nargs="*", default=[], help="keys of finetune: epochs=60 encoder.min_tokens=8")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--out", type=Path, default=Path("reports/bench/learning.md"))
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{given.work.absolute()}/mlflow.db")
     (given.work / "clips").mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
-        list(pool.map(make_clips, range(given.children), [given.work] * given.children))
+        list(pool.map(make_clips, *zip(*((index, given.work, given.size) for index in range(given.children)), strict=True)))
     if not (given.work / "holdout.test.parquet").exists():
         make_parts(given.work, given.children)
     names = list(dict.fromkeys([*given.models, *(FRAMES if given.frames else ())]))
     changes: dict[str, Any] = {"device": given.device, "precision": given.precision}
     changes |= {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in given.set)}
-    for seed in given.seeds:
+    about = (f"Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
+             f" {', '.join(given.set) or 'none'}; seconds of training, on {given.device} (of the processor there).")  # fmt: skip
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    for count, seed in enumerate(given.seeds, 1):
         for name in names:
-            overall = run(given.work, name, seed, changes)["natural"]["groups"]["overall"]
-            log.info("%s-%d: %s", name, seed, overall["balanced_accuracy"])
-    tables = [given.work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")]
-    parts = [pl.read_parquet(table)["subject"].n_unique() for table in tables]
-    text = [
-        "# Learning on the synthetic cohort", "",
-        f"{parts[0]} children train, {parts[1]} validate, {parts[2]} test; {len(given.seeds)} seed(s), from scratch,"
-        f" {given.device}; changes to params.yaml: {' '.join(given.set) or 'none'}. Mean over the 34 targets where a"
-        " metric is defined; ± over seeds; interval over children, first seed.", "",
-        table_of(given.work, names, given.seeds), "",
-    ]  # fmt: skip
-    if {OURS, PLAIN} <= set(names):
-        (ours, truth), (plain, _) = (of_children(given.work, name, given.seeds) for name in (OURS, PLAIN))
-        found = compare(ours, plain, truth, draws=2000, seed=0)
-        better = sum(test.p_holm is not None and test.p_holm < 0.05 for test in found.targets)
-        text += [f"{OURS} minus {PLAIN}, mean balanced accuracy, same children, logits averaged over seeds:"
-                 f" {found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}, p {found.p:.3f});"
-                 f" {better} targets differ after Holm's correction.", ""]  # fmt: skip
-    target = Path("reports/bench/learning.md")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("\n".join(text))
-    print("\n".join(text))
+            run(given.work, name, seed, changes, given.views)
+            log.info("%s-%d is judged", name, seed)
+        given.out.write_text(report(given.work, names, given.seeds[:count], about), encoding="utf-8")
+    print(given.out.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_two_models_are_compared_child_by_child() -> None:
     truth = (random.random((60, 34)) < 0.5).astype(float)
     good = np.where(random.random((60, 34)) < 0.9, truth, 1 - truth)
     poor = np.where(random.random((60, 34)) < 0.6, truth, 1 - truth)
-    found = compare(good, poor, truth, draws=300, seed=0)
+    found = compare([good], [poor], truth, draws=300, seed=0)
     assert 0.2 < found.difference < 0.4
     assert 0 < found.low < found.difference < found.high
     assert found.p < 0.02
@@ -57,7 +57,7 @@ def test_two_models_are_compared_child_by_child() -> None:
     one, two = first.only_first_right, first.only_second_right
     assert first.p == pytest.approx(binomtest(one, one + two).pvalue)
     assert all(test.p_holm >= test.p for test in found.targets if test.p is not None)
-    same = compare(good, good, truth, draws=50, seed=0)
+    same = compare([good], [good], truth, draws=50, seed=0)
     assert (same.difference, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
     assert same.targets[0].p is None
     assert found.as_json()["targets"][0]["target"] == "L.IC"

@@ -177,8 +177,8 @@ def _short(value: float | None) -> float | None:
 
 
 def compare_models(first: Judgement, second: Judgement, draws: int, seed: int) -> Comparison:
-    """The first seed of each, on the children that both judged."""
+    """All seeds of each, on the children that both judged."""
     shared = sorted(set(first.children) & set(second.children))
     rows = [[judged.children.index(child) for child in shared] for judged in (first, second)]
-    one, two = first.probability[0][rows[0]], second.probability[0][rows[1]]
+    one, two = ([p[own] for p in judged.probability] for judged, own in zip((first, second), rows, strict=True))
     return compare(one, two, first.truth[rows[0]], draws=draws, seed=seed)

@@ -2,12 +2,14 @@
 
 Intervals are percentiles over draws of children with replacement (a child comes with all targets). Two models are
 compared on the same children: McNemar's exact test a target, with Holm's correction over the targets, and for the mean
-over targets a paired bootstrap of the difference.
+over targets a paired bootstrap of the difference. Where a model was trained with several seeds, the difference is that
+of the seeds' averages, and McNemar's test asks the mean of the seeds' probabilities.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -86,13 +88,16 @@ class Comparison:
         return asdict(self)
 
 
-def compare(first: Array, second: Array, truth: NDArray[np.floating], *, draws: int, seed: int) -> Comparison:
-    """Two models' (N, 34) probabilities of the same N children."""
+def compare(
+    first: Sequence[Array], second: Sequence[Array], truth: NDArray[np.floating], *, draws: int, seed: int
+) -> Comparison:
+    """Two models' (N, 34) probabilities of the same N children, one array a seed."""
     from scipy.stats import binomtest
 
-    known = ~np.isnan(truth) & ~np.isnan(first) & ~np.isnan(second)
+    means = [np.mean(model, axis=0) for model in (first, second)]
+    known = ~np.isnan(truth) & ~np.isnan(means[0]) & ~np.isnan(means[1])
     shared = np.where(known, truth, np.nan)
-    right = [known & ((model >= 0.5) == (truth == 1)) for model in (first, second)]
+    right = [known & ((model >= 0.5) == (truth == 1)) for model in means]
     rows = []
     for target, name in enumerate(TARGET_NAMES):
         one = int(np.sum(right[0][:, target] & ~right[1][:, target]))
@@ -105,11 +110,12 @@ def compare(first: Array, second: Array, truth: NDArray[np.floating], *, draws: 
     everyone = list(range(len(TARGET_NAMES)))
 
     def difference(weights: Array) -> Array:
-        means = [
-            mean_of(measure_draws(model, shared, weights, **options)["balanced_accuracy"], everyone)
+        each = [
+            np.mean([mean_of(measure_draws(one, shared, weights, **options)["balanced_accuracy"], everyone)
+                     for one in model], axis=0)
             for model in (first, second)
-        ]
-        return means[0] - means[1]
+        ]  # fmt: skip
+        return np.asarray(each[0] - each[1])
 
     plain = float(difference(np.ones((1, len(truth))))[0])
     drawn = difference(draw_weights(len(truth), draws, seed)) if draws else np.zeros(0)
