@@ -14,7 +14,7 @@ class StepError(Exception):
         self.hint = hint.rstrip(".")
 
     def __str__(self) -> str:
-        return f"{self.message}. Hint: {self.hint}."
+        return f"{self.message}. Hint: {self.hint}" + ("" if self.hint.endswith(("?", "!")) else ".")
 
     def __reduce__(self) -> tuple[object, ...]:  # a worker process hands it back whole
         return (_rebuild, (self.message, self.hint))
