@@ -212,6 +212,45 @@ class Skeleton(Section):
     dropout: float = Field(ge=0, lt=1)
 
 
+class Cnn(Section):
+    """Networks of convolutions over space and time."""
+
+    width: int = Field(ge=2, le=128)  # channels of the first stage; 64 as published, and for published weights
+    dropout: float = Field(ge=0, lt=1)
+
+
+class Fusion(Section):
+    """Skeleton and numbers of the walk, joined."""
+
+    join: Literal["cross", "concat", "features", "skeleton"]  # cross-attention, side by side, or one stream alone
+    choose: Literal["contributions", "random", "all"]  # which numbers: by the joints that a first ST-GCN leans on, ...
+    keep: float = Field(gt=0, le=1)  # share of the numbers that are chosen
+    first_epochs: int = Field(ge=1)  # of that ST-GCN
+    heads: Literal[1, 2, 4, 8]  # of attention
+
+
+class MeanTeacher(Section):
+    """A second network, the moving average of the first, teaches it on clips whose scores nobody knows."""
+
+    pool: Literal["none", "unscored", "training"]  # none: off; children without scores; with the training children's clips
+    labelled: float = Field(gt=0, le=1)  # share of the training children whose scores are used
+    clips_a_step: int = Field(ge=1)  # of the pool, over all processes
+    supervised_epochs: int = Field(ge=0)  # before the pool comes in
+    ramp_epochs: int = Field(ge=1)  # in which the pool's weight rises from 0
+    weight: float = Field(ge=0, le=100)  # of the pool's loss at the end of the ramp
+    decay: float = Field(ge=0, lt=1)  # of the average that is the teacher
+    confidence: float = Field(ge=0.5, lt=1)  # a surer answer than this becomes a label
+    sure: Literal["both", "teacher"]  # who must be that sure
+    weak_shift: float = Field(ge=0, le=0.5)  # of what the teacher sees, over the picture's side
+    scale: float = Field(ge=0, le=1)  # what the student sees differs by these
+    shift: float = Field(ge=0, le=0.5)
+    colour: float = Field(ge=0, le=1)
+    time: float = Field(ge=0, le=1)
+    jitter_frames: int = Field(ge=0, le=60)  # by which its window begins earlier or later
+    noise: float = Field(ge=0, le=1)  # of the colours' range
+    erase: float = Field(ge=0, lt=1)  # longest side of the rectangle that is wiped out, over the picture's
+
+
 class Trees(Section):
     """Boosted trees on numbers of the walk."""
 
@@ -258,6 +297,9 @@ class Finetune(Section):
     anchor: Literal["none", "contact"]  # where training windows begin
     encoder: Encoder
     skeleton: Skeleton
+    fusion: Fusion
+    cnn: Cnn
+    mean_teacher: MeanTeacher
     trees: Trees
     weights: str  # a checkpoint to start from; empty: from scratch
     weights_sha256: str

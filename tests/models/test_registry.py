@@ -11,7 +11,7 @@ from childgait.code import code_of
 from childgait.errors import StepError
 from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch
-from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
+from childgait.models.registry import ABLATION, BASELINES, CONVOLUTIONS, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
 from childgait.training.clips import Windows, collate
 from childgait.training.learn import Part, fit_table, loading_of, open_part, predict
 from childgait.training.optim import loss_of_clips
@@ -24,7 +24,7 @@ NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(StepError, match=r"no model is called 'childgait_vido'.*did you mean 'childgait_video'"):
         find_model("childgait_vido")
-    assert {*BASELINES, *ABLATION, *FRAMES, *KEYPOINTS} <= MODELS.keys()
+    assert {*BASELINES, *ABLATION, *FRAMES, *KEYPOINTS, *CONVOLUTIONS} <= MODELS.keys()
 
 
 def test_settings_are_the_registrys_then_those_of_params() -> None:
@@ -118,7 +118,8 @@ def overfitted(name: str, part: Part) -> tuple[list[float], torch.Tensor]:
     """The loss of a few steps on one batch, and the answers after them."""
     network, batch = built(name, part)
     assert batch.labels is not None
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3 if hasattr(network, "packing") else 1e-2)
+    normed = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in network.modules())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2 if normed else 2e-3)
     losses = []
     for step in range(25):
         torch.manual_seed(step)

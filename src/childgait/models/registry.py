@@ -90,6 +90,24 @@ def _tcn(settings: Any, pixels: int) -> Any:
     return tcn(settings, pixels)
 
 
+def _r3d18(settings: Any, pixels: int) -> Any:
+    from childgait.models.resnet3d import r3d18
+
+    return r3d18(settings, pixels)
+
+
+def _r2plus1d(settings: Any, pixels: int) -> Any:
+    from childgait.models.resnet3d import r2plus1d
+
+    return r2plus1d(settings, pixels)
+
+
+def _c3d(settings: Any, pixels: int) -> Any:
+    from childgait.models.c3d import c3d
+
+    return c3d(settings, pixels)
+
+
 def _video(name: str, remark: str, frames: int | None = None, **encoder: Any) -> Model:
     overrides: dict[str, Any] = {"encoder": encoder} if frames is None else {"encoder": encoder, "frames": frames}
     return Model(name, "network", _childgait_video, remark, overrides)
@@ -115,6 +133,9 @@ MODELS: dict[str, Model] = {
                prompt="drawn", prune="mask"),
         _video("childgait_video_t8", "ChildGait-Video on 8 frames.", 8, prompt="drawn", prune="mask"),
         _video("childgait_video_t32", "ChildGait-Video on 32 frames.", 32, prompt="drawn", prune="mask"),
+        Model("r3d18", "network", _r3d18, "3D ResNet-18: convolutions over space and time."),
+        Model("r2plus1d", "network", _r2plus1d, "R(2+1)D-18: convolutions over space, then over time."),
+        Model("c3d", "network", _c3d, "C3D: eight convolutions over space and time and two wide layers."),
         _points("stgcn", _stgcn, "ST-GCN: graph convolution over 23 joints and over time."),
         _points("gru", _gru, "A GRU in both directions on the keypoints of each frame."),
         _points("lstm", _lstm, "An LSTM in both directions on the keypoints of each frame."),
@@ -125,6 +146,7 @@ MODELS: dict[str, Model] = {
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
 KEYPOINTS = ("stgcn", "gru", "lstm", "tcn")  # networks that need no video
+CONVOLUTIONS = ("r3d18", "r2plus1d", "c3d")  # AGRM's baselines
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
 
 

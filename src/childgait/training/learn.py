@@ -159,9 +159,13 @@ def load_start(network: nn.Module, settings: Finetune) -> str:
     """Put published or pre-trained weights into the network; where they come from, in words."""
     if not settings.weights:
         return "from scratch"
-    from childgait.models.checkpoints import load_checkpoint
+    own_way: Any = getattr(network, "load_published", None)
+    if own_way is not None:
+        own_way(Path(settings.weights), settings.weights_sha256)
+    else:
+        from childgait.models.checkpoints import load_checkpoint
 
-    load_checkpoint(network, Path(settings.weights), settings.weights_sha256)
+        load_checkpoint(network, Path(settings.weights), settings.weights_sha256)
     return f"{Path(settings.weights).name} (sha256 {settings.weights_sha256})"
 
 
