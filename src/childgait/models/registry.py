@@ -108,6 +108,12 @@ def _c3d(settings: Any, pixels: int) -> Any:
     return c3d(settings, pixels)
 
 
+def _agrm(settings: Any, pixels: int) -> Any:
+    from childgait.models.agrm import agrm
+
+    return agrm(settings, pixels)
+
+
 def _video(name: str, remark: str, frames: int | None = None, **encoder: Any) -> Model:
     overrides: dict[str, Any] = {"encoder": encoder} if frames is None else {"encoder": encoder, "frames": frames}
     return Model(name, "network", _childgait_video, remark, overrides)
@@ -136,6 +142,8 @@ MODELS: dict[str, Model] = {
         Model("r3d18", "network", _r3d18, "3D ResNet-18: convolutions over space and time."),
         Model("r2plus1d", "network", _r2plus1d, "R(2+1)D-18: convolutions over space, then over time."),
         Model("c3d", "network", _c3d, "C3D: eight convolutions over space and time and two wide layers."),
+        Model("agrm", "network", _agrm, "AGRM: 3D ResNet-18, hierarchical pooling, taught by its own average.",
+              {"mean_teacher": {"pool": "training"}}),
         _points("stgcn", _stgcn, "ST-GCN: graph convolution over 23 joints and over time."),
         _points("gru", _gru, "A GRU in both directions on the keypoints of each frame."),
         _points("lstm", _lstm, "An LSTM in both directions on the keypoints of each frame."),
@@ -146,7 +154,7 @@ MODELS: dict[str, Model] = {
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
 KEYPOINTS = ("stgcn", "gru", "lstm", "tcn")  # networks that need no video
-CONVOLUTIONS = ("r3d18", "r2plus1d", "c3d")  # AGRM's baselines
+CONVOLUTIONS = ("agrm", "r3d18", "r2plus1d", "c3d")  # AGRM and its baselines
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from childgait.params import Finetune
 from childgait.step import Input, Output
 
 if TYPE_CHECKING:
+    from childgait.files.clips import Clip
     from childgait.models.registry import Model
     from childgait.training.learn import Learnt, Part
 
@@ -37,12 +39,18 @@ def finetune(
     fold: str,
     seed: int,
     params: Finetune,
+    unlabelled: list[Input] | None = None,
+    assignment: Input | None = None,
     checkpoint: Path = Path(".cache/finetune"),
 ) -> None:
-    """Train `model_name` on one fold with one seed; write its weights, what it is, and its learning curve."""
+    """Train `model_name` on one fold with one seed; write its weights, what it is, and its learning curve.
+
+    `unlabelled` are clips of children in no part of any fold, for a mean teacher; `assignment` says who is where.
+    """
     from safetensors.numpy import save_file
 
     from childgait.files.atomic import write_json
+    from childgait.files.clips import open_clip
     from childgait.models.registry import find_model, settings_of
     from childgait.record import note
     from childgait.training.learn import fit_network, fit_table, open_part
@@ -51,7 +59,9 @@ def finetune(
     settings = settings_of(chosen, params)
     parts = {"train": open_part(train, clips), "validation": open_part(validation, clips)}
     _check_parts(parts)
-    fingerprint = _fingerprint(model_name, fold, seed, settings, [train, validation], clips)
+    pool = [open_clip(path) for path in unlabelled or []]
+    _check_pool({clip.video.split("-", 1)[0] for clip in pool}, assignment)
+    fingerprint = _fingerprint(model_name, fold, seed, settings, [train, validation], [*clips, *(unlabelled or [])])
     save_as = checkpoint / f"{model_name}-{fold}-{seed}.safetensors"
     leads = os.environ.get("RANK", "0") == "0"
     with _tracked(leads, chosen, fold, seed, settings, parts, fingerprint) as run:
@@ -60,13 +70,13 @@ def finetune(
         else:
             learnt = fit_network(
                 chosen, settings, parts["train"], parts["validation"], seed=seed, save_as=save_as,
-                fingerprint=fingerprint,
+                fingerprint=fingerprint, unlabelled=pool,
                 on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
             )  # fmt: skip
         if not leads:
             return
         save_file(learnt.weights, weights)
-        write_json(model, _description(chosen, fold, seed, settings, parts, learnt))
+        write_json(model, _description(chosen, fold, seed, settings, parts, learnt, pool))
         _write_history(history, learnt.history)
         run.data("train", train, parts["train"].table["split_hash"][0])
         run.model(weights, model)
@@ -88,6 +98,25 @@ def _check_parts(parts: dict[str, Part]) -> None:
     hashes = {part.table["split_hash"][0] for part in parts.values()}
     if len(hashes) != 1:
         raise StepError("the train and validation tables are of two splits", hint="run split_subjects again")
+
+
+def _check_pool(children: set[str], assignment: Path | None) -> None:
+    """No child of the mean teacher's pool is in any part of any fold: so none is ever tested, in this run or another."""
+    import csv
+
+    from childgait.errors import StepError
+
+    if not children:
+        return
+    if assignment is None:
+        raise StepError("--unlabelled needs --assignment", hint="give data/split_subjects/subjects.csv, which says who is where")
+    with assignment.open(newline="", encoding="utf-8") as rows:
+        for row in csv.DictReader(rows):
+            if row["subject"] in children and row["part"] != "none":
+                raise StepError(
+                    f"child {row['subject']} is to be learnt from without scores, but is in {row['part']} of fold {row['fold']}",
+                    hint="the pool is for children in no part of any fold; a test child must never be in it",
+                )
 
 
 def _fingerprint(name: str, fold: str, seed: int, settings: Finetune, tables: list[Path], clips: list[Path]) -> str:
@@ -117,13 +146,18 @@ def _plain(settings: Finetune) -> dict[str, Any]:
 
 
 def _description(
-    chosen: Model, fold: str, seed: int, settings: Finetune, parts: dict[str, Part], learnt: Learnt
-) -> dict[str, Any]:
+    chosen: Model, fold: str, seed: int, settings: Finetune, parts: dict[str, Part], learnt: Learnt,
+    pool: Sequence[Clip] = (),
+) -> dict[str, Any]:  # fmt: skip
+    children = {name: sorted(set(part.table["subject"])) for name, part in parts.items()}
+    clips = {name: len(part.clips) for name, part in parts.items()}
+    if pool:  # `evaluate` refuses a test child among any of these
+        children["unlabelled"] = sorted({clip.video.split("-", 1)[0] for clip in pool})
+        clips["unlabelled"] = len(pool)
     return {
         "model": chosen.name, "kind": chosen.kind, "remark": chosen.remark, "fold": fold, "seed": seed,
         "settings": _plain(settings), "split_hash": parts["train"].table["split_hash"][0],
-        "children": {name: sorted(set(part.table["subject"])) for name, part in parts.items()},
-        "clips": {name: len(part.clips) for name, part in parts.items()},
+        "children": children, "clips": clips,
         "kept_epoch": learnt.kept_epoch, "facts": learnt.facts,
     }  # fmt: skip
 
@@ -133,8 +167,9 @@ def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
 
     from childgait.training.learn import CURVES
 
-    schema = dict.fromkeys(CURVES, pl.Float64)
-    pl.DataFrame([{name: row[name] for name in CURVES} for row in rows], schema=schema).write_csv(
+    curves = [*CURVES, *(name for name in (rows[0] if rows else ()) if name not in CURVES)]  # a mean teacher has more
+    schema = dict.fromkeys(curves, pl.Float64)
+    pl.DataFrame([{name: row[name] for name in curves} for row in rows], schema=schema).write_csv(
         path, float_precision=6
     )
 

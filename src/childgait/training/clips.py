@@ -11,7 +11,7 @@ only the patches that are kept travel to the device.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from childgait.files.clips import Clip
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.tokens import Packing, cut, pack
-from childgait.training.augmentation import UNCHANGED, Augmentation, Window, change, draw_changes
+from childgait.training.augmentation import UNCHANGED, Augmentation, Draw, Window, change, draw_changes
 from childgait.vision.drawing import Style, draw_skeletons
 
 Visit = tuple[int, int]  # epoch, index
@@ -118,7 +118,14 @@ class Windows(Dataset[Sample]):
                 draw = draw_changes(self.augmentation, rng)
         else:
             start = int(spread(starts, self.views)[view])
-        return self._sample(row, start, change(self._window(row, start, draw.stretch), draw))
+        return self.sample(row, start, draw)
+
+    def sample(
+        self, row: int, start: int, draw: Draw, roughen: Callable[[Window], Window] | None = None
+    ) -> Sample:  # fmt: skip
+        """One window, changed as drawn, then roughened, if asked; what the model is shown is made last."""
+        window = change(self._window(row, start, draw.stretch), draw)
+        return self._sample(row, start, window if roughen is None else roughen(window))
 
     def _window(self, row: int, start: int, stretch: float) -> Window:
         clip, read = self.clips[row], self.loading.reads

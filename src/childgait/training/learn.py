@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from childgait.params import Finetune
     from childgait.training.clips import Loading, Windows
+    from childgait.training.group import Group
+    from childgait.training.mean_teacher import MeanTeacher
 
 CURVES = (
     "epoch", "learning_rate", "loss", "gradient", "learning", "validation_loss", "validation_balanced_accuracy",
@@ -96,8 +98,10 @@ def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Le
 def fit_network(
     model: Model, settings: Finetune, train: Part, validation: Part, *,
     seed: int, save_as: Path, fingerprint: str, on_epoch: Callable[[dict[str, float], dict[str, float]], None],
+    unlabelled: list[Clip] | None = None,
 ) -> Learnt:  # fmt: skip
-    """Train in this process, or together with those that torchrun started beside it."""
+    """Train in this process, or together with those that torchrun started beside it. `unlabelled` is the mean teacher's
+    pool, which may hold training children's clips besides."""
     import torch
 
     from childgait.training.clips import Windows, collate
@@ -111,6 +115,7 @@ def fit_network(
         torch.manual_seed(seed)
         pixels = one_size(train.clips + validation.clips)
         network = model.build(settings, pixels)
+        everybody, train = train, labelled_part(train, settings.mean_teacher.labelled, seed)
         labels = labels_of_children(train.table)
         weights = positive_weights(labels, settings.positive_weight_cap)
         if hasattr(network, "start_at"):
@@ -122,10 +127,11 @@ def fit_network(
             anchor=settings.anchor,
         )  # fmt: skip
         judge = make_judge(validation, loading, weights, settings, group.device)
+        pool = make_pool(everybody, train, unlabelled or [], loading, weights, settings, seed, group)
         videos = train.table["video"].to_list()
         outcome = run(
             network, windows, collate, weights, judge, settings, seed=seed, group=group, save_as=save_as,
-            fingerprint=fingerprint, on_epoch=on_epoch, name_of=lambda row: videos[row],
+            fingerprint=fingerprint, on_epoch=on_epoch, name_of=lambda row: videos[row], pool=pool,
         )  # fmt: skip
     finally:
         leave_group(group)
@@ -133,7 +139,46 @@ def fit_network(
         "pixels": pixels, "weights_from": origin, "parameters": sum(p.numel() for p in network.parameters()),
         "positive_weights": [round(float(weight), 6) for weight in weights],
     }  # fmt: skip
+    if pool is not None:
+        facts |= {"labelled_clips": len(train.clips), "pool_clips": pool.visits.count}
     return Learnt({k: v.numpy() for k, v in outcome.weights.items()}, outcome.history, outcome.kept_epoch, facts)
+
+
+def labelled_part(train: Part, share: float, seed: int) -> Part:
+    """The clips of that share of the training children whose scores are used, drawn by the seed; all of them at 1."""
+    if share == 1:
+        return train
+    children = children_of(train.table)
+    count = max(round(share * len(children)), 1)
+    chosen = set(np.random.default_rng([seed, count]).choice(children, count, replace=False).tolist())
+    rows = [subject in chosen for subject in train.table["subject"]]
+    return Part(train.table.filter(rows), [clip for clip, stays in zip(train.clips, rows, strict=True) if stays])
+
+
+def make_pool(
+    everybody: Part, labelled: Part, unlabelled: list[Clip], loading: Loading, weights: NDArray[np.float32],
+    settings: Finetune, seed: int, group: Group,
+) -> MeanTeacher | None:  # fmt: skip
+    """The mean teacher with its clips, where there is to be one: children without scores, training children whose scores
+    are not used, and, if asked, all training children, their scores aside."""
+    how = settings.mean_teacher
+    if how.pool == "none":
+        return None
+    from childgait.training.clips import Windows
+    from childgait.training.mean_teacher import MeanTeacher, TwoViews, shown_by_view
+
+    used = {clip.video for clip in labelled.clips}
+    clips = unlabelled + [clip for clip in everybody.clips if how.pool == "training" or clip.video not in used]
+    shown = shown_by_view(everybody.atypical, [clip.view for clip in everybody.clips])
+    clips = [clip for clip in clips if clip.view in shown]  # of another view nobody knows which items it shows
+    if not clips:
+        raise StepError(
+            "the mean teacher has no clips: no child is without scores, and all training children's scores are used",
+            hint="set finetune.mean_teacher.pool to training, or to none",
+        )
+    labels = np.stack([shown[clip.view] for clip in clips])
+    windows = Windows(clips, labels, loading, seed=seed, anchor=settings.anchor)
+    return MeanTeacher(TwoViews(windows, settings.changes.flip, how), weights, settings, seed, group)
 
 
 def prepare_torch(settings: Finetune) -> None:

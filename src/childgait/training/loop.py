@@ -33,10 +33,13 @@ from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optim
 
 if TYPE_CHECKING:
     from childgait.params import Finetune
+    from childgait.training.mean_teacher import MeanTeacher
 
 log = logging.getLogger("childgait")
 
 Judge = Callable[[nn.Module], dict[str, float]]  # validation_loss and whatever else is worth a curve
+POOL_CURVES = ("consistency", "pseudo_loss", "accepted")  # of a mean teacher: two losses, the share of answers taken
+
 OnEpoch = Callable[[dict[str, float], dict[str, float]], None]  # the curve's row; what differs between runs (speed)
 
 
@@ -61,6 +64,7 @@ def train(
     fingerprint: str,
     on_epoch: OnEpoch,
     name_of: Callable[[int], str] = str,
+    pool: MeanTeacher | None = None,
 ) -> Outcome:
     """Train to the end, from the checkpoint where there is one of this very run."""
     network.to(group.device)
@@ -72,7 +76,7 @@ def train(
     )  # fmt: skip
     optimizer = make_optimizer(network, settings)
     schedule = make_schedule(optimizer, settings, visits.steps)
-    average = _average_of(network, settings)
+    average = _average_of(network, settings, teaches=pool is not None)
     state = checkpoint.State(network, optimizer, None if average is None else average.module)
     checkpoint.restore(save_as, state, fingerprint)
     bar = Progress(settings.epochs, state.epoch, group)
@@ -81,16 +85,24 @@ def train(
         row = {"epoch": float(epoch + 1), "learning_rate": 0.0, "loss": 0.0, "gradient": 0.0}
         row["learning"] = float(freeze_for_epoch(network, settings, epoch))
         visits.epoch = epoch
-        steps = _steps(loader, visits)
+        if pool is not None:
+            pool.begin(epoch, visits.steps)
+            row |= dict.fromkeys(POOL_CURVES, 0.0)
+        steps = steps_of(loader, visits)
         for step, (clips, batches) in enumerate(steps):
             row["learning_rate"] = _set_rate(schedule, epoch * visits.steps + step)
-            loss = _gradients(network, batches, clips, weights, settings, group, (seed, epoch, step), name_of)
+            total = _gradients(network, batches, clips, weights, settings, group, (seed, epoch, step))
+            if pool is not None:
+                total = torch.cat([total, pool.add_gradients(network, state.judged(), step)])
+            loss, *told = _share(network, total, group, clips, (epoch, step), name_of)
             row["gradient"] = max(row["gradient"], _clip(network, settings.clip_norm))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if average is not None:
-                average.update(network, step=epoch * visits.steps + step)
+            if average is not None:  # a teacher is no average of a few steps: it starts as the network and keeps its decay
+                average.update(network, step=None if pool is not None else epoch * visits.steps + step)
             row["loss"] += loss / visits.steps
+            for name, value in zip(POOL_CURVES, told, strict=False):
+                row[name] += value / visits.steps
         seconds = time.monotonic() - began
         row |= judge(state.judged()) if group.leads else {"validation_loss": 0.0}
         row["validation_loss"] = group.agree(row["validation_loss"])
@@ -124,13 +136,12 @@ class Visits(Sampler[list[tuple[int, int]]]):
     def plan(self) -> list[tuple[list[int], list[tuple[int, list[int]]]]]:
         """For every step, its clips, and this process's small batches with their number."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
-        steps = []
-        for start in range(0, self.count, self.a_step):
-            clips = order[start : start + self.a_step]
-            cut = [clips[i : i + self.at_once] for i in range(0, len(clips), self.at_once)]
-            mine = [(k, batch) for k, batch in enumerate(cut) if k % self.group.world == self.group.rank]
-            steps.append((clips, mine))
-        return steps
+        return [self.cut(order[start : start + self.a_step]) for start in range(0, self.count, self.a_step)]
+
+    def cut(self, clips: list[int]) -> tuple[list[int], list[tuple[int, list[int]]]]:
+        """A step's clips, and this process's small batches of them."""
+        batches = [clips[i : i + self.at_once] for i in range(0, len(clips), self.at_once)]
+        return clips, [(k, batch) for k, batch in enumerate(batches) if k % self.group.world == self.group.rank]
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for _, mine in self.plan():
@@ -141,7 +152,8 @@ class Visits(Sampler[list[tuple[int, int]]]):
         return sum(len(mine) for _, mine in self.plan())
 
 
-def _steps(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[tuple[int, Batch]]]]:
+def steps_of(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[tuple[int, Any]]]]:
+    """An epoch's steps: the clips of each, and this process's small batches with their number."""
     batches = iter(loader)
     for clips, mine in visits.plan():
         yield clips, ((number, next(batches)) for number, _ in mine)
@@ -149,13 +161,13 @@ def _steps(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[tu
 
 def _gradients(
     network: nn.Module, batches: Iterator[tuple[int, Batch]], clips: list[int], weights: Tensor, settings: Finetune,
-    group: Group, place: tuple[int, int, int], name_of: Callable[[int], str],
-) -> float:  # fmt: skip
-    """Add up the step's gradients over small batches and processes; the step's loss."""
+    group: Group, place: tuple[int, int, int],
+) -> Tensor:  # fmt: skip
+    """Add up the step's gradients over this process's small batches; (1,) their part of the step's loss."""
     network.train()
     total = torch.zeros(1, device=group.device)
     for number, batch in batches:
-        torch.manual_seed(_mixed(*place, number))
+        torch.manual_seed(mixed(*place, number))
         moved = batch.to(group.device)
         assert moved.labels is not None
         with half_precision(settings, group.device):
@@ -163,19 +175,27 @@ def _gradients(
         loss = loss_of_clips(logits, moved.labels, weights).sum() / len(clips)
         loss.backward()
         total += loss.detach()
+    return total
+
+
+def _share(
+    network: nn.Module, total: Tensor, group: Group, clips: list[int], place: tuple[int, int],
+    name_of: Callable[[int], str],
+) -> list[float]:  # fmt: skip
+    """Sum gradients and losses over the processes; the losses, the labelled clips' first."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     for parameter in learning:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     group.sum([total, *(parameter.grad for parameter in learning if parameter.grad is not None)])
-    loss_value = float(total)
-    if not math.isfinite(loss_value):
+    losses = [float(value) for value in total]
+    if not all(math.isfinite(value) for value in losses):
         named = ", ".join(sorted({name_of(clip) for clip in clips})[:8])
         raise StepError(
-            f"the loss became {loss_value} in epoch {place[1] + 1}, step {place[2] + 1}, on {named}",
+            f"the loss became {losses[0]} in epoch {place[0] + 1}, step {place[1] + 1}, on {named}",
             hint="lower finetune.learning_rate or clip_norm, or look at those clips",
         )
-    return loss_value
+    return losses
 
 
 def half_precision(settings: Finetune, device: str) -> Any:
@@ -185,7 +205,7 @@ def half_precision(settings: Finetune, device: str) -> Any:
     return nullcontext()
 
 
-def _mixed(*numbers: int) -> int:
+def mixed(*numbers: int) -> int:
     """One seed of several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
@@ -200,11 +220,14 @@ def _set_rate(schedule: Any, update: int) -> float:
     return max(group["lr"] for group in schedule.optimizer.param_groups)
 
 
-def _average_of(network: nn.Module, settings: Finetune) -> Any:
-    if settings.average_decay == 0:
-        return None
+def _average_of(network: nn.Module, settings: Finetune, *, teaches: bool) -> Any:
+    """The moving average of the weights; where it teaches, with the teacher's own decay from the first step on."""
     from timm.utils import ModelEmaV3
 
+    if teaches:
+        return ModelEmaV3(network, decay=settings.mean_teacher.decay, foreach=False)
+    if settings.average_decay == 0:
+        return None
     return ModelEmaV3(network, decay=settings.average_decay, use_warmup=True, foreach=False)
 
 
