@@ -25,7 +25,7 @@ from childgait.gait.skeleton import INDEX
 from stick_child import walk
 
 SETTINGS = Settings(
-    min_score=0.3, box_margin=0.2, swap_penalty=0.15, outlier_sigmas=5.0, longest_gap_seconds=0.15, joint_noise=1.0,
+    min_score=0.3, box_margin=0.2, swap_penalty=0.15, outlier_sigmas=5.0, longest_gap_seconds=0.15, joint_noise=1.25,
     distal_hz=8.0, proximal_hz=6.0,
 )  # fmt: skip
 KNEE, ANKLE, OTHER = INDEX["left_knee"], INDEX["left_ankle"], INDEX["right_ankle"]

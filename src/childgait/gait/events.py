@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from childgait.files.poses import Poses
 from childgait.files.tables import Column, Table
 from childgait.gait.evgs import LIMBS, VIEWS, Limb, View
+from childgait.gait.filters import band_pass
 from childgait.gait.refinement import body_height
 from childgait.gait.scoring import Stride
 from childgait.gait.skeleton import INDEX
@@ -194,8 +195,6 @@ def _mid_stances(swing: Floats, seconds: Floats, view: View) -> tuple[dict[Limb,
     Side view: the left limb stands alone as it falls behind, the right one as the left overtakes. Towards the camera
     it is the same (who is ahead stands lower); away from it the standing foot is simply the lower one.
     """
-    from scipy.signal import butter, sosfiltfilt
-
     good = np.flatnonzero(np.isfinite(swing))
     rate = 60.0
     grid = np.arange(seconds[good[0]], seconds[good[-1]], 1 / rate)
@@ -203,8 +202,7 @@ def _mid_stances(swing: Floats, seconds: Floats, view: View) -> tuple[dict[Limb,
     stride = _period(even, rate)
     if stride is None:
         return {limb: np.zeros(0) for limb in LIMBS}, 0.0
-    band = butter(2, [0.45 / stride, min(1.6 / stride, 0.4 * rate)], "bandpass", fs=rate, output="sos")
-    wave = sosfiltfilt(band, even - np.median(even), padlen=min(len(even) - 1, round(stride * rate)))
+    wave = band_pass(even - np.median(even), rate, 0.45 / stride, min(1.6 / stride, 0.4 * rate))
     if view == "backward":
         left, right = _peaks(wave), _peaks(-wave)
     else:
@@ -235,8 +233,9 @@ def _period(wave: Floats, rate: float) -> float | None:
 
 
 def _crossings(wave: Floats) -> Floats:
-    """Where it rises through zero, between samples."""
+    """Where it rises through zero, between samples; its ends are zero by the filter's doing."""
     at = np.flatnonzero((wave[:-1] < 0) & (wave[1:] >= 0))
+    at = at[(at > 0) & (at < len(wave) - 2)]
     return np.asarray(at + wave[at] / (wave[at] - wave[at + 1]))
 
 

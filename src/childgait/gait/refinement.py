@@ -5,21 +5,21 @@ corrections overrule all of it and pull their neighbours along. Nothing is inven
 and every point says what it is.
 
 Swaps of the legs are the largest error of all, so they are undone first, over the whole leg and over time. Smoothing
-is a zero-lag Butterworth low-pass whose cut-offs suit children: they step faster than adults, and below about 6 Hz
-their ankles get worse than unfiltered ones.
+is a zero-lag Butterworth low-pass (filters.py) whose cut-offs suit children: they step faster than adults, and below
+about 6 Hz their ankles get worse than unfiltered ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from childgait.files.poses import Poses, Status
 from childgait.gait.evgs import View
+from childgait.gait.filters import between, local_cubic, low_pass, running_median
 from childgait.gait.skeleton import INDEX, POINTS
 
 Floats = NDArray[np.float64]
@@ -122,8 +122,6 @@ def body_height(xy: NDArray[np.floating]) -> Floats:
 
     From the vertical extent of shoulders to ankles, which is about four fifths of a body (evgs.md 3.5: .82 at six).
     """
-    from scipy.ndimage import median_filter
-
     with np.errstate(all="ignore"):
         tops = _mean(xy[:, [INDEX["left_shoulder"], INDEX["right_shoulder"]], 1])
         lows = np.fmax(xy[:, INDEX["left_ankle"], 1], xy[:, INDEX["right_ankle"], 1]).astype(np.float64)
@@ -132,8 +130,8 @@ def body_height(xy: NDArray[np.floating]) -> Floats:
     good = np.flatnonzero(np.isfinite(height))
     if not len(good):
         return height
-    even = np.interp(np.arange(len(height)), good, median_filter(height[good], size=min(61, len(good)), mode="nearest"))
-    return np.asarray(median_filter(even, size=min(31, len(even)), mode="nearest"))
+    even = np.interp(np.arange(len(height)), good, running_median(height[good], 61))
+    return running_median(even, 31)
 
 
 def _mean(values: NDArray[np.floating]) -> Floats:
@@ -149,14 +147,12 @@ def person_gate(poses: Poses, boxes: Floats | None, margin: float, report: Repor
 
     A body a third of its height away from where the seconds around have it is another's.
     """
-    from scipy.ndimage import median_filter
-
     height = body_height(poses.xy)
     middle = np.stack([_mean(poses.xy[:, _BODY, axis]) for axis in (0, 1)], axis=1)
     there = np.flatnonzero(np.isfinite(middle).all(axis=1))
     other = np.zeros(len(poses), bool)
     if len(there) > 5:
-        path = median_filter(middle[there], size=(min(31, len(there)), 1), mode="nearest")
+        path = running_median(middle[there], 31)
         # a median lags at the ends of a straight way: there the line through the neighbours is the measure
         off = np.linalg.norm(middle[there] - _line_at_ends(path, middle[there]), axis=1)
         other[there] = off > np.maximum(0.4 * height[there], 5)
@@ -329,10 +325,8 @@ def _order(poses: Poses, pairs: NDArray[np.int64], view: View) -> Floats:
 
 def _side_by_view(poses: Poses, pairs: NDArray[np.int64], view: View) -> Bools:
     """Where a pair that hardly turns stands the wrong way round for a fifth of a second's median."""
-    from scipy.ndimage import median_filter
-
     order = np.nan_to_num(_order(poses, pairs, view))
-    return np.asarray(median_filter(order, size=3, mode="nearest") < 0)
+    return np.asarray(running_median(order, 3) < 0)
 
 
 def _near_side(poses: Poses, swapped: Bools, view: View | None) -> int:
@@ -367,9 +361,6 @@ def _near_side(poses: Poses, swapped: Bools, view: View | None) -> int:
 
 def find_outliers(poses: Poses, sigmas: float, rounds: int = 4) -> Bools:
     """Points that jump out of their own way: iterated residual against a median and a local cubic."""
-    from scipy.ndimage import median_filter
-    from scipy.signal import savgol_filter
-
     seen = poses.seen
     found = np.zeros_like(seen)
     if len(poses) < 12:
@@ -377,7 +368,7 @@ def find_outliers(poses: Poses, sigmas: float, rounds: int = 4) -> Bools:
     floor = 0.004 * np.nan_to_num(body_height(poses.xy), nan=100.0)[:, None]
     for _ in range(rounds):
         track = _bridged(poses.xy, seen & ~found)
-        even = savgol_filter(median_filter(track, size=(5, 1, 1), mode="nearest"), 11, 3, axis=0)
+        even = local_cubic(running_median(track, 5))
         off = np.linalg.norm(poses.xy - even, axis=2)
         kept = np.where(seen & ~found, off, np.nan)
         with np.errstate(all="ignore"):
@@ -413,9 +404,7 @@ def _runs(which: Bools) -> Iterator[tuple[int, int]]:
 
 
 def fill_gaps(poses: Poses, longest_seconds: float) -> int:
-    """Fill short gaps by a curve that never overshoots (PCHIP); longer ones stay missing."""
-    from scipy.interpolate import PchipInterpolator
-
+    """Fill short gaps by a curve that never overshoots; longer ones stay missing."""
     filled, everywhere = 0, poses.seen
     for point in range(poses.xy.shape[1]):
         seen = everywhere[:, point]
@@ -424,9 +413,14 @@ def fill_gaps(poses: Poses, longest_seconds: float) -> int:
         gaps = [(a, b) for a, b in gaps if poses.seconds[b] - poses.seconds[a - 1] <= longest_seconds + 1e-9]
         if len(good) < 4 or not gaps:
             continue
-        way = PchipInterpolator(poses.seconds[good], poses.xy[good, point], axis=0)
+        # beyond the first and the last point the way goes on as through the gap
+        times, places = poses.seconds[good], poses.xy[good, point].astype(np.float64)
+        times = np.concatenate([[2 * times[0] - times[1]], times, [2 * times[-1] - times[-2]]])
+        places = np.concatenate([[2 * places[0] - places[1]], places, [2 * places[-1] - places[-2]]])
         for a, b in gaps:
-            poses.xy[a:b, point] = way(poses.seconds[a:b])
+            at = int(np.searchsorted(good, b))  # of the point before the one before the gap, in `times`
+            four = slice(at - 1, at + 3)
+            poses.xy[a:b, point] = between(times[four], places[four], poses.seconds[a:b])
             poses.score[a:b, point] = min(poses.score[a - 1, point], poses.score[b, point]) / 2
             poses.status[a:b, point] = Status.FILLED
             filled += b - a
@@ -437,13 +431,15 @@ def fill_gaps(poses: Poses, longest_seconds: float) -> int:
 
 
 def calm(poses: Poses, noise_factor: float) -> None:
-    """Take out what no body does: points move together, errors do not.
+    """Take out what no body does: points move together and smoothly, errors do neither.
 
-    The body's shape over time (less its slow way, over its height, each coordinate over its own noise) is a sum of a
-    few patterns of movement; those that stand above what noise alone would make are kept, weakened as much as noise
-    has strengthened them (the optimal shrinkage of Gavish and Donoho, 2017). How noisy coordinates are to each other is
-    read from second differences; how noisy all of them are, from the middle of the spectrum, because an estimator's
-    errors last longer than a frame and hide from differences. `noise_factor` raises that level.
+    The body's shape over a fifth of a second (six frames at once; less its slow way, over its height, each coordinate
+    over its own noise) is a sum of a few patterns of movement; those that stand above what noise alone would make are
+    kept, weakened as much as noise has strengthened them (the optimal shrinkage of Gavish and Donoho, 2017). How noisy
+    coordinates are to each other is read from second differences; how noisy all of them are, from the middle of the
+    spectrum, because an estimator's errors last longer than a frame and hide from differences. `noise_factor` raises
+    that level: the higher, the more of a movement's peaks is lost with the noise. Looking at single frames, the
+    shape alone, must lose three times as much of them for the same rest of noise.
     """
     if len(poses) < 40:
         return
@@ -458,18 +454,30 @@ def calm(poses: Poses, noise_factor: float) -> None:
     mean = shape.mean(axis=0)
     jitter = np.median(np.abs(np.diff(shape, n=2, axis=0)), axis=0) / (0.6745 * 6**0.5)
     noise = np.maximum(jitter, 1e-4)
-    left, sizes, right = np.linalg.svd((shape - mean) / noise, full_matrices=False)
-    count, width = shape.shape
-    ratio = min(count, width) / max(count, width)
-    scale = float(np.sqrt(max(count, width)))
+    rate = (len(poses) - 1) / (poses.seconds[-1] - poses.seconds[0])
+    lags = max(1, round(rate / 30)) * np.arange(6)
+    calmed = _without_noise((shape - mean) / noise, lags, noise_factor) * noise + mean
+    whole = poses.xy.copy()
+    whole[:, used] = calmed.reshape(track.shape) * height[:, None, None] + path[:, None]
+    poses.xy[seen] = whole[seen]
+
+
+def _without_noise(values: Floats, lags: NDArray[np.int64], noise_factor: float) -> Floats:
+    """The patterns of a table (T, n) over so many frames that noise does not explain; each frame the mean of its windows."""
+    count = len(values) - int(lags[-1])
+    left, sizes, right = np.linalg.svd(np.concatenate([values[lag : lag + count] for lag in lags], 1), full_matrices=False)
+    narrow, wide = sorted((count, right.shape[1]))
+    ratio, scale = narrow / wide, float(np.sqrt(wide))
     level = noise_factor * float(np.median(sizes)) / scale / _middle_of_noise(ratio)
     size = sizes / scale / max(level, 1e-9)
     kept = np.where(size > 1 + np.sqrt(ratio), np.sqrt(np.maximum((size**2 - ratio - 1) ** 2 - 4 * ratio, 0)) / size, 0)
-    calmed = ((left * kept * scale * level) @ right * noise + mean).reshape(track.shape)
-    calmed = calmed * height[:, None, None] + path[:, None]
-    whole = poses.xy.copy()
-    whole[:, used] = calmed
-    poses.xy[seen] = whole[seen]
+    some = kept > 0
+    windows = (left[:, some] * (kept * scale * level)[some]) @ right[some]
+    total, times = np.zeros(values.shape), np.zeros((len(values), 1))
+    for lag, part in zip(lags.tolist(), np.split(windows, len(lags), axis=1), strict=True):
+        total[lag : lag + count] += part
+        times[lag : lag + count] += 1
+    return total / times
 
 
 def _middle_of_noise(ratio: float) -> float:
@@ -488,35 +496,6 @@ def smooth(poses: Poses, distal_hz: float, proximal_hz: float) -> None:
         cutoff = distal_hz if point in FAST else proximal_hz
         for a, b in _runs(seen[:, point]):
             poses.xy[a:b, point] = low_pass(poses.xy[a:b, point].astype(np.float64), poses.seconds[a:b], cutoff)
-
-
-def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
-    """Zero-lag Butterworth, second order each way, -3 dB at `cutoff_hz` after both; on true time stamps.
-
-    Uneven times are carried to an even grid and back. A run too short to say anything about such frequencies, or a
-    cut-off above what the rate can hold, is given back as it is.
-    """
-    from scipy.signal import sosfiltfilt
-
-    if len(values) < 10:
-        return values
-    rate = (len(seconds) - 1) / (seconds[-1] - seconds[0])
-    corrected = cutoff_hz / (2**0.5 - 1) ** 0.25  # two passes narrow the band
-    if corrected >= 0.45 * rate:
-        return values
-    grid = seconds[0] + np.arange(len(seconds)) / rate
-    uneven = np.abs(grid - seconds).max() > 0.02 / rate
-    even = np.stack([np.interp(grid, seconds, column) for column in values.T], 1) if uneven else values
-    padding = min(len(values) - 1, round(1.5 * rate / cutoff_hz))
-    out = sosfiltfilt(_filter(corrected, rate), even, axis=0, padtype="odd", padlen=padding)
-    return np.stack([np.interp(seconds, grid, column) for column in out.T], 1) if uneven else np.asarray(out)
-
-
-@lru_cache(maxsize=64)
-def _filter(cutoff_hz: float, rate: float) -> Floats:
-    from scipy.signal import butter
-
-    return np.asarray(butter(2, cutoff_hz, fs=rate, output="sos"))
 
 
 def _anchor(poses: Poses, before: NDArray[np.float32], fixed: Bools, reach: float = 0.1) -> None:

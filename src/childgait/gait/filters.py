@@ -1,0 +1,108 @@
+"""Filters over time, a page of numpy: running median, local cubic, Butterworth low-pass and band-pass, gap curves.
+
+Importing scipy's cost a job of `refine_pose` two thirds of its time. tests/gait/test_filters.py holds these to scipy's
+results. Time runs down the first axis. None of them lags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Real = TypeVar("Real", np.float32, np.float64)
+
+
+def running_median(values: NDArray[Real], size: int) -> NDArray[Real]:
+    """The median of `size` values around each, an odd number; both ends are held."""
+    assert size % 2, size
+    edges = [(size // 2, size // 2)] + [(0, 0)] * (values.ndim - 1)
+    windows = sliding_window_view(np.pad(values, edges, mode="edge"), size, axis=0)
+    return np.asarray(np.partition(windows, size // 2, axis=-1)[..., size // 2])
+
+
+def local_cubic(values: Floats, size: int = 11) -> Floats:
+    """Each value as the cubic through the `size` around it has it (Savitzky and Golay); at the ends the first and last."""
+    fit = _cubic(size)
+    out = np.empty(values.shape)
+    half = size // 2
+    out[half : len(values) - half] = sliding_window_view(values, size, axis=0) @ fit[half]
+    out[:half] = np.tensordot(fit[:half], values[:size], 1)
+    out[len(values) - half :] = np.tensordot(fit[half + 1 :], values[-size:], 1)
+    return out
+
+
+@lru_cache(maxsize=4)
+def _cubic(size: int) -> Floats:
+    """(size, size): from a window's values to those of its cubic."""
+    powers = np.vander(np.linspace(-1, 1, size), 4)
+    return np.asarray(powers @ np.linalg.pinv(powers))
+
+
+def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
+    """Butterworth of second order, once each way, so without lag; -3 dB at `cutoff_hz` after both; on true time stamps.
+
+    Uneven times are carried to an even grid and back. A run too short to say anything about such frequencies, or a
+    cut-off above what the rate can hold, is given back as it is.
+    """
+    if len(values) < 10:
+        return values
+    rate = (len(seconds) - 1) / (seconds[-1] - seconds[0])
+    corrected = cutoff_hz / (2**0.5 - 1) ** 0.25  # two passes narrow the band
+    if corrected >= 0.45 * rate:
+        return values
+    grid = seconds[0] + np.arange(len(seconds)) / rate
+    uneven = np.abs(grid - seconds).max() > 0.02 / rate
+    even = np.stack([np.interp(grid, seconds, column) for column in values.T], 1) if uneven else values
+    edge = np.tan(np.pi * corrected / rate)
+    out = _turned(even, lambda tan: 1 / (1 + (tan / edge) ** 4))
+    return np.stack([np.interp(seconds, grid, column) for column in out.T], 1) if uneven else out
+
+
+def band_pass(wave: Floats, rate: float, low_hz: float, high_hz: float) -> Floats:
+    """The same between two frequencies, on even times. Beyond its ends the wave goes back as it came."""
+    low, high = (np.tan(np.pi * edge / rate) for edge in (low_hz, high_hz))
+
+    def gain(tan: Floats) -> Floats:
+        with np.errstate(divide="ignore"):
+            return np.asarray(1 / (1 + ((tan**2 - low * high) / (tan * (high - low))) ** 4))
+
+    return _weighed(np.concatenate([wave, wave[-2:0:-1]]), gain)[: len(wave)]
+
+
+def _turned(values: Floats, gain: Callable[[Floats], Floats]) -> Floats:
+    """Less the line between its ends and turned over beyond them, a run repeats without a jump."""
+    line = np.linspace(values[0], values[-1], len(values))
+    rest = values - line
+    return line + _weighed(np.concatenate([rest, -rest[-2:0:-1]]), gain)[: len(values)]
+
+
+def _weighed(whole: Floats, gain: Callable[[Floats], Floats]) -> Floats:
+    """A run that repeats, its frequencies weighed; `gain` sees them as a bilinear filter does, up to infinity."""
+    tan = np.tan(np.pi * np.arange(len(whole) // 2 + 1) / len(whole))
+    tan[-1] = 1e12
+    weights = gain(tan).reshape(-1, *[1] * (whole.ndim - 1))
+    return np.asarray(np.fft.irfft(np.fft.rfft(whole, axis=0) * weights, len(whole), axis=0))
+
+
+def between(seconds: Floats, values: Floats, at: Floats) -> Floats:
+    """A cubic through the gap between the middle two of four known points that never overshoots (PCHIP)."""
+    steps = np.diff(seconds)[:, None]
+    slopes = np.diff(values, axis=0) / steps
+    ends = []
+    for n in (0, 1):
+        near, far = 2 * steps[n + 1] + steps[n], steps[n + 1] + 2 * steps[n]
+        same = slopes[n] * slopes[n + 1] > 0
+        a, b = np.where(same, slopes[n], 1.0), np.where(same, slopes[n + 1], 1.0)
+        ends.append(np.where(same, (near + far) / (near / a + far / b), 0.0))
+    width = float(steps[1, 0])
+    s = ((at - seconds[1]) / width)[:, None]
+    return np.asarray(
+        (1 + 2 * s) * (1 - s) ** 2 * values[1] + s**2 * (3 - 2 * s) * values[2]
+        + s * (1 - s) ** 2 * width * ends[0] - s**2 * (1 - s) * width * ends[1]
+    )  # fmt: skip
