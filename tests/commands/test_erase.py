@@ -6,15 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import toy_study
 from childgait.commands.erase import erase
 from childgait.errors import StepError
+from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
 from childgait.lineage.erasure import make_plan, strip_table
 from childgait.lineage.search import find_traces
+from walkers import walk, write_video
 
 TESTS = Path(__file__).parent.parent
 OUTS = ("register", "prepare_clips", "gate", "split_subjects", "finetune", "evaluate")
@@ -42,6 +46,8 @@ def environment(monkeypatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(folder.parent / "site"))
+    (folder.parent / "temp").mkdir(exist_ok=True)
+    monkeypatch.setattr("tempfile.tempdir", str(folder.parent / "temp"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("SNAKEMAKE_OUTPUT_CACHE", raising=False)
     for name in ("AUTHOR", "COMMITTER"):
@@ -166,6 +172,32 @@ def test_it_asks_first(clone, monkeypatch, capsys):
     assert "its own: data/raw/dataset/0007/0007-0001_left_1-240.mp4" in told
     assert "pooled, to be made again: data/finetune/toy/0-0/weights.bin" in told
     assert "its rows leave: data/raw/labels.json" in told
+
+
+def test_copies_without_a_name_are_told_by_their_pixels(clone, tmp_path, capsys):
+    """In the working tree, and in a temp folder that a killed job left; another child's own recording, when asked."""
+    pictures = walk(1, 1)
+    write_video(Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4"), pictures)
+    other = Path("data/register/0001-0001_left_1-240.json")  # a file that the records know as another child's own
+    write_video(tmp_path / "temp.mp4", pictures)
+    (tmp_path / "temp.mp4").rename(other)
+    body = json.loads(other.with_suffix(".record.json").read_text())
+    body["outputs"]["facts"][0]["sha256"] = sha256(other)
+    other.with_suffix(".record.json").write_text(json.dumps(body))
+    left = tmp_path / "temp" / "tmpabcdefgh"
+    left.mkdir()
+    np.save(left / "batch.npy", np.stack(pictures)[5:])
+    Path("picture").write_bytes(cv2.imencode(".png", pictures[9][:, :, ::-1])[1].tobytes())
+    assert erase("0007", yes=True) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("STILL THERE")]
+    assert [line.endswith(f"{path.resolve()}: it shows the child") for line, path in
+            zip(told, (Path("picture"), left / "batch.npy"), strict=True)] == [True, True]  # fmt: skip
+    Path("data/raw/dataset/0007").mkdir()  # it comes back
+    write_video(Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4"), pictures)
+    for path in (Path("picture"), left / "batch.npy"):
+        path.unlink()
+    assert erase("0007", yes=True, all_pictures=True) == 1
+    assert f"STILL THERE: {other.resolve()}: it shows the child" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("lock", ["run", "stage", "jobs"])

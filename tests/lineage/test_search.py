@@ -1,14 +1,11 @@
-"""The search after an erasure: names, bytes, hashes, tables, pixels."""
+"""The search after an erasure: names, bytes, hashes, tables."""
 
 import hashlib
 
-import av
-import cv2
-import numpy as np
 import polars as pl
 import pytest
 
-from childgait.lineage.search import find_pixels, find_traces, hashes_of
+from childgait.lineage.search import find_traces
 
 
 @pytest.mark.parametrize(
@@ -50,38 +47,3 @@ def test_a_packed_table_is_asked(tmp_path):
     pl.DataFrame({"video": ["0007-0001_left_1-240", "0001-0001_left_1-240"] * 50}).write_parquet(tmp_path / "object")
     pl.DataFrame({"video": ["0001-0001_left_1-240"], "frames": [7]}).write_parquet(tmp_path / "other")
     assert list(find_traces("0007", set(), [tmp_path])) == [tmp_path / "object"]
-
-
-def picture(seed: int) -> np.ndarray:
-    """Smooth blobs, as a room and a person are; no two seeds alike."""
-    noise = np.random.default_rng(seed).integers(0, 255, (9, 16, 3), dtype=np.uint8)
-    return cv2.resize(noise, (320, 180), interpolation=cv2.INTER_CUBIC)
-
-
-def write_video(path, frames) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=30)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt, stream.bit_rate = "yuv420p", 2_000_000
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def test_pixels_are_found_however_they_are_kept(tmp_path):
-    raw = tmp_path / "raw.mp4"
-    write_video(raw, [picture(1)] * 12)
-    known = hashes_of([raw])
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    small = cv2.resize(picture(1), (160, 90), interpolation=cv2.INTER_AREA)
-    write_video(kept / "smaller.mp4", [small] * 12)
-    (kept / "smaller.mp4").rename(kept / "object-without-ending")
-    np.save(kept / "frames.npy", np.stack([picture(2), small.repeat(2, 0).repeat(2, 1)] * 6)[1:])
-    cv2.imwrite(str(kept / "sheet.jpg"), picture(1)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])
-    cv2.imwrite(str(kept / "darker.png"), (picture(1) * 0.7).astype(np.uint8)[:, :, ::-1])
-    write_video(kept / "another.mp4", [picture(3)] * 12)
-    cv2.imwrite(str(kept / "another.jpg"), picture(4)[:, :, ::-1])
-    (kept / "text.txt").write_text("no picture")
-    found = {path.name for path in find_pixels(known, [kept])}
-    assert found == {"object-without-ending", "frames.npy", "sheet.jpg", "darker.png"}

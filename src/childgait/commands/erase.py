@@ -17,13 +17,16 @@ from pathlib import Path
 from childgait.errors import StepError
 
 
-def erase(subject: str, yes: bool = False, remote: bool = False, rerun: bool = False) -> int:
+def erase(
+    subject: str, yes: bool = False, remote: bool = False, rerun: bool = False, all_pictures: bool = False
+) -> int:
     """Erase one child, such as 0007.
 
-    --yes does not ask, --remote empties DVC's remotes, too, --rerun makes the results anew.
+    --yes does not ask, --remote empties DVC's remotes, too, --rerun makes the results anew. The search afterwards looks for
+    the child in every picture that is not another child's own; --all-pictures looks there, too (minutes a hundred videos).
     """
     from childgait.files.tombstones import add_tombstone
-    from childgait.lineage.erasure import carry_out, disclose, make_plan, what_is_left
+    from childgait.lineage.erasure import carry_out, disclose, make_plan, remember_pictures, what_is_left
 
     root = Path()
     if not (subject.isdigit() and len(subject) >= 4):
@@ -38,9 +41,10 @@ def erase(subject: str, yes: bool = False, remote: bool = False, rerun: bool = F
         _show(plan)
         if not yes:
             _ask(subject)
+        remember_pictures(plan)
         carry_out(plan, root)
         add_tombstone(subject, date.today().isoformat(), plan.counts(), root)
-        left = what_is_left(plan, root)
+        left = what_is_left(plan, root, all_pictures=all_pictures)
     for path, why in sorted(left.items()):
         print(f"STILL THERE: {path}: {why}")
     print("\n".join(disclose(plan, root)))

@@ -14,19 +14,23 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from childgait.files.atomic import remove, write_text
 from childgait.files.hashes import md5, sha256
 from childgait.lineage import mlflow_runs
-from childgait.lineage.graph import ID_COLUMNS, Graph, is_subject, names_subject, read_graph, record_files, subject_of
+from childgait.lineage.graph import ID_COLUMNS, Entry, Graph, is_subject, names_subject, read_graph, record_files, subject_of
 from childgait.lineage.search import files_under, find_traces, mentions
 from childgait.lineage.stores import Store, Verdict, open_stores, scratch_folders, versions_ever
 from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
 from childgait.record import ENDING, RUNS
+
+if TYPE_CHECKING:
+    from childgait.lineage.pixels import Known
 
 NOTES = ("logs", ".snakemake")  # what tools wrote down on the way
 TABLES = (".json", ".csv", ".tsv")
@@ -47,7 +51,10 @@ class Plan:
     runs: mlflow_runs.Runs = field(default_factory=mlflow_runs.Runs)
     stages: list[str] = field(default_factory=list)
     added: list[Path] = field(default_factory=list)  # .dvc files to write anew
-    hashes: set[str] = field(default_factory=set)  # sha256 and md5 of its own files, to search for afterwards
+    # To search for afterwards:
+    hashes: set[str] = field(default_factory=set)  # sha256 and md5 of its own files
+    pictures: list[Known] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)  # sha256 of files that the records know as another child's own
 
     def holds_anything(self) -> bool:
         return bool(self.own or self.tables or self.notes or self.cached or any(v.objects for _, v in self.stores))
@@ -89,7 +96,9 @@ def make_plan(subject: str, root: Path, *, remote: bool) -> Plan:
     plan.scratch = scratch_folders(root)
     _judge_stores(plan, root, remote)
     plan.runs = mlflow_runs.find(root)
-    plan.hashes = _hashes(plan.own, root)
+    files = read_graph(root).files if record_files(root) else {}
+    plan.hashes = _hashes(plan.own, root, files)
+    plan.others = {entry["sha256"] for path, entry in files.items() if subject_of(path) not in (None, subject)}
     return plan
 
 
@@ -157,10 +166,9 @@ def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
     return inside or any((root / v.path).exists() and listing(cache_folder(root), v) is None for v in versions)
 
 
-def _hashes(own: list[Path], root: Path) -> set[str]:
+def _hashes(own: list[Path], root: Path, files: dict[str, Entry]) -> set[str]:
     """Of the child's files; not of one that is the same, byte for byte, for another child (an empty table, say)."""
-    others = {entry["sha256"] for path, entry in (read_graph(root).files if record_files(root) else {}).items()
-              if root / path not in own}  # fmt: skip
+    others = {entry["sha256"] for path, entry in files.items() if root / path not in own}
     digests = {path: sha256(path) for path in own}
     return {h for path, digest in digests.items() if digest not in others for h in (digest, md5(path))}
 
@@ -240,13 +248,31 @@ def _strip_lines(path: Path, subject: str) -> None:
     write_text(path, "".join(line for line in lines if not pattern.search(line.encode())))
 
 
-def what_is_left(plan: Plan, root: Path) -> dict[Path, str]:
-    """The search afterwards: the working tree, the cache, asked remotes, Snakemake's cache, MLflow's folder, scratch."""
-    folders = [root, cache_folder(root), output_cache(root)]
+def remember_pictures(plan: Plan) -> None:
+    """Before its recordings go: what the search for its pixels compares with."""
+    from childgait.lineage.pixels import remember
+
+    plan.pictures = remember(plan.own)
+
+
+def what_is_left(plan: Plan, root: Path, *, all_pictures: bool = False) -> dict[Path, str]:
+    """The search afterwards, for the number, the files' hashes and the pictures: in the working tree, DVC's cache, remotes
+    that were asked, Snakemake's cache, MLflow's store and what killed jobs left in the temp folder. Another child's own
+    files, as the records know them, are looked at only if `all_pictures`."""
+    from childgait.lineage.pixels import find_pixels
+
+    folders = [root, cache_folder(root), output_cache(root), *plan.runs.folders(), *_left_in_temp()]
     folders += [Path(store.odb.path) for store, _ in plan.stores if Path(store.odb.path).is_dir()]
     distinct = {folder.resolve() for folder in folders if folder.is_dir()}
     outer = [f for f in sorted(distinct) if not any(f != other and f.is_relative_to(other) for other in distinct)]
-    return find_traces(plan.subject, plan.hashes, outer)
+    found = find_traces(plan.subject, plan.hashes, outer)
+    paths = (path for folder in outer for path in files_under(folder) if path not in found)
+    return found | find_pixels(plan.pictures, paths, unless=set() if all_pictures else plan.others)
+
+
+def _left_in_temp() -> list[Path]:
+    """Folders as Python's tempfile names them, of this user: a killed job could not remove its own."""
+    return [p for p in Path(tempfile.gettempdir()).glob("tmp*") if p.is_dir() and p.stat().st_uid == os.getuid()]
 
 
 def disclose(plan: Plan, root: Path) -> Iterator[str]:
@@ -263,4 +289,8 @@ def disclose(plan: Plan, root: Path) -> Iterator[str]:
     for store, verdict in plan.stores:
         if verdict.unknown:
             yield f"{store.name} has {len(verdict.unknown)} object(s) without a name here (of another project?); they stay."
+    yield (
+        "Where the child is seen behind another, in that child's recording, no name tells; in the de-identified copies its "
+        "head is covered there, too."
+    )
     yield "Other people's clones, caches, other remotes, backups and papers keep what they have: ask their owners."

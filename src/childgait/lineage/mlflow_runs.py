@@ -25,6 +25,11 @@ class Runs:
     models: list[str] = field(default_factory=list)
     artifacts: list[Path] = field(default_factory=list)  # folders on this machine
 
+    def folders(self) -> list[Path]:
+        """Where the store keeps anything on this machine."""
+        base = [Path(self.uri.removeprefix("sqlite:///")).parent] if self.uri.startswith("sqlite:///") else []
+        return [*base, *self.artifacts]
+
 
 def find(root: Path) -> Runs:
     """Every run of the study's experiment, deleted ones included. A store that was never made has none."""
