@@ -106,6 +106,19 @@ def test_the_rotation_flag_is_applied_to_the_pixels_once(tmp_path: Path) -> None
     assert pixels[4, 4].max() < 50
 
 
+@pytest.mark.parametrize(("width", "height"), [(96, 80), (97, 81)])  # halved chroma, and whole
+def test_a_part_is_what_the_whole_picture_shows_there(tmp_path: Path, width: int, height: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    write_video(tmp_path / "noise.mp4", [noise], [Fraction(0)])
+    frame = next(read_frames(tmp_path / "noise.mp4"))
+    whole = frame.pixels
+    for left, top, right, bottom in [
+        (0, 0, width, height), (0, 0, 20, 30), (31, 22, 64, 45), (33, 21, 50, 60), (50, 30, width, height),
+        (40, 40, 41, 41), (width, 10, width, 20), (0, 0, 0, 10), (40, 1, 95, 79),
+    ]:  # fmt: skip
+        assert np.array_equal(frame.part(left, top, right, bottom), whole[top:bottom, left:right]), (left, top)
+
+
 def test_odd_sizes_keep_every_pixel(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", pictures(3, 47, 63), times(3))
     facts = probe(tmp_path / "a.mp4")

@@ -10,8 +10,10 @@ neither cores nor instruction set, which no lossy encoder promises. `decoded_sha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 # swscale's flags: bicubic, full chroma on both sides, accurate rounding, bit-exact. Without the last two its result
 # depends on the processor's instruction set.
 _EXACT = 4 | 8192 | 16384 | 262144 | 524288
+_CONVERSION_REACH = 8  # pixels; more than the bicubic filter of halved chroma looks at beyond a pixel
 _FULL_RANGE = ("yuvj420p", "yuvj422p", "yuvj444p")
 _LARGEST_TIMESCALE = 2**31 - 1  # of an mp4 track
 
@@ -69,8 +72,26 @@ class Planes:
     def v(self) -> np.ndarray:
         return self._plane(2)
 
+    def around(self, left: int, top: int, right: int, bottom: int) -> tuple[Planes, int, int]:
+        """The planes of a part and of what its conversion to RGB looks at around it; where in them the part begins."""
+        import numpy as np
+
+        (x0, x1), (y0, y1) = _around(left, right, self.width), _around(top, bottom, self.height)
+        pieces = []
+        for number, plane in enumerate((self.y, self.u, self.v)):
+            step = 2 if self.halved and number else 1
+            pieces.append(plane[y0 // step : y1 // step, x0 // step : x1 // step].reshape(-1))
+        return Planes(np.concatenate(pieces), x1 - x0, y1 - y0, self.halved), left - x0, top - y0
+
     def copy(self) -> Planes:
         return Planes(self.data.copy(), self.width, self.height, self.halved)
+
+
+def _around(first: int, last: int, limit: int) -> tuple[int, int]:
+    """Some whole pairs of pixels around first … last. Their number is rounded, as a converter keeps to one size."""
+    length = min(-(-(last - first + 2 * _CONVERSION_REACH + 2) // 32) * 32, limit)
+    begin = min(max(0, (first - _CONVERSION_REACH) // 2 * 2), limit - length)
+    return begin, begin + length
 
 
 @dataclass(frozen=True)
@@ -86,6 +107,12 @@ class Frame:
     def pixels(self) -> np.ndarray:
         """RGB, uint8, (height, width, 3); made anew at every call."""
         return to_rgb(self.planes, self.colour)
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+        """The same as `pixels[top:bottom, left:right]`, without the conversion of what lies outside."""
+        planes, lead_x, lead_y = self.planes.around(left, top, right, bottom)
+        whole = to_rgb(planes, self.colour)
+        return whole[lead_y : lead_y + bottom - top, lead_x : lead_x + right - left]
 
 
 @dataclass(frozen=True)
@@ -287,11 +314,20 @@ def _as_frame(planes: Planes) -> Any:
     return frame
 
 
+@functools.lru_cache(maxsize=8)
+def _converter(thread: int, matrix: int, source_range: int) -> Any:
+    """Keeps what swscale prepares for pictures of one kind; preparing it costs as much as converting a small one."""
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
+
+
 def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
     """RGB pixels, converted with rounding that is the same on every machine."""
-    frame = _as_frame(planes).reformat(
-        format="rgb24", interpolation=_EXACT, src_colorspace=_matrix(colour), dst_colorspace=_matrix(colour),
-        src_color_range=2 if colour.range == 2 else 1, dst_color_range=2,
+    matrix, source_range = _matrix(colour), 2 if colour.range == 2 else 1
+    frame = _converter(threading.get_ident(), matrix, source_range).reformat(
+        _as_frame(planes), format="rgb24", interpolation=_EXACT, src_colorspace=matrix, dst_colorspace=matrix,
+        src_color_range=source_range, dst_color_range=2,
     )  # fmt: skip
     pixels: np.ndarray = frame.to_ndarray()
     return pixels

@@ -144,17 +144,18 @@ def write_frames(path: Path, video: Path, count: int, plan: Plan, params: Prepar
 
     from childgait.files.clips import create_array
     from childgait.files.video import read_frames
-    from childgait.vision.crop import cut
+    from childgait.vision.crop import Square, cut
 
     array = create_array(path, (len(plan.source), params.size, params.size, 3), np.uint8)
     decoded = 0
     for frame in read_frames(video):
         decoded += 1
-        wanted = np.flatnonzero(plan.source == frame.index)
-        if wanted.size:
-            pixels = frame.pixels
-            for row in wanted:
-                array[row] = cut(pixels, plan.squares[row], params.size)
+        rows = np.flatnonzero(plan.source == frame.index)
+        if rows.size:  # a repeated source frame has one square, and only what it shows is converted to RGB
+            square = plan.squares[rows[0]]
+            x0, y0, x1, y1 = square.inside(frame.planes.width, frame.planes.height)
+            pixels = frame.part(x0, y0, x1, y1)
+            array[rows] = cut(pixels, Square(square.left - x0, square.top - y0, square.side), params.size)
     if decoded != count:
         raise StepError(
             f"{video} has {decoded} frames, its keypoints {count}",

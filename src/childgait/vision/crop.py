@@ -23,6 +23,12 @@ class Square:
     top: int
     side: int
 
+    def inside(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """What of it lies in a picture of that size: x0, y0, x1, y1, ends exclusive; nothing of it gives an empty part."""
+        x0, y0 = (min(max(edge, 0), limit) for edge, limit in ((self.left, width), (self.top, height)))
+        x1, y1 = (min(edge + self.side, limit) for edge, limit in ((self.left, width), (self.top, height)))
+        return x0, y0, max(x1, x0), max(y1, y0)
+
 
 def boxes_of_points(xy: NDArray[np.float32]) -> NDArray[np.float64]:
     """Boxes around (T, 23, 2) points, NaN where a frame has fewer than two of them."""
@@ -74,8 +80,7 @@ def cut(pixels: NDArray[np.uint8], square: Square, size: int, *, fast: bool = Fa
     A smaller picture is averaged from a larger square; `fast` interpolates instead, good enough near the same size.
     """
     height, width = pixels.shape[:2]
-    x0, y0 = max(square.left, 0), max(square.top, 0)
-    x1, y1 = min(square.left + square.side, width), min(square.top + square.side, height)
+    x0, y0, x1, y1 = square.inside(width, height)
     canvas = np.zeros((square.side, square.side, *pixels.shape[2:]), np.uint8)
     if x1 > x0 and y1 > y0:
         canvas[y0 - square.top : y1 - square.top, x0 - square.left : x1 - square.left] = pixels[y0:y1, x0:x1]
