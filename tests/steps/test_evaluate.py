@@ -37,7 +37,7 @@ def describe(study: Study, folder: Path, name: str) -> None:
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation")}
     if name == "coin":
         weights: dict[str, Any] = {"seed": np.array([1])}
-        facts: dict[str, Any] = {}
+        facts: dict[str, Any] = {"learns": 1}
     else:
         torch.manual_seed(0)
         network = MODELS[name].build(chosen, 32)
@@ -147,3 +147,14 @@ def test_a_test_child_whom_the_model_has_seen_stops_the_step(study: Study, tmp_p
 def test_weights_of_another_run_are_refused(study: Study, tmp_path: Path) -> None:
     with pytest.raises(StepError, match="is coin holdout-0, not coin holdout-1"):
         run(study, tmp_path, seed=1)
+
+
+def test_what_a_row_needs_and_costs_stands_beside_its_metrics(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    coin, video = run(study, tmp_path / "a"), run(study, tmp_path / "b", "childgait_video")
+    assert (coin["inputs"], coin["parameters"], coin["operations"]) == ([], 1, None)
+    assert video["inputs"] == ["frames", "masks", "points"]
+    network = MODELS["childgait_video"].build(settings_of(MODELS["childgait_video"], settings(frames=4)), 32)
+    assert video["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    assert video["operations"] > 2 * 192 * 34  # at the least its last layers

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from childgait.training.bootstrap import compare, draw_weights, holm, interval, mean_of, measure_draws
+from childgait.training.bootstrap import (
+    compare,
+    draw_weights,
+    holm,
+    interval,
+    mean_balanced_accuracy,
+    mean_of,
+    measure_draws,
+)  # fmt: skip
+from childgait.training.metrics import measure
 
 
 def test_draws_hold_every_child_as_often_as_drawn_and_repeat_with_the_seed() -> None:
@@ -61,3 +70,24 @@ def test_two_models_are_compared_child_by_child() -> None:
     assert (same.difference, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
     assert same.targets[0].p is None
     assert found.as_json()["targets"][0]["target"] == "L.IC"
+
+
+def test_the_short_way_to_mean_balanced_accuracy_is_the_long_one() -> None:
+    random = np.random.default_rng(3)
+    truth = (random.random((20, 34)) < 0.3).astype(float)
+    truth[random.random(truth.shape) < 0.1] = np.nan
+    p = random.random((20, 34))
+    p[2] = np.nan
+    weights = draw_weights(20, 40, 1)
+    long = measure(p, truth, weights, thresholds=np.full(34, 0.5), bins=2, balanced=False)["balanced_accuracy"]
+    assert mean_balanced_accuracy(p, truth, weights) == pytest.approx(mean_of(long, list(range(34))))
+
+
+def test_seeds_are_averaged_before_models_are_compared() -> None:
+    random = np.random.default_rng(4)
+    truth = (random.random((40, 34)) < 0.5).astype(float)
+    good, poor = (np.where(random.random((40, 34)) < share, truth, 1 - truth) for share in (0.9, 0.6))
+    one, two = (compare([model], [truth], truth, draws=0, seed=0).difference for model in (good, poor))
+    both = compare([good, poor], [truth], truth, draws=100, seed=0)
+    assert both.difference == pytest.approx((one + two) / 2)
+    assert both.low < both.difference < both.high

@@ -1,7 +1,7 @@
 # What a reader opens: the promises kept, every number traced, the report.
 # Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record. Yields: data/check_study, reports/
 
-from childgait.models.registry import ABLATION, FRAMES
+from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS
 from childgait.report import FIGURES, TABLES
 
 include: "common.smk"
@@ -130,6 +130,33 @@ use rule write_report as frames with:  # `snakemake frames`: windows of 8, 16 an
         **beside("frames"),
     log:
         "logs/write_report/frames.log",
+
+
+def rows_of_bench():
+    """Every row of the registry that this cohort's inputs allow."""
+    without_video = {*KEYPOINTS, *(name for name, model in MODELS.items() if model.kind == "table")}
+    return [name for name in MODELS if name not in BASELINES and (HAS_VIDEO or name in without_video)]
+
+
+use rule write_report as peers with:  # all rows, each fold and seed of the study
+    input:
+        **compared(rows_of_bench()),
+    output:
+        **beside("peers"),
+    log:
+        "logs/write_report/peers.log",
+
+
+rule bench:  # `snakemake bench`: the same, with the time that training took; no step, for that is another at each run
+    input:
+        models=rules.peers.output.tables[TABLES.index("models.csv")],
+        program="bench/peers.py",
+    output:
+        "reports/peers/peers.md",
+    log:
+        "logs/bench.log",
+    shell:
+        "python {input.program} --tables {input.models} --out {output} > {log} 2>&1"
 
 
 rule report_all:

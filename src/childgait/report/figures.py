@@ -15,7 +15,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from childgait.gait.evgs import BY_CODE, CODES, LIMBS
+from childgait.gait.evgs import BY_CODE, CODES, LIMBS, TARGETS
 from childgait.gait.published import PREVALENCE
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def draw_all(
     """Every figure of the report, to the paths given by name."""
     draw_items(shots["items.png"], shown, everyone.get("majority"))
     draw_models(shots["models.png"], list(everyone.values()))
+    draw_confusion(shots["confusion.png"], judged)
+    draw_curves(shots["curves.png"], judged)
     draw_calibration(shots["calibration.png"], judged, bins)
     draw_learning(shots["learning.png"], histories)
     draw_cohort(shots["cohort.png"], subjects, rows, {code: row.atypical for code, row in PREVALENCE.items()})
@@ -96,6 +98,59 @@ def draw_models(path: Path, measured: list[Measured]) -> None:
         axes.set_ylim(len(measured) - 0.5, -0.5)
         axes.set_xlabel("mean over 34 targets, with 95 % interval over children")
         axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.32 if len(measured) < 5 else -0.16), ncol=3, fontsize=8)
+        save(figure, path)
+
+
+def draw_confusion(path: Path, judged: Judgement) -> None:
+    """What was said of typical and of atypical children, an item a square and a limb a row; of the first seed."""
+    from childgait.training.metrics import confusion
+
+    found = confusion(judged.probability[0], judged.truth)
+    with mpl.rc_context(STYLE):
+        figure, panels = plt.subplots(2, len(CODES), figsize=(11, 2.3))
+        for row, limb in zip(panels, LIMBS, strict=True):
+            for axes, code in zip(row, CODES, strict=True):
+                counts = found[f"{limb[0].upper()}.{code}"]
+                grid = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]], float)
+                shares = grid / np.maximum(grid.sum(axis=1, keepdims=True), 1)
+                axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+                for (y, x), value in np.ndenumerate(grid):
+                    axes.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
+                              color="white" if shares[y, x] > 0.6 else "#1f2937")  # fmt: skip
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.grid(visible=False)
+                if limb == LIMBS[0]:
+                    axes.set_title(code, fontsize=8)
+            row[0].set_yticks([0, 1], ["typical", "atypical"], fontsize=7)
+            row[0].set_ylabel(f"{limb}: is", fontsize=8)
+        figure.supxlabel("said: typical (left), atypical (right)", fontsize=8)
+        figure.tight_layout(w_pad=0.2, h_pad=0.3)
+        save(figure, path)
+
+
+def draw_curves(path: Path, judged: Judgement) -> None:
+    """ROC and precision over recall, answers of all targets of a plane pooled; of the first seed."""
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8))
+        left.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+        for plane, colour, style in (("sagittal", BLUE, "-"), ("coronal", ORANGE, "--")):
+            own = [n for n, target in enumerate(TARGETS) if BY_CODE[target.code].plane == plane]
+            p, truth = judged.probability[0][:, own].ravel(), judged.truth[:, own].ravel()
+            known = ~np.isnan(p) & ~np.isnan(truth)
+            if len(np.unique(truth[known])) < 2:
+                continue
+            false, true, _ = roc_curve(truth[known], p[known])
+            precision, recall, _ = precision_recall_curve(truth[known], p[known])
+            left.plot(false, true, color=colour, linestyle=style, label=f"{plane} items")
+            right.plot(recall, precision, color=colour, linestyle=style, drawstyle="steps-post")
+            right.axhline(float(truth[known].mean()), color=colour, linewidth=0.8, linestyle=":")
+        left.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        right.set(xlabel="sensitivity (recall)", ylabel="PPV (precision)", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        left.legend(loc="lower right", fontsize=8)
+        figure.tight_layout()
         save(figure, path)
 
 

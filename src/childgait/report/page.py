@@ -18,12 +18,13 @@ import polars as pl
 
 from childgait.gait.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES
 from childgait.gait.published import AVERAGES, ITEM_ACCURACY, item_accuracy
-from childgait.report.headline import TOO_FEW
-from childgait.report.results import Cell, Measured
+from childgait.report.results import Behind, Cell, Measured
 from childgait.training.metrics import METRICS
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "polars", "scikit-learn", "av", "opencv-python-headless",
              "onnxruntime", "great-expectations", "snakemake", "dvc", "mlflow", "matplotlib")  # fmt: skip
+BEHIND = ("best", "difference", "low", "high", "p", "p_holm")
+SUBGROUP_METRICS = ("accuracy", "balanced_accuracy", "f1")
 TITLES = {"holdout": "Hold-out", "folds": "Cross-validation"}
 
 
@@ -39,6 +40,19 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}".replace(",", " ")  # a thin space
 
 
+def reading(value: float) -> str:
+    """Degrees without decimals; small units with as many as they need."""
+    return f"{value:.0f}" if abs(value) >= 3 else f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.3f}"
+
+
+def size_of(value: float | None) -> str:
+    """Three figures, with k, M or G."""
+    for unit, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value is not None and value >= unit:
+            return f"{value / unit:.3g}{letter}"
+    return "–" if value is None else str(value)
+
+
 def data_uri(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
@@ -50,7 +64,7 @@ def render(values: dict[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=False, keep_trailing_newline=True,
     )  # fmt: skip
-    filters: dict[str, Callable[..., str]] = {"number": number, "signed": signed, "count": count}
+    filters: dict[str, Callable[..., str]] = {"number": number, "signed": signed, "count": count, "size": size_of, "reading": reading}
     environment.filters.update(filters)
     return environment.get_template("report.html").render(**values)
 
@@ -105,20 +119,57 @@ def published_models() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def model_rows(measured: dict[str, Measured], against: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def model_rows(
+    measured: dict[str, Measured], behind: dict[str, Behind], told: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The best row first; the rows that need no learning last among equals."""
     rows = []
     for name, model in measured.items():
-        ahead = against.get(name)
-        if ahead and ahead["children"] < TOO_FEW:
-            ahead = ahead | {"p": None}
         over = model.groups["overall"]
         rows.append({
             "name": name, "children": model.children, "seeds": model.seeds, "left": model.groups["limb.left"]["accuracy"],
             "right": model.groups["limb.right"]["accuracy"], "accuracy": over["accuracy"],
-            "balanced_accuracy": over["balanced_accuracy"], "f1": over["f1"], "auroc": over["auroc"],
-            "balanced": model.balanced["overall"]["accuracy"], "against": ahead,
+            "balanced_accuracy": over["balanced_accuracy"], "f1": over["f1"], "f1_both": over["f1_both"],
+            "auroc": over["auroc"], "balanced": model.balanced["overall"]["accuracy"], "behind": behind.get(name),
+            "inputs": ", ".join(told[name]["inputs"]) or "nothing", "parameters": told[name]["parameters"],
+            "operations": told[name]["operations"], "weights_from": told[name]["weights_from"],
         })  # fmt: skip
-    return rows
+    return sorted(rows, key=lambda row: (-(row["balanced_accuracy"]["value"] or 0.0), row["name"]))
+
+
+def subgroup_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By run: mean metrics of some of the children, or from some of the views."""
+    return [
+        {"model": run["model"], "fold": run["fold"], "seed": run["seed"], "group": group, "children": cells["children"],
+         "answers": cells["cells"], **{metric: cells[metric]["value"] for metric in SUBGROUP_METRICS}}
+        for run in told for group, cells in run["subgroups"].items()
+    ]  # fmt: skip
+
+
+def importance_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"model": run["model"], "fold": run["fold"], "seed": run["seed"], "item": code, "number": name, "share": share}
+        for run in told for code, shares in run.get("importance", {}).items() for name, share in shares.items()
+    ]  # fmt: skip
+
+
+def measured_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the rules measured on the test children; the same for each seed, so the first one's of each fold."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in told:
+        found.setdefault((run["model"], run["fold"]), run.get("measured", []))
+    return [{"fold": fold, **row} for (_, fold), rows in sorted(found.items()) for row in rows]
+
+
+def measured_grid(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A child and limb a row, an item a column: the value, whether it lies in the band, and where it was read."""
+    codes = [code for code in CODES if any(row["code"] == code for row in rows)]
+    by = {(row["subject"], row["limb"], row["code"]): row for row in rows}
+    lines = [
+        {"name": f"{subject}, {limb}", "cells": [by.get((subject, limb, code)) for code in codes]}
+        for subject in sorted({row["subject"] for row in rows}) for limb in LIMBS
+    ]  # fmt: skip
+    return {"codes": codes, "lines": lines}
 
 
 def oddity_kinds(register: pl.DataFrame) -> list[tuple[str, int]]:
@@ -147,19 +198,26 @@ def agreement_sentence(agreement: dict[str, Any]) -> str:
 # --- tables as files
 
 
-def write_tables(folder: dict[str, Path], scopes: dict[str, dict[str, Measured]], flow: list[dict[str, Any]],
-                 gates: list[dict[str, Any]]) -> None:  # fmt: skip
+def write_tables(
+    folder: dict[str, Path], scopes: dict[str, dict[str, Measured]], behind: dict[str, dict[str, Behind]],
+    told: list[dict[str, Any]], flow: list[dict[str, Any]], gates: list[dict[str, Any]],
+) -> None:  # fmt: skip
     """CSV beside the page. Cells that are not defined are empty, with the reason in a column of its own."""
     models, items, groups = [], [], []
+    about = by_model(told)
     for scope, measured in scopes.items():
         for name, model in measured.items():
             head = {"scope": scope, "model": name}
+            needs = {"inputs": " ".join(about[name]["inputs"]), **{key: about[name][key] for key in (
+                "parameters", "operations", "weights_from")}}  # fmt: skip
+            away = behind[scope].get(name)
             models.append(head | {"children": model.children, "videos": model.videos, "seeds": model.seeds}
-                          | _spread(model.groups["overall"], ("accuracy", "balanced_accuracy", "f1", "auroc")))  # fmt: skip
+                          | _spread(model.groups["overall"], METRICS) | needs
+                          | {f"behind_{key}": getattr(away, key, None) for key in BEHIND})  # fmt: skip
             for target in TARGET_NAMES:
-                about = {"target": target, "item": BY_CODE[target[2:]].number, "children": model.known[target],
+                which = {"target": target, "item": BY_CODE[target[2:]].number, "children": model.known[target],
                          "atypical": model.atypical[target]}  # fmt: skip
-                items.append(head | about | _spread(model.targets[target], METRICS))
+                items.append(head | which | _spread(model.targets[target], METRICS))
             for group, cells in model.groups.items():
                 groups.append(head | {"group": group} | _spread(cells, METRICS))
     checks = [
@@ -168,8 +226,17 @@ def write_tables(folder: dict[str, Path], scopes: dict[str, dict[str, Measured]]
         for gate in gates for check in gate["checks"]
     ]  # fmt: skip
     for name, rows in (("models.csv", models), ("items.csv", items), ("groups.csv", groups), ("flow.csv", flow),
-                       ("gates.csv", checks)):  # fmt: skip
+                       ("gates.csv", checks), ("strata.csv", subgroup_rows(told)),
+                       ("importance.csv", importance_rows(told)), ("measured.csv", measured_rows(told))):  # fmt: skip
         pl.DataFrame(rows, infer_schema_length=None).write_csv(folder[name])
+
+
+def by_model(told: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the first run of each model says of it."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in told:
+        found.setdefault(run["model"], run)
+    return found
 
 
 def _spread(cells: dict[str, Cell], metrics: tuple[str, ...]) -> dict[str, Any]:

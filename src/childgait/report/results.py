@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from childgait.errors import StepError
 from childgait.files.parts import HOLDOUT
 from childgait.gait.evgs import TARGET_NAMES
-from childgait.training.bootstrap import Comparison, compare, draw_weights, interval, mean_of, measure_draws
+from childgait.training.bootstrap import Comparison, compare, draw_weights, holm, interval, mean_of, measure_draws
 from childgait.training.metrics import METRICS, groups, measure, reason
 
 Array = NDArray[np.float64]
@@ -182,3 +182,32 @@ def compare_models(first: Judgement, second: Judgement, draws: int, seed: int) -
     rows = [[judged.children.index(child) for child in shared] for judged in (first, second)]
     one, two = ([p[own] for p in judged.probability] for judged, own in zip((first, second), rows, strict=True))
     return compare(one, two, first.truth[rows[0]], draws=draws, seed=seed)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """How far a row stays behind the best one of its scope, in mean balanced accuracy over the same children."""
+
+    best: str
+    difference: float | None  # this row minus the best
+    low: float | None
+    high: float | None
+    p: float | None  # two-sided, from the paired bootstrap; None over too few children
+    p_holm: float | None  # corrected over the scope's rows
+
+
+def behind_best(
+    judged: dict[str, Judgement], measured: dict[str, Measured], draws: int, seed: int, fewest: int
+) -> dict[str, Behind]:
+    """By model, the best one itself left out. Over less than `fewest` children no p is given."""
+    accuracy = {name: model.groups["overall"]["balanced_accuracy"]["value"] for name, model in measured.items()}
+    known = {name: value for name, value in accuracy.items() if value is not None}
+    if not known:
+        return {}
+    best = max(sorted(known), key=lambda name: known[name])
+    found = {name: compare_models(judged[name], judged[best], draws, seed) for name in judged if name != best}
+    p_values = [test.p if test.children >= fewest else None for test in found.values()]
+    return {
+        name: Behind(best, _short(test.difference), _short(test.low), _short(test.high), _short(p), _short(p_holm))
+        for (name, test), p, p_holm in zip(found.items(), p_values, holm(p_values), strict=True)
+    }

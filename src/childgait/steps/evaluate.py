@@ -43,6 +43,7 @@ def evaluate(
     from childgait.files.tables import write_table
     from childgait.models.registry import find_model
     from childgait.training.learn import open_part, predict, settings_from
+    from childgait.training.peers import explained, needs_and_costs
     from childgait.training.predictions import table_of
     from childgait.training.report import report
 
@@ -63,6 +64,8 @@ def evaluate(
     about = {key: told[key] for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")}
     about["weights_from"] = told["facts"].get("weights_from", "fitted")
     about["trained_on"] = {name: len(children) for name, children in told["children"].items()}
+    about |= needs_and_costs(chosen, settings, told["facts"], parts["test"])
+    about |= explained(chosen, settings, told["facts"], parts["test"])
     write_json(metrics, about | found)
     _say(found, model_name, fold, seed)
 

@@ -32,6 +32,7 @@ def write_report(
     import polars as pl
 
     from childgait.files.atomic import write_json
+    from childgait.files.parts import HOLDOUT
     from childgait.params import load_params, read_params
     from childgait.report import FIGURES, TABLES, flow, headline, methods, results
     from childgait.report import figures as drawing
@@ -50,24 +51,27 @@ def write_report(
     doors = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(gates)]
     kept = json.loads(checks.read_text(encoding="utf-8"))
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(metrics)]
+    told.sort(key=lambda run: (run["model"], run["fold"], run["seed"]))
+    first = scope if scope == HOLDOUT else min(run["fold"] for run in told)
     caveats = headline.caveats_of(chosen, shown, told)
     head = headline.headline_numbers(scope, shown, majority)
 
-    into = placed(tables, TABLES)
-    paper.write_tables(into, scopes, rows, doors)
+    behind = {name: results.behind_best(judged[name], found, draws, seed, headline.TOO_FEW) for name, found in scopes.items()}
+    paper.write_tables(placed(tables, TABLES), scopes, behind, told, rows, doors)
     shots = placed(figures, FIGURES)
     drawing.draw_all(shots, judged[scope][model], shown, scopes[scope], bins, curves(histories),
                      pl.read_parquet(subjects), flow.prevalence(pl.read_parquet(labels)))  # fmt: skip
-    against = {
-        name: results.compare_models(judged[scope][model], other, draws, seed).as_json()
-        for name, other in judged[scope].items() if name != model
-    }  # fmt: skip
     write_json(metrics_out, headline.numbers_of(head, caveats, scopes, shown, rows))
     values: dict[str, Any] = {
         "head": head, "caveats": caveats, "settings": chosen, "settings_text": paper.settings_text(chosen),
         "version": own_version(), "versions": paper.versions(), "lock": lock(),
-        "scopes": [{"title": paper.TITLES[name], "models": paper.model_rows(found, against if name == scope else {})}
+        "scopes": [{"title": paper.TITLES[name], "best": next((row.best for row in behind[name].values()), None),
+                    "models": paper.model_rows(found, behind[name], paper.by_model(told))}
                    for name, found in sorted(scopes.items(), key=lambda pair: pair[0] != scope)],
+        "importance": paper.by_model([run for run in told if "importance" in run]),
+        "measured": paper.measured_grid(paper.measured_rows([run for run in told if run["fold"] == first])),
+        "subgroups": [row for row in paper.subgroup_rows(told) if (row["model"], row["fold"], row["seed"]) == (
+            model, first, told[0]["seed"])],
         "published_models": paper.published_models(), "remarks": sorted({(t["model"], t["remark"]) for t in told}),
         "orders": paper.item_orders(shown, majority), "targets": paper.target_rows(shown),
         "metric_names": results.METRICS, **names_of_items(), "flow": rows, "gates": doors, "promises": kept["promises"],

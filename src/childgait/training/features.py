@@ -59,6 +59,10 @@ FEATURES: dict[str, Features] = {
     "none": none, "number": number, "age_sex": age_sex, "measured": measured, "kinematics": kinematics,
 }  # fmt: skip
 
+READS: dict[str, tuple[str, ...]] = {  # what each set of features needs to know of a child
+    "none": (), "number": (), "age_sex": ("age", "sex"), "measured": ("points",), "kinematics": ("points",),
+}  # fmt: skip
+
 
 def labels_of_children(part: pl.DataFrame) -> NDArray[np.float32]:
     """(children, 34): 1 atypical, 0 typical, NaN unknown or seen from no view the child was filmed from."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.evgs import BY_CODE, CODES, LIMBS, TARGETS
+from childgait.gait.evgs import BY_CODE, CODES, LIMBS, TARGET_NAMES, TARGETS
 
 Array = NDArray[np.float64]
 
@@ -126,6 +126,16 @@ def balanced_accuracy(logits: Array, truth: NDArray[np.floating]) -> Array:
     ones = np.ones((1, len(truth)))
     half = np.full(truth.shape[1], 0.5)
     return measure(sigmoid(logits), truth, ones, thresholds=half, bins=2, balanced=False)["balanced_accuracy"][0]
+
+
+def confusion(probability: Array, truth: NDArray[np.floating]) -> dict[str, dict[str, int]]:
+    """Children a target, at threshold 0.5."""
+    called, known = probability >= 0.5, ~np.isnan(truth) & ~np.isnan(probability)
+    found = {
+        "tp": known & called & (truth == 1), "fp": known & called & (truth == 0),
+        "fn": known & ~called & (truth == 1), "tn": known & ~called & (truth == 0),
+    }  # fmt: skip
+    return {name: {key: int(cells[:, t].sum()) for key, cells in found.items()} for t, name in enumerate(TARGET_NAMES)}
 
 
 def sigmoid(logits: Array) -> Array:

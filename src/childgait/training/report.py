@@ -22,7 +22,7 @@ from childgait.gait.evgs import TARGET_NAMES
 from childgait.training.bootstrap import draw_weights, interval, mean_of, measure_draws
 from childgait.training.calibration import fit_temperature, overall_calibration, tune_thresholds
 from childgait.training.features import children_of, labels_of_children
-from childgait.training.metrics import METRICS, Array, groups, measure, reason, sigmoid
+from childgait.training.metrics import METRICS, Array, confusion, groups, measure, reason, sigmoid
 from childgait.training.predictions import child_logits
 
 if TYPE_CHECKING:
@@ -102,15 +102,6 @@ def cell(value: float, draws: Array | None, why: str) -> dict[str, Any]:
 
 def _short(value: float | None) -> float | None:
     return None if value is None else round(float(value), 6)
-
-
-def confusion(probability: Array, truth: NDArray[np.floating]) -> dict[str, dict[str, int]]:
-    called, known = probability >= 0.5, ~np.isnan(truth) & ~np.isnan(probability)
-    found = {
-        "tp": known & called & (truth == 1), "fp": known & called & (truth == 0),
-        "fn": known & ~called & (truth == 1), "tn": known & ~called & (truth == 0),
-    }  # fmt: skip
-    return {name: {key: int(cells[:, t].sum()) for key, cells in found.items()} for t, name in enumerate(TARGET_NAMES)}
 
 
 def subgroups(test: Part, judged: Judged, params: Evaluate) -> dict[str, Any]:

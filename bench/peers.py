@@ -1,0 +1,95 @@
+"""One table of all rows of the bench: how well, how sure, at what cost, from which inputs. `snakemake bench` calls it last.
+
+    .venv/bin/python bench/peers.py                                     # after `snakemake bench`
+    .venv/bin/python bench/peers.py --out reports/bench/peers.md
+
+Reads reports/peers/tables/models.csv, which is the same for the same data, params and code, and lays beside it how long
+training took, from the untracked log of the runs: that differs between machines and stands in no versioned output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from childgait.gait.published import AVERAGES
+from childgait.report.page import TITLES, number, signed, size_of
+
+LEARNT = "data/finetune/"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=Path, default=Path("reports/peers/tables/models.csv"))
+    parser.add_argument("--log", type=Path, default=Path("logs/runs.jsonl"), help="untracked; a line a job")
+    parser.add_argument("--out", type=Path, default=Path("reports/peers/peers.md"))
+    given = parser.parse_args()
+    lines = [json.loads(line) for line in given.log.read_text(encoding="utf-8").splitlines()] if given.log.exists() else []
+    text = report(pl.read_csv(given.tables, infer_schema_length=None), seconds_of_training(lines))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def seconds_of_training(log: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Processor seconds by model: of each run the last job that made it. A run taken from a cache has none."""
+    last = {line["record"]: line for line in log if line["step"] == "finetune" and line["record"].startswith(LEARNT)}
+    found: dict[str, list[float]] = defaultdict(list)
+    for record, line in last.items():
+        found[record.removeprefix(LEARNT).split("/", 1)[0]].append(line["cpu_seconds"])
+    return found
+
+
+def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:
+    lines = [
+        "# All rows, trained on the same children and judged by the same code", "",
+        "Means over the 34 targets that have both classes, and over seeds; the 95 % intervals are over draws of the test",
+        "children. Behind the best: balanced accuracy less that of the best row, paired over the same children; p is",
+        "two-sided, after Holm's correction over the rows, and the best was picked on these very children. Operations are",
+        "those of one clip, forward. Seconds are the processor's, of one training, in the median; they stand here only,",
+        "for they differ between machines.", "",
+    ]  # fmt: skip
+    for scope in sorted(models["scope"].unique(), reverse=True):
+        own = models.filter(pl.col("scope") == scope).sort("balanced_accuracy", descending=True, nulls_last=True)
+        first = own.row(0, named=True)
+        lines += [f"## {TITLES[scope]}: {first['children']} children, {first['seeds']} seed(s)", "", *_table(own, seconds), ""]
+    lines += [
+        "## Published: other children, other videos, about 27 test clips an item", "",
+        "Copied from the ChildGait project's page, to be looked at and not to be compared with.", "",
+        "| system | accuracy left | accuracy right | F1 left | F1 right |", "|---|--:|--:|--:|--:|",
+        *(f"| {row.name} (published) | {row.left / 100:.2f} | {row.right / 100:.2f} | "
+          + (" | ".join(f"{value:.2f}" for value in row.f1) if row.f1 else "– | –") + " |" for row in AVERAGES), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
+    head = ("row", "balanced accuracy", "95 %", "behind the best", "95 %", "p", "accuracy", "F1", "AUROC", "needs",
+            "numbers learnt", "operations a clip", "seconds")  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * 8 + "|---" + "|--:" * 3 + "|"]
+    for row in own.iter_rows(named=True):
+        spent = seconds.get(row["model"])
+        best = row["behind_best"] is None
+        cells = [
+            row["model"], number(row["balanced_accuracy"], 3), _range(row, "balanced_accuracy", number),
+            "best" if best else signed(row["behind_difference"]), _range(row, "behind", signed), number(row["behind_p_holm"], 3),
+            number(row["accuracy"], 3), number(row["f1"], 3), number(row["auroc"], 3), row["inputs"] or "nothing",
+            size_of(row["parameters"]), size_of(row["operations"]), f"{median(spent):.0f}" if spent else "–",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _range(row: dict[str, Any], key: str, words: Any) -> str:
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return "–" if low is None or high is None else f"{words(low)} to {words(high)}"
+
+
+if __name__ == "__main__":
+    main()
