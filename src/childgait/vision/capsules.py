@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from childgait.files.poses import Poses
+from childgait.gait.filters import running_median
 from childgait.gait.skeleton import HEAD, INDEX
 
 # Strokes between two points, with their radius and the length they never exceed, as shares of body height.
@@ -50,6 +50,9 @@ _BETWEEN = [  # a bending joint and its neighbours
 ]
 _WRISTS = [INDEX["left_wrist"], INDEX["right_wrist"]]
 _ELBOWS = [INDEX["left_elbow"], INDEX["right_elbow"]]
+_DRAWN = list(zip(_FROM.tolist(), _TO.tolist(), _RADIUS.tolist(), strict=True))
+_HANDS = len(INDEX)  # what `draw` adds to the points: two hands' ends, the head's middle, the neck's foot
+_HEAD, _NECK = _HANDS + 2, _HANDS + 3
 _EVER = 10**9  # frames
 _SUB = 4  # sub-pixel bits of OpenCV's drawing
 
@@ -142,7 +145,7 @@ def _middle(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _median(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Running median down the columns, all gaps bridged; a column of nothing stays NaN."""
-    return np.asarray(median_filter(_bridge(values, _EVER, _EVER), size=(size, 1), mode="nearest"), np.float32)
+    return running_median(_bridge(values, _EVER, _EVER), size)
 
 
 def _extend(root: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
@@ -201,38 +204,29 @@ def draw(
     """A frame's capsules within a box, 255 where the body is; radii times `thick`, `without` some of the strokes."""
     x0, y0, x1, y1 = box
     canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    points = points - np.array([x0, y0], np.float32)
     unit = thick * height
-
-    def fixed(places: NDArray[np.float32]) -> list[list[int]]:
-        """As OpenCV takes sub-pixel places; far away is far enough."""
-        return np.round(np.clip(np.nan_to_num(places), -4000, 4000) * 2**_SUB).astype(int).tolist()
-
-    def stroke(a: list[int], b: list[int], radius: float) -> None:
-        cv2.line(canvas, a, b, 255, max(1, round(2 * radius * unit)), cv2.LINE_8, _SUB)
-
-    start, end = points[_FROM], points[_TO]
-    there = np.isfinite(start).all(axis=1) & np.isfinite(end).all(axis=1)
-    if without is not None:
-        there &= ~without
-    for a, b, radius, drawn in zip(fixed(start), fixed(end), _RADIUS, there, strict=True):
-        if drawn:
-            stroke(a, b, radius)
     wrists, elbows = points[_WRISTS], points[_ELBOWS]
     along = (wrists - elbows) / (np.linalg.norm(wrists - elbows, axis=1, keepdims=True) + 1e-6)
-    hands = np.isfinite(along).all(axis=1)
-    for a, b, drawn in zip(fixed(wrists), fixed(wrists + along * HAND * height), hands, strict=True):
-        if drawn:
-            stroke(a, b, 0.03)
-    trunk = points[_TRUNK]
-    if np.isfinite(trunk).all():
-        cv2.fillConvexPoly(canvas, np.array(fixed(cv2.convexHull(trunk)[:, 0])), 255, cv2.LINE_8, _SUB)
     head, shoulders = head_of(points), _mean(points[None, _TRUNK[:2]])[0]
-    if np.isfinite(head).all():
-        up = (head - shoulders) / (np.linalg.norm(head - shoulders) + 1e-6)
-        centre = head + np.nan_to_num(up) * 0.02 * height  # ears lie a little below the middle of the head
-        a, b = fixed(np.stack([centre, shoulders]))
-        stroke(a, a, HEAD_RADIUS)
-        if np.isfinite(shoulders).all():
-            stroke(a, b, NECK_RADIUS)
+    up = np.nan_to_num((head - shoulders) / (np.linalg.norm(head - shoulders) + 1e-6))
+    centre = head + up * 0.02 * height  # ears lie a little below the middle of the head
+    places = np.concatenate([points, wrists + along * HAND * height, [centre, shoulders]]) - np.array([x0, y0])
+    there = np.isfinite(places).all(axis=1)
+    # as OpenCV takes sub-pixel places; far away is far enough
+    at = np.round(np.clip(np.where(there[:, None], places, 0), -4000, 4000) * 2**_SUB).astype(np.int32)
+    known, drawn = there.tolist(), at.tolist()
+
+    def stroke(a: int, b: int, radius: float) -> None:
+        if known[a] and known[b]:
+            cv2.line(canvas, drawn[a], drawn[b], 255, max(1, round(2 * radius * unit)), cv2.LINE_8, _SUB)
+
+    for number, (a, b, radius) in enumerate(_DRAWN):
+        if without is None or not without[number]:
+            stroke(a, b, radius)
+    for wrist, hand in zip(_WRISTS, (_HANDS, _HANDS + 1), strict=True):
+        stroke(wrist, hand, 0.03)
+    if there[_TRUNK].all():
+        cv2.fillConvexPoly(canvas, cv2.convexHull(at[_TRUNK]), 255, cv2.LINE_8, _SUB)
+    stroke(_HEAD, _HEAD, HEAD_RADIUS)
+    stroke(_HEAD, _NECK, NECK_RADIUS)
     return canvas

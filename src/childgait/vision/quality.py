@@ -35,8 +35,10 @@ def judge(mask: Mask, area_before: int, poses: Poses | None, frame: int, params:
     part = np.ascontiguousarray(mask[y0:y1, x0:x1]).view(np.uint8)
     area = int(part.sum())
     jump = abs(math.log(area / area_before)) if area_before else None
-    _, _, facts, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
-    pieces = int((facts[1:, cv2.CC_STAT_AREA] >= SMALLEST * area).sum())
+    pieces = len(cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0])
+    if pieces > 1:  # how large they are is asked only then: labelling pixels is slow
+        _, _, facts, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
+        pieces = int((facts[1:, cv2.CC_STAT_AREA] >= SMALLEST * area).sum())
     border = x0 == 0 or y0 == 0 or x1 == width or y1 == height
     share = None
     if poses is not None:
