@@ -17,7 +17,7 @@ from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
 from childgait.lineage.erasure import make_plan, strip_table
-from childgait.lineage.search import find_traces
+from childgait.lineage.search import files_under, find_traces
 from walkers import walk, write_video
 
 TESTS = Path(__file__).parent.parent
@@ -106,18 +106,25 @@ def objects(folder: Path) -> set[str]:
     return {path.parent.name + path.name for path in (folder / "files" / "md5").glob("*/*")}
 
 
+def traces(*folders: Path, hashes: frozenset[str] | set[str] = frozenset()) -> dict[Path, str]:
+    return find_traces("0007", set(hashes), [path for folder in folders for path in files_under(folder)])
+
+
 def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
     dvc("status", "-q")  # DVC notes every file's name and hash outside the clone, too
-    assert find_traces("0007", set(), [tmp_path / "site"])
+    assert traces(tmp_path / "site")
     hashes = make_plan("0007", Path(), remote=True).hashes
-    assert find_traces("0007", hashes, [Path(), tmp_path / "remote"])
+    assert traces(Path(), tmp_path / "remote", hashes=hashes)
     others = {p: p.read_bytes() for p in Path("data").rglob("0001-*") if p.is_file()}
+    Path("tests").mkdir()
+    Path("tests/example.py").write_text("0007-0001_left_1-240")
 
     assert erase("0007", yes=True, remote=True, rerun=True) == 0
 
     told = capsys.readouterr().out
     assert "Git's history is not rewritten: 2 commit(s)" in told
-    assert find_traces("0007", hashes, [Path(), tmp_path / "remote", tmp_path / "site"]) == {}
+    found = traces(Path(), tmp_path / "remote", tmp_path / "site", hashes=hashes)
+    assert [str(path) for path in found] == ["tests/example.py"]
     assert not any(b"older take of this child" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert {p: p.read_bytes() for p in Path("data").rglob("0001-*") if p.is_file()} == others
     assert [row["patient_id"] for row in json.loads(Path("data/raw/labels.json").read_text())] == ["0001", "0002"]
@@ -126,7 +133,8 @@ def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
     assert Path("reports/metrics.json").exists()
     assert audit_tree(Path())[0] == []
     assert "up to date" in run(sys.executable, "-m", "dvc", "status")
-    # What Snakemake kept of the other child is still there.
+    # What Snakemake kept of the other child is still there; the project's own texts name children as examples.
+    assert Path("tests/example.py").read_text() == "0007-0001_left_1-240"
     assert Path(f".cache/snakemake/{'a' * 64}.json").exists()
     assert Path(".snakemake/metadata/0001").exists()
     # The others' raw files can still be had from the cache.
@@ -236,9 +244,12 @@ def test_mlflow_forgets(tmp_path, monkeypatch):
     Path("note.txt").write_text("seen 0007-0001_left_1-240 in training")
     client.log_artifact(made.info.run_id, "note.txt")
     Path("note.txt").unlink()
-    assert len(find_traces("0007", set(), [tmp_path])) == 2  # the artefact, the database
+    # A clone that was moved: the database names another place than the one where the artefacts lie.
+    Path("mlruns/artifacts/m-1").mkdir(parents=True)
+    Path("mlruns/artifacts/m-1/model.json").write_text('{"children": ["0007"]}')
+    assert len(traces(tmp_path)) == 3  # both artefacts, the database
     mlflow_runs.remove(mlflow_runs.find(Path()))
-    assert find_traces("0007", set(), [tmp_path]) == {}
+    assert traces(tmp_path) == {}
     assert mlflow_runs.find(Path()).ids == []
 
 

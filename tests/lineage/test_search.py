@@ -5,7 +5,7 @@ import hashlib
 import polars as pl
 import pytest
 
-from childgait.lineage.search import find_traces
+from childgait.lineage.search import files_under, find_traces
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_trace_is_found(tmp_path, name, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     hashes = {hashlib.sha256(b"the child's own bytes").hexdigest()}
-    assert list(find_traces("0007", hashes, [tmp_path])) == [path]
+    assert list(find_traces("0007", hashes, files_under(tmp_path))) == [path]
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def test_a_trace_is_found(tmp_path, name, content):
 )
 def test_what_is_no_trace_is_not(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    assert find_traces("0007", set(), [tmp_path]) == {}
+    assert find_traces("0007", set(), files_under(tmp_path)) == {}
 
 
 def test_a_packed_table_is_asked(tmp_path):
     pl.DataFrame({"video": ["0007-0001_left_1-240", "0001-0001_left_1-240"] * 50}).write_parquet(tmp_path / "object")
     pl.DataFrame({"video": ["0001-0001_left_1-240"], "frames": [7]}).write_parquet(tmp_path / "other")
-    assert list(find_traces("0007", set(), [tmp_path])) == [tmp_path / "object"]
+    assert list(find_traces("0007", set(), files_under(tmp_path))) == [tmp_path / "object"]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NOTES = ("logs", ".snakemake")  # what tools wrote down on the way
 TABLES = (".json", ".csv", ".tsv")
+SOURCES = ("bench", "docs", "envs", "profiles", "src", "tests", "workflow")  # their children are examples, no data
 
 
 @dataclass
@@ -265,8 +266,10 @@ def what_is_left(plan: Plan, root: Path, *, all_pictures: bool = False) -> dict[
     folders += [Path(store.odb.path) for store, _ in plan.stores if Path(store.odb.path).is_dir()]
     distinct = {folder.resolve() for folder in folders if folder.is_dir()}
     outer = [f for f in sorted(distinct) if not any(f != other and f.is_relative_to(other) for other in distinct)]
-    found = find_traces(plan.subject, plan.hashes, outer)
-    paths = (path for folder in outer for path in files_under(folder) if path not in found)
+    sources = tuple((root / name).resolve() for name in SOURCES)
+    paths = [p for folder in outer for p in files_under(folder) if not any(p.is_relative_to(s) for s in sources)]
+    found = find_traces(plan.subject, plan.hashes, paths)
+    paths = [path for path in paths if path not in found]
     return found | find_pixels(plan.pictures, paths, unless=set() if all_pictures else plan.others)
 
 
@@ -283,7 +286,8 @@ def disclose(plan: Plan, root: Path) -> Iterator[str]:
             f"Git's history is not rewritten: {len(commits)} commit(s) still name, by md5, data that held the child; "
             "the bytes are gone here. Numbers of earlier reports in git were computed with the child, too."
         )
-        named = git(root, "log", "--all", "--oneline", f"-G{plan.subject}-[0-9]{{4,}}_").splitlines()
+        data = [".", *(f":(exclude){name}" for name in SOURCES)]
+        named = git(root, "log", "--all", "--oneline", f"-G{plan.subject}-[0-9]{{4,}}_", "--", *data).splitlines()
         if named:
             yield f"In {len(named)} commit(s), such as {named[0].split()[0]}, a text in git names the child itself."
     for store, verdict in plan.stores:

@@ -52,7 +52,8 @@ def find(root: Path) -> Runs:
             f"MLflow at {uri} does not answer: {error}", hint="start it, or unset MLFLOW_TRACKING_URI"
         ) from None
     places = [run.info.artifact_uri for run in runs] + [model.artifact_location for model in models]
-    local = [Path(place.removeprefix("file://")) for place in places if place and place.startswith(("file://", "/"))]
+    local = [root / FOLDER / "artifacts"]  # the database knows only where they lay before the clone was moved
+    local += [Path(place.removeprefix("file://")) for place in places if place and place.startswith(("file://", "/"))]
     return Runs(uri, [run.info.run_id for run in runs], [model.model_id for model in models], local)
 
 

@@ -31,16 +31,15 @@ def mentions(subject: str) -> re.Pattern[bytes]:
     return re.compile(rb"(?<!\d)" + number + rb"-\d{4,}_(?:forward|backward|left|right)_|/" + number + rb"(?:/|\.\w)")
 
 
-def find_traces(subject: str, hashes: set[str], folders: Iterable[Path]) -> dict[Path, str]:
+def find_traces(subject: str, hashes: set[str], paths: Iterable[Path]) -> dict[Path, str]:
     """Every file that still names the child, or is one of its files (`hashes`: sha256 and md5), or names such a hash."""
     pattern = mentions(subject)
     digests = re.compile(b"|".join(re.escape(digest.encode()) for digest in sorted(hashes))) if hashes else None
     found: dict[Path, str] = {}
-    for folder in folders:
-        for path in files_under(folder):
-            with contextlib.suppress(FileNotFoundError):  # in a temp folder: gone meanwhile
-                if why := _trace(path, subject, pattern, digests, hashes):
-                    found[path] = why
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # in a temp folder: gone meanwhile
+            if why := _trace(path, subject, pattern, digests, hashes):
+                found[path] = why
     return found
 
 
