@@ -28,13 +28,18 @@ def make_run(folder: Path, name: str) -> tuple[Path, Path]:
     return folder, study.train
 
 
+@pytest.mark.parametrize("name", ["childgait_video", "r3d18", "stgcn"])
 def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, part = make_run(tmp_path, "childgait_video")
+    run, part = make_run(tmp_path, name)
     explain(run, part, tmp_path, tmp_path / "out" / "sheet.png", children=1)
     assert (tmp_path / "out" / "sheet.png").read_bytes().startswith(b"\x89PNG")
-    assert "0001-0001_" in capsys.readouterr().out
+    header = "video,target,probability,share,even,random_share,agreement"
+    assert (tmp_path / "out" / "sheet.csv").read_text().startswith(header)
+    said = capsys.readouterr().out
+    assert "0001-0001_" in said
+    assert "at the joints the items are about lies" in said
 
 
 def test_the_rules_list_what_they_measured(tmp_path: Path) -> None:
@@ -68,5 +73,5 @@ def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"has no model\.json"):
         explain(tmp_path)
     run, part = make_run(tmp_path, "coin")
-    with pytest.raises(StepError, match="coin reads no patches"):
+    with pytest.raises(StepError, match="coin reads neither pictures nor joints"):
         explain(run, part, tmp_path, tmp_path / "sheet.png")

@@ -2,8 +2,9 @@
 
     childgait explain data/finetune/childgait_video/holdout-0 --part data/split_subjects/holdout.test.parquet
 
-A model that reads patches: a sheet of frames per child with the patches that mattered, beside the same from random
-weights. The rules: a table of every measured value, its band and its moment. Boosted trees: which numbers they lean on.
+A network: a sheet of frames per child with the patches, cells or joints that mattered, beside the same from random weights,
+and a table of how much of it lies at the joints each item is about. The rules: a table of every measured value, its band
+and its moment. Boosted trees: which numbers they lean on.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ def explain(
     children: int = 2,
     seed: int = 0,
 ) -> None:
-    """For the first children of a part, the answer `atypical` that the model of the folder `run` is surest of; of the rules
-    and trees, all."""
+    """For the first children of a part, every item of every recording, and on the sheet the answer `atypical` that the model
+    of the folder `run` is surest of; of the rules and trees, all."""
     import json
 
     import cv2
@@ -50,8 +51,17 @@ def explain(
         return
     weights = load_file(run / "weights.safetensors")
     judged = predict(model, settings, weights, told["facts"], opened, views=1)
-    found, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
+    focus, shown, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
     cv2.imwrite(str(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    for one in found:
-        print(f"{one.video} {one.target}: {len(one.index)} patches, agreement with random weights {one.agreement}")
+    focus.write_csv(out.with_suffix(".csv"), float_precision=4)
+    for one in shown:
+        print(f"{one.video} {one.target}: agreement with random weights {one.agreement}")
     print(f"{out}: two strips a child, the trained model's and that of random weights")
+    columns = ("share", "even", "random_share", "agreement")
+    share, even, random_share, agreement = (_mean(focus[name].drop_nulls().to_list()) for name in columns)
+    print(f"{out.with_suffix('.csv')}: at the joints the items are about lies {share} of what counts, of random weights "
+          f"{random_share}, spread evenly {even}; agreement with random weights {agreement}")
+
+
+def _mean(values: list[float]) -> str:
+    return f"{sum(values) / len(values):.2f}" if values else "none"

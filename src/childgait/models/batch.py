@@ -23,7 +23,7 @@ class Batch:
     frames: Tensor | None = None  # uint8 (B, T, S, S, 3) RGB; prompted where the model is
     masks: Tensor | None = None  # bool (B, T, S, S), true where the child is
     points: Tensor | None = None  # float32 (B, T, 23, 3): x, y in pixels of the crop, score; score 0 where unknown
-    features: Tensor | None = None  # float32 (B, F)
+    features: Tensor | None = None  # float32 (B, F): numbers of the whole clip's walk, NaN where it does not show them
     packed: Packed | None = None  # the patches that are kept, of all clips in one row
     labels: Tensor | None = None  # float32 (B, 34) 0 or 1, NaN where unknown or not to be seen in this view
     rows: Tensor | None = None  # int64 (B,) row of the part table each clip comes from

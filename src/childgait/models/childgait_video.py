@@ -9,7 +9,7 @@ Reads a Batch with `packed` patches; yields logits (B, 34) in the order of gait.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -42,6 +42,8 @@ class ChildGaitVideoSettings:
 
 
 class ChildGaitVideo(nn.Module):
+    maps_are_inputs = True
+
     def __init__(self, settings: ChildGaitVideoSettings) -> None:
         super().__init__()
         self.settings = settings
@@ -82,6 +84,15 @@ class ChildGaitVideo(nn.Module):
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
             last.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
+
+    def maps(self, batch: Batch) -> Tensor:
+        """(N, P): the colours of the kept patches, normalised."""
+        assert batch.packed is not None, "the loader packs for this model: give it model.packing"
+        return self.encoder.normalise(batch.packed.patches)
+
+    def answer(self, maps: Tensor, batch: Batch) -> Tensor:
+        assert batch.packed is not None
+        return self.head(self.encoder.features(replace(batch.packed, patches=maps)))
 
     def forward(self, batch: Batch) -> Tensor:
         assert batch.packed is not None, "the loader packs for this model: give it model.packing"

@@ -1,7 +1,7 @@
 """What networks on whole frames share: colours as their weights expect them, a head that starts at no opinion, and
 published weights read strictly.
 
-A network here is `maps(batch)` (B, C, t, h, w), what its last convolution sees, and `answer(maps)` (B, 34), what it says
+A network here is `maps(batch)` (B, C, t, h, w), what its last convolution sees, and `answer(maps, batch)` (B, 34), what it says
 of it; whoever explains it (training/attribution.py) stands between the two.
 """
 
@@ -50,11 +50,11 @@ class FrameNetwork(nn.Module):
     def maps(self, batch: Batch) -> Tensor:
         return self.trunk(self.pixels(batch))
 
-    def answer(self, maps: Tensor) -> Tensor:
+    def answer(self, maps: Tensor, batch: Batch) -> Tensor:
         return self.head(maps)
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.answer(self.maps(batch))
+        return self.answer(self.maps(batch), batch)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """For timm's layer decay: the stages in order, the head last, at the full rate."""

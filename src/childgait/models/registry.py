@@ -1,6 +1,7 @@
 """Every model by name: what it is, how it is built, and which numbers of params it overrules.
 
-A network is an nn.Module with `ingredients` and forward(Batch) -> logits (B, 34). A table model has `features` (a name
+A network is an nn.Module with `ingredients` and forward(Batch) -> logits (B, 34), which is answer(maps(Batch), Batch): what
+it last saw, and what it makes of it; training/attribution.py looks between the two. A table model has `features` (a name
 in training/features.py), fit(features, atypical, seed) -> arrays, and predict(arrays, features) -> logits (N, 34).
 To add a model: its module, its params (a section inside `finetune`, or overrides below), its test; then its lines here.
 """
@@ -68,6 +69,12 @@ def _kinematic_trees(settings: Any, pixels: int) -> Any:
 
 def _stgcn(settings: Any, pixels: int) -> Any:
     from childgait.models.stgcn import from_settings
+
+    return from_settings(settings, pixels)
+
+
+def _stgcn_fusion(settings: Any, pixels: int) -> Any:
+    from childgait.models.stgcn_fusion import from_settings
 
     return from_settings(settings, pixels)
 
@@ -145,6 +152,7 @@ MODELS: dict[str, Model] = {
         Model("agrm", "network", _agrm, "AGRM: 3D ResNet-18, hierarchical pooling, taught by its own average.",
               {"mean_teacher": {"pool": "training"}}),
         _points("stgcn", _stgcn, "ST-GCN: graph convolution over 23 joints and over time."),
+        _points("stgcn_fusion", _stgcn_fusion, "ST-GCN and numbers of the walk that its joints choose, with cross-attention."),
         _points("gru", _gru, "A GRU in both directions on the keypoints of each frame."),
         _points("lstm", _lstm, "An LSTM in both directions on the keypoints of each frame."),
         _points("tcn", _tcn, "Dilated convolutions over time on the keypoints of each frame."),
@@ -153,7 +161,7 @@ MODELS: dict[str, Model] = {
 
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
-KEYPOINTS = ("stgcn", "gru", "lstm", "tcn")  # networks that need no video
+KEYPOINTS = ("stgcn", "stgcn_fusion", "gru", "lstm", "tcn")  # networks that need no video
 CONVOLUTIONS = ("agrm", "r3d18", "r2plus1d", "c3d")  # AGRM and its baselines
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
 

@@ -26,6 +26,7 @@ class SequenceNetwork(nn.Module):
     """Normalised frames through `trunk` (B, T, F) -> (B, T, width), mean over time, linear head."""
 
     ingredients: frozenset[Ingredient] = frozenset({"points"})
+    maps_are_inputs = True
 
     def __init__(self, trunk: nn.Module, width: int, dropout: float) -> None:
         super().__init__()
@@ -40,11 +41,18 @@ class SequenceNetwork(nn.Module):
             self.head.weight.mul_(0.1)
             self.head.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
 
-    def forward(self, batch: Batch) -> Tensor:
+    def maps(self, batch: Batch) -> Tensor:
+        """(B, C, T, 23): the joints about the hips."""
         assert batch.points is not None
-        frames = body_centred(batch.points).permute(0, 1, 3, 2).flatten(1, 2)  # (B, C * 23, T)
+        return body_centred(batch.points)
+
+    def answer(self, maps: Tensor, batch: Batch) -> Tensor:
+        frames = maps.permute(0, 1, 3, 2).flatten(1, 2)  # (B, C * 23, T)
         seen = self.trunk(self.norm(frames).transpose(1, 2))
         return self.head(self.dropout(seen.mean(dim=1)))
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.answer(self.maps(batch), batch)
 
 
 class Recurrent(nn.Module):

@@ -120,8 +120,11 @@ class Stgcn(nn.Module):
             x = block(x, self.graph)
         return x
 
+    def answer(self, maps: Tensor, batch: Batch) -> Tensor:
+        return self.head(maps.mean(dim=(2, 3)))
+
     def forward(self, batch: Batch) -> Tensor:
-        return self.head(self.maps(batch).mean(dim=(2, 3)))
+        return self.answer(self.maps(batch), batch)
 
 
 def from_settings(settings: Any, pixels: int) -> Stgcn:

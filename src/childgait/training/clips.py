@@ -61,6 +61,7 @@ class Sample:
     frames: NDArray[np.uint8] | None
     masks: NDArray[np.bool_] | None
     points: NDArray[np.float32] | None
+    features: NDArray[np.float32] | None
     patches: NDArray[np.uint8] | None
     index: NDArray[np.int64] | None
     filled: int  # tokens that stay only because there must be some
@@ -99,6 +100,11 @@ class Windows(Dataset[Sample]):
         assert views is None or augmentation is None, "what is judged is not changed"
         self.clips, self.labels, self.loading = list(clips), labels, loading
         self.seed, self.views, self.augmentation, self.anchor = seed, views, augmentation, anchor
+        self.features = None
+        if loading.reads("features"):
+            from childgait.training.gait_features import numbers_of_clips
+
+            self.features = numbers_of_clips(self.clips)
         bare = sum(not any(event.kind == "contact" for event in clip.events) for clip in clips)
         if anchor == "contact" and bare:
             log.warning("%d of %d clips have no foot contact: their windows may begin anywhere", bare, len(clips))
@@ -125,7 +131,10 @@ class Windows(Dataset[Sample]):
     ) -> Sample:  # fmt: skip
         """One window, changed as drawn, then roughened, if asked; what the model is shown is made last."""
         window = change(self._window(row, start, draw.stretch), draw)
-        return self._sample(row, start, window if roughen is None else roughen(window))
+        features = None if self.features is None else self.features[row]
+        if features is not None and draw.flip:
+            features = features.reshape(2, -1)[::-1].reshape(-1)  # the limbs swap names
+        return self._sample(row, start, window if roughen is None else roughen(window), features)
 
     def _window(self, row: int, start: int, stretch: float) -> Window:
         clip, read = self.clips[row], self.loading.reads
@@ -139,7 +148,7 @@ class Windows(Dataset[Sample]):
             size=clip.size,
         )
 
-    def _sample(self, row: int, start: int, window: Window) -> Sample:
+    def _sample(self, row: int, start: int, window: Window, features: NDArray[np.float32] | None) -> Sample:
         loading, frames, points = self.loading, window.frames, window.points
         if loading.drawing is not None:
             assert frames is not None
@@ -157,7 +166,7 @@ class Windows(Dataset[Sample]):
             row, start, window.labels, frames,
             window.masks if "masks" in loading.ingredients and not packed else None,
             points if "points" in loading.ingredients and not packed else None,
-            patches, index, filled,
+            features, patches, index, filled,
         )  # fmt: skip
 
 
@@ -173,8 +182,8 @@ def collate(samples: list[Sample]) -> Batch:
             [torch.from_numpy(sample.index) for sample in samples],
         )
     return Batch(
-        size=len(samples), frames=stacked("frames"), masks=stacked("masks"), points=stacked("points"), packed=packed,
-        labels=stacked("labels"),
+        size=len(samples), frames=stacked("frames"), masks=stacked("masks"), points=stacked("points"),
+        features=stacked("features"), packed=packed, labels=stacked("labels"),
         rows=torch.tensor([sample.row for sample in samples]),
         windows=torch.tensor([sample.start for sample in samples]),
         filled=sum(sample.filled for sample in samples),

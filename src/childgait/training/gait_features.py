@@ -22,6 +22,7 @@ from childgait.files.tables import Column, Table
 from childgait.gait.events import Event, Kind, find_strides, find_travel
 from childgait.gait.evgs import CODES, LIMBS, TARGETS, VIEWS, Limb, View
 from childgait.gait.kinematics import END_CURVES, SIDE_CURVES, Angles, measure_angles
+from childgait.gait.numbers import NAMES
 from childgait.gait.refinement import body_height
 from childgait.gait.scoring import Measurement, Stride, bands_of, score_limb
 from childgait.gait.skeleton import INDEX
@@ -112,19 +113,6 @@ def measure_items(clips: list[Clip]) -> pl.DataFrame:
 
 
 # --- numbers of a limb's walk ---------------------------------------------------------------------------------------
-
-
-def _names() -> tuple[str, ...]:
-    moments = ("at contact", "at foot-off", "least in stance", "most in stance", "least in swing", "most in swing", "mean")
-    curves = [f"{curve} {moment}" for curve in (*SIDE_CURVES, *END_CURVES) for moment in moments]
-    seen = [f"{what} {when}" for what in ("foot outwards", "knee outwards", "heel outwards", "hips' width", "stance width")
-            for when in ("in stance", "range")]  # fmt: skip
-    times = ["stride seconds", "stance share", "double support share", "step share", "step length", "speed"]
-    smooth = ["knee jerk", "foot_pitch jerk"]
-    return (*curves, *seen, *times, *smooth, *(f"EVGS {code}" for code in CODES))
-
-
-NAMES: tuple[str, ...] = _names()  # of one limb, in the order of its numbers
 
 
 def describe_limb(walk: Walk, limb: Limb) -> dict[str, float]:
@@ -251,3 +239,10 @@ def kinematics(part: pl.DataFrame, clips: dict[str, Clip]) -> Floats:
     """(children, 2 x NAMES): the left limb's numbers, then the right one's."""
     found = _of_children(part, clips, NAMES)
     return found.reshape(len(found), -1)
+
+
+def numbers_of_clips(clips: list[Clip]) -> NDArray[np.float32]:
+    """(clips, 2 x NAMES): what each recording shows by itself, the left limb's numbers, then the right one's."""
+    walks = [measure_walk(clip) for clip in clips]
+    rows = [[describe_limb(walk, limb) for limb in LIMBS] for walk in walks]
+    return np.array([[of_limb.get(name, np.nan) for of_limb in row for name in NAMES] for row in rows], np.float32)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from childgait.params import Finetune
     from childgait.training.clips import Loading, Windows
     from childgait.training.group import Group
+    from childgait.training.loop import OnEpoch, Outcome
     from childgait.training.mean_teacher import MeanTeacher
 
 CURVES = (
@@ -88,8 +89,8 @@ def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Le
     weights = built.fit(features, labels_of_children(train.table), seed)
     facts: dict[str, Any] = {"learns": sum(np.size(value) for value in weights.values())}
     if "importance" in weights:
+        from childgait.gait.numbers import NAMES
         from childgait.models.kinematic_trees import important
-        from childgait.training.gait_features import NAMES
 
         facts["importance"] = important(weights, NAMES)
     return Learnt(weights, [], 0, facts)
@@ -97,7 +98,7 @@ def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Le
 
 def fit_network(
     model: Model, settings: Finetune, train: Part, validation: Part, *,
-    seed: int, save_as: Path, fingerprint: str, on_epoch: Callable[[dict[str, float], dict[str, float]], None],
+    seed: int, save_as: Path, fingerprint: str, on_epoch: OnEpoch,
     unlabelled: list[Clip] | None = None,
 ) -> Learnt:  # fmt: skip
     """Train in this process, or together with those that torchrun started beside it. `unlabelled` is the mean teacher's
@@ -105,6 +106,7 @@ def fit_network(
     import torch
 
     from childgait.training.clips import Windows, collate
+    from childgait.training.contributions import choose_numbers
     from childgait.training.group import join_group, leave_group
     from childgait.training.loop import train as run
     from childgait.training.optim import positive_weights, weighted_shares
@@ -118,21 +120,27 @@ def fit_network(
         everybody, train = train, labelled_part(train, settings.mean_teacher.labelled, seed)
         labels = labels_of_children(train.table)
         weights = positive_weights(labels, settings.positive_weight_cap)
+        prior = torch.from_numpy(weighted_shares(labels, weights))
         if hasattr(network, "start_at"):
-            network.start_at(torch.from_numpy(weighted_shares(labels, weights)))
+            network.start_at(prior)
         origin = load_start(network, settings)
-        loading = loading_of(network, settings)
-        windows = Windows(
-            train.clips, train.atypical, loading, seed=seed, augmentation=augmentation_of(settings),
-            anchor=settings.anchor,
-        )  # fmt: skip
-        judge = make_judge(validation, loading, weights, settings, group.device)
-        pool = make_pool(everybody, train, unlabelled or [], loading, weights, settings, seed, group)
         videos = train.table["video"].to_list()
-        outcome = run(
-            network, windows, collate, weights, judge, settings, seed=seed, group=group, save_as=save_as,
-            fingerprint=fingerprint, on_epoch=on_epoch, name_of=lambda row: videos[row], pool=pool,
-        )  # fmt: skip
+
+        def teach(one: nn.Module, how: Finetune, to: Path, tell: OnEpoch, pool: MeanTeacher | None = None) -> Outcome:
+            loading = loading_of(one, how)
+            windows = Windows(
+                train.clips, train.atypical, loading, seed=seed, augmentation=augmentation_of(how), anchor=how.anchor
+            )
+            judge = make_judge(validation, loading, weights, how, group.device)
+            return run(one, windows, collate, weights, judge, how, seed=seed, group=group, save_as=to,
+                       fingerprint=fingerprint, on_epoch=tell, name_of=lambda row: videos[row], pool=pool)  # fmt: skip
+
+        loading = loading_of(network, settings)
+        found = choose_numbers(network, Windows(train.clips, train.atypical, loading, views=1), settings, seed, prior,
+                               lambda one, how: teach(one, how, first_state(save_as), lambda row, speed: None))
+        pool = make_pool(everybody, train, unlabelled or [], loading, weights, settings, seed, group)
+        outcome = teach(network, settings, save_as, on_epoch, pool)
+        first_state(save_as).unlink(missing_ok=True)
     finally:
         leave_group(group)
     facts = {
@@ -141,7 +149,13 @@ def fit_network(
     }  # fmt: skip
     if pool is not None:
         facts |= {"labelled_clips": len(train.clips), "pool_clips": pool.visits.count}
+    facts |= found
     return Learnt({k: v.numpy() for k, v in outcome.weights.items()}, outcome.history, outcome.kept_epoch, facts)
+
+
+def first_state(save_as: Path) -> Path:
+    """Where the network that is taught before the real one keeps its state."""
+    return save_as.with_name(f"first-{save_as.name}")
 
 
 def labelled_part(train: Part, share: float, seed: int) -> Part:
