@@ -16,7 +16,9 @@ from childgait.steps.split_subjects import split_subjects
 PARAMS = SplitSubjects(seed=1, folds=3, holdout=0.25, validation=0.25)
 
 
-def write_cohort(folder: Path, children: int = 24, without_clips: int = 0, always_typical: str = "") -> dict[str, Path]:
+def write_cohort(
+    folder: Path, children: int = 24, without_clips: int = 0, always_typical: str = "", unscored: int = 0
+) -> dict[str, Path]:  # fmt: skip
     random = np.random.default_rng(0)
     subjects = [f"{n:04d}" for n in range(1, children + 1)]
     views = default_views()
@@ -25,6 +27,9 @@ def write_cohort(folder: Path, children: int = 24, without_clips: int = 0, alway
         for limb in LIMBS:
             for code in CODES:
                 score = 0 if code == always_typical else int(random.integers(3))
+                if subject in subjects[:unscored]:
+                    rows.append((subject, limb, code, None, None, "no rater scored the child", " ".join(views[code]), None))
+                    continue
                 rows.append((subject, limb, code, score, score > 0, None, " ".join(views[code]), None))
     pl.DataFrame(rows, schema=LABELS.schema(), orient="row").write_parquet(folder / "labels.parquet")
     ages = random.integers(3, 17, children)
@@ -119,6 +124,20 @@ def test_the_challenges_list_can_be_read(tmp_path: Path) -> None:
     published = Path(__file__).parents[2] / "workflow" / "splits" / "cv4chl-track1.csv"
     out = run(tmp_path, lists=published.read_text())
     assert children(out, "holdout", "test") == {"0004", "0005", "0018"}  # of 24 children
+
+
+def test_listed_test_children_without_scores_judge_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a challenge has them: they are answered for elsewhere, and the hold-out is dealt from the others."""
+    out = run(tmp_path, lists="subject,part\n1,test\n2,test\n", unscored=2)
+    held = children(out, "holdout", "test")
+    assert len(held) == 5  # of 22 who have scores
+    assert not held & {"0001", "0002"}
+    who = pl.read_csv(out / "subjects.csv", infer_schema=False).filter(pl.col("subject") == "0001")
+    assert set(who["part"]) == {"none"}
+    assert set(who["reason"]) == {"the child has no score"}
+    assert "no test child of" in caplog.text
+    partly = run(tmp_path, lists="subject,part\n1,test\n3,test\n4,test\n", unscored=1)
+    assert children(partly, "holdout", "test") == {"0003", "0004"}
 
 
 def test_a_child_in_two_parts_stops_the_run(tmp_path: Path) -> None:

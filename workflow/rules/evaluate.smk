@@ -1,5 +1,6 @@
 # How well a run judges children it has never seen. One job a model, fold and seed.
-# Requires: data/finetune, the validation and test tables, their clips. Yields: data/evaluate/{model}/{fold}-{seed}/
+# Requires: data/finetune, the validation and test tables, their clips; labels, subjects and a person's split.csv.
+# Yields: data/evaluate/{model}/{fold}-{seed}/, data/write_submission/
 
 include: "common.smk"
 include: "parts.smk"
@@ -30,6 +31,38 @@ rule evaluate:
         "childgait evaluate {params.call} > {log} 2>&1"
 
 
+def answering(name):
+    """The runs that answer for the challenge's children: the first model, on the hold-out where the study has it."""
+    chosen = PARAMS["finetune"]
+    fold = "holdout" if "holdout" in chosen.folds else chosen.folds[0]
+    return expand("data/finetune/{model}/{fold}-{seed}/" + name, model=chosen.models[0], fold=fold, seed=chosen.seeds)
+
+
+rule write_submission:
+    input:
+        weights=answering("weights.safetensors"),
+        models=answering("model.json"),
+        clips=expand("data/prepare_clips/{video}.clip.json", video=VIDEOS),
+        subjects="data/build_labels/subjects.parquet",
+        labels="data/build_labels/labels.parquet",
+        lists=f"{ANNOTATIONS}/split.csv",
+        code=code("write_submission"),
+    output:
+        submission="data/write_submission/submission.csv",
+        record="data/write_submission/write_submission.record.json",
+    params:
+        call=flags("write_submission", views=str(config["evaluate"]["views"])),
+    log:
+        "logs/write_submission.log",
+    threads: config["finetune"]["threads"]
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(60),
+    shell:
+        "childgait write_submission {params.call} > {log} 2>&1"
+
+
 rule evaluate_all:
     input:
         expand(rules.evaluate.output, zip, **runs()),
+        rules.write_submission.output,

@@ -74,6 +74,7 @@ rule write_report:
 
 rule trace_lineage:
     input:
+        "data/write_submission/write_submission.record.json",  # no part of the report, but of the lineage
         report="reports/write_report.record.json",
         code=code("trace_lineage"),
     output:

@@ -64,7 +64,9 @@ def render(values: dict[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=False, keep_trailing_newline=True,
     )  # fmt: skip
-    filters: dict[str, Callable[..., str]] = {"number": number, "signed": signed, "count": count, "size": size_of, "reading": reading}
+    filters: dict[str, Callable[..., str]] = {
+        "number": number, "signed": signed, "count": count, "size": size_of, "reading": reading,
+    }  # fmt: skip
     environment.filters.update(filters)
     return environment.get_template("report.html").render(**values)
 

@@ -62,7 +62,7 @@ def split_subjects(
     children = read_table(subjects, SUBJECTS)
     videos = pl.read_parquet(clips)
     usable, left_out = _usable(scored, children, videos)
-    given = _read_lists(lists, set(children["subject"])) if lists else {}
+    given = _given(lists, usable, left_out) if lists else {}
     folds = plan_folds(
         usable, _features(usable, scored, children), given, folds=params.folds, holdout=params.holdout,
         validation=params.validation, seed=params.seed,
@@ -105,31 +105,17 @@ def _usable(scored: pl.DataFrame, children: pl.DataFrame, videos: pl.DataFrame) 
     return sorted(with_clip & with_score & set(children["subject"])), left_out
 
 
-def _read_lists(path: Path, known: set[str]) -> dict[str, str]:
-    """Who is in which part of the hold-out, by a person's file; others stay free. No row: nobody is fixed."""
-    import polars as pl
+def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str, str]:
+    """The list's children who can be dealt. Test children without scores, as a challenge has them, are answered for by
+    write_submission but judge nobody: where none of the listed has scores, the hold-out is dealt from the others."""
+    from childgait.files.lists import read_lists
 
-    from childgait.files.labels import subject_name
-    from childgait.files.parts import PART_NAMES
-
-    frame = pl.read_csv(path, infer_schema=False, comment_prefix="#")
-    if missing := {"subject", "part"} - set(frame.columns):
-        raise StepError(f"{path} lacks the column(s) {', '.join(sorted(missing))}", hint="it has subject,part")
-    given: dict[str, str] = {}
-    for row in frame.iter_rows(named=True):
-        subject, part = subject_name(row["subject"]), str(row["part"]).strip()
-        if part not in PART_NAMES:
-            raise StepError(f"{path}: child {subject} is put into {part!r}", hint=f"parts are {', '.join(PART_NAMES)}")
-        if given.get(subject, part) != part:
-            raise StepError(
-                f"{path}: child {subject} is in two parts, {given[subject]} and {part}",
-                hint="a child who trains a model cannot test it; keep one of the lines",
-            )
-        given[subject] = part
-    if given and "test" not in given.values():
-        raise StepError(f"{path} names no test child", hint="list the children of the hold-out test")
-    for subject in sorted(set(given) - known):
-        log.warning("split_subjects: %s lists child %s, whom the cohort does not have", path, subject)
+    listed = read_lists(lists)
+    given = {subject: part for subject, part in listed.items() if subject in usable}
+    for subject in sorted(set(listed) - set(given) - set(left_out)):
+        log.warning("split_subjects: %s lists child %s, whom the cohort does not have", lists, subject)
+    if "test" in listed.values() and "test" not in given.values():
+        log.warning("split_subjects: no test child of %s has scores: the hold-out's test is dealt from the others", lists)
     return given
 
 

@@ -8,6 +8,8 @@ atypical) is NaN here and null with a reason in files, never 0.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -151,3 +153,17 @@ def reason(metric: str, atypical: int, typical: int) -> str:
     if typical == 0:
         return "no typical child"
     return "nobody was called atypical" if metric == "ppv" else "nobody was called typical"
+
+
+def challenge_score(probability: Array, truth: NDArray[np.floating]) -> dict[str, Any]:
+    """The public keypoint challenge's first metric: half accuracy, half 1 - RMSE of the child's total over 34."""
+    whole = ~(np.isnan(truth) | np.isnan(probability)).any(axis=1)
+    if not whole.any():
+        return {"value": None, "reason": "no child has all 34 items scored and seen"}
+    called, real = probability[whole] >= 0.5, truth[whole] == 1
+    accuracy = float((called == real).mean())
+    rmse = float(np.sqrt(np.mean((called.sum(axis=1) - real.sum(axis=1)) ** 2.0)))
+    return {
+        "value": round((accuracy + 1 - rmse / truth.shape[1]) / 2, 6), "accuracy": round(accuracy, 6),
+        "rmse_of_total": round(rmse, 6), "children": int(whole.sum()),
+    }  # fmt: skip

@@ -22,7 +22,7 @@ from childgait.gait.evgs import TARGET_NAMES
 from childgait.training.bootstrap import draw_weights, interval, mean_of, measure_draws
 from childgait.training.calibration import fit_temperature, overall_calibration, tune_thresholds
 from childgait.training.features import children_of, labels_of_children
-from childgait.training.metrics import METRICS, Array, confusion, groups, measure, reason, sigmoid
+from childgait.training.metrics import METRICS, Array, challenge_score, confusion, groups, measure, reason, sigmoid
 from childgait.training.predictions import child_logits
 
 if TYPE_CHECKING:
@@ -138,17 +138,3 @@ def _summary(logits: Array, truth: NDArray[np.floating]) -> dict[str, Any]:
     known = ~np.isnan(logits) & ~np.isnan(truth)
     means = {metric: cell(mean_of(values[metric], everything)[0], None, "defined for no target") for metric in chosen}
     return {"children": int(known.any(axis=1).sum()), "cells": int(known.sum()), **means}
-
-
-def challenge_score(probability: Array, truth: NDArray[np.floating]) -> dict[str, Any]:
-    """The public keypoint challenge's first metric: half accuracy, half 1 - RMSE of the child's total over 34."""
-    whole = ~(np.isnan(truth) | np.isnan(probability)).any(axis=1)
-    if not whole.any():
-        return {"value": None, "reason": "no child has all 34 items scored and seen"}
-    called, real = probability[whole] >= 0.5, truth[whole] == 1
-    accuracy = float((called == real).mean())
-    rmse = float(np.sqrt(np.mean((called.sum(axis=1) - real.sum(axis=1)) ** 2.0)))
-    return {
-        "value": round((accuracy + 1 - rmse / truth.shape[1]) / 2, 6), "accuracy": round(accuracy, 6),
-        "rmse_of_total": round(rmse, 6), "children": int(whole.sum()),
-    }  # fmt: skip

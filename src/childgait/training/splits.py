@@ -106,7 +106,7 @@ def plan_folds(
         parts = dealt(names, [1 - validation, validation], step)
         return {name: ("train", "validation")[part] for name, part in zip(names, parts, strict=True)}
 
-    if given:
+    if "test" in given.values():
         test = [name for name in subjects if given.get(name) == "test"]
     else:
         test = [name for name, part in zip(subjects, dealt(subjects, [1 - holdout, holdout], 0), strict=True) if part]

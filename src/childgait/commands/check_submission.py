@@ -1,0 +1,34 @@
+"""Check a submission file of the keypoint challenge, and score it where the labels are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def check_submission(submission: Path, lists: Path = Path("annotations/split.csv"), labels: Path | None = None) -> None:
+    """Its form, and that it answers for the listed test children; with --labels labels.json also the challenge's score."""
+    import json
+
+    import numpy as np
+
+    from childgait.files.lists import read_lists
+    from childgait.files.submission import ITEMS, read_submission
+    from childgait.gait.evgs import BY_CODE, TARGETS
+    from childgait.training.metrics import challenge_score
+
+    asked = {child for child, part in read_lists(lists).items() if part == "test"} if lists.exists() else set()
+    answers = read_submission(submission, asked or None)
+    print(f"{submission}: {len(answers)} children, {len(ITEMS)} answers each; nothing to mend")
+    if not asked:
+        print(f"  {lists} lists no test child, so it was not checked for whom it must answer")
+    if labels is None:
+        return
+    scored = {str(row["patient_id"]).zfill(4): row for row in json.loads(labels.read_text(encoding="utf-8"))}
+    both = [child for child in answers if child in scored]
+    truth = [[float(scored[c][t.limb][str(BY_CODE[t.code].number)]) > 0 for t in TARGETS] for c in both]
+    found = challenge_score(np.array([answers[c] for c in both], float).reshape(-1, 34), np.array(truth, float).reshape(-1, 34))
+    if found["value"] is None:
+        print(f"  no score: {found['reason']}")
+        return
+    print(f"  score {found['value']:.4f} = ½ (accuracy {found['accuracy']:.4f} + 1 − RMSE of totals"
+          f" {found['rmse_of_total']:.3f} / 34), over {found['children']} of them with labels")  # fmt: skip

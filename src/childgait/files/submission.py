@@ -1,0 +1,86 @@
+"""The keypoint challenge's submission file (CV4CHL 2026, track 1): written, read and checked.
+
+    ID,L1,…,L17,R1,…,R17,Total,Left_gait_subtype,Right_gait_subtype
+    track1-4,1,0,…,9,-1,-1
+
+A row a child of the test, 1 where an item is atypical, under the item's number; `Total` is the sum of the 34. The two
+last columns belong to track 2, which is another file's matter: -1. (Columns and names of rows as in the published
+submissions of its participants.)
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from childgait.errors import StepError
+from childgait.gait.evgs import BY_CODE, TARGETS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NAME = "track1-"
+ITEMS: tuple[str, ...] = tuple(f"{target.limb[0].upper()}{BY_CODE[target.code].number}" for target in TARGETS)
+OTHER_TRACK = ("Left_gait_subtype", "Right_gait_subtype")
+COLUMNS: tuple[str, ...] = ("ID", *ITEMS, "Total", *OTHER_TRACK)
+
+
+def write_submission(path: Path, children: list[str], atypical: NDArray[np.bool_]) -> None:
+    """(children, 34) answers in the order of gait.evgs.TARGETS."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for child, answers in zip(children, atypical.astype(int).tolist(), strict=True):
+            rows.writerow([f"{NAME}{int(child)}", *answers, sum(answers), -1, -1])
+
+
+def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, list[int]]:
+    """By child (`0004`) its 34 answers. Anything that the challenge would not take stops here, in one sentence."""
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        rows = list(csv.reader(stream))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
+        found = f"lacks the column(s) {', '.join(lacking)}" if lacking else "has its columns in another order, or more of them"
+        raise StepError(f"{path} {found}", hint=f"the first line is {','.join(COLUMNS[:3])},…,{','.join(COLUMNS[-3:])}")
+    answers: dict[str, list[int]] = {}
+    for line, row in enumerate(rows[1:], 2):
+        child = _child_of(path, line, row)
+        if child in answers:
+            raise StepError(f"{path}, line {line}: {row[0]} stands there twice", hint="a row a child")
+        answers[child] = _answers_of(path, line, row)
+    if expected is not None and (wrong := sorted(expected ^ set(answers))):
+        lacks = wrong[0] in expected
+        raise StepError(
+            f"{path} {'lacks' if lacks else 'has'} child {wrong[0]}, who {'is' if lacks else 'is not'} in the test"
+            f" ({len(wrong)} such children)",
+            hint="the test's children are those that split.csv lists as test",
+        )
+    return answers
+
+
+def _child_of(path: Path, line: int, row: list[str]) -> str:
+    name = row[0] if row else ""
+    if not name.startswith(NAME) or not name.removeprefix(NAME).isdecimal():
+        raise StepError(f"{path}, line {line}: the ID is {name!r}", hint=f"IDs are {NAME} and the child's number: {NAME}4")
+    if len(row) != len(COLUMNS):
+        raise StepError(f"{path}, line {line}: {len(row)} values, not {len(COLUMNS)}", hint="a value a column")
+    return f"{int(name.removeprefix(NAME)):04d}"
+
+
+def _answers_of(path: Path, line: int, row: list[str]) -> list[int]:
+    values = dict(zip(COLUMNS, row, strict=True))
+    for name in ITEMS:
+        if values[name] not in ("0", "1"):
+            raise StepError(f"{path}, line {line}: {name} is {values[name]!r}", hint="0 is typical, 1 is atypical")
+    answers = [int(values[name]) for name in ITEMS]
+    if values["Total"] != str(sum(answers)):
+        raise StepError(
+            f"{path}, line {line}: Total is {values['Total']!r}, but the 34 items add up to {sum(answers)}",
+            hint="write their sum",
+        )
+    for name in OTHER_TRACK:
+        if values[name] != "-1":
+            raise StepError(f"{path}, line {line}: {name} is {values[name]!r}", hint="a row of track 1 has -1 there")
+    return answers

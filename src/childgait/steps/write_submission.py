@@ -1,0 +1,74 @@
+"""The challenge's submission file: the study's first model answers for the test's children, scored or not.
+
+Reads the runs of that model (all seeds of one fold), the clips, who is who, which views show an item, and a person's list.
+The test's children are those that the list names as test; where it names nobody, all whom the model has never seen.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+from childgait.errors import StepError
+from childgait.step import Input, Output
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+METHODS = (
+    "For the children whom a challenge asks about, the answers of the first model's seeds were averaged and cut at 0.5."
+)
+log = logging.getLogger("childgait")
+
+
+def write_submission(
+    weights: list[Input], models: list[Input], clips: list[Input], subjects: Input, labels: Input, submission: Output,
+    views: int, lists: Input | None = None,
+) -> None:  # fmt: skip
+    import polars as pl
+    from safetensors.numpy import load_file
+
+    from childgait.files import submission as form
+    from childgait.files.clips import open_clip
+    from childgait.files.labels import LABELS, SUBJECTS
+    from childgait.files.lists import read_lists
+    from childgait.files.parts import PARTS
+    from childgait.files.tables import read_table
+    from childgait.training.answers import Run, answer
+    from childgait.training.learn import Part
+
+    runs = [Run(json.loads(told.read_text(encoding="utf-8")), load_file(path))
+            for path, told in zip(weights, models, strict=True)]  # fmt: skip
+    people = read_table(subjects, SUBJECTS)
+    asked = {name for name, part in read_lists(lists).items() if part == "test"} if lists else set()
+    learnt_from = {child for run in runs for names in run.told["children"].values() for child in names}
+    found = [open_clip(path) for path in clips]
+    chosen = [clip for clip in found if (child := clip.video.split("-", 1)[0]) in asked or not (asked or child in learnt_from)]
+    if not chosen:
+        raise StepError(
+            "no child is left to answer for: the model has learnt from everybody who has a clip",
+            hint="list the test's children in annotations/split.csv, or give split_subjects.holdout a share",
+        )
+    rows = [{"video": clip.video, "subject": clip.video.split("-", 1)[0], "view": clip.view} for clip in chosen]
+    known = people.select("subject", "age_years", "sex", "aid")
+    table = pl.DataFrame(rows, schema=PARTS.schema()).drop("age_years", "sex", "aid")
+    table = table.join(known, on="subject", how="left", maintain_order="left").with_columns(pl.col("sex").fill_null("unknown"))
+    children, logits = answer(runs, Part(table, chosen), shown_by_view(read_table(labels, LABELS)), views)
+    form.write_submission(submission, children, logits >= 0)
+    for child in sorted(asked - set(children)):
+        log.warning("write_submission: child %s is listed as test, but has no clip", child)
+    log.info("write_submission: %s answers for %d children", runs[0].told["model"], len(children))
+
+
+def shown_by_view(labels: pl.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """By view, which of the 34 targets are judged from it."""
+    import numpy as np
+    import polars as pl
+
+    from childgait.gait.evgs import TARGETS, VIEWS
+
+    views = dict(labels.select("code", pl.col("views").str.split(" ")).unique("code").iter_rows())
+    return {view: np.array([view in views[target.code] for target in TARGETS]) for view in VIEWS}

@@ -1,0 +1,54 @@
+"""The submission's validator at the command line: the form, for whom, and the challenge's score."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from childgait.commands.check_submission import check_submission
+from childgait.errors import StepError
+from childgait.files.submission import write_submission
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Child 4 is answered rightly; of child 5 all 17 left items are missed."""
+    answers = np.zeros((2, 34), bool)
+    answers[0, :3] = True
+    write_submission(tmp_path / "submission.csv", ["0004", "0005"], answers)
+    (tmp_path / "split.csv").write_text("subject,part,reason\n0004,test,challenge\n0005,test,challenge\n")
+
+    def side(atypical: range) -> dict[str, int]:
+        return {str(number): 1 + number % 2 if number in atypical else 0 for number in range(1, 18)}
+
+    rows = [{"patient_id": "0004", "left": side(range(1, 4)), "right": side(range(0))},
+            {"patient_id": "0005", "left": side(range(1, 18)), "right": side(range(0))}]  # fmt: skip
+    (tmp_path / "labels.json").write_text(json.dumps(rows))
+    return tmp_path / "submission.csv", tmp_path / "split.csv", tmp_path / "labels.json"
+
+
+def test_the_score_is_the_challenges(files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    submission, lists, labels = files
+    check_submission(submission, lists, labels)
+    said = capsys.readouterr().out
+    accuracy, rmse = 51 / 68, np.sqrt(17**2 / 2)
+    assert "2 children, 34 answers each; nothing to mend" in said
+    assert f"score {(accuracy + 1 - rmse / 34) / 2:.4f}" in said
+    assert f"RMSE of totals {rmse:.3f} / 34" in said
+
+
+def test_children_that_the_list_does_not_name_are_refused(files: tuple[Path, Path, Path]) -> None:
+    submission, lists, _ = files
+    lists.write_text("subject,part,reason\n0004,test,challenge\n")
+    with pytest.raises(StepError, match="has child 0005, who is not in the test"):
+        check_submission(submission, lists)
+
+
+def test_without_a_list_it_says_what_was_not_checked(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    submission, lists, _ = files
+    lists.write_text("subject,part,reason\n")
+    check_submission(submission, lists)
+    assert "it was not checked for whom it must answer" in capsys.readouterr().out
