@@ -1,12 +1,15 @@
 """No stale result is recorded as fresh: the two traps in which DVC with Snakemake was seen to keep old bytes.
 
 Back and forth between commits (files come back newer than what they were made of), and linked caches (files that are
-touched when DVC lets go of them). Each ends in the right number, and `dvc status`, the audit and the number agree.
+touched when DVC lets go of them). Each ends in the right number, and `dvc status`, the audit and the number agree. Nor
+does a clock that jumped between two runs keep an old number alive.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,27 @@ def test_back_and_forth(tmp_path, link):
     (folder / "in" / "0.txt").write_text("100")
     run(folder, "workflow/run")
     assert number(folder) == 13 * (SUM + 2 * 99)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("days", [-3, 3])
+def test_a_clock_that_jumps(tmp_path, days):
+    """What was made while the clock was wrong is dated days off what is made now, or from what it is made of."""
+    folder = make_clone(tmp_path / "clone")
+    run(folder, "workflow/run")
+    date(folder, ("data", "reports", ".snakemake", ".cache", ".dvc"), days)
+    lock = (folder / "dvc.lock").read_text()
+    run(folder, "workflow/run")
+    assert (folder / "dvc.lock").read_text() == lock
+    (folder / "in" / "0.txt").write_text("100")
+    set_factor(folder, 10)
+    date(folder, ("in", "params.yaml"), -days)
+    run(folder, "workflow/run")
+    assert number(folder) == 10 * (SUM + 2 * 99)
+    assert "up to date" in run(folder, "dvc", "status")
+
+
+def date(folder: Path, names: tuple[str, ...], days: int) -> None:
+    when = time.time() + days * 86400
+    for path in (p for name in names for p in (folder / name, *(folder / name).rglob("*"))):
+        os.utime(path, (when, when))
