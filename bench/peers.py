@@ -1,7 +1,8 @@
 """One table of all rows of the bench: how well, how sure, at what cost, from which inputs. `snakemake bench` calls it last.
 
-    .venv/bin/python bench/peers.py                                     # after `snakemake bench`
-    .venv/bin/python bench/peers.py --out reports/bench/peers.md
+    childgait preset peers && snakemake cohort_all && snakemake bench     # 24 children, cross-validated; needs no video
+    .venv/bin/python bench/peers.py --out reports/bench/peers.md          # its table once more
+    .venv/bin/python bench/peers.py --work .cache/bench-learning          # of the runs of bench/learning.py instead
 
 Reads reports/peers/tables/models.csv, which is the same for the same data, params and code, and lays beside it how long
 training took, from the untracked log of the runs: that differs between machines and stands in no versioned output.
@@ -19,7 +20,9 @@ from typing import Any
 import polars as pl
 
 from childgait.gait.published import AVERAGES
-from childgait.report.page import TITLES, number, signed, size_of
+from childgait.report.headline import TOO_FEW
+from childgait.report.page import TITLES, number, signed, size_of, table_of_models
+from childgait.report.results import behind_best, measure_model, read_judgements
 
 LEARNT = "data/finetune/"
 
@@ -28,22 +31,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, default=Path("reports/peers/tables/models.csv"))
     parser.add_argument("--log", type=Path, default=Path("logs/runs.jsonl"), help="untracked; a line a job")
+    parser.add_argument("--work", type=Path, help="folder of bench/learning.py: its runs, all of one split")
     parser.add_argument("--out", type=Path, default=Path("reports/peers/peers.md"))
     given = parser.parse_args()
-    lines = [json.loads(line) for line in given.log.read_text(encoding="utf-8").splitlines()] if given.log.exists() else []
-    text = report(pl.read_csv(given.tables, infer_schema_length=None), seconds_of_training(lines))
+    if given.work:
+        models, seconds = runs_of_learning(given.work)
+    else:
+        models, seconds = pl.read_csv(given.tables, infer_schema_length=None), seconds_of_training(given.log)
+    text = report(models, seconds)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(text, encoding="utf-8")
     print(text)
 
 
-def seconds_of_training(log: list[dict[str, Any]]) -> dict[str, list[float]]:
+def seconds_of_training(path: Path) -> dict[str, list[float]]:
     """Processor seconds by model: of each run the last job that made it. A run taken from a cache has none."""
+    log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     last = {line["record"]: line for line in log if line["step"] == "finetune" and line["record"].startswith(LEARNT)}
     found: dict[str, list[float]] = defaultdict(list)
     for record, line in last.items():
         found[record.removeprefix(LEARNT).split("/", 1)[0]].append(line["cpu_seconds"])
     return found
+
+
+def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
+    """The same table, of runs that lie in a folder of bench/learning.py."""
+    judged = read_judgements(sorted(work.glob("evaluate/*/*/predictions.parquet")))
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("evaluate/*/*/metrics.json"))]
+    if len({run["split_hash"] for run in told}) > 1:
+        raise SystemExit(f"error: the runs of {work} are of several splits. Hint: a folder a set of children.")
+    scopes = {scope: {name: measure_model(model, 2000, 0) for name, model in models.items()} for scope, models in judged.items()}
+    behind = {scope: behind_best(judged[scope], found, 2000, 0, TOO_FEW) for scope, found in scopes.items()}
+    seconds = {folder.name: [float(path.read_text()) for path in folder.glob("*/seconds")]
+               for folder in (work / "finetune").iterdir()}  # fmt: skip
+    return pl.DataFrame(table_of_models(scopes, behind, told), infer_schema_length=None), seconds
 
 
 def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:

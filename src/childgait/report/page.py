@@ -205,17 +205,10 @@ def write_tables(
     told: list[dict[str, Any]], flow: list[dict[str, Any]], gates: list[dict[str, Any]],
 ) -> None:  # fmt: skip
     """CSV beside the page. Cells that are not defined are empty, with the reason in a column of its own."""
-    models, items, groups = [], [], []
-    about = by_model(told)
+    items, groups = [], []
     for scope, measured in scopes.items():
         for name, model in measured.items():
             head = {"scope": scope, "model": name}
-            needs = {"inputs": " ".join(about[name]["inputs"]), **{key: about[name][key] for key in (
-                "parameters", "operations", "weights_from")}}  # fmt: skip
-            away = behind[scope].get(name)
-            models.append(head | {"children": model.children, "videos": model.videos, "seeds": model.seeds}
-                          | _spread(model.groups["overall"], METRICS) | needs
-                          | {f"behind_{key}": getattr(away, key, None) for key in BEHIND})  # fmt: skip
             for target in TARGET_NAMES:
                 which = {"target": target, "item": BY_CODE[target[2:]].number, "children": model.known[target],
                          "atypical": model.atypical[target]}  # fmt: skip
@@ -227,10 +220,30 @@ def write_tables(
             "expects", "columns", "needs", "severity", "success", "unexpected", "why")}}
         for gate in gates for check in gate["checks"]
     ]  # fmt: skip
-    for name, rows in (("models.csv", models), ("items.csv", items), ("groups.csv", groups), ("flow.csv", flow),
-                       ("gates.csv", checks), ("strata.csv", subgroup_rows(told)),
-                       ("importance.csv", importance_rows(told)), ("measured.csv", measured_rows(told))):  # fmt: skip
+    tables = {
+        "models.csv": table_of_models(scopes, behind, told), "items.csv": items, "groups.csv": groups, "flow.csv": flow,
+        "gates.csv": checks, "strata.csv": subgroup_rows(told), "importance.csv": importance_rows(told),
+        "measured.csv": measured_rows(told),
+    }  # fmt: skip
+    for name, rows in tables.items():
         pl.DataFrame(rows, infer_schema_length=None).write_csv(folder[name])
+
+
+def table_of_models(
+    scopes: dict[str, dict[str, Measured]], behind: dict[str, dict[str, Behind]], told: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Means over the targets, what the row needs and costs, and how far it is behind the best row of its scope."""
+    rows, about = [], by_model(told)
+    for scope, measured in scopes.items():
+        for name, model in measured.items():
+            away, run = behind[scope].get(name), about[name]
+            rows.append({
+                "scope": scope, "model": name, "children": model.children, "videos": model.videos, "seeds": model.seeds,
+                **_spread(model.groups["overall"], METRICS), "inputs": " ".join(run["inputs"]),
+                **{key: run[key] for key in ("parameters", "operations", "weights_from")},
+                **{f"behind_{key}": getattr(away, key, None) for key in BEHIND},
+            })  # fmt: skip
+    return rows
 
 
 def by_model(told: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
