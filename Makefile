@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PROFILE ?= default
 export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
 
-.PHONY: help run test plan lint lock borders doctor
+.PHONY: help run test cluster-test cancel plan lint lock borders doctor
 
 help:  ## print these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -15,7 +15,13 @@ run: $(READY)  ## the whole study, from raw videos to reports/index.html (PRESET
 	@workflow/run $(PRESET)
 
 test: $(READY)  ## unit, architecture, plan and end-to-end tests
-	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 15
+	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 15 --ignore tests/cluster
+
+cluster-test: $(READY)  ## the study and its faults on a real Slurm of this host; skipped where none is installed
+	@workflow/with-environment env OMP_NUM_THREADS=1 pytest tests/cluster -rs --durations 5
+
+cancel:  ## stop the run of this clone, and its jobs on a cluster (PROFILE=slurm)
+	@workflow/cancel
 
 plan: $(READY)  ## what would run, job by job, and why
 	@workflow/with-environment snakemake --dry-run --quiet host --printshellcmds

@@ -20,11 +20,30 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from childgait.code import ROOT
+
+# What the test cluster is, over profiles/slurm: a small node, a local file system, quick polls.
+SMALL = {
+    "cores: 16 ": "cores: 2 ",
+    "latency-wait: 60 ": "latency-wait: 10 ",
+    "slurm-init-seconds-before-status-checks: 20": "slurm-init-seconds-before-status-checks: 9",
+}
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 
 
 def missing_programs() -> list[str]:
     return [name for name in PROGRAMS if _which(name) is None]
+
+
+def small_profile(clone: Path, changes: dict[str, str]) -> None:
+    """The profile of the repository in a clone, fitted to the test cluster, with further changes."""
+    folder = clone / "profiles/slurm"
+    shutil.copytree(ROOT / "profiles/slurm", folder, dirs_exist_ok=True)
+    text = (folder / "config.yaml").read_text()
+    for old, new in (SMALL | changes).items():
+        assert text.count(old) == 1, f"profiles/slurm/config.yaml holds {old!r} {text.count(old)} times"
+        text = text.replace(old, new)
+    (folder / "config.yaml").write_text(text)
 
 
 def _which(name: str) -> str | None:
@@ -44,10 +63,12 @@ def _free_ports(count: int) -> list[int]:
 class SlurmCluster:
     """Starts on entering, stops on leaving. `environment` is what a user of the cluster runs in."""
 
-    def __init__(self, folder: Path, *, nodes: int = 2, cpus: int = 4, memory_mb: int = 6000) -> None:
+    def __init__(
+        self, folder: Path, *, nodes: int = 2, cpus: int = 4, memory_mb: int = 12000, first_choice: str = "n1"
+    ) -> None:
         self.folder = folder.resolve()
         self.nodes = [f"n{index + 1}" for index in range(nodes)]
-        self.cpus, self.memory_mb = cpus, memory_mb
+        self.cpus, self.memory_mb, self.first_choice = cpus, memory_mb, first_choice
         self.environment = dict(os.environ)
 
     def __enter__(self) -> SlurmCluster:
@@ -91,12 +112,13 @@ class SlurmCluster:
         for node, port in zip(self.nodes, ports, strict=True):
             lines.append(
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} "
-                f"RealMemory={self.memory_mb} Gres=gpu:fake:2 State=UNKNOWN"
+                f"RealMemory={self.memory_mb} Gres=gpu:fake:2 "
+                f"Weight={1 if node == self.first_choice else 2} State=UNKNOWN"
             )
         everywhere = ",".join(self.nodes)
         lines += [
-            f"PartitionName=cpu Nodes={everywhere} Default=YES MaxTime=60 State=UP",
-            f"PartitionName=gpu Nodes={everywhere} MaxTime=60 State=UP",
+            f"PartitionName=cpu Nodes={everywhere} Default=YES MaxTime=360 State=UP",
+            f"PartitionName=gpu Nodes={everywhere} MaxTime=360 State=UP",
         ]
         (self.folder / "slurm.conf").write_text("\n".join(lines) + "\n")
         (self.folder / "gres.conf").write_text(f"NodeName={everywhere} Name=gpu Type=fake File={self.folder}/dev/gpu[0-1]\n")
@@ -120,6 +142,11 @@ class SlurmCluster:
             time.sleep(0.1)
         raise RuntimeError(f"the nodes did not become idle: {self.run('sinfo', '-N', '-o', '%N %T %E').stdout}")
 
+    def environment_over(self, other: dict[str, str]) -> dict[str, str]:
+        """Another environment, with this cluster in it: what a study runs in that is sent here."""
+        mine = {"SLURM_CONF": self.environment["SLURM_CONF"], "SNAKEMAKE_PROFILE": "profiles/slurm"}
+        return other | mine | {"PATH": f"{self.folder}/bin:{other['PATH']}:/usr/sbin:/sbin"}
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command of a user of the cluster."""
         return subprocess.run(command, capture_output=True, text=True, env=self.environment, check=False)
@@ -131,13 +158,20 @@ class SlurmCluster:
 
     def jobs(self) -> list[dict[str, str]]:
         """Every job that the controller knows, ended ones too."""
-        fields = ("JobId", "JobState", "Partition", "NumCPUs", "NodeList", "Comment", "TRES", "TimeLimit", "JobName")
+        fields = ("JobId", "JobState", "Partition", "NumCPUs", "NodeList", "Comment", "TRES", "TimeLimit", "JobName",
+                  "Restarts", "RunTime")  # fmt: skip
         found = []
         for line in self.run("scontrol", "show", "job", "--oneliner").stdout.splitlines():
             pairs = dict(part.split("=", 1) for part in line.split() if "=" in part)
             if "JobId" in pairs:
                 found.append({field: pairs.get(field, "") for field in fields})
         return found
+
+    def table(self) -> str:
+        """The jobs as scontrol knows them, for a person."""
+        fields = ("JobId", "Comment", "Partition", "NodeList", "JobState", "TRES", "TimeLimit", "RunTime", "Restarts")
+        rows = [" | ".join(job[field] for field in fields) for job in sorted(self.jobs(), key=lambda job: int(job["JobId"]))]
+        return "\n".join(f"| {row} |" for row in [" | ".join(fields), " | ".join("---" for _ in fields), *rows]) + "\n"
 
     def kill_node(self, node: str) -> None:
         """A node dies: its daemon and everything it runs, at once."""

@@ -27,6 +27,7 @@ rule evaluate:
     resources:
         mem_mb=memory(4000),
         runtime=minutes(60),
+        gpu=lambda wildcards: int(on_gpu(wildcards)),
     shell:
         "childgait evaluate {params.call} > {log} 2>&1"
 

@@ -1,9 +1,19 @@
-# A network learns. One job a model, fold and seed; on a cluster, on a GPU node.
+# A network learns. One job a model, fold and seed, of one process or of several (finetune.processes), each on its own GPU.
 # Requires: the train and validation tables of data/split_subjects and the clips of their children; never a test table.
 # Yields: data/finetune/{model}/{fold}-{seed}/
 
 include: "common.smk"
 include: "parts.smk"
+
+
+def processes(wildcards):
+    """How many train together; a table model is fitted by one."""
+    return settings_for(wildcards).processes if MODELS[wildcards.model].kind == "network" else 1
+
+
+def cpus(wildcards):
+    settings = settings_for(wildcards)
+    return processes(wildcards) * (settings.threads + settings.workers)
 
 
 rule finetune:
@@ -26,12 +36,15 @@ rule finetune:
     log:
         "logs/finetune/{model}/{fold}-{seed}.log",
     cache: True
-    threads: config["finetune"]["threads"]
+    threads: cpus
     resources:
-        mem_mb=memory(4000),
+        mem_mb=lambda wildcards, attempt: 4000 * attempt * processes(wildcards),
         runtime=minutes(240),
+        gpu=lambda wildcards: processes(wildcards) * on_gpu(wildcards),
+        processes=processes,
+        nodes=1,  # a profile may spread the processes over more
     shell:
-        "childgait finetune {params.call} > {log} 2>&1"
+        "workflow/launch {resources.processes} {resources.nodes} childgait finetune {params.call} > {log} 2>&1"
 
 
 rule finetune_all:

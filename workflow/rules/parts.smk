@@ -4,7 +4,7 @@
 import csv
 from itertools import product
 
-from childgait.models.registry import BASELINES
+from childgait.models.registry import BASELINES, MODELS, settings_of
 
 
 def runs(models=None):
@@ -19,6 +19,16 @@ def training_params(wildcards):
     """The section as one run sees it: one more model, fold or seed in the study retrains no other."""
     section = {key: value for key, value in config["finetune"].items() if key not in ("models", "folds", "seeds")}
     return section | {"overrides": section["overrides"].get(wildcards.model, {})}
+
+
+def settings_for(wildcards):
+    """The section with the overrides of this run's model."""
+    return mendable(settings_of, MODELS[wildcards.model], PARAMS["finetune"])
+
+
+def on_gpu(wildcards):
+    """Whether this run asks for a GPU: a table model never does."""
+    return MODELS[wildcards.model].kind == "network" and settings_for(wildcards).device == "cuda"
 
 
 def clips_of(*parts):

@@ -42,6 +42,7 @@ rule segment:
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
+        gpu=int(PARAMS["segment"].backend == "sam3" and PARAMS["segment"].sam3_device.startswith("cuda")),
     shell:
         "childgait segment {params.call} > {log} 2>&1"
 
@@ -63,6 +64,7 @@ rule estimate_pose:
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
+        gpu=int(PARAMS["estimate_pose"].backend == "sapiens2" and PARAMS["estimate_pose"].device == "cuda"),
     shell:
         "childgait estimate_pose {params.call} > {log} 2>&1"
 

@@ -1,0 +1,126 @@
+"""A whole study on a real Slurm: two nodes on this host, jobs through the cluster's own commands.
+
+The rules, the profile and the scripts are the real ones; the study is the smoke study with fewer children. Beside it
+the same study runs here, without a cluster, and must come to the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from childgait.code import ROOT
+from cluster.slurm import SlurmCluster, missing_programs, small_profile
+from study import Study, clone
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"),
+]
+
+SMALLER = {  # than the smoke study
+    "  root: data/demo\n": "  root: data/raw\n",
+    "  subjects: 6\n": "  subjects: 5\n",
+    "  holdout: 0.34\n": "  holdout: 0.2\n",
+    "  models: [childgait_video, kinematic_trees, rules]\n": "  models: [childgait_video]\n",
+    "  epochs: 3\n": "  epochs: 2\n",
+}
+ON_GPU = "set-resources:\n  finetune: {gpu: 1}\ngroups:\n"  # this study learns on CPUs; its jobs go where GPUs are all the same
+
+
+@dataclass(frozen=True)
+class OnCluster(Study):
+    """A study whose jobs go to the cluster."""
+
+    cluster: SlurmCluster
+
+    def environment(self) -> dict[str, str]:
+        return self.cluster.environment_over(super().environment())
+
+
+def small_study(folder: Path) -> Study:
+    """A clone with a raw cohort in it: a child seen from three sides, four seen from one."""
+    study = clone(folder)
+    for old, new in SMALLER.items():
+        study.replace("workflow/presets/smoke.yaml", old, new)
+    study.run("childgait", "preset", "smoke")
+    study.run("childgait", "synthesize", "--out", "data/raw")
+    for path in (folder / "data/raw/dataset").glob("*/*"):
+        if "_left_" not in path.name and not (path.name.startswith("0001-") and "_backward_" not in path.name):
+            path.unlink()
+    study.commit("a small study")
+    return study
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, Study]]:
+    """The study, finished on the cluster, and finished here; the two run at once."""
+    here = small_study(tmp_path_factory.mktemp("here"))
+    there = small_study(tmp_path_factory.mktemp("there"))
+    small_profile(there.folder, {"groups:\n": ON_GPU})
+    running = subprocess.Popen(["workflow/run"], cwd=here.folder, env=here.environment(), stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        study = OnCluster(there.folder, cluster)
+        study.study()
+        said, _ = running.communicate()
+        assert running.returncode == 0, said[-4000:]
+        table = ROOT / "logs/cluster-jobs.md"
+        table.parent.mkdir(exist_ok=True)
+        table.write_text(cluster.table())
+        yield study, here
+
+
+def rules_of(job: dict[str, str]) -> str:
+    return job["Comment"].removeprefix("rule_")
+
+
+def test_every_job_ran_once_and_ended_well(both: tuple[OnCluster, Study]) -> None:
+    jobs = both[0].cluster.jobs()
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert {job["JobName"].startswith("childgait") for job in jobs} == {True}
+    assert (both[0].folder / "reports/index.html").exists()
+
+
+def test_the_cluster_gives_the_bytes_of_one_machine(both: tuple[OnCluster, Study]) -> None:
+    there, here = both
+    assert there.lock() == here.lock()
+
+
+def test_the_jobs_of_a_child_travel_together(both: tuple[OnCluster, Study]) -> None:
+    there, _ = both
+    children = len(json.loads((there.folder / "data/raw/labels.json").read_text()))
+    jobs = Counter(rules_of(job).split("_wildcards")[0] for job in there.cluster.jobs())
+    assert jobs["subject"] == children
+    steps = Counter(job["step"] for job in there.jobs())
+    assert steps["segment"] == steps["register"] > children
+    assert jobs["recordings"] == jobs["covering"] == 1, "up to eleven videos a job"
+
+
+def test_a_group_asks_for_one_job_after_another(both: tuple[OnCluster, Study]) -> None:
+    """The rules' own figures: three videos of 15 + 10 + 5 + 10 minutes and the sheet of 10; the memory of the largest."""
+    jobs = [job for job in both[0].cluster.jobs() if "rule_subject" in job["Comment"]]
+    assert sorted(job["TimeLimit"] for job in jobs) == ["00:50:00"] * 4 + ["02:10:00"]
+    assert {job["TRES"] for job in jobs} == {"cpu=1,mem=2000M,node=1,billing=1"}
+
+
+def test_what_asks_for_a_gpu_goes_where_gpus_are(both: tuple[OnCluster, Study]) -> None:
+    for job in both[0].cluster.jobs():
+        learns = "rule_finetune" in job["Comment"]
+        assert job["Partition"] == ("gpu" if learns else "cpu"), job
+        assert ("gres/gpu=1" in job["TRES"]) == learns, job
+
+
+def test_every_job_asks_for_processors_memory_and_time(both: tuple[OnCluster, Study]) -> None:
+    for job in both[0].cluster.jobs():
+        asked = dict(part.split("=") for part in job["TRES"].split(","))
+        assert int(asked["cpu"]) >= 1
+        assert asked["mem"].endswith(("M", "G"))
+        assert job["TimeLimit"] not in ("", "UNLIMITED", "06:00:00"), f"{job}: the limit is the partition's own"
