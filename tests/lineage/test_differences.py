@@ -89,6 +89,24 @@ def test_other_bytes_from_the_same_things_are_named():
     assert "data/finetune/toy/0-0/finetune.record.json" in told().split("OTHER BYTES WITHOUT ANY DIFFERENCE")[1]
 
 
+@pytest.mark.parametrize("frames", ["the same", "others"])
+def test_videos_are_compared_by_their_frames(frames):
+    """Other bytes of a video with the same evidence, which holds the hash of its decoded frames, are no difference."""
+    video, evidence = (f"data/deidentify/0007-0001_left_1-240.{ending}" for ending in ("mp4", "evidence.json"))
+    body = json.loads(Path("data/register/0007-0001_left_1-240.record.json").read_text())
+    record = Path("data/deidentify/0007-0001_left_1-240.record.json")
+    record.parent.mkdir()
+    for name, digest, frame_digest in (("a", "1", "3"), (".", "2", "3" if frames == "the same" else "4")):
+        body["outputs"] = {"covered": [{"path": video, "sha256": digest, "bytes": 1}],
+                           "evidence": [{"path": evidence, "sha256": frame_digest, "bytes": 1}]}  # fmt: skip
+        record.write_text(json.dumps(body))
+        if name == "a":
+            keep("a")
+    text = told()
+    assert ("1 video(s) have other bytes, but the same decoded frames" in text) is (frames == "the same")
+    assert ("OTHER BYTES WITHOUT ANY DIFFERENCE" in text) is (frames == "others")
+
+
 def commit(message: str) -> None:
     for command in (
         [

@@ -3,6 +3,8 @@
 A job's own differences are its params, its source files, the environment and the raw files it read; what it inherits
 are inputs that another job made differently. Only a difference on the way to the number, whose job then wrote other
 bytes, can have moved it. Outputs that differ with nothing different before them are named: that is not determinism.
+Videos are the exception: another kind of CPU may encode the same frames to other bytes, so they are compared by the hash
+of their decoded frames, which stands in the evidence beside them.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Change:
     causes: list[str]  # its own differences
     inherited: bool  # an input was made differently
     moved: bool  # its outputs differ, or it is in one run only
+    same_frames: bool = False  # only a video differs, and its evidence, with the hash of the decoded frames, does not
 
 
 def changes(a: Graph, b: Graph) -> dict[str, Change]:
@@ -50,9 +53,12 @@ def changes(a: Graph, b: Graph) -> dict[str, Change]:
             found[record] = Change(record, job.step, [f"only in {'A' if here else 'B'}"], False, True)
             continue
         causes, inherited = _own(a, b, here, there)
-        moved = {e["path"]: e["sha256"] for e in here.outputs} != {e["path"]: e["sha256"] for e in there.outputs}
-        if causes or inherited or moved:
-            found[record] = Change(record, here.step, causes, inherited, moved)
+        made, made_there = ({e["path"]: e["sha256"] for e in job.outputs} for job in (here, there))
+        others = {path for path in made.keys() | made_there.keys() if made.get(path) != made_there.get(path)}
+        evidence = [path for path in made if path.endswith(".evidence.json") and path not in others]
+        same_frames = bool(others and evidence) and all(path.endswith(".mp4") for path in others)
+        if causes or inherited or others:
+            found[record] = Change(record, here.step, causes, inherited, bool(others), same_frames)
     return found
 
 
@@ -107,6 +113,10 @@ def compare(a: Graph, b: Graph, number: str, names: tuple[str, str]) -> Iterator
     )
     yield from _group("is not on the way to it", [c for r, c in found.items() if r not in upstream and c.causes])
     unexplained = [c for c in found.values() if c.moved and not c.causes and not c.inherited]
+    encoded = [change for change in unexplained if change.same_frames]
+    unexplained = [change for change in unexplained if not change.same_frames]
+    if encoded:
+        yield f"\n{len(encoded)} video(s) have other bytes, but the same decoded frames (another kind of CPU encoded them)"
     if unexplained:
         yield "\nOTHER BYTES WITHOUT ANY DIFFERENCE BEFORE THEM (the step is not deterministic, or its record is not true):"
         yield from (f"  {change.record}" for change in unexplained)
