@@ -30,9 +30,11 @@ SMALLER = {  # than the smoke study
     "  subjects: 6\n": "  subjects: 5\n",
     "  holdout: 0.34\n": "  holdout: 0.2\n",
     "  models: [childgait_video, kinematic_trees, rules]\n": "  models: [childgait_video]\n",
-    "  epochs: 3\n": "  epochs: 2\n",
+    "  epochs: 3\n": "  epochs: 2\n  processes: 2\n  clips_at_once: 4\n",
 }
-ON_GPU = "set-resources:\n  finetune: {gpu: 1}\ngroups:\n"  # this study learns on CPUs; its jobs go where GPUs are all the same
+# Two processes train together: here side by side, there on two nodes. No GPU computes, but jobs go where GPUs are.
+MODEL = "data/finetune/childgait_video/holdout-0/model.json"
+PLACES = "set-resources:\n  finetune: {nodes: 2, tasks: 2}\n  evaluate: {gpu: 1}\ngroups:\n"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, 
     """The study, finished on the cluster, and finished here; the two run at once."""
     here = small_study(tmp_path_factory.mktemp("here"))
     there = small_study(tmp_path_factory.mktemp("there"))
-    small_profile(there.folder, {"groups:\n": ON_GPU})
+    small_profile(there.folder, {"groups:\n": PLACES})
     running = subprocess.Popen(["workflow/run"], cwd=here.folder, env=here.environment(), stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)  # fmt: skip
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
@@ -113,9 +115,17 @@ def test_a_group_asks_for_one_job_after_another(both: tuple[OnCluster, Study]) -
 
 def test_what_asks_for_a_gpu_goes_where_gpus_are(both: tuple[OnCluster, Study]) -> None:
     for job in both[0].cluster.jobs():
-        learns = "rule_finetune" in job["Comment"]
-        assert job["Partition"] == ("gpu" if learns else "cpu"), job
-        assert ("gres/gpu=1" in job["TRES"]) == learns, job
+        asks = "rule_evaluate" in job["Comment"]
+        assert job["Partition"] == ("gpu" if asks else "cpu"), job
+        assert ("gres/gpu=1" in job["TRES"]) == asks, job
+
+
+def test_training_is_spread_over_two_nodes(both: tuple[OnCluster, Study]) -> None:
+    there, here = both
+    nodes = {job["NodeList"] for job in there.cluster.jobs() if "rule_finetune" in job["Comment"]}
+    assert nodes == {"n[1-2]"}
+    for study in (there, here):
+        assert json.loads((study.folder / MODEL).read_text())["settings"]["processes"] == 2
 
 
 def test_every_job_asks_for_processors_memory_and_time(both: tuple[OnCluster, Study]) -> None:

@@ -11,6 +11,9 @@ from childgait.gait.cohort import list_recordings
 from childgait.params import load_params
 
 
+container: "envs/childgait.sif"  # only where a profile says `software-deployment-method: apptainer`; see envs/childgait.def
+
+
 if "cohort" not in config:
 
     configfile: "params.yaml"
