@@ -186,7 +186,8 @@ def test_the_items_stand_in_both_orders_beside_the_published_rows(study: tuple[M
     for block, codes in zip(blocks, orders, strict=True):
         row = re.search(r"ChildGait-Video, left \(published\)</th>(.*?)</tr>", block, re.DOTALL)
         assert row is not None
-        cells = re.findall(r"<td>(\d+)</td>", row[1])
+        mean, f1, *cells = re.findall(r"<td>([\d.]+)</td>", row[1])
+        assert (mean, f1) == ("84", "0.83")
         assert [int(cell) for cell in cells] == [item_accuracy("ChildGait-Video", "left")[code] for code in codes]
     assert item_accuracy("ChildGait-Video", "left")["WAD"] == 70
     assert item_accuracy("ChildGait-Video", "left")["HVV"] == 88

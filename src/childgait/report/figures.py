@@ -78,13 +78,14 @@ def draw_items(path: Path, shown: Measured, majority: Measured | None) -> None:
             axes.set_xlabel("accuracy over test children")
         panels[0].set_yticks(range(len(CODES)), [f"{BY_CODE[code].number:>2} {code}" for code in CODES])
         panels[0].invert_yaxis()
-        panels[0].legend(loc="lower left", fontsize=8)
         figure.tight_layout()
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.01), ncol=2, fontsize=8)
         save(figure, path)
 
 
 def draw_models(path: Path, measured: list[Measured]) -> None:
     """Mean over the 34 targets, a model a row."""
+    measured = sorted(measured, key=lambda model: -(model.groups["overall"]["balanced_accuracy"]["value"] or 0.0))
     with mpl.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.6, 1.3 + 0.42 * len(measured)))
         shapes = (("accuracy", BLUE, "o", -0.16), ("balanced_accuracy", ORANGE, "s", 0.0), ("f1", GREEN, "D", 0.16))
@@ -124,8 +125,8 @@ def draw_confusion(path: Path, judged: Judgement) -> None:
                     axes.set_title(code, fontsize=8)
             row[0].set_yticks([0, 1], ["typical", "atypical"], fontsize=7)
             row[0].set_ylabel(f"{limb}: is", fontsize=8)
-        figure.supxlabel("said: typical (left), atypical (right)", fontsize=8)
         figure.tight_layout(w_pad=0.2, h_pad=0.3)
+        figure.text(0.5, -0.03, "said: typical (left), atypical (right)", ha="center", fontsize=8)
         save(figure, path)
 
 

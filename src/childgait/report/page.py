@@ -91,13 +91,17 @@ def _item_rows(codes: tuple[str, ...], shown: Measured, majority: Measured | Non
         for measured in (shown, majority):
             if measured is not None:
                 cells = [_percent(measured.targets[f"{limb[0].upper()}.{code}"]["accuracy"]) for code in codes]
+                own = measured.groups[f"limb.{limb}"]
                 rows.append({"name": f"{measured.model}, {limb}", "cells": cells, "published": False,
+                             "mean": _percent(own["accuracy"]), "f1": number(own["f1"]["value"]),
                              "chosen": measured is shown})  # fmt: skip
         for name, side in ITEM_ACCURACY:
             if side == limb:
                 said = item_accuracy(name, limb)
+                whole = next(row for row in AVERAGES if row.name == name)
+                mean, f1 = (whole.left, whole.right)[LIMBS.index(limb)], whole.f1 and whole.f1[LIMBS.index(limb)]
                 rows.append({"name": f"{name}, {limb} (published)", "cells": [str(said[code]) for code in codes],
-                             "published": True, "chosen": False})  # fmt: skip
+                             "mean": f"{mean:.0f}", "f1": number(f1), "published": True, "chosen": False})  # fmt: skip
     return rows
 
 
