@@ -41,8 +41,8 @@ def count(value: int | None) -> str:
 
 
 def reading(value: float) -> str:
-    """Degrees without decimals; small units with as many as they need."""
-    return f"{value:.0f}" if abs(value) >= 3 else f"{value:.1f}" if abs(value) >= 0.1 else f"{value:.3f}"
+    """Degrees in whole numbers, smaller ones with as many figures as tell them from a band's edge."""
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
 def size_of(value: float | None) -> str:
@@ -157,6 +157,14 @@ def importance_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"model": run["model"], "fold": run["fold"], "seed": run["seed"], "item": code, "number": name, "share": share}
         for run in told for code, shares in run.get("importance", {}).items() for name, share in shares.items()
     ]  # fmt: skip
+
+
+def importance_lists(told: list[dict[str, Any]]) -> dict[str, list[tuple[str, list[tuple[str, float]]]]]:
+    """By model its first run's items in order, each with its numbers, the heaviest first."""
+    return {
+        name: [(code, sorted(run["importance"].get(code, {}).items(), key=lambda pair: -pair[1])) for code in CODES]
+        for name, run in by_model([run for run in told if "importance" in run]).items()
+    }
 
 
 def measured_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:

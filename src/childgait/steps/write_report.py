@@ -68,7 +68,7 @@ def write_report(
         "scopes": [{"title": paper.TITLES[name], "best": next((row.best for row in behind[name].values()), None),
                     "models": paper.model_rows(found, behind[name], paper.by_model(told))}
                    for name, found in sorted(scopes.items(), key=lambda pair: pair[0] != scope)],
-        "importance": paper.by_model([run for run in told if "importance" in run]),
+        "importance": paper.importance_lists(told),
         "measured": paper.measured_grid(paper.measured_rows([run for run in told if run["fold"] == first])),
         "subgroups": [row for row in paper.subgroup_rows(told) if (row["model"], row["fold"], row["seed"]) == (
             model, first, told[0]["seed"])],
