@@ -15,6 +15,7 @@ from childgait.files.parts import HOLDOUT, PART_NAMES, PARTS, WHO, hash_of_split
 from childgait.files.predictions import PREDICTIONS
 from childgait.files.tables import write_table
 from childgait.gait.evgs import CODES, LIMBS, TARGET_NAMES, default_views
+from childgait.training.metrics import METRICS
 
 SUBJECTS_MADE = [f"{number:04d}" for number in range(1, 17)]
 VIEWS = ("left", "forward")
@@ -160,6 +161,9 @@ def write_run(made: Made, model: str, fold: str, seed: int, parts: dict[str, pl.
              "operations": None if model == "majority" else 2_500_000_000}  # fmt: skip
     group = {"children": 2, "cells": 60, **{m: {"value": 0.5} for m in ("accuracy", "balanced_accuracy", "f1")}}
     said: dict[str, Any] = {"weights_from": origin, **costs, "subgroups": {"sex.female": group, "view.left": group}}
+    metrics = {metric: {"value": 0.7, "low": 0.6, "high": 0.8} for metric in METRICS}
+    said |= {way: {"groups": {"overall": metrics}} for way in ("natural", "balanced", "tuned")} | {"temperature": 1.25}
+    said["calibration"] = {"before": {"brier": 0.25, "ece": 0.125}, "after": {"brier": 0.2, "ece": 0.0625}}
     if model == "majority":  # as the rules and the trees do
         read = {"subject": "0013", "limb": "left", "code": "KEX", "value": 21.4, "zero_low": -0.5, "zero_high": 15.5,
                 "score": 1, "video": "0013-0001_left_1-120", "frame": 31, "seconds": 1.033}  # fmt: skip

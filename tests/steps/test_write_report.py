@@ -167,6 +167,13 @@ def test_the_best_row_stands_first_and_the_others_behind_it(study: tuple[Made, P
     assert (best["inputs"], best["operations"]) == ("frames masks points", 2_500_000_000)
 
 
+def test_other_ways_of_judging_stand_beside(study: tuple[Made, Path, dict]) -> None:
+    page = (study[1] / "index.html").read_text()
+    assert "classes reweighed to be equal, cut at 0.5" in page
+    assert "a temperature of 1.25" in page
+    assert "expected calibration error of 0.062 (before: 0.125)" in page
+
+
 def test_what_rules_measured_and_trees_lean_on_is_shown(study: tuple[Made, Path, dict]) -> None:
     page = (study[1] / "index.html").read_text()
     assert '<span title="typical from -0.50 to 15.50; 0013-0001_left_1-120, 1.03 s" class="out">21</span>' in page

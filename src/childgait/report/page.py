@@ -143,6 +143,23 @@ def model_rows(
     return sorted(rows, key=lambda row: (-(row["balanced_accuracy"]["value"] or 0.0), row["name"]))
 
 
+def ways_of_judging(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same answers of one run as they are, with equal classes, and cut where validation was best."""
+    words = {"natural": "as the children are, cut at 0.5", "balanced": "classes reweighed to be equal, cut at 0.5",
+             "tuned": "as the children are, cut where validation is best"}  # fmt: skip
+    return [{"name": name, "cells": [run[key]["groups"]["overall"][metric] for metric in METRICS]} for key, name in words.items()]
+
+
+def calibration_sentence(run: dict[str, Any]) -> str:
+    """What temperature scaling did, over all answers of one run together."""
+    before, after = run["calibration"]["before"], run["calibration"]["after"]
+    return (
+        f"Divided by a temperature of {run['temperature']:.2f}, fitted on validation children, the logits of all answers"
+        f" together have a Brier score of {after['brier']:.3f} (before: {before['brier']:.3f}) and an expected calibration"
+        f" error of {after['ece']:.3f} (before: {before['ece']:.3f})."
+    )
+
+
 def subgroup_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """By run: mean metrics of some of the children, or from some of the views."""
     return [

@@ -53,6 +53,7 @@ def write_report(
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(metrics)]
     told.sort(key=lambda run: (run["model"], run["fold"], run["seed"]))
     first = scope if scope == HOLDOUT else min(run["fold"] for run in told)
+    own = next(run for run in told if (run["model"], run["fold"]) == (model, first))
     caveats = headline.caveats_of(chosen, shown, told)
     head = headline.headline_numbers(scope, shown, majority)
 
@@ -70,8 +71,8 @@ def write_report(
                    for name, found in sorted(scopes.items(), key=lambda pair: pair[0] != scope)],
         "importance": paper.importance_lists(told),
         "measured": paper.measured_grid(paper.measured_rows([run for run in told if run["fold"] == first])),
-        "subgroups": [row for row in paper.subgroup_rows(told) if (row["model"], row["fold"], row["seed"]) == (
-            model, first, told[0]["seed"])],
+        "judged": paper.ways_of_judging(own), "calibration": paper.calibration_sentence(own),
+        "subgroups": paper.subgroup_rows([own]),
         "published_models": paper.published_models(), "remarks": sorted({(t["model"], t["remark"]) for t in told}),
         "orders": paper.item_orders(shown, majority), "targets": paper.target_rows(shown),
         "metric_names": results.METRICS, **names_of_items(), "flow": rows, "gates": doors, "promises": kept["promises"],
