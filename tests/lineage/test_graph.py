@@ -125,8 +125,11 @@ def test_a_folder_read_whole_leads_to_the_jobs_that_filled_it():
 
 
 def test_what_is_no_record_is_named():
-    with pytest.raises(StepError, match=r"data/x\.record\.json is not a record"):
-        job_of("data/x.record.json", '{"step": "x"}')
+    whole = Path("data/register/0007-0001_left_1-240.record.json").read_text()
+    assert job_of("data/x.record.json", whole).step == "register"
+    for text in ('{"step": "x"}', *(whole.replace(f'"{key}"', '"Key"') for key in ("path", "sha256", "code", "inputs"))):
+        with pytest.raises(StepError, match=r"data/x\.record\.json is not a record"):
+            job_of("data/x.record.json", text)
 
 
 def test_no_record_at_all(tmp_path):

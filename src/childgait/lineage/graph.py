@@ -59,6 +59,8 @@ def job_of(record: str, text: str | bytes) -> Job:
         made = {argument: list(_files_of(entries)) for argument, entries in body["outputs"].items()}
         outputs = [entry for entries in made.values() for entry in entries]
         inputs = [entry for entries in body["inputs"].values() for entry in entries]
+        for entry in (*inputs, *outputs):
+            _ = entry["path"], entry["sha256"], entry["bytes"]
         return Job(record, body["step"], inputs, outputs, body["params"], body["values"], body["code"],
                    body["environment"], body["inputs"], made)  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
