@@ -66,6 +66,8 @@ def test_the_bench_trains_every_row_on_each_fold_and_seed(workspace: Path) -> No
 
 
 def test_without_video_the_bench_leaves_out_what_needs_it(workspace: Path) -> None:
+    for video in (workspace / "data").rglob("*.mp4"):
+        video.unlink()
     change(workspace, "cohort", modality="keypoints")
     change(workspace, "finetune", models=["stgcn"])
     runs, plan = planned(workspace, "bench")

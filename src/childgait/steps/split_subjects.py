@@ -23,6 +23,7 @@ METHODS = (
     "Children, never videos, were dealt to parts: {holdout:.0%} of them to a hold-out test that no fold uses, the others "
     "to {folds} folds, evenly by items, age and sex (seed {seed})."
 )
+ASKED = "; the list asks for it as test"  # of a child in no part: nothing may learn from it, not even without scores
 log = logging.getLogger("childgait")
 
 
@@ -114,6 +115,9 @@ def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str
     given = {subject: part for subject, part in listed.items() if subject in usable}
     for subject in sorted(set(listed) - set(given) - set(left_out)):
         log.warning("split_subjects: %s lists child %s, whom the cohort does not have", lists, subject)
+    for subject in left_out:
+        if listed.get(subject) == "test":
+            left_out[subject] += ASKED
     if "test" in listed.values() and "test" not in given.values():
         log.warning("split_subjects: no test child of %s has scores: the hold-out's test is dealt from the others", lists)
     return given
