@@ -176,6 +176,20 @@ def seeds_apart(judged: dict[str, Judgement], names: list[str]) -> list[str]:
     return lines
 
 
+def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
+    """Whether a network still learns, or learns its children by heart: losses at both ends, and validation's least."""
+    lines = ["| model | training loss, first and last epoch | validation loss, first and last | least, at epoch |",
+             "|---|--:|--:|--:|"]  # fmt: skip
+    for name in names:
+        tables = [pl.read_csv(work / "finetune" / name / f"holdout-{seed}" / "history.csv") for seed in seeds]
+        ends = [f"{np.mean([t[column][0] for t in tables]):.3f} → {np.mean([t[column][-1] for t in tables]):.3f}"
+                for column in ("loss", "validation_loss")]  # fmt: skip
+        least = [(t["validation_loss"].min(), int(t["epoch"][t["validation_loss"].arg_min()])) for t in tables]
+        at = ", ".join(str(epoch) for _, epoch in least)
+        lines.append(f"| {name} | {ends[0]} | {ends[1]} | {np.mean([loss for loss, _ in least]):.3f}, at {at} |")
+    return lines
+
+
 def compared(judged: dict[str, Judgement], first: str, second: str) -> str:
     found = compare_models(judged[first], judged[second], draws=2000, seed=0)
     apart = sum(test.p_holm is not None and test.p_holm < 0.05 for test in found.targets)
@@ -200,6 +214,8 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
         *table_of(work, measured, seeds), "",
     ]  # fmt: skip
     networks = [name for name in names if MODELS[name].kind == "network"]
+    if networks:
+        text += [*losses(work, networks, seeds), ""]
     if len(seeds) > 1 and networks:
         text += [*seeds_apart(judged, networks), ""]
     pairs = [(OURS, PLAIN), *((OURS, other) for other in FRAMES if other != OURS), (OURS, "kinematic_trees"), (OURS, "majority")]
@@ -233,19 +249,23 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/learning.md"))
+    parser.add_argument("--table", action="store_true", help="only write the table of what is done for all models and seeds")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{given.work.absolute()}/mlflow.db")
     (given.work / "clips").mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys([*given.models, *(FRAMES if given.frames else ())]))
+    about = (f"Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
+             f" {', '.join(given.set) or 'none'}; seconds of training, on {given.device} (of the processor there).")  # fmt: skip
+    if given.table:
+        given.out.write_text(report(given.work, names, given.seeds, about), encoding="utf-8")
+        return
     with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
         list(pool.map(make_clips, *zip(*((index, given.work, given.size) for index in range(given.children)), strict=True)))
     if not (given.work / "holdout.test.parquet").exists():
         make_parts(given.work, given.children)
-    names = list(dict.fromkeys([*given.models, *(FRAMES if given.frames else ())]))
     changes: dict[str, Any] = {"device": given.device, "precision": given.precision}
     changes |= {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in given.set)}
-    about = (f"Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
-             f" {', '.join(given.set) or 'none'}; seconds of training, on {given.device} (of the processor there).")  # fmt: skip
     given.out.parent.mkdir(parents=True, exist_ok=True)
     for count, seed in enumerate(given.seeds, 1):
         for name in names:
