@@ -184,9 +184,9 @@ def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
         tables = [pl.read_csv(work / "finetune" / name / f"holdout-{seed}" / "history.csv") for seed in seeds]
         ends = [f"{np.mean([t[column][0] for t in tables]):.3f} → {np.mean([t[column][-1] for t in tables]):.3f}"
                 for column in ("loss", "validation_loss")]  # fmt: skip
-        least = [(t["validation_loss"].min(), int(t["epoch"][t["validation_loss"].arg_min()])) for t in tables]
-        at = ", ".join(str(epoch) for _, epoch in least)
-        lines.append(f"| {name} | {ends[0]} | {ends[1]} | {np.mean([loss for loss, _ in least]):.3f}, at {at} |")
+        curves = [t["validation_loss"].to_numpy() for t in tables]
+        least, at = np.mean([curve.min() for curve in curves]), ", ".join(str(curve.argmin() + 1) for curve in curves)
+        lines.append(f"| {name} | {ends[0]} | {ends[1]} | {least:.3f}, at {at} |")
     return lines
 
 
