@@ -28,7 +28,7 @@ from childgait.synthetic.motion import walk
 from childgait.vision.drawing import Style, draw_skeletons
 from small_study import Study
 
-SIZE = 32
+SIZE = 48
 SECONDS = 2.0
 ITEM, VIEW = "KEX", "left"  # the knee in stance, as the side camera sees it
 GREY = Style(2, 2, 0.1, (235, 235, 235), (150, 150, 150), (190, 190, 190))
@@ -57,7 +57,7 @@ def without_cue(child: Child) -> Child:
                    rotation=0.0, trunk_lean=0.0, trunk_lean_swing=0.0, arm_swing=20.0, bent_arm="")  # fmt: skip
 
 
-def write_clip(folder: Path, video: str, child: Child, neutral: bool, rate: float) -> None:
+def write_clip(folder: Path, video: str, child: Child, *, neutral: bool, rate: float, pictures: bool) -> None:
     child = without_cue(child) if neutral else child
     frames_there = round(SECONDS * rate)
     motion = walk(child, np.arange(frames_there) / rate, seed=1)
@@ -68,11 +68,12 @@ def write_clip(folder: Path, video: str, child: Child, neutral: bool, rate: floa
     corner = np.round((pixels.min(axis=1) + pixels.max(axis=1)) / 2 - side / 2).astype(int)
     points = np.full((frames_there, 23, 3), 0.9, np.float32)
     points[..., :2] = (pixels - corner[:, None] + 0.5) * SIZE / side - 0.5
-    frames = draw_skeletons(np.full((frames_there, SIZE, SIZE, 3), 30, np.uint8), points, GREY, VIEW)
-    masks = np.stack([cv2.dilate((one > 30).any(axis=2).astype(np.uint8), np.ones((3, 3))) > 0 for one in frames])
-    np.save(folder / f"{video}.frames.npy", frames)
-    np.save(folder / f"{video}.masks.npy", np.packbits(masks, axis=-1))
     np.save(folder / f"{video}.points.npy", points)
+    if pictures:
+        frames = draw_skeletons(np.full((frames_there, SIZE, SIZE, 3), 30, np.uint8), points, GREY, VIEW)
+        masks = np.stack([cv2.dilate((one > 30).any(axis=2).astype(np.uint8), np.ones((3, 3))) > 0 for one in frames])
+        np.save(folder / f"{video}.frames.npy", frames)
+        np.save(folder / f"{video}.masks.npy", np.packbits(masks, axis=-1))
     events = [f"{event['limb']} {event['kind']} {round(float(event['seconds']) * rate)} {event['seconds']:.6f}"
               for event in motion.events if round(float(event["seconds"]) * rate) < frames_there]  # fmt: skip
     facts = {"video": video, "view": VIEW, "frames": frames_there, "size": SIZE, "rate": rate, "start_seconds": 0.0,
@@ -80,7 +81,9 @@ def write_clip(folder: Path, video: str, child: Child, neutral: bool, rate: floa
     (folder / f"{video}.clip.json").write_text(json.dumps(facts))
 
 
-def make_walking_study(folder: Path, train: int, test: int, *, neutral: bool, rate: float) -> Study:
+def make_walking_study(
+    folder: Path, train: int, test: int, *, neutral: bool, rate: float, pictures: bool = True
+) -> Study:
     """`train` and `test` children, half of each atypical, and four who validate."""
     folder.mkdir(parents=True, exist_ok=True)
     who, rows = {}, []
@@ -89,7 +92,7 @@ def make_walking_study(folder: Path, train: int, test: int, *, neutral: bool, ra
         subject = f"{number + 1:04d}"
         who[subject] = "validation" if number < 4 else "train" if number < 4 + train else "test"
         video = f"{subject}-0001_{VIEW}_1-240"
-        write_clip(folder, video, child, neutral, rate)
+        write_clip(folder, video, child, neutral=neutral, rate=rate, pictures=pictures)
         scores = {name: 2 * sick if name == f"L.{ITEM}" else None for name in names}
         rows.append({"video": video, "subject": subject, "session": "0001", "view": VIEW, "age_years": child.age_years,
                      "sex": child.sex, "aid": "none", "split_hash": "", **scores})  # fmt: skip
