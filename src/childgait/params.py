@@ -88,9 +88,11 @@ class Deidentify(Section):
     extend_seconds: float = Field(ge=0, le=2)  # a track's ends are held for so long
     person_seconds: float = Field(ge=0, le=10)  # a track so long is a person, who must have a head in every frame
     most_whole: float = Field(ge=0, le=1)  # share of frames with somebody covered whole, above which a person must decide
+    unseen: Literal["hold", "accept"]  # without SAM 3 nobody sees who stands still, back to the camera: hold every video
     style: Literal["mosaic", "solid"]
     cells: int = Field(ge=1, le=8)  # across the short side of a cover
-    margin: float = Field(ge=0, le=1)  # added to every side of a head
+    margin: float = Field(ge=0, le=1)  # of a head, added to every side
+    keypoint_margin: float = Field(ge=0, le=1)  # the same where keypoints tell where the head is
     smooth_seconds: float = Field(ge=0, le=1)  # of a cover's path (sigma)
     growth: float = Field(ge=1, le=4)  # by which a head may grow before its cover gets a new size
     lossless: bool  # false: a smaller copy for delivery, whose pixels differ a little between machines

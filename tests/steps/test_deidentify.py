@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 import stat
+import subprocess
+import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -124,40 +129,118 @@ def test_the_same_input_gives_the_same_bytes_with_more_threads(
 
 
 def leaky(source: Path, target: Path) -> Path:
-    """The video with everything that a phone adds: sound, subtitles, chapters, dates, place, device, a cover."""
-    with av.open(str(source)) as old, av.open(str(target), "w", format="matroska") as new:
+    """The video with everything that a phone adds: sound, subtitles, chapters, a data track, dates, place, device, cover."""
+    with av.open(str(source)) as old, av.open(str(target), "w", format="matroska" if target.suffix == ".mkv" else "mp4") as new:
         new.metadata.update({"title": "Anna Example", "creation_time": "2024-05-05T10:00:00Z", "location": "+47.1+008.2/"})
+        new.set_chapters(
+            [{"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "Anna walks"}}]
+        )
         video = new.add_stream_from_template(old.streams.video[0])
         video.metadata["comment"] = "iPhone of Dr. Example"
         sound = new.add_stream("aac", rate=16000, layout="mono")
-        text = new.add_stream("ass")
+        text = new.add_mux_stream("subrip" if target.suffix == ".mkv" else "mov_text")
+        if target.suffix == ".mkv":
+            new.add_attachment("Anna.jpg", "image/jpeg", b"Anna's portrait")
+        else:
+            place = new.add_data_stream("bin_data")
+            cover = new.add_stream("mjpeg")
+            cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+            cover.disposition = av.stream.Disposition.attached_pic
         packets = [packet for packet in old.demux(video=0) if packet.dts is not None]
         noise = np.random.default_rng(0).normal(0, 0.1, (1, 1024)).astype(np.float32)
         frame = av.AudioFrame.from_ndarray(noise, "fltp", "mono")
         frame.rate = 16000
         new.mux(sound.encode(frame))
+        new.mux(sound.encode(None))
         for packet in packets:
             packet.stream = video
             new.mux(packet)
-        new.mux(sound.encode(None))
-        del text
+        said = {text: b"Anna, walk on!" if target.suffix == ".mkv" else b"\x00\x0eAnna, walk on!"}
+        if target.suffix == ".mp4":
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 99, np.uint8), format="rgb24")
+            new.mux(cover.encode(picture.reformat(format="yuvj420p")) + cover.encode(None))
+            said[place] = b"Anna at +47.1+008.2"
+        for stream, data in said.items():
+            packet = av.Packet(data)
+            packet.stream, packet.time_base, packet.pts, packet.dts, packet.duration = stream, Fraction(1, 1000), 0, 0, 100
+            new.mux(packet)
     return target
 
 
-def test_nothing_but_the_picture_gets_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ending", "kinds"), [(".mkv", {"audio", "subtitle"}), (".mp4", {"audio", "subtitle", "data", "video"})])
+def test_nothing_but_the_picture_gets_through(tmp_path: Path, ending: str, kinds: set[str]) -> None:
     scene = Scene(frames=12)
-    raw = leaky(scene.write(tmp_path / "plain.mp4"), tmp_path / "Anna Example.mkv")
+    raw = leaky(scene.write(tmp_path / "plain.mp4"), tmp_path / f"Anna Example{ending}")
+    os.utime(raw, (1_000_000_000, 1_000_000_000))  # the day it was filmed
     before = probe(raw)
-    assert "audio" in before.other_streams
+    with av.open(str(raw)) as container:
+        assert container.chapters()
+    assert kinds <= set(before.other_streams)
     assert "creation_time" in {key.lower() for key in before.metadata}
     done = run(tmp_path, raw)
     after = probe(done.video)
     assert after.other_streams == ()
+    with av.open(str(done.video)) as container:
+        assert not container.chapters()
     assert not {"title", "comment", "creation_time", "location", "encoder"} & {key.lower() for key in after.metadata}
     data = done.video.read_bytes()
     for told in (b"Anna", b"iPhone", b"2024", b"+47.1", b"Lavf"):
         assert told not in data
+    for made in done.video.parent.iterdir():
+        assert made.stat().st_mtime > 1_700_000_000  # made now, whenever it was filmed
+        assert "Anna" not in made.name
     assert (after.frames, after.width, after.height, after.seconds) == (12, 480, 270, before.seconds)
+
+
+def pictures_of_a_torn_file(torn: Path, whole: Path) -> list[np.ndarray]:
+    """The luma of what a half-written mp4 holds: its packets, decoded with the parameter sets of a whole one."""
+    data = torn.read_bytes()
+    at = data.index(b"mdat") + 4
+    with av.open(str(whole)) as container:
+        decoder = av.CodecContext.create("h264", "r")
+        decoder.extradata = container.streams.video[0].codec_context.extradata
+    units, unit = [], b""
+    while at + 4 < len(data):
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4] & 31
+        if length == 0 or at + 4 + length > len(data):
+            break
+        unit += data[at : at + 4 + length]
+        at += 4 + length
+        if kind in (1, 5):  # the slice that ends a picture
+            units.append(unit)
+            unit = b""
+    pictures = [frame for unit in units for frame in decoder.decode(av.Packet(unit))] + decoder.decode(None)
+    return [frame.to_ndarray()[: frame.height, : frame.width] for frame in pictures]
+
+
+def test_a_killed_job_leaves_no_raw_pixel_anywhere(tmp_path: Path, walk: tuple[Scene, Path, Done]) -> None:
+    """Killed while it writes: all that is left beside the raw video is a torn file of covered pictures."""
+    scene = Scene(frames=60)
+    raw = scene.write(tmp_path / "raw.mp4")
+    (tmp_path / "register.json").write_text(json.dumps({"pose_layout": "coco17"}))
+    (tmp_path / "home").mkdir()
+    work = tmp_path / "work"
+    work.mkdir()
+    outputs = {"covered": ".mp4", "regions-found": ".parquet", "keypoints": ".poses.parquet", "evidence": ".json"}
+    flags = [part for flag, ending in outputs.items() for part in (f"--{flag}", str(work / f"made{ending}"))]
+    command = [sys.executable, "-m", "childgait", "deidentify", "--video", str(raw), "--register",
+               str(tmp_path / "register.json"), "--name", NAME, *flags,
+               "--params", str(Path(__file__).parents[2] / "params.yaml")]  # fmt: skip
+    own = {"TMPDIR": str(tmp_path / "home"), "HOME": str(tmp_path / "home")}
+    job = subprocess.Popen(command, cwd=work, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while not any(path.stat().st_size > 500_000 for path in work.glob(".partial-*mp4")):
+        assert job.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    job.send_signal(signal.SIGKILL)
+    said, _ = job.communicate()
+    left = [path for folder in (work, tmp_path / "home") for path in folder.rglob("*") if path.is_file()]
+    assert len(left) == 1, left  # no temporary file, no cache, no thumbnail, no other output
+    assert len(said) < 1000
+    pictures = pictures_of_a_torn_file(left[0], walk[2].video)
+    assert 3 < len(pictures) < scene.frames
+    for frame, luma in enumerate(pictures):
+        x0, y0, x1, y1 = (int(v) for v in scene.head(frame))
+        assert len(np.unique(luma[y0:y1, x0:x1])) <= 42, frame  # cells, not pixels
 
 
 def test_uneven_times_are_kept(tmp_path: Path) -> None:
@@ -260,6 +343,17 @@ def test_without_keypoints_a_moving_camera_holds_the_video(tmp_path: Path) -> No
     assert done.evidence["verdict"] == "held"
     assert "there are no keypoints and no SAM 3" in done.evidence["reasons"][-1]
     assert not done.evidence["camera_still"]
+
+
+def test_who_stands_still_with_the_back_to_the_camera_is_seen_by_nobody_so_real_videos_are_held(tmp_path: Path) -> None:
+    """With keypoints of the child alone nothing tells that nobody else is there; the demo's children accept that."""
+    scene = Scene(frames=20)
+    poses = delivered(tmp_path, [scene.head(frame) for frame in range(20)])
+    raw = scene.write(tmp_path / "raw.mp4")
+    assert run(tmp_path, raw, poses, unseen="accept").evidence["verdict"] == "covered"
+    held = run(tmp_path, raw, poses, unseen="hold").evidence
+    assert held["verdict"] == "held"
+    assert "SAM 3" in held["reasons"][0]
 
 
 def test_a_reviewer_clears_exactly_the_pixels_that_he_saw(tmp_path: Path) -> None:

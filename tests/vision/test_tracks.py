@@ -104,12 +104,20 @@ def test_two_parts_of_one_person_become_one_track_with_a_hole() -> None:
 
 
 def test_sources_that_see_one_head_are_united_and_nothing_is_lost() -> None:
-    a, b = known(0, 80, "keypoints"), known(40, 119, "detected", x=205.0)
+    a, b = known(0, 80, "detected"), known(40, 119, "sam3", x=205.0)
     (united,) = tracks.merge([a, b], 5)
     assert united.known.all()
-    assert united.source[60] == "detected+keypoints"
+    assert united.source[60] == "detected+sam3"
     assert united.box[60, 0] == a.box[60, 0]
     assert united.box[60, 2] == b.box[60, 2]
+
+
+def test_a_face_widens_the_head_that_keypoints_tell_by_a_tenth_at_most() -> None:
+    a, b = known(0, 80, "keypoints"), known(40, 119, "detected", x=205.0)
+    (united,) = tracks.merge([a, b], 5)
+    assert united.source[60] == "detected+keypoints"
+    assert united.box[60].tolist() == (a.box[60] + [0, 0, 3, 0]).tolist()
+    assert united.box[100].tolist() == b.box[100].tolist()
 
 
 def test_a_raised_arm_stays_covered_beside_the_head() -> None:
@@ -133,7 +141,7 @@ def test_what_moves_below_a_known_head_is_its_body_and_what_moves_elsewhere_stay
 def test_a_cover_is_of_constant_size_on_even_pixels_and_holds_every_box() -> None:
     rng = np.random.default_rng(1)
     box = np.array([head(100 + 1.7 * f, 100 + 5 * np.sin(f / 7)) for f in range(120)]) + rng.normal(0, 1, (120, 4))
-    cover = tracks.smooth(box, TIMES, sigma=0.1, reach=0.25, growth=1.5, margin=0.04)
+    cover = tracks.smooth(box, TIMES, sigma=0.1, reach=0.25, growth=1.5, margin=np.full(len(box), 0.04))
     assert (cover % 2 == 0).all()
     assert (cover[:, :2] <= box[:, :2]).all()
     assert (cover[:, 2:] >= box[:, 2:]).all()
@@ -142,7 +150,7 @@ def test_a_cover_is_of_constant_size_on_even_pixels_and_holds_every_box() -> Non
 
 def test_a_head_that_grows_gets_a_few_sizes_and_not_the_largest_from_the_start() -> None:
     box = np.array([head(300, 150, 20 * 4 ** (f / 119)) for f in range(120)])
-    cover = tracks.smooth(box, TIMES, sigma=0.1, reach=0.1, growth=1.3, margin=0.0)
+    cover = tracks.smooth(box, TIMES, sigma=0.1, reach=0.1, growth=1.3, margin=np.zeros(len(box)))
     sizes = cover[:, 2] - cover[:, 0]
     assert 3 <= len(np.unique(sizes)) <= 12
     assert sizes[0] < 40

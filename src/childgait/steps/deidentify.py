@@ -6,7 +6,8 @@ sha256, reviewer, reason). Yields the covered video, the delivered points less f
 region, and one flat JSON of evidence with a verdict:
 
     covered     every person's head is known in every frame, or nearly (most_whole)
-    held        somebody had to be covered whole for longer, or nobody could tell: a person must look; the gate is shut
+    held        somebody had to be covered whole for longer, or nobody could tell (deidentify.unseen): a person must
+                look; the gate is shut
     cleared     ... and did, and accepts exactly these decoded pixels by their hash
     keypoints   there is no video
 
@@ -44,12 +45,16 @@ def deidentify(
     video: Raw | None, poses: Raw | None, register: Input, regions: Input | None, cleared: Input | None, name: str,
     covered: Output | None, regions_found: Output | None, keypoints: Output, evidence: Output, params: Deidentify,
 ) -> None:  # fmt: skip
+    import cv2
+
     from childgait.files.delivered import read_delivered
     from childgait.files.poses import write_poses
     from childgait.files.tables import write_table
     from childgait.files.video import write_video
+    from childgait.step import threads
     from childgait.vision import cover
 
+    cv2.setNumThreads(threads())
     said = parse_video_name(name)
     facts = json.loads(register.read_text(encoding="utf-8"))
     row: dict[str, Any] = {"video": name, "subject": said.subject, "view": said.view}
@@ -147,6 +152,9 @@ def judge(seen: Seen, plan: Plan, has_keypoints: bool, params: Deidentify) -> di
     if not has_keypoints and "sam3" not in params.backends:
         # Measured: before a wall as dark as the hair, or beside another walker, a silhouette loses the head.
         reasons.append("there are no keypoints and no SAM 3: who turns away is known by a silhouette at best")
+    elif params.unseen == "hold" and "sam3" not in params.backends:
+        # Measured: who stands still with the back to the camera, and has no keypoints, stays bare from end to end.
+        reasons.append("without SAM 3 nothing here sees somebody who stands still with the back to the camera")
     return {"verdict": "held" if reasons else "covered", "reasons": reasons}
 
 

@@ -217,9 +217,11 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
         boxes: dict[int, NDArray[np.int64]] = {}
         for first, last in tracks.runs(track.known):
             part = slice(first, last + 1)
+            surely = np.array(["keypoints" in source for source in track.source[part]])
+            surely &= np.minimum(times[part] - times[first], times[last] - times[part]) > params.smooth_seconds
             smooth = tracks.smooth(
                 track.box[part], times[part], sigma=params.smooth_seconds, reach=params.extend_seconds,
-                growth=params.growth, margin=params.margin,
+                growth=params.growth, margin=np.where(surely, params.keypoint_margin, params.margin),
             )  # fmt: skip
             assert (smooth[:, :2] <= track.box[part, :2]).all(), "a cover cuts off a head it knows"
             assert (smooth[:, 2:] >= track.box[part, 2:]).all(), "a cover cuts off a head it knows"

@@ -11,6 +11,7 @@ A face detector sees faces, not heads: profiles are weak, the back of a head is 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,7 +40,12 @@ class Detector(Protocol):
 
 
 def _session(model: bytes) -> Any:
-    """onnxruntime on the CPU alone: its wheel lists a cloud provider first."""
+    """onnxruntime on the CPU alone: its wheel lists a cloud provider first, and reports each use to its maker.
+
+    Its newer wheels (1.31 was seen to) keep a device id and a database of events in the user's cache, and an address to
+    send them to; a variable that is read on import is the only way to none of it.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     from childgait.step import threads

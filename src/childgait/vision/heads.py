@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.gait.filters import low_pass
 from childgait.gait.skeleton import HEAD, INDEX
 
 Box = NDArray[np.float64]  # (4,) or (N, 4)
@@ -51,6 +52,9 @@ _QUICK = 0.08  # ... over which its edges are
 _NEAR = 0.15  # ... over which its place is: medians of so long resist points that jump
 
 
+_BOB_HZ = 3.0  # a head bobs twice a stride; what is faster are the points' errors, and a cover must hold their extremes
+
+
 @dataclass
 class Skeleton:
     """One person's keypoints as far as they tell of the head: boxes (T, 4), NaN where nothing tells."""
@@ -74,6 +78,8 @@ def skeletons(people: list[NDArray[np.float32]], seconds: NDArray[np.float64], l
         points[:, HEAD] = np.where(far[..., None], np.nan, points[:, HEAD])
         head = np.array([_head_box(*one) for one in zip(points, place, height, strict=True)])
         head = np.stack([rolling(edge, round(_QUICK / step)) for edge in head.T], axis=1)
+        for first, end in _known_runs(head[:, 0]):
+            head[first:end] = low_pass(head[first:end], seconds[first:end], _BOB_HZ)
         found.append(Skeleton(head, _bodies(points, height), np.where(np.isfinite(head[:, 0]), _scores(score, known), 0)))
     return found
 
@@ -101,6 +107,11 @@ def _persons(people: list[NDArray[np.float32]], least: float) -> list[NDArray[np
                 middles.append((middle, reach))
             found[number][frame] = row
     return found
+
+
+def _known_runs(values: NDArray[np.float64]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.isfinite(values).astype(np.int8), prepend=0, append=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def rolling(values: NDArray[np.float64], reach: int, *, moving: bool = True) -> NDArray[np.float64]:

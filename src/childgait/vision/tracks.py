@@ -21,6 +21,7 @@ WALKING = 6.0  # head heights a second that a head may move beyond what is predi
 SEEN = ("detected", "keypoints", "sam3")  # sources whose box is the head itself
 SIGHTINGS = 3  # of a track, from which it proves a person
 STANDS = 1.0  # seconds that something must move to be a person when its silhouette is all there is
+TOLD = 0.1  # of a head's height, by which a face may widen what keypoints say of the head
 UNSURE = 0.08  # of a head's height, by which a cover grows where nothing was seen
 LOST = 1.0  # seconds after which somebody out of sight may be anywhere near
 
@@ -224,8 +225,10 @@ def _united(main: Track, other: Track, where: NDArray[np.bool_]) -> Track:
             reach = 0.25 * (box[frame, 3] - box[frame, 1])
             box[frame, 1] = min(box[frame, 1], max(other.box[frame, 1], box[frame, 1] - reach))
         else:
-            box[frame, :2] = np.minimum(box[frame, :2], other.box[frame, :2])
-            box[frame, 2:] = np.maximum(box[frame, 2:], other.box[frame, 2:])
+            # keypoints know the whole head; a face is only told to have one around it, with room for any profile
+            more = TOLD * (box[frame, 3] - box[frame, 1]) if "keypoints" in source[frame] else np.inf
+            box[frame, :2] = np.minimum(box[frame, :2], np.maximum(other.box[frame, :2], box[frame, :2] - more))
+            box[frame, 2:] = np.maximum(box[frame, 2:], np.minimum(other.box[frame, 2:], box[frame, 2:] + more))
         score[frame] = max(score[frame], other.score[frame])
         names = [name for name in (*source[frame].split("+"), *other.source[frame].split("+")) if name]
         source[frame] = "+".join(sorted(set(names)))
@@ -405,16 +408,18 @@ def whole_person(track: Track, hole: tuple[int, int], seconds: NDArray[np.float6
 
 
 def smooth(
-    box: NDArray[np.float64], seconds: NDArray[np.float64], *, sigma: float, reach: float, growth: float, margin: float
-) -> NDArray[np.int64]:
+    box: NDArray[np.float64], seconds: NDArray[np.float64], *, sigma: float, reach: float, growth: float,
+    margin: NDArray[np.float64],
+) -> NDArray[np.int64]:  # fmt: skip
     """A cover (n, 4) for the boxes of an unbroken stretch: even pixels, smooth path, constant size, nothing cut off.
 
     The size is the largest needed within `reach` seconds; it stays constant for as long as the need changes by less
     than the factor `growth` (a child walking towards the lens grows by four in a video, and gets several sizes).
+    `margin` (n,) is the share of each frame's box that is added on every side.
     """
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     centre = np.stack([_gaussian(column, sigma / step) for column in _centre(box).T], axis=1)
-    need = np.maximum(centre - box[:, :2], box[:, 2:] - centre) * (1 + margin)
+    need = np.maximum(centre - box[:, :2], box[:, 2:] - centre) * (1 + margin[:, None])
     window = round(reach / step)
     padded = np.pad(need, ((window, window), (0, 0)), mode="edge")
     need = np.lib.stride_tricks.sliding_window_view(padded, 2 * window + 1, axis=0).max(axis=2)
