@@ -1,0 +1,61 @@
+"""How a job that trains is started: alone at once, under torchrun as several, and what a person is told who asks for too much."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from childgait.code import ROOT
+
+
+def launch(*arguments: str, profile: Path | None = None, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    folders = [str(path)] if path else []
+    environment = os.environ | {
+        "PATH": ":".join([*folders, str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "SNAKEMAKE_PROFILE": str(profile or ROOT / "profiles/default"),
+    }
+    return subprocess.run([ROOT / "workflow/launch", *arguments], capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Path:
+    """A torchrun that only says how it was called."""
+    (tmp_path / "torchrun").write_text('#!/bin/sh\necho "torchrun $@"\n')
+    (tmp_path / "torchrun").chmod(0o755)
+    return tmp_path
+
+
+def test_one_process_is_started_as_it_stands(said: Path) -> None:
+    assert launch("1", "1", "echo", "a b", "c", path=said).stdout == "a b c\n"
+
+
+def test_several_are_started_by_torchrun(said: Path) -> None:
+    told = launch("4", "1", "echo", "a", path=said).stdout
+    assert told.startswith("torchrun --standalone --nproc-per-node 4 --no-python /")
+    assert told.endswith("/echo a\n")
+
+
+def test_over_several_nodes_the_profile_starts_them_on_each(said: Path) -> None:
+    profile = said / "profile"
+    profile.mkdir()
+    (profile / "each-node").write_text('#!/bin/sh\necho "each node: $@"\n')
+    (profile / "each-node").chmod(0o755)
+    told = launch("4", "2", "echo", "a", profile=profile, path=said).stdout
+    assert told.startswith("each node: torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d")
+
+
+def test_a_profile_that_cannot_reach_other_nodes_says_so() -> None:
+    done = launch("4", "2", "echo", "a")
+    assert done.returncode == 1
+    assert "2 nodes were asked for, but" in done.stderr
+    assert "Hint: see profiles/slurm/each-node" in done.stderr
+
+
+def test_processes_that_do_not_divide_among_nodes_are_refused() -> None:
+    done = launch("3", "2", "echo", "a")
+    assert done.returncode == 1
+    assert "error: 3 processes do not divide among 2 nodes. Hint: change finetune.processes" in done.stderr
