@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from childgait.code import ROOT
+from childgait.files.parts import ASKED
 
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
 SUBJECTS = ("0001", "0002", "0003", "0004")
@@ -159,6 +160,34 @@ def test_finetune_reads_no_test_table_and_no_test_child(plans: dict[str, list[Jo
     assert not [path for path in inputs if "test" in path]
     clips = {Path(path).name.split("-")[0] for path in inputs if path.startswith("data/prepare_clips/")}
     assert clips == {"0001", "0002", "0003"}  # 0004 is the test child
+
+
+def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_childs(
+    workspace: Path, plans: dict[str, list[Job]]
+) -> None:
+    """0005 is in no part of any fold; 0006 neither, but a person's list asks for it as test; 0004 is the test child."""
+    params, assignment = workspace / "params.yaml", workspace / "data" / "split_subjects" / "subjects.csv"
+    before = {path: path.read_text() for path in (params, assignment)}
+    values = yaml.safe_load(before[params])
+    values["finetune"] |= {"models": ["agrm", "r3d18"], "folds": ["holdout"]}
+    rows = [("0001", "train", ""), ("0002", "train", ""), ("0003", "validation", ""), ("0004", "test", ""),
+            ("0005", "none", "the child has no score"), ("0006", "none", "the child has no score" + ASKED)]  # fmt: skip
+    try:
+        params.write_text(yaml.safe_dump(values, sort_keys=False))
+        assignment.write_text("subject,fold,part,reason\n" + "".join(f"{s},holdout,{p},{r}\n" for s, p, r in rows))
+        for child in ("0005", "0006"):
+            add_recording(workspace, f"{child}-0001_left_1-200")
+            (workspace / "data" / "prepare_clips" / f"{child}-0001_left_1-200.clip.json").touch()
+        jobs = {job.outputs[0].split("/")[2]: set(job.inputs) for job in plan(workspace, "finetune") if job.rule == "finetune"}
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
+        for child in ("0005", "0006"):
+            shutil.rmtree(workspace / "data" / "demo" / "dataset" / child)
+    pool = {"data/prepare_clips/0005-0001_left_1-200.clip.json", "data/split_subjects/subjects.csv"}
+    assert jobs["agrm"] - jobs["r3d18"] == pool
+    assert not jobs["r3d18"] - jobs["agrm"]
+    assert not [path for inputs in jobs.values() for path in inputs if "/0004-" in path or "/0006-" in path]
 
 
 def test_a_missing_stage_is_not_filled_in(plans: dict[str, list[Job]]) -> None:

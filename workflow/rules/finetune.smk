@@ -1,5 +1,6 @@
 # A network learns. One job a model, fold and seed, of one process or of several (finetune.processes), each on its own GPU.
-# Requires: the train and validation tables of data/split_subjects and the clips of their children; never a test table.
+# Requires: the train and validation tables of data/split_subjects and the clips of their children; never a test table. A model
+# with a mean teacher also gets the clips of children in no part of any fold, and the list that says so.
 # Yields: data/finetune/{model}/{fold}-{seed}/
 
 include: "common.smk"
@@ -21,6 +22,8 @@ rule finetune:
         train="data/split_subjects/{fold}.train.parquet",
         validation="data/split_subjects/{fold}.validation.parquet",
         clips=clips_of("train", "validation"),
+        unlabelled=unlabelled,
+        assignment=assignment_of_pool,
         code=code("finetune"),
     output:
         multiext(

@@ -3,8 +3,12 @@
 
 import csv
 from itertools import product
+from pathlib import Path
 
+from childgait.files.parts import spoken_for
 from childgait.models.registry import BASELINES, MODELS, settings_of
+
+ASSIGNMENT = Path("data/split_subjects/subjects.csv")
 
 
 def runs(models=None):
@@ -35,10 +39,9 @@ def clips_of(*parts):
     """An input function: the clips of a fold's children in these parts, and of no others."""
 
     def find(wildcards):
-        assignment = Path("data/split_subjects/subjects.csv")
-        if not assignment.exists():
+        if not ASSIGNMENT.exists():
             return expand("data/prepare_clips/{video}.clip.json", video=VIDEOS)
-        with assignment.open(newline="") as rows:
+        with ASSIGNMENT.open(newline="") as rows:
             wanted = {
                 row["subject"]
                 for row in csv.DictReader(rows)
@@ -47,3 +50,22 @@ def clips_of(*parts):
         return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if video.split("-", 1)[0] in wanted]
 
     return find
+
+
+def learns_from_a_pool(model):
+    """Whether a mean teacher teaches this model on clips without scores."""
+    return mendable(settings_of, MODELS[model], PARAMS["finetune"]).mean_teacher.pool != "none"
+
+
+def unlabelled(wildcards):
+    """An input function: the clips of children in no part of any fold, for a model that learns from a pool; none for any
+    other. Before the split is made nobody is known to be in no part, so a plan of the whole study names none."""
+    if not learns_from_a_pool(wildcards.model) or not ASSIGNMENT.exists():
+        return []
+    placed = spoken_for(ASSIGNMENT)
+    return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if video.split("-", 1)[0] not in placed]
+
+
+def assignment_of_pool(wildcards):
+    """An input function: who is where, by which the step checks its pool; it holds no score."""
+    return [str(ASSIGNMENT)] if unlabelled(wildcards) else []

@@ -7,6 +7,7 @@ it is the same.
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PART_NAMES = ("train", "validation", "test")
 HOLDOUT = "holdout"
+
+ASKED = "; the list asks for it as test"  # ends the reason of a child in no part, whom nothing may learn from
 
 PARTS = Table(
     "parts",
@@ -62,6 +65,19 @@ def part_files(folds: int) -> list[str]:
 def hash_of_split(who: dict[str, str]) -> str:
     """One hash for who is where: `subject part` a line, sorted."""
     return sha256_of_text("".join(f"{subject} {part}\n" for subject, part in sorted(who.items())))
+
+
+def spoken_for(assignment: Path) -> dict[str, str]:
+    """child: part and fold, of all who are in a part of any fold, or whom a person's list asks for as test. Nothing may
+    learn from them outside their part, not even without their scores. Reads split_subjects' subjects.csv."""
+    found: dict[str, str] = {}
+    with assignment.open(newline="", encoding="utf-8") as rows:
+        for row in csv.DictReader(rows):
+            if row["part"] != "none":
+                found[row["subject"]] = f"in {row['part']} of fold {row['fold']}"
+            elif (row.get("reason") or "").endswith(ASKED):
+                found.setdefault(row["subject"], "asked for as test by the list of the split")
+    return found
 
 
 def read_part(path: Path) -> pl.DataFrame:

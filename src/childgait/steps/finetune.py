@@ -102,21 +102,19 @@ def _check_parts(parts: dict[str, Part]) -> None:
 
 def _check_pool(children: set[str], assignment: Path | None) -> None:
     """No child of the mean teacher's pool is in any part of any fold: so none is ever tested, in this run or another."""
-    import csv
-
     from childgait.errors import StepError
+    from childgait.files.parts import spoken_for
 
     if not children:
         return
     if assignment is None:
         raise StepError("--unlabelled needs --assignment", hint="give data/split_subjects/subjects.csv, which says who is where")
-    with assignment.open(newline="", encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
-            if row["subject"] in children and row["part"] != "none":
-                raise StepError(
-                    f"child {row['subject']} is to be learnt from without scores, but is in {row['part']} of fold {row['fold']}",
-                    hint="the pool is for children in no part of any fold; a test child must never be in it",
-                )
+    placed = spoken_for(assignment)
+    if both := sorted(children & placed.keys()):
+        raise StepError(
+            f"child {both[0]} is to be learnt from without scores, but is {placed[both[0]]}",
+            hint="the pool is for children in no part of any fold; a test child must never be in it",
+        )
 
 
 def _fingerprint(name: str, fold: str, seed: int, settings: Finetune, tables: list[Path], clips: list[Path]) -> str:

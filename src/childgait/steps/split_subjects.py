@@ -23,7 +23,6 @@ METHODS = (
     "Children, never videos, were dealt to parts: {holdout:.0%} of them to a hold-out test that no fold uses, the others "
     "to {folds} folds, evenly by items, age and sex (seed {seed})."
 )
-ASKED = "; the list asks for it as test"  # of a child in no part: nothing may learn from it, not even without scores
 log = logging.getLogger("childgait")
 
 
@@ -110,6 +109,7 @@ def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str
     """The list's children who can be dealt. Test children without scores, as a challenge has them, are answered for by
     write_submission but judge nobody: where none of the listed has scores, the hold-out is dealt from the others."""
     from childgait.files.lists import read_lists
+    from childgait.files.parts import ASKED
 
     listed = read_lists(lists)
     given = {subject: part for subject, part in listed.items() if subject in usable}
