@@ -1,17 +1,23 @@
 """What the encoder costs against the arithmetic and against transformers' VideoMAE. Writes reports/bench/encoder.md.
 
-    .venv/bin/python bench/encoder.py                        # one CPU thread, ViT-S cut to 2 blocks, some minutes
-    .venv/bin/python bench/encoder.py --depth 12 --batch 2   # the whole depth, fewer clips
+    .venv/bin/python bench/encoder.py                        # ViT-S cut to 2 blocks, some minutes
+    .venv/bin/python bench/encoder.py --depth 0              # all 12 blocks, about half an hour
+    .venv/bin/python bench/encoder.py --only training        # the second table alone: a minute on a GPU
+    .venv/bin/python bench/encoder.py --only training --device cpu --train-size tiny --train-batch 2 --workers 0
 
-CPU: time of one thread, rounds that go through all variants in turn, medians; ratios are what counts. Where there is a
-CUDA device, also the rate of ViT-B in training (bf16, residual stream in float32): clips a second, and the share of the
-matrix rate that large matrix products reach in the same run.
+The first table compares on the CPU: time of one thread, rounds that go through all variants in turn, medians; ratios
+are what counts. Every token costs alike in every clip, so the dense variants may be timed on fewer clips than the
+pruned ones. The second is the rate of ViT-B in training (bf16, residual stream in float32, forward, backward and AdamW
+step) on a CUDA device: clips a second, and the share of the matrix rate that large matrix products reach in the same
+run; then the same fed by the loader, from files. A part that was not run keeps its lines in the file.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,11 +93,11 @@ def saved_bytes(forward: Callable[[], torch.Tensor], model: nn.Module) -> int:
     return sum(seen.values())
 
 
-def on_cpu(size: Size, batch: int, rounds: int) -> list[str]:
+def on_cpu(size: Size, batch: int, dense_batch: int, rounds: int) -> list[str]:
     torch.set_num_threads(1)
     model = VideoMAE(VideoMAESettings(size, 16, 224, 34, 0.0, 0.0))
-    packs = {None: make_packed(None, batch)} | {share: make_packed(share, batch) for share in SHARES}
-    colours = torch.randn(batch, 16, 3, 224, 224)
+    packs = {None: make_packed(None, dense_batch)} | {share: make_packed(share, batch) for share in SHARES}
+    colours = torch.randn(dense_batch, 16, 3, 224, 224)
     fused, eager = transformers_model(size, "sdpa"), transformers_model(size, "eager")
     runs: dict[str, Callable[[], None]] = {
         "dense forward": lambda: look(lambda: model(packs[None])),
@@ -102,24 +108,28 @@ def on_cpu(size: Size, batch: int, rounds: int) -> list[str]:
     }
     for share in SHARES:
         runs[f"{share:.0%}"] = lambda share=share: learn(lambda: model(packs[share]), model)
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
+    clips = {name: batch if name.endswith("%") else dense_batch for name in runs}
+    times: dict[str, list[float]] = {name: [] for name in runs}  # seconds a clip
+    runs["15%"](), runs["transformers forward"]()  # warm up
+    for _ in range(rounds):
         for name, run in runs.items():
             began = time.process_time()
             run()
-            if turn:  # the first round warms up
-                times[name].append(time.process_time() - began)
+            times[name].append((time.process_time() - began) / clips[name])
     # Ratios within a round, then the median: what slows a round down slows all of it.
     ratio = lambda a, b: statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))  # noqa: E731
-    whole = operations(size, packs[None].lengths)
-    memory = {share: saved_bytes(lambda share=share: model(packs[share]), model) for share in (None, 0.25)}
+    whole = operations(size, packs[None].lengths) / dense_batch
+    memory = {
+        share: saved_bytes(lambda share=share: model(packs[share]), model) / len(packs[share].lengths) for share in (None, 0.25)
+    }
     lines = [
-        f"Width {size.width}, {size.depth} blocks, {batch} clips of 16 x 224 x 224, fp32, torch {torch.__version__}, one "
-        f"thread, CPU time, median of {rounds} interleaved rounds. No parameters' update.", "",
+        f"Width {size.width}, {size.depth} blocks, {batch} clips of 16 x 224 x 224 ({dense_batch} where all tokens are "
+        f"kept, scaled up), fp32, torch {torch.__version__}, one thread, CPU time, median of {rounds} interleaved rounds. "
+        "No parameters' update.", "",
         "| forward and backward | time / dense | operations / dense | time / operations |", "|---|---|---|---|",
     ]  # fmt: skip
     for share in SHARES:
-        cost = operations(size, packs[share].lengths) / whole
+        cost = operations(size, packs[share].lengths) / batch / whole
         took = ratio(f"{share:.0%}", "dense")
         lines.append(f"| {share:.0%} kept | {took:.3f} | {cost:.3f} | {took / cost:.2f} |")
     lines += [
@@ -141,61 +151,129 @@ def matrix_rate(device: str, side: int) -> float:
 def timed(run: Callable[[], object], device: str, repeats: int = 10) -> float:
     """Median seconds."""
     seconds = []
-    for turn in range(repeats + 3):
+    for turn in range(repeats + 2):
         began = time.perf_counter()
         run()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        if turn >= 3:
+        wait(device)
+        if turn >= 2:
             seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
 
 
-def on_gpu(device: str, size: Size, batch: int, side: int = 8192) -> list[str]:
-    """Training steps of ViT-B, batches already on the device, as the loader's pinned copies would be."""
+def in_training(device: str, size: Size, batch: int, workers: int, side: int, steps: int) -> list[str]:
+    """Training steps on batches that lie on the device, and on batches that a loader brings from files."""
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    rate = matrix_rate(device, side)
     model = VideoMAE(VideoMAESettings(size, 16, 224, 34, 0.1, 0.0)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-    rate = matrix_rate(device, side)
+
+    def step(packed: Packed) -> None:
+        with torch.autocast(device, dtype=torch.bfloat16):
+            logits = model(packed)
+        logits.float().square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
     lines = [
-        f"{torch.cuda.get_device_name() if device == 'cuda' else device}: matrix products {rate / 1e12:.0f} TFLOP/s in "
-        f"bf16; batch {batch}; forward, backward and AdamW step.", "",
+        f"{name}: matrix products {rate / 1e12:.3g} TFLOP/s in bf16; torch {torch.__version__}, width {size.width}, "
+        f"{size.depth} blocks, batch {batch}.", "",
         "| kept | clips a second | share of the matrix rate | peak GB |", "|---|---|---|---|",
     ]  # fmt: skip
+
+    def row(title: str, seconds: float, done: float, peak: str) -> str:
+        return f"| {title} | {batch / seconds:.3g} | {done / seconds / rate:.0%} | {peak} |"
+
     for share in (None, *SHARES):
         packed = make_packed(share, batch).to(device)
-
-        def step(packed: Packed = packed) -> None:
-            with torch.autocast(device, dtype=torch.bfloat16):
-                logits = model(packed)
-            logits.float().square().mean().backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        seconds = timed(step, device)
-        peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else float("nan")
-        done = operations(size, packed.lengths) / seconds / rate
-        lines.append(f"| {'all' if share is None else f'{share:.0%}'} | {batch / seconds:.0f} | {done:.0%} | {peak:.1f} |")
-    return lines
+        seconds = timed(lambda packed=packed: step(packed), device, steps)
+        peak = f"{torch.cuda.max_memory_allocated() / 1e9:.1f}" if device == "cuda" else "-"
+        title = "all" if share is None else f"{share:.0%}"
+        lines.append(row(title, seconds, operations(size, packed.lengths), peak))
+    seconds, done, kept = loaded_step(step, device, size, batch, workers, steps)
+    title = f"{kept:.0%}, loaded by {workers} processes" if workers else f"{kept:.0%}, loaded in the same process"
+    return [*lines, row(title, seconds, done, "-")]
+
+
+def loaded_step(
+    step: Callable[[Packed], None], device: str, size: Size, batch: int, workers: int, steps: int
+) -> tuple[float, float, float]:
+    """Mean seconds and operations of a step whose batch a loader reads, changes, draws on and cuts; the share kept."""
+    from loader import CHANGES, make_clip, settings
+
+    from childgait.training.clips import Windows, make_loader
+
+    loading, _ = settings(size.patch)["as in training: all changes, drawn, pruned"]
+    with tempfile.TemporaryDirectory() as folder:
+        clips = [make_clip(Path(folder), number, 224) for number in range(4)]
+        warm = max(2 * workers, 2)  # batches that a full queue may hold
+        many = [clips[number % 4] for number in range(batch * (warm + steps))]
+        windows = Windows(many, np.zeros((len(many), 34), np.float32), loading, augmentation=CHANGES)
+        batches, _ = make_loader(windows, batch_size=batch, workers=workers, shuffle=False, pin_memory=device == "cuda")
+        tokens: list[int] = []
+        done = began = 0.0
+        for number, one in enumerate(batches):
+            if number == warm:
+                wait(device)
+                began = time.perf_counter()
+            step(one.to(device).packed)
+            if number >= warm:
+                tokens += one.packed.lengths
+                done += operations(size, one.packed.lengths)
+        wait(device)
+        seconds = (time.perf_counter() - began) / steps
+    return seconds, done / steps, sum(tokens) / len(tokens) / TOKENS
+
+
+def wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def parts_of(path: Path) -> dict[str, list[str]]:
+    """The file's parts by their heading, so that one run need not make all."""
+    found: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.startswith("## "):
+            found[line[3:]] = lines = []
+        elif found:
+            lines.append(line)
+    return {title: "\n".join(lines).strip().splitlines() for title, lines in found.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=list(SIZES), default="small")
-    parser.add_argument("--depth", type=int, default=2, help="blocks; 0: as many as the size has")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--only", choices=["comparison", "training"], help="one of the two tables")
+    parser.add_argument("--size", choices=list(SIZES), default="small", help="of the comparison on the CPU")
+    parser.add_argument("--depth", type=int, default=2, help="blocks of it; 0: as many as the size has")
+    parser.add_argument("--batch", type=int, default=8, help="clips, pruned")
+    parser.add_argument("--dense-batch", type=int, default=2, help="clips that keep every token")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cuda", help="of the training table; cpu only shows that it runs")
+    parser.add_argument("--train-size", choices=list(SIZES), default="base")
+    parser.add_argument("--train-batch", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that load")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/encoder.md"))
     asked = parser.parse_args()
     torch.manual_seed(0)
-    size = SIZES[asked.size]
-    size = replace(size, depth=asked.depth or size.depth)
-    lines = ["# Encoder", "", "## CPU", "", *on_cpu(size, asked.batch, asked.rounds), "", "## GPU", ""]
-    if torch.cuda.is_available():
-        lines += on_gpu("cuda", SIZES["base"], 64)
-    else:
-        lines.append("No CUDA device was at hand: clips a second and the share of the matrix rate are not measured here.")
+    parts = parts_of(asked.out)
+    if asked.only != "training":
+        size = SIZES[asked.size]
+        size = replace(size, depth=asked.depth or size.depth)
+        parts["CPU"] = on_cpu(size, asked.batch, asked.dense_batch, asked.rounds)
+    if asked.only != "comparison":
+        quick = asked.device == "cpu"
+        if quick or torch.cuda.is_available():
+            parts["Training"] = in_training(
+                asked.device, SIZES[asked.train_size], asked.train_batch, asked.workers, 1024 if quick else 8192,
+                2 if quick else 20,
+            )  # fmt: skip
+        else:
+            parts["Training"] = [
+                "No CUDA device was at hand: clips a second and the share of the matrix rate are not measured here."
+            ]
+    lines = ["# Encoder", *(line for title, part in parts.items() for line in ("", f"## {title}", "", *part))]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

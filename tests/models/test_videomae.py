@@ -141,7 +141,8 @@ def test_the_patch_embedding_is_the_official_convolution():
     video, _ = clips_of(1, 4, 64)
     model = shake(build())
     packed = pack_clips(video, None, ALL)
-    colours = (torch.from_numpy(video[0]) - model.mean) / model.deviation
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])  # ImageNet, RGB
+    colours = (torch.from_numpy(video[0]) / 255 - mean) / deviation
     with torch.no_grad():
         expected = model.patch_embed.proj(colours.permute(3, 0, 1, 2)[None])[0].flatten(1).T
         close(model.patch_embed(model.normalise(packed.patches)), expected, 1e-5)

@@ -100,7 +100,8 @@ def attend(qkv: Tensor, packed: Packed) -> Tensor:
         assert isinstance(together, Tensor)
         return together
     if len(set(packed.lengths)) == 1:  # nothing ragged: all clips in one call
-        q, k, v = qkv.unflatten(0, (len(packed.lengths), -1)).permute(2, 0, 3, 1, 4)
+        # Each head's rows together: the kernel reads them many times, and the copy costs less than it saves.
+        q, k, v = qkv.unflatten(0, (len(packed.lengths), -1)).permute(2, 0, 3, 1, 4).contiguous()
         return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
     each = []
     for clip in qkv.split(packed.lengths):
@@ -187,8 +188,9 @@ class VideoMAE(nn.Module):
             log.info("positions are %s", self.positions_are)
         # Computed, not learned, and in no checkpoint: so it is no part of the state either.
         self.register_buffer("position", table, persistent=False)
-        self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
-        self.register_buffer("deviation", 255 * torch.tensor(DEVIATION), persistent=False)
+        pixels = TUBELET * size.patch**2  # a number for each of a patch's, as rows of three compute slowly
+        self.register_buffer("mean", 255 * torch.tensor(MEAN).repeat(pixels), persistent=False)
+        self.register_buffer("deviation", 255 * torch.tensor(DEVIATION).repeat(pixels), persistent=False)
         self.apply(_initialise)
         if settings.outputs:
             assert isinstance(self.head, nn.Linear)
@@ -196,8 +198,7 @@ class VideoMAE(nn.Module):
 
     def normalise(self, patches: Tensor) -> Tensor:
         """uint8 colours to what the weights were trained on."""
-        colours = patches.view(patches.shape[0], -1, 3)
-        return colours.float().sub_(self.mean).div_(self.deviation).view(patches.shape)
+        return patches.float().sub_(self.mean).div_(self.deviation)
 
     def tokens(self, packed: Packed) -> Tensor:
         """(N, width) after the last block."""
