@@ -13,6 +13,7 @@ videos stand in for the de-identified ones, which differ on heads only.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -58,8 +59,6 @@ def measure(masks: Any, truth: Any, seconds: np.ndarray) -> dict[str, float]:
 
 
 def one_video(cohort: Path, video: Path, work: Path, params: Any, keypoints: bool) -> dict[str, Any]:
-    import json
-
     from childgait.errors import StepError
     from childgait.files.delivered import read_delivered
     from childgait.files.masks import Masks
@@ -113,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, default=3)
     parser.add_argument("--seed", type=int, default=21, help="of the cohort; not the demo's, so that nothing is tuned on it")
-    parser.add_argument("--keep", type=Path, help="a synthetic cohort: used if it is there, else made there")
+    parser.add_argument("--keep", type=Path, nargs="+", help="synthetic cohorts: used where they are, else made there")
     parser.add_argument("--inputs", choices=("keypoints", "none", "both"), default="both", help="what goes in beside videos")
     parser.add_argument("--only", default="", help="part of the names of the videos to measure")
     parser.add_argument("--verbose", action="store_true", help="print a line a video")
@@ -125,13 +124,15 @@ def main() -> None:
 
     params = load_section(Path("params.yaml"), Segment)
     with tempfile.TemporaryDirectory() as folder:
-        work, cohort = Path(folder), arguments.keep or Path(folder) / "cohort"
-        if not (cohort / "truth").is_dir():
-            changes = {"subjects": arguments.subjects, "seed": arguments.seed}
-            cohort.mkdir(parents=True, exist_ok=True)
-            own = load_section(Path("params.yaml"), Synthesize)
-            write_cohort(cohort, Synthesize.model_validate(own.model_dump() | changes), 1)
-        videos = [path for path in sorted(cohort.glob("dataset/*/*.mp4")) if arguments.only in path.name]
+        work, cohorts = Path(folder), arguments.keep or [Path(folder) / "cohort"]
+        for cohort in cohorts:
+            if not (cohort / "truth").is_dir():
+                changes = {"subjects": arguments.subjects, "seed": arguments.seed}
+                cohort.mkdir(parents=True, exist_ok=True)
+                own = load_section(Path("params.yaml"), Synthesize)
+                write_cohort(cohort, Synthesize.model_validate(own.model_dump() | changes), 1)
+        seeds = [json.loads((cohort / "cohort.json").read_text())["params"]["seed"] for cohort in cohorts]
+        videos = [path for c in cohorts for path in sorted(c.glob("dataset/*/*.mp4")) if arguments.only in path.name]
         lines: list[str] = []
         persons: list[str] = []
         for kind, keypoints in (("keypoints delivered", True), ("no keypoints", False)):
@@ -139,7 +140,7 @@ def main() -> None:
                 continue
             rows = []
             for video in videos:
-                rows.append(one_video(cohort, video, work, params, keypoints))
+                rows.append(one_video(video.parents[2], video, work, params, keypoints))
                 if arguments.verbose:
                     print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
             lines += table(rows, kind)
@@ -147,7 +148,8 @@ def main() -> None:
             if right:
                 persons.append(f"With a bystander, {kind}: the right person in {sum(right):.0f} of {len(right)} videos.")
     head = f"| input | view | videos | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 3)}"
-    opening = f"# segment, backend {params.backend}\n\n{len(videos)} videos of a synthetic cohort. {MEANING}"
+    where = f"{len(videos)} videos of synthetic cohorts (seeds {', '.join(map(str, seeds))})"
+    opening = f"# segment, backend {params.backend}\n\n{where}. {MEANING}"
     text = "\n".join([opening, "", head, *lines, "", *persons, ""])
     arguments.report.parent.mkdir(parents=True, exist_ok=True)
     arguments.report.write_text(text)

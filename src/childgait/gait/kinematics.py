@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from childgait.files.poses import Poses
 from childgait.files.tables import Column, Table
 from childgait.gait.evgs import LIMBS, View
+from childgait.gait.filters import low_pass
 from childgait.gait.skeleton import INDEX
 
 if TYPE_CHECKING:
     import polars as pl
 
 Floats = NDArray[np.float64]
+CLEARANCE_HZ = 4.0  # the foot dips once within a swing of four tenths of a second
 PELVIC_TILT = 12.0  # degrees, mean of healthy children
 SIDE_CURVES = ("hip", "knee", "ankle", "foot_pitch", "trunk_lean", "clearance")
 END_CURVES = ("obliquity", "trunk_shift")
@@ -86,7 +88,7 @@ def _side_curves(poses: Poses, limb: str, facing: int) -> dict[str, Floats]:
         "ankle": _wrapped(pitch - shank),
         "foot_pitch": pitch,
         "trunk_lean": np.degrees(np.arctan2((shoulders - hips)[:, 0], (shoulders - hips)[:, 1])),
-        "clearance": _clearance(at, limb),
+        "clearance": _slow(_clearance(at, limb), poses.seconds),
     }
 
 
@@ -148,6 +150,15 @@ def _clearance(at: _points, limb: str) -> Floats:
         line = np.polyfit(x[standing], y[standing], 1) if np.ptp(x[standing]) > np.median(leg) / 2 else line
     low[whole] = (y - np.polyval(line, x)) / np.median(leg)
     return low
+
+
+def _slow(curve: Floats, seconds: Floats) -> Floats:
+    """Low-passed where it is known. What is read from it are its lowest and highest values, which pick noise."""
+    out = curve.copy()
+    edges = np.flatnonzero(np.diff(np.isfinite(curve).astype(np.int8), prepend=0, append=0))
+    for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        out[first:end] = low_pass(curve[first:end, None], seconds[first:end], CLEARANCE_HZ)[:, 0]
+    return out
 
 
 def as_table(angles: Angles) -> pl.DataFrame:
