@@ -200,6 +200,14 @@ def test_the_items_stand_in_both_orders_beside_the_published_rows(study: tuple[M
     assert item_accuracy("ChildGait-Video", "left")["HVV"] == 88
 
 
+def test_rows_of_two_splits_do_not_stand_in_one_table(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "data")
+    path = next(path for path in made.metrics if "majority" in str(path))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split_hash": "f" * 64}))
+    with pytest.raises(StepError, match="majority, fold holdout, is of split ffffffffffff, but childgait_video of"):
+        write(made, tmp_path / "reports")
+
+
 def test_a_real_cohort_is_not_called_made_up(tmp_path: Path) -> None:
     made = write_study(tmp_path / "data")
     metrics = write(made, tmp_path / "reports", cohort={"root": "data/raw"})

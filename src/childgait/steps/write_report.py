@@ -52,6 +52,7 @@ def write_report(
     kept = json.loads(checks.read_text(encoding="utf-8"))
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(metrics)]
     told.sort(key=lambda run: (run["model"], run["fold"], run["seed"]))
+    one_split(told)
     first = scope if scope == HOLDOUT else min(run["fold"] for run in told)
     own = next(run for run in told if (run["model"], run["fold"]) == (model, first))
     caveats = headline.caveats_of(chosen, shown, told)
@@ -83,6 +84,19 @@ def write_report(
     }  # fmt: skip
     page.write_text(paper.render(values), encoding="utf-8")
     log.info("report: %s, accuracy %.3f, balanced accuracy %.3f", model, head["accuracy"], head["balanced_accuracy"])
+
+
+def one_split(told: list[dict[str, Any]]) -> None:
+    """Rows of a table are judged on the same children of the same split, or not in one table."""
+    of_fold: dict[str, dict[str, Any]] = {}
+    for run in told:
+        other = of_fold.setdefault(run["fold"], run)
+        if run["split_hash"] != other["split_hash"]:
+            raise StepError(
+                f"{run['model']}, fold {run['fold']}, is of split {run['split_hash'][:12]}, but {other['model']} of"
+                f" {other['split_hash'][:12]}",
+                hint="run finetune and evaluate again for both: their children differ",
+            )
 
 
 def placed(paths: list[Path], names: tuple[str, ...]) -> dict[str, Path]:
