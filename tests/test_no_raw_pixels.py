@@ -12,7 +12,9 @@ from childgait.files.video import read_frames
 from childgait.synthetic.truth import load_truth
 from childgait.vision.cover import REGIONS
 
-ALIKE = 0.5  # correlation of the fine detail in a head's box, raw and made; 1 where nothing was covered
+# Correlation of the fine detail in a head's box, raw and made. Measured on 88 heads of 25 to 35 pixels: covered ones at
+# most .17 (median .00, lowest -.19); bare ones 1 in a lossless copy, from .85 on at crf 18, from .66 on at crf 28.
+ALIKE = 0.4
 
 
 def bare_share(head: np.ndarray, regions: list[tuple[int, int, int, int]], width: int, height: int) -> float:
