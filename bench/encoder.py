@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from childgait.models import videomae
 from childgait.models.tokens import Packed, pack
 from childgait.models.videomae import SIZES, Size, VideoMAE, VideoMAESettings
 
@@ -160,11 +161,20 @@ def timed(run: Callable[[], object], device: str, repeats: int = 10) -> float:
     return statistics.median(seconds)
 
 
-def in_training(device: str, size: Size, batch: int, workers: int, side: int, steps: int) -> list[str]:
+def compile_blocks(model: VideoMAE) -> None:
+    """All but attention, which sees each clip's length: a length in a compiled graph is compiled anew with every batch."""
+    videomae.attend = torch.compiler.disable(videomae.attend)
+    for block in model.blocks:
+        block.compile(dynamic=True)
+
+
+def in_training(device: str, size: Size, batch: int, workers: int, side: int, steps: int, *, compiled: bool) -> list[str]:
     """Training steps on batches that lie on the device, and on batches that a loader brings from files."""
     name = torch.cuda.get_device_name() if device == "cuda" else device
     rate = matrix_rate(device, side)
     model = VideoMAE(VideoMAESettings(size, 16, 224, 34, 0.1, 0.0)).to(device).train()
+    if compiled:
+        compile_blocks(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
 
     def step(packed: Packed) -> None:
@@ -176,7 +186,7 @@ def in_training(device: str, size: Size, batch: int, workers: int, side: int, st
 
     lines = [
         f"{name}: matrix products {rate / 1e12:.3g} TFLOP/s in bf16; torch {torch.__version__}, width {size.width}, "
-        f"{size.depth} blocks, batch {batch}.", "",
+        f"{size.depth} blocks, batch {batch}{', blocks compiled' if compiled else ''}.", "",
         "| kept | clips a second | share of the matrix rate | peak GB |", "|---|---|---|---|",
     ]  # fmt: skip
 
@@ -207,7 +217,8 @@ def loaded_step(
     loading, _ = settings(size.patch)["as in training: all changes, drawn, pruned"]
     with tempfile.TemporaryDirectory() as folder:
         clips = [make_clip(Path(folder), number, 224) for number in range(4)]
-        warm = max(2 * workers, 2)  # batches that a full queue may hold
+        warm = max(2 * workers, 2)  # batches that a full queue may hold: far fewer than are timed
+        steps = max(steps, 5 * warm)
         many = [clips[number % 4] for number in range(batch * (warm + steps))]
         windows = Windows(many, np.zeros((len(many), 34), np.float32), loading, augmentation=CHANGES)
         batches, _ = make_loader(windows, batch_size=batch, workers=workers, shuffle=False, pin_memory=device == "cuda")
@@ -253,6 +264,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="of the training table; cpu only shows that it runs")
     parser.add_argument("--train-size", choices=list(SIZES), default="base")
     parser.add_argument("--train-batch", type=int, default=64)
+    parser.add_argument("--compile", action="store_true", help="torch.compile the blocks of the training table")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that load")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/encoder.md"))
     asked = parser.parse_args()
@@ -267,7 +279,7 @@ def main() -> None:
         if quick or torch.cuda.is_available():
             parts["Training"] = in_training(
                 asked.device, SIZES[asked.train_size], asked.train_batch, asked.workers, 1024 if quick else 8192,
-                2 if quick else 20,
+                2 if quick else 20, compiled=asked.compile,
             )  # fmt: skip
         else:
             parts["Training"] = [
