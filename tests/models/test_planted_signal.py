@@ -46,6 +46,7 @@ PACE: dict[str, dict[str, Any]] = {
     "pictures": {"epochs": 8, "at_once": 14, "rate": 2e-3},
     "points": {"epochs": 10, "at_once": 14, "rate": 4e-3},
 }
+SHORTER = {"uniformer": {"epochs": 4}}  # its eighteen blocks take long, and it learns soon
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,10 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool],
                                            rate=30.0 if strides else 8.0, pictures=not strides)
         for strides in (True, False) for cue in (True, False)
     }  # fmt: skip
+
+
+def kind_of(network: Any) -> str:
+    return "patches" if hasattr(network, "packing") else "pictures" if "frames" in network.ingredients else "points"
 
 
 def samples_of(network: nn.Module, chosen: Any, study: Study, part: str) -> tuple[list[Any], np.ndarray]:
@@ -88,7 +93,7 @@ def answers_of_network(name: str, study: Study) -> tuple[np.ndarray, np.ndarray]
     chosen = settings_of(MODELS[name], settings(**TINY, overrides={name: {"frames": 4}}))
     torch.manual_seed(0)
     network = MODELS[name].build(chosen, SIZE)
-    how = PACE["patches" if hasattr(network, "packing") else "pictures" if "frames" in network.ingredients else "points"]
+    how = PACE[kind_of(network)] | SHORTER.get(name, {})
     prior = torch.full((34,), 0.5)
     network.start_at(prior)
     samples, _ = samples_of(network, chosen, study, "train")

@@ -115,6 +115,12 @@ def _c3d(settings: Any, pixels: int) -> Any:
     return c3d(settings, pixels)
 
 
+def _uniformer(settings: Any, pixels: int) -> Any:
+    from childgait.models.uniformer import uniformer
+
+    return uniformer(settings, pixels)
+
+
 def _agrm(settings: Any, pixels: int) -> Any:
     from childgait.models.agrm import agrm
 
@@ -149,6 +155,7 @@ MODELS: dict[str, Model] = {
         Model("r3d18", "network", _r3d18, "3D ResNet-18: convolutions over space and time."),
         Model("r2plus1d", "network", _r2plus1d, "R(2+1)D-18: convolutions over space, then over time."),
         Model("c3d", "network", _c3d, "C3D: eight convolutions over space and time and two wide layers."),
+        Model("uniformer", "network", _uniformer, "UniFormer: convolution among near places, attention among all."),
         Model("agrm", "network", _agrm, "AGRM: 3D ResNet-18, hierarchical pooling, taught by its own average.",
               {"mean_teacher": {"pool": "training"}}),
         _points("stgcn", _stgcn, "ST-GCN: graph convolution over 23 joints and over time."),
@@ -162,7 +169,7 @@ MODELS: dict[str, Model] = {
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
 KEYPOINTS = ("stgcn", "stgcn_fusion", "gru", "lstm", "tcn")  # networks that need no video
-CONVOLUTIONS = ("agrm", "r3d18", "r2plus1d", "c3d")  # AGRM and its baselines
+CONVOLUTIONS = ("agrm", "r3d18", "r2plus1d", "c3d", "uniformer")  # AGRM and its baselines
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
 
 
