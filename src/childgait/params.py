@@ -292,7 +292,7 @@ class Finetune(Section):
     seeds: list[int] = Field(min_length=1)
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]  # bf16: autocast on a GPU; the CPU always computes in fp32
-    deterministic: bool  # same bytes again on the same kind of CPU; slower on a GPU
+    deterministic: bool  # same bytes again on the same kind of CPU; a GPU is slower, and attention's backward still varies
     threads: int = Field(ge=1, le=256)  # a sum's last bits depend on it, so it is a parameter and not the machine's
     processes: int = Field(ge=1, le=512)  # that train together under torchrun, with cuda each on its own GPU
     workers: int = Field(ge=0, le=64)  # processes that load clips; 0: the training process itself

@@ -196,7 +196,11 @@ def make_pool(
 
 
 def prepare_torch(settings: Finetune) -> None:
-    """The same bytes again: threads from params (sums depend on their number), deterministic kernels where asked."""
+    """The same bytes again: threads from params (sums depend on their number), deterministic kernels where asked.
+
+    On a GPU some kernels have no deterministic form (the backward of fused attention adds in any order): torch warns and
+    uses them, so runs there agree but for rounding.
+    """
     import os
 
     import torch
