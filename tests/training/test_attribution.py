@@ -20,7 +20,7 @@ from childgait.training.attribution import (
     evidence_of,
     explain,
     grad_cam,
-    joint_of_place,
+    joints_of_places,
     on_frames,
     share_on,
 )  # fmt: skip
@@ -99,8 +99,8 @@ def test_evidence_on_the_knee_is_about_the_knee(kind: str) -> None:
         where = np.broadcast_to(np.stack([x, y], axis=-1).reshape(1, -1, 2), (4, 784, 2))
         distance = np.linalg.norm(where - knee[:, None], axis=2)
         evidence = Evidence((distance == distance.min(axis=1, keepdims=True)).astype(float), where, np.arange(4), 4)
-    owner = joint_of_place(evidence, points, size)
-    by_name = {(target.limb, target.code): share_on(evidence, owner, target) for target in TARGETS}
+    belongs = joints_of_places(evidence, points, size)
+    by_name = {(target.limb, target.code): share_on(evidence, belongs, target) for target in TARGETS}
     share, even = by_name["left", "KFX"]
     assert share is not None
     assert even is not None
@@ -110,8 +110,20 @@ def test_evidence_on_the_knee_is_about_the_knee(kind: str) -> None:
     assert by_name["right", "SAD"][0] == 0
 
 
+def test_a_cell_wider_than_a_joint_is_shared_out() -> None:
+    """One cell over the left half of the picture, with the knee at its top and the ankle at its bottom: half to each."""
+    points = np.zeros((1, 23, 3))
+    for joint, y in (("left_knee", 3.5), ("left_ankle", 11.5)):
+        points[0, INDEX[joint]] = (7.5, y, 0.9)
+    cell = Evidence(np.ones((1, 1)), np.array([[[7.5, 7.5]]]), np.zeros(1, int), 16)
+    belongs = joints_of_places(cell, points, 112)
+    assert belongs[0, 0, INDEX["left_knee"]] == belongs[0, 0, INDEX["left_ankle"]] == 0.5
+    assert joints_of_places(cell, points, 14).sum() < 0.5  # most spots are farther than a seventh of so small a picture
+
+
 def test_flat_evidence_has_no_share_and_unseen_places_do_not_count() -> None:
-    owner = np.array([[INDEX["left_knee"], INDEX["left_ankle"], -1]])
+    owner = np.zeros((1, 3, 23))
+    owner[0, 0, INDEX["left_knee"]] = owner[0, 1, INDEX["left_ankle"]] = 1.0
     where, knee = np.zeros((1, 3, 2)), TARGETS[KNEE]
     assert share_on(Evidence(np.zeros((1, 3)), where, np.zeros(1, int), 16), owner, knee) == (None, None)
     dropped = Evidence(np.array([[1.0, 3.0, np.nan]]), where, np.zeros(1, int), 16)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 SHEET_FRAMES = 8
-REACH = 1 / 7  # of the picture's side: a place belongs to the nearest joint, if that is no farther
+REACH = 1 / 7  # of the picture's side: a spot belongs to the nearest joint, if that is no farther
+FINE = 4  # spots a side of a cell
 
 FOCUS = Table(
     "focus",
@@ -140,24 +141,28 @@ def _moments(count: int, frames: int) -> NDArray[np.int64]:
     return np.floor((np.arange(count) + 0.5) * frames / count).astype(np.int64)
 
 
-def joint_of_place(evidence: Evidence, points: Floats, size: int) -> NDArray[np.int64]:
-    """(t, P) the joint that each place belongs to; -1: to none."""
+def joints_of_places(evidence: Evidence, points: Floats, size: int) -> Floats:
+    """(t, P, 23) which part of each place belongs to each joint. A cell is wider than a knee, so it is looked at in
+    `FINE` by `FINE` spots: a spot belongs to the nearest joint, if that is no farther than REACH, else to none."""
     if evidence.cell == 0:
-        return np.broadcast_to(np.arange(len(POINTS)), evidence.amount.shape)
+        return np.broadcast_to(np.eye(len(POINTS)), (*evidence.amount.shape, len(POINTS)))
     there = points[evidence.frames]
-    away = np.linalg.norm(evidence.where[:, :, None] - there[:, None, :, :2], axis=-1)
-    away = np.where((there[..., 2] > 0)[:, None], away, np.inf)
-    return np.where(away.min(axis=2) <= REACH * size, away.argmin(axis=2), -1)
+    steps = ((np.arange(FINE) + 0.5) / FINE - 0.5) * evidence.cell
+    spots = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    away = np.linalg.norm((evidence.where[:, :, None] + spots)[:, :, :, None] - there[:, None, None, :, :2], axis=-1)
+    away = np.where((there[..., 2] > 0)[:, None, None], away, np.inf)
+    nearest = np.eye(len(POINTS))[away.argmin(axis=3)] * (away.min(axis=3) <= REACH * size)[..., None]
+    return np.asarray(nearest.mean(axis=2))
 
 
-def share_on(evidence: Evidence, owner: NDArray[np.int64], target: Target) -> tuple[float | None, float | None]:
+def share_on(evidence: Evidence, belongs: Floats, target: Target) -> tuple[float | None, float | None]:
     """The share of the evidence at the joints the target is about, and the share that even evidence would have."""
-    about = np.isin(owner, [INDEX[joint] for joint in joints_of_item(target.code, target.limb)])
+    about = belongs[..., [INDEX[joint] for joint in joints_of_item(target.code, target.limb)]].sum(axis=2)
     seen = np.isfinite(evidence.amount)
     whole = evidence.amount[seen].sum()
     if not seen.any() or whole <= 0:
         return None, None
-    return float(evidence.amount[seen & about].sum() / whole), float((seen & about).sum() / seen.sum())
+    return float((evidence.amount * about)[seen].sum() / whole), float(about[seen].mean())
 
 
 def agreement_of(one: Evidence, two: Evidence) -> float | None:
@@ -197,9 +202,9 @@ def explain(
             video, batch = str(part.table["video"][int(row)]), collate([windows[0, int(row)]])
             frames, points = _seen_plainly(part, int(row), loading, size)
             both = [evidence_of(one, loading, batch, points, size, targets) for one in pair]
+            belongs = joints_of_places(both[0][0], points, size) if targets else np.zeros(0)  # the same for all
             for target, trained, fresh in zip(targets, *both, strict=True):
-                owner = joint_of_place(trained, points, size)
-                (share, even), (random_share, _) = (share_on(one, owner, TARGETS[target]) for one in (trained, fresh))
+                (share, even), (random_share, _) = (share_on(one, belongs, TARGETS[target]) for one in (trained, fresh))
                 found = Shown(video, TARGET_NAMES[target], trained, fresh, agreement_of(trained, fresh))
                 logit = float(logits[row, target])
                 rows.append((video, found.target, float(sigmoid(np.array(logit))), share, even, random_share, found.agreement))
