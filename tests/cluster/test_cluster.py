@@ -21,7 +21,7 @@ from study import Study, clone
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"),
 ]
 
@@ -80,8 +80,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, 
         yield study, here
 
 
-def rules_of(job: dict[str, str]) -> str:
-    return job["Comment"].removeprefix("rule_")
+def jobs_of(study: OnCluster, name: str) -> list[dict[str, str]]:
+    """The jobs of a rule or of a group of rules."""
+    return [job for job in study.cluster.jobs() if job["Comment"].startswith(f"rule_{name}_")]
 
 
 def test_every_job_ran_once_and_ended_well(both: tuple[OnCluster, Study]) -> None:
@@ -99,16 +100,15 @@ def test_the_cluster_gives_the_bytes_of_one_machine(both: tuple[OnCluster, Study
 def test_the_jobs_of_a_child_travel_together(both: tuple[OnCluster, Study]) -> None:
     there, _ = both
     children = len(json.loads((there.folder / "data/raw/labels.json").read_text()))
-    jobs = Counter(rules_of(job).split("_wildcards")[0] for job in there.cluster.jobs())
-    assert jobs["subject"] == children
+    assert len(jobs_of(there, "subject")) == children
     steps = Counter(job["step"] for job in there.jobs())
     assert steps["segment"] == steps["register"] > children
-    assert jobs["recordings"] == jobs["covering"] == 1, "up to eleven videos a job"
+    assert len(jobs_of(there, "recordings")) == len(jobs_of(there, "covering")) == 1, "up to eleven videos a job"
 
 
 def test_a_group_asks_for_one_job_after_another(both: tuple[OnCluster, Study]) -> None:
     """The rules' own figures: three videos of 15 + 10 + 5 + 10 minutes and the sheet of 10; the memory of the largest."""
-    jobs = [job for job in both[0].cluster.jobs() if "rule_subject" in job["Comment"]]
+    jobs = jobs_of(both[0], "subject")
     assert sorted(job["TimeLimit"] for job in jobs) == ["00:50:00"] * 4 + ["02:10:00"]
     assert {job["TRES"] for job in jobs} == {"cpu=1,mem=2000M,node=1,billing=1"}
 
@@ -122,7 +122,7 @@ def test_what_asks_for_a_gpu_goes_where_gpus_are(both: tuple[OnCluster, Study]) 
 
 def test_training_is_spread_over_two_nodes(both: tuple[OnCluster, Study]) -> None:
     there, here = both
-    nodes = {job["NodeList"] for job in there.cluster.jobs() if "rule_finetune" in job["Comment"]}
+    nodes = {job["NodeList"] for job in jobs_of(there, "finetune")}
     assert nodes == {"n[1-2]"}
     for study in (there, here):
         assert json.loads((study.folder / MODEL).read_text())["settings"]["processes"] == 2
