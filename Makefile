@@ -18,7 +18,7 @@ test: $(READY)  ## unit, architecture, plan and end-to-end tests
 	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 15 --ignore tests/cluster
 
 cluster-test: $(READY)  ## the study and its faults on a real Slurm of this host; skipped where none is installed
-	@workflow/with-environment env OMP_NUM_THREADS=1 pytest tests/cluster -rs --durations 5
+	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/cluster -rs --durations 5
 
 cancel:  ## stop the run of this clone, and its jobs on a cluster (PROFILE=slurm)
 	@workflow/cancel

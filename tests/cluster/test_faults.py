@@ -23,7 +23,7 @@ from faults.small_workflow import environment, make_clone, run
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"),
 ]
 
@@ -97,7 +97,7 @@ class Clone:
         (self.folder / "troubles.py").write_text(text)
 
 
-def wait_for(what: str, holds: Callable[[], object], seconds: float = 90) -> None:
+def wait_for(what: str, holds: Callable[[], object], seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, f"after {seconds} s still not: {what}"
@@ -138,7 +138,7 @@ def told(clone: Clone) -> str:
     wait_for("the job of the dead node is queued again", lambda: clone.jobs_of("lost")[0]["JobState"] == "PENDING")
     # Slurm holds it back for two minutes; nobody here waits for that.
     clone.cluster.run("scontrol", "update", f"jobid={lost['JobId']}", "StartTime=now")
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=400)
     assert process.returncode != 0, "a job is wrong, and the run says so"
     return said
 
@@ -191,7 +191,7 @@ def test_a_run_is_cancelled_as_a_whole(clone: Clone, told: str) -> None:
     done = subprocess.run(["workflow/cancel"], cwd=clone.folder, env=clone.environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert clone.cluster.run("squeue", "--noheader").stdout == ""
-    process.communicate(timeout=200)
+    process.communicate(timeout=400)
     assert process.returncode != 0
     assert clone.attempts("calm")[-1] == "begin", "it did not end"
     assert not (clone.folder / "data/trouble/calm.txt").exists()
@@ -206,7 +206,7 @@ def test_a_killed_coordinator_is_taken_over_and_no_job_is_doubled(clone: Clone, 
     process.communicate()
     assert clone.cluster.run("squeue", "--noheader").stdout, "its jobs run on"
     again = clone.start()
-    said, _ = again.communicate(timeout=200)
+    said, _ = again.communicate(timeout=400)
     assert again.returncode == 0, said
     assert "Cancelling" in said
     for name in NAMES:
