@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 METHODS = (
     "Heads were found by {backends}, by the delivered keypoints and by moving silhouettes, followed in both directions "
     "of time and covered whole; each track shows one {style} texture of at most {cells} cells. People without a known "
-    "head were covered whole. The videos are de-identified, not anonymous: gait itself identifies."
+    "head were covered whole. Without SAM 3 nobody finds who stands still with the back to the camera and has no keypoints "
+    "(unseen: {unseen}). The videos are de-identified, not anonymous: gait itself identifies."
 )
 REGION_COLUMNS = ("video", "region", "frame", "x0", "y0", "x1", "y1")
 CLEARED_COLUMNS = ("video", "sha256", "reviewer", "reason")
@@ -131,7 +132,7 @@ def describe(seen: Seen, plan: Plan, params: Deidentify) -> dict[str, Any]:
 
     return {
         "frames": frames, "width": seen.width, "height": seen.height, "seconds": float(seen.seconds[-1]),
-        "backends": params.backends, "style": params.style, "cells": params.cells, "looks": seen.looks,
+        "backends": params.backends, "style": params.style, "cells": params.cells, "looks": seen.looks, "unseen": params.unseen,
         "camera_still": plan.still, "people": plan.people, "frames_covered": covered,
         "frames_without_head": plan.without_head, "share_of_picture": _share_of_picture(plan.table, seen),
         **{f"share_{source}": share(source) for source in
