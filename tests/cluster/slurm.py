@@ -159,7 +159,7 @@ class SlurmCluster:
     def jobs(self) -> list[dict[str, str]]:
         """Every job that the controller knows, ended ones too."""
         fields = ("JobId", "JobState", "Partition", "NumCPUs", "NodeList", "Comment", "TRES", "TimeLimit", "JobName",
-                  "Restarts", "RunTime")  # fmt: skip
+                  "TresPerJob", "Restarts", "RunTime")  # fmt: skip
         found = []
         for line in self.run("scontrol", "show", "job", "--oneliner").stdout.splitlines():
             pairs = dict(part.split("=", 1) for part in line.split() if "=" in part)
@@ -169,7 +169,7 @@ class SlurmCluster:
 
     def table(self) -> str:
         """The jobs as scontrol knows them, for a person."""
-        fields = ("JobId", "Comment", "Partition", "NodeList", "JobState", "TRES", "TimeLimit", "RunTime", "Restarts")
+        fields = ("JobId", "Comment", "Partition", "NodeList", "JobState", "TRES", "TresPerJob", "TimeLimit", "RunTime")
         rows = [" | ".join(job[field] for field in fields) for job in sorted(self.jobs(), key=lambda job: int(job["JobId"]))]
         return "\n".join(f"| {row} |" for row in [" | ".join(fields), " | ".join("---" for _ in fields), *rows]) + "\n"
 

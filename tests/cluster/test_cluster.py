@@ -117,7 +117,7 @@ def test_what_asks_for_a_gpu_goes_where_gpus_are(both: tuple[OnCluster, Study]) 
     for job in both[0].cluster.jobs():
         asks = "rule_evaluate" in job["Comment"]
         assert job["Partition"] == ("gpu" if asks else "cpu"), job
-        assert ("gres/gpu=1" in job["TRES"]) == asks, job
+        assert job["TresPerJob"] == ("gres:gpu:1" if asks else ""), job
 
 
 def test_training_is_spread_over_two_nodes(both: tuple[OnCluster, Study]) -> None:
