@@ -28,10 +28,10 @@ class Study:
             "PYTHONPATH": str(self.folder / "src"),
         }
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             ["workflow/with-environment", *command],
-            cwd=self.folder, env=self.environment(), capture_output=True, text=True,
+            cwd=self.folder, env=self.environment() | environment, capture_output=True, text=True,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done
@@ -63,6 +63,13 @@ class Study:
         text = path.read_text()
         assert old in text, f"{file} does not hold {old!r}"
         path.write_text(text.replace(old, new))
+
+
+def clone_of(study: Study, folder: Path) -> Study:
+    """A fresh clone, as another person makes it: git's files, and the addresses of the remotes."""
+    study.run("git", "clone", "--quiet", ".", str(folder))
+    shutil.copy(study.folder / ".dvc" / "config.local", folder / ".dvc")
+    return Study(folder)
 
 
 def clone(folder: Path) -> Study:

@@ -1,22 +1,37 @@
-"""The smoke study, end to end in a clone of its own: raw videos to report, and what reruns when something changes."""
+"""The smoke study, end to end in a clone of its own: raw videos to report, and what reruns when something changes.
+
+A second clone pulls what the first has pushed, makes it again, is audited, and in the end loses a child.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
+import random
 import shutil
 import subprocess
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from childgait.files.hashes import md5
 from childgait.files.video import read_frames, write_video
-from study import Study, clone
+from childgait.lineage.check import audit_tree
+from childgait.lineage.graph import subject_of
+from childgait.lineage.pixels import find_pixels, remember
+from childgait.lineage.search import files_under, find_traces
+from childgait.record import ENDING
+from study import Study, clone, clone_of
 from test_no_raw_pixels import bare_heads
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
+STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
+FEWER_DRAWS = ("-S", "evaluate.bootstrap=57")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +41,21 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     done = made.study("smoke")
     made.commit("smoke")
     assert "reports/index.html" in done.stdout
+    return made
+
+
+@pytest.fixture(scope="module")
+def pulled(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A fresh clone after `dvc pull`, which at first had no right to the recordings."""
+    stores = tmp_path_factory.mktemp("stores")
+    for name in ("raw", "derived"):
+        study.run("dvc", "remote", "add", "--local", name, str(stores / name))
+    study.run("dvc", "push", "--quiet")
+    made = clone_of(study, tmp_path_factory.mktemp("pulled") / "clone")
+    made.run("dvc", "pull", "--quiet", "--allow-missing", "--remote", "derived")
+    assert (made.folder / "reports/index.html").exists()
+    assert not (made.folder / "data/demo").exists()
+    made.run("dvc", "pull", "--quiet")
     return made
 
 
@@ -49,6 +79,88 @@ def test_a_second_run_does_nothing(study: Study) -> None:
     assert study.jobs_of() == []
     assert study.lock() == lock
     assert "up to date" in study.run("dvc", "status").stdout
+
+
+def test_recordings_go_to_a_remote_of_their_own(study: Study, pulled: Study) -> None:
+    raw = {md5(path) for path in (study.folder / "data/demo").rglob("*") if path.is_file()}
+    stored = {name: {p.parent.name + p.name for p in store_of(pulled, name).rglob("*") if p.is_file()}
+              for name in ("raw", "derived")}  # fmt: skip
+    assert raw <= stored["raw"]
+    assert not raw & stored["derived"]
+
+
+def store_of(study: Study, name: str) -> Path:
+    return Path(study.run("dvc", "config", f"remote.{name}.url").stdout.strip()) / "files" / "md5"
+
+
+def test_a_clone_that_pulls_goes_on_without_computing_anything(study: Study, pulled: Study) -> None:
+    assert pulled.jobs_of() == []
+    assert pulled.lock() == study.lock()
+    assert "up to date" in pulled.run("dvc", "status").stdout
+    assert pulled.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_another_clone_makes_the_same_bytes(pulled: Study, tmp_path: Path) -> None:
+    """Every step again, of the video steps three videos, on other numbers of cores and threads, in another time zone, and
+    without any cache: dvc.lock, which still is the first clone's, fits every byte."""
+    data = pulled.folder / "data"
+    shutil.rmtree(data / "demo")
+    names = sorted({path.name.split(".")[0] for path in (data / "register").glob("*.json")})
+    three = names[1:6:2]  # of several children and views
+    assert len({name.split("_")[1] for name in three}) > 1
+    for step in VIDEO_STEPS:
+        for path in list((data / step).iterdir()):
+            if path.name.startswith(tuple(three)):
+                path.unlink()
+    for name in ("gate", "review", "build_labels", "split_subjects", "finetune", "evaluate", "write_submission", "check_study"):
+        shutil.rmtree(data / name)
+    for path in (pulled.folder / "reports").iterdir():
+        if path.name != "bench":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    profile = (pulled.folder / "profiles/default/config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(profile.replace("cores: all", "cores: 3"))
+    other = {"SNAKEMAKE_PROFILE": str(tmp_path), "OMP_NUM_THREADS": "3", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    before = len(pulled.jobs())
+    for stage in STAGES:
+        pulled.run("workflow/stage", stage, **other)
+        if stage == "cohort":
+            age(pulled.folder)
+    ran = Counter(job["step"] for job in pulled.jobs()[before:])
+    assert {step: ran[step] for step in VIDEO_STEPS} == dict.fromkeys(VIDEO_STEPS, 3)
+    assert ran.keys() == {path.stem for path in (pulled.folder / "src/childgait/steps").glob("*.py")} - {"__init__"}
+    assert "up to date" in pulled.run("dvc", "status").stdout
+
+
+def age(folder: Path) -> None:
+    """Dates as a run leaves them: sources, recordings, then each step after the one before. DVC keeps no dates."""
+    now = time.time() - 100
+    for number, name in enumerate(("annotations", "src", "workflow", "data/demo", *(f"data/{s}" for s in VIDEO_STEPS))):
+        for path in (folder / name).rglob("*"):
+            os.utime(path, (now + number, now + number))
+
+
+def test_a_flipped_byte_in_any_file_is_found(pulled: Study) -> None:
+    """Of all the data at once (no finding can come from another file's, each has its own hash), of all the records at
+    once, and of some files alone."""
+    files = [p for top in ("data", "reports") for p in sorted((pulled.folder / top).rglob("*"))
+             if p.is_file() and "bench" not in p.parts and p.name != ".gitkeep"]  # fmt: skip
+    records = [path for path in files if path.name.endswith(ENDING)]
+    data = [path for path in files if path not in records]
+    assert len(records) > 100
+    assert len(data) > 400
+    for group in (data, records, *([path] for path in random.Random(8).sample(files, 3))):
+        whole = {path: path.read_bytes() for path in group}
+        try:
+            for path, content in whole.items():
+                place = len(content) // 2
+                path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            found = {pulled.folder / finding.path for finding in audit_tree(pulled.folder)[0] if finding.kind != "stale"}
+        finally:
+            for path, content in whole.items():
+                path.write_bytes(content)
+        assert set(group) - found == set()
+        assert found - set(group) == set() or group is not data
+    assert audit_tree(pulled.folder)[0] == []
 
 
 def test_git_and_dvc_record_the_preset_that_ran(study: Study) -> None:
@@ -80,17 +192,36 @@ def test_an_edit_reruns_exactly_what_it_reaches(study: Study) -> None:
     study.study()
 
 
-def test_back_and_forth_gives_the_first_results_again(study: Study) -> None:
-    """Snakemake's memory is not versioned: a checkout must not let it pass old files off as new ones."""
+def test_an_experiment_reruns_what_depends_on_it_and_back_and_forth_gives_the_first_results(
+    study: Study, pulled: Study
+) -> None:
+    """`dvc exp run` here, `dvc exp run --temp` in the clone that pulled, and `dvc repro` after a checkout agree.
+
+    Snakemake's memory is not versioned: a checkout must not let it pass old files off as new ones.
+    """
     params = study.folder / "params.yaml"
-    first_lock, first_params = study.lock(), params.read_text()
-    draws = next(line for line in first_params.splitlines() if line.strip().startswith("bootstrap:"))
-    study.replace("params.yaml", draws, draws.replace(draws.split(":")[1].split("#")[0].strip(), "57", 1))
-    study.study()
+    first_lock, first_params, before = study.lock(), params.read_text(), len(study.jobs())
+    study.replace("params.yaml", "\n  learning_rate: 0.001 ", "\n  learning_rate: 0.002 ")
+    changed = json.loads(study.run("dvc", "status", "--json").stdout).keys()
+    params.write_text(first_params)
+    assert changed == {"finetune", "evaluate", "report"}
+    study.run("dvc", "exp", "run", "--quiet", *FEWER_DRAWS)
+    ran = {job["step"] for job in study.jobs()[before:]}
+    assert ran == {"evaluate", "write_submission", "check_study", "write_report", "trace_lineage"}
     second_lock, second_params = study.lock(), params.read_text()
     second_metrics = (study.folder / "reports/metrics.json").read_bytes()
     assert second_lock != first_lock
+    moved = json.loads(study.run("dvc", "metrics", "diff", "--json").stdout)["reports/metrics.json"]
+    assert moved
+    drawn = json.loads(study.run("dvc", "plots", "diff", "--json").stdout)
+    assert set(drawn["data"]["learning"][0]["revisions"]) == {"HEAD", "workspace"}
+    assert not drawn.get("errors")
     study.commit("second")
+
+    pulled.run("dvc", "exp", "run", "--quiet", "--temp", *FEWER_DRAWS)
+    made = pulled.run("git", "for-each-ref", "--format=%(refname)", "refs/exps/").stdout.split()[0]
+    assert pulled.run("git", "show", f"{made}:dvc.lock").stdout == second_lock
+    assert pulled.lock() == first_lock
 
     study.run("git", "checkout", "--quiet", "HEAD~1")
     study.run("dvc", "checkout", "--force")
@@ -104,6 +235,26 @@ def test_back_and_forth_gives_the_first_results_again(study: Study) -> None:
     study.run("dvc", "checkout", "--force")
     study.study()
     assert study.lock() == first_lock
+
+
+def test_an_erased_child_is_nowhere(study: Study, pulled: Study, tmp_path: Path) -> None:
+    """In the clone that pulled, with the remotes: number, hashes and pixels; working tree, caches, MLflow, temp folders."""
+    child = "0003"
+    own = [path for path in files_under(study.folder / "data") if subject_of(str(path)) == child]
+    known = remember(own)  # of the first clone, which keeps the child
+    held = {digest for path in own if path.name.endswith((".mp4", ".npy")) for digest in [md5(path)]}
+    stores = [store_of(pulled, name) for name in ("raw", "derived")]
+    everything = [pulled.folder / name for name in (".cache", ".dvc", ".snakemake", "annotations", "data", "logs", "mlruns",
+                                                    "reports", "params.yaml", "dvc.lock")] + stores + [tmp_path]  # fmt: skip
+    paths = [path for place in everything for path in (files_under(place) if place.is_dir() else [place])]
+    assert find_traces(child, held, paths)
+
+    told = pulled.run("childgait", "erase", child, "--yes", "--remote", TMPDIR=str(tmp_path)).stdout
+    assert "Git's history is not rewritten" in told
+    paths = [path for place in everything for path in (files_under(place) if place.is_dir() else [place])]
+    assert find_traces(child, held, paths) == {}
+    assert find_pixels(known, paths, unless=set()) == {}
+    assert len(list((pulled.folder / "data/demo/dataset").iterdir())) == 5
 
 
 def test_it_works_with_the_network_cut(tmp_path: Path, study: Study) -> None:

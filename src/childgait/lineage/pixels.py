@@ -98,16 +98,22 @@ def find_pixels(known: list[Known], paths: Iterable[Path], *, unless: set[str]) 
     if not known:
         return {}
     bank = np.stack([one.bits.ravel() for one in known])
+    seen = dict.fromkeys(unless, False)  # the same bytes lie in several caches: looked at once
     found = {}
     for path in paths:
-        if not has_pictures(path) or (unless and sha256(path) in unless):
+        if not has_pictures(path):
             continue
-        for picture in pictures_in(path):
-            alike = np.flatnonzero((bank != perceptual_hash(picture).ravel()).sum(axis=1) <= _WITHIN)
-            if any(_shows(_small(picture), known[index]) for index in alike):
-                found[path] = "it shows the child"
-                break
+        digest = sha256(path)
+        if digest not in seen:
+            seen[digest] = any(_is_known(picture, known, bank) for picture in pictures_in(path))
+        if seen[digest]:
+            found[path] = "it shows the child"
     return found
+
+
+def _is_known(picture: NDArray[np.uint8], known: list[Known], bank: NDArray[np.bool_]) -> bool:
+    alike = np.flatnonzero((bank != perceptual_hash(picture).ravel()).sum(axis=1) <= _WITHIN)
+    return any(_shows(_small(picture), known[index]) for index in alike)
 
 
 def perceptual_hash(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
