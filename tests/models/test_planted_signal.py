@@ -28,6 +28,7 @@ from small_study import PARAMS, Study, settings
 from walking_study import ITEM, SIZE, make_walking_study
 
 TRAIN, TEST, VIEWS = 56, 60, 2
+BY_CHANCE = 0.66  # two and a half standard deviations of 60 tosses above .5
 # Rows that cannot be told apart from others when all read four frames, and the references that do not look at a walk.
 ALIKE = {"childgait_video_t8", "childgait_video_t32"}
 ROWS = [name for name in MODELS if name not in {*BASELINES, *ALIKE}]
@@ -131,5 +132,4 @@ def test_it_finds_the_cue_and_only_the_cue(
         logits, truth = answers(name, studies[name in NEEDS_STRIDES, cue])
         said = logits > 0
         found[cue] = (said[truth].mean() + (~said[~truth]).mean()) / 2
-    assert found[True] > 0.66, found
-    assert found[False] < 0.62, found
+    assert found[True] > BY_CHANCE > found[False], found
