@@ -14,6 +14,7 @@ from childgait.gait.numbers import NAMES, joints_of_number
 from childgait.gait.skeleton import INDEX, POINTS
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
+from childgait.training.augmentation import Augmentation
 from childgait.training.clips import Loading, Windows
 from childgait.training.contributions import choose, contributions, scale_numbers
 from childgait.training.learn import Learnt, fit_network, open_part, predict
@@ -87,6 +88,19 @@ def test_numbers_are_scaled_by_the_training_clips_and_their_mirror_images(study:
     knee = NAMES.index("knee most in swing")
     both = windows.features.reshape(len(part.clips), 2, -1)[:, :, knee]
     assert middle[0, knee] == pytest.approx(np.nanmedian(both), rel=1e-5)
+
+
+def test_in_a_mirrored_window_the_limbs_numbers_swap(study: Any) -> None:
+    part = open_part(study.train, study.clips)
+    loading = Loading(8, frozenset({"points", "features"}))
+    mirror = Augmentation(flip=1.0, scale=0.0, shift=0.0, colour=0.0, time=0.0)
+    mirrored = Windows(part.clips, part.atypical, loading, augmentation=mirror)[0, 0].features
+    plain = Windows(part.clips, part.atypical, loading)[0, 0].features
+    assert plain is not None
+    assert mirrored is not None
+    halves = plain.reshape(2, len(NAMES))
+    assert not np.array_equal(halves[0], halves[1], equal_nan=True)
+    assert np.array_equal(mirrored.reshape(2, len(NAMES)), halves[::-1], equal_nan=True)
 
 
 def test_what_was_found_is_told_and_kept_in_the_weights(study: Any, tmp_path: Path) -> None:
