@@ -35,7 +35,7 @@ def params(tmp_path: Path) -> Path:
 
 
 def test_there_are_the_promised_presets() -> None:
-    assert NAMES == ["cgv", "demo", "keypoints", "smoke"]
+    assert NAMES == ["cgv", "demo", "keypoints", "peers", "smoke"]
 
 
 @pytest.mark.parametrize("name", NAMES)
