@@ -99,13 +99,13 @@ def attend(qkv: Tensor, packed: Packed) -> Tensor:
         together = varlen_attn(q, k, v, packed.offsets, packed.offsets, longest, longest)
         assert isinstance(together, Tensor)
         return together
+    # Each head's rows are brought together: the kernel reads them many times, and the copy costs less than it saves.
     if len(set(packed.lengths)) == 1:  # nothing ragged: all clips in one call
-        # Each head's rows together: the kernel reads them many times, and the copy costs less than it saves.
         q, k, v = qkv.unflatten(0, (len(packed.lengths), -1)).permute(2, 0, 3, 1, 4).contiguous()
         return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
     each = []
     for clip in qkv.split(packed.lengths):
-        q, k, v = clip.permute(1, 2, 0, 3)[:, None]
+        q, k, v = clip.permute(1, 2, 0, 3).contiguous()[:, None]
         each.append(functional.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1))
     return torch.cat(each)
 
