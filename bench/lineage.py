@@ -1,11 +1,12 @@
-"""How long lineage and the audit take on a cohort as large as the published one, made of tiny files.
+"""How long lineage and the audit take on a cohort as large as the published one, made of tiny files; what records cost.
 
     .venv/bin/python bench/lineage.py                      110 children, 1,185 videos, nine jobs a video, 20 trainings
     .venv/bin/python bench/lineage.py --children 10        a quick look
     .venv/bin/python bench/lineage.py --megabytes 2000     hash that much, against sha256sum, for the audit's rate
 
 Writes reports/bench/lineage.md. The record trees are written directly (a thousand interpreters would be the wrong
-measure), in the form that record.py writes.
+measure), in the form that record.py writes. What keeping records costs is measured on the real video steps, each
+run with and without, by turns, whole processes; and read from the logs of real studies, if given.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import hashlib
 import json
 import os
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -132,12 +135,62 @@ def hashing_rate(megabytes: int) -> tuple[float, float, float]:
     return audit, single, many
 
 
+def chain(video: Path) -> list[tuple[str, list[str]]]:
+    """The command lines of the video steps, in running order, as the rules call them."""
+    name = video.stem
+    poses = video.with_name(f"{name}_filtered_pose.zip")
+
+    def at(step: str, **files: str) -> list[str]:
+        return [word for flag, ending in files.items() for word in (f"--{flag.replace('_', '-')}", f"{step}/{name}{ending}")]
+
+    seen = at("deidentify", video=".mp4", poses=".poses.parquet")
+    raw = ["--video", str(video), "--poses", str(poses), "--name", name]
+    return [
+        ("register", [*raw, "--layout", "wholebody133", *at("register", facts=".json")]),
+        ("deidentify", [*raw, *at("register", register=".json"), *at(
+            "deidentify", covered=".mp4", regions_found=".regions.parquet", keypoints=".poses.parquet",
+            evidence=".evidence.json")]),
+        ("segment", ["--name", name, *seen, *at("segment", masks=".masks", frames=".frames.parquet", summary=".json")]),
+        ("estimate_pose", [*at("deidentify", poses=".poses.parquet"), *at("estimate_pose", keypoints=".parquet")]),
+        ("refine_pose", ["--name", name, *at("estimate_pose", keypoints=".parquet"), *at(
+            "refine_pose", refined=".poses.parquet", angles=".angles.parquet", events=".events.parquet", summary=".json")]),
+        ("prepare_clips", ["--name", name, *at("refine_pose", keypoints=".poses.parquet", events=".events.parquet"), *at(
+            "deidentify", video=".mp4"), *at("segment", masks=".masks", boxes=".frames.parquet"), *at(
+            "prepare_clips", points=".points.npy", clip=".json", frames=".frames.npy", mask_bits=".masks.npy")]),
+    ]  # fmt: skip
+
+
+def record_cost(repeats: int) -> tuple[float, float]:
+    """Processor seconds of all video steps on one video, without and with their records."""
+    base = [sys.executable, "-m", "childgait"]
+    settings = ["--params", str(ROOT / "params.yaml")]
+    subprocess.run([*base, "synthesize", "--out", "cohort", "--subjects", "2", *settings], check=True, capture_output=True)
+    video = sorted(Path("cohort/dataset").glob("*/*.mp4"))[0]
+    totals = [0.0, 0.0]
+    for step, words in chain(video):
+        taken: list[list[float]] = [[], []]
+        for _ in range(repeats):
+            for which, more in enumerate(([], ["--record", f"{step}.record.json"])):
+                taken[which].append(processor_seconds([*base, step, *words, *settings, *more]))
+        totals = [total + statistics.median(times) for total, times in zip(totals, taken, strict=True)]
+    return totals[0], totals[1]
+
+
+def processor_seconds(command: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--children", type=int, default=110)
     parser.add_argument("--videos", type=int, default=1185)
     parser.add_argument("--trainings", type=int, default=20)
     parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=7, help="of each step, with and without its record")
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="logs/runs.jsonl of finished studies")
     arguments = parser.parse_args()
     out = ROOT / "reports" / "bench" / "lineage.md"
     videos = min(arguments.videos, arguments.children * 16)
@@ -160,13 +213,16 @@ def main() -> None:
     rows.append((f"`audit`, {arguments.megabytes} MB in files of 50 MB", f"{audit:,.0f} MB/s"))
     rows.append(("`sha256sum`, the same files", f"{single:,.0f} MB/s (audit: {audit / single:.0%})"))
     rows.append((f"`sha256sum`, {os.cpu_count()} at once", f"{many:,.0f} MB/s (audit: {audit / many:.0%})"))
-    log = ROOT / "logs" / "runs.jsonl"
-    if log.exists():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        without, kept = record_cost(arguments.repeats)
+        os.chdir(ROOT)
+    rows.append((f"the video steps on one video without records, median of {arguments.repeats}", f"{without:.2f} CPU s"))
+    rows.append(("with records", f"{kept:.2f} CPU s ({kept / without - 1:+.1%})"))
+    for log in arguments.logs:
         runs = [json.loads(line) for line in log.read_text().splitlines()]
-        runs = [run for run in runs if "record_seconds" in run]
-        if runs:
-            share = sum(run["record_seconds"] for run in runs) / sum(run["seconds"] for run in runs)
-            rows.append((f"records' share of {len(runs)} real jobs (logs/runs.jsonl)", f"{share:.1%}"))
+        share = sum(run["record_seconds"] for run in runs) / sum(run["seconds"] for run in runs)
+        rows.append((f"records' share of {len(runs)} jobs of a real study, by its own log", f"{share:.1%}"))
     text = f"# Lineage and audit\n\n{arguments.children} children, {videos} videos, {jobs} jobs; best of 3.\n\n"
     text += "| what | measured |\n|---|---|\n" + "".join(f"| {what} | {value} |\n" for what, value in rows)
     out.parent.mkdir(parents=True, exist_ok=True)
