@@ -218,10 +218,11 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
         for first, last in tracks.runs(track.known):
             part = slice(first, last + 1)
             surely = np.array(["keypoints" in source for source in track.source[part]])
+            hardly = np.array([source in ("silhouette", "extended") for source in track.source[part]])  # its top at best
             surely &= np.minimum(times[part] - times[first], times[last] - times[part]) > params.smooth_seconds
             smooth = tracks.smooth(
                 track.box[part], times[part], sigma=params.smooth_seconds, reach=params.extend_seconds,
-                growth=params.growth, margin=np.where(surely, params.keypoint_margin, params.margin),
+                growth=params.growth, margin=np.where(surely, params.keypoint_margin, np.where(hardly, 2, 1) * params.margin),
             )  # fmt: skip
             assert (smooth[:, :2] <= track.box[part, :2]).all(), "a cover cuts off a head it knows"
             assert (smooth[:, 2:] >= track.box[part, 2:]).all(), "a cover cuts off a head it knows"
