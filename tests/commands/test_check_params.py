@@ -1,11 +1,16 @@
-"""`childgait check-params` beyond the sections themselves (tests/test_bad_input.py): where raw recordings would be sent."""
+"""`childgait check-params` beyond the sections themselves (tests/test_bad_input.py): remotes, real people, persons' tables."""
 
 from pathlib import Path
 
 import pytest
 
-from childgait.commands.check_params import check_remotes
+from childgait.commands.check_params import check_remotes, check_unseen, names_nothing
 from childgait.errors import StepError
+from childgait.files import corrections, selections
+from childgait.params import Deidentify, load_section
+from childgait.steps import deidentify
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,44 @@ def test_recordings_must_name_their_remote(tmp_path: Path, name: str, path: str,
     with pytest.raises(StepError, match="would send recordings with faces among derived data") as caught:
         check_remotes(Path("data/raw"), tmp_path)
     assert "remote: raw" in caught.value.hint
+
+
+def make_cohort(root: Path, *names: str) -> Path:
+    for name in names:
+        folder = root / "dataset" / name[:4]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.mp4").write_bytes(b"a video")
+    return root
+
+
+def test_a_real_cohort_cannot_accept_whom_nothing_sees(tmp_path: Path) -> None:
+    accepts = load_section(ROOT / "params.yaml", Deidentify).model_copy(update={"unseen": "accept"})
+    cohort = make_cohort(tmp_path / "raw", "0001-0001_left_1-240")
+    with pytest.raises(StepError, match="would pass uncovered") as caught:
+        check_unseen(cohort, accepts)
+    assert "hold" in caught.value.hint
+    check_unseen(cohort, accepts.model_copy(update={"unseen": "hold"}))
+    check_unseen(cohort, accepts.model_copy(update={"backends": ["centerface", "sam3"]}))
+    check_unseen(tmp_path / "not-here", accepts)
+    (cohort / "cohort.json").write_text("{}")  # `synthesize` made it
+    check_unseen(cohort, accepts)
+
+
+def test_a_row_that_names_no_recording_is_told(tmp_path: Path) -> None:
+    cohort = make_cohort(tmp_path / "raw", "0001-0001_left_1-240")
+    (tmp_path / "regions.csv").write_text(
+        "video,region,frame,x0,y0,x1,y1\n0001-0001_left_1-240,badge,,1,1,5,5\n0001-0001_left_1-24,badge,,1,1,5,5\n"
+        "0008-0001_left_1-240,of a child who is not in this cohort,,1,1,5,5\n"
+    )
+    (line,) = names_nothing(cohort, tmp_path)
+    assert "line 3: 0001-0001_left_1-24 is no recording" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("regions", deidentify.REGION_COLUMNS), ("cleared", deidentify.CLEARED_COLUMNS),
+     ("corrections", corrections.COLUMNS), ("selections", selections.COLUMNS), ("split", ("subject", "part"))],
+)  # fmt: skip
+def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, columns: tuple[str, ...]) -> None:
+    first = (ROOT / "annotations" / f"{name}.csv").read_text().splitlines()[0].split(",")
+    assert set(columns) <= set(first)

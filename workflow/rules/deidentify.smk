@@ -1,12 +1,18 @@
 # Nobody recognisable: the same videos with every head covered, and the evidence. The last stage that reads raw data.
 # Requires: the raw cohort, data/register. Yields: data/deidentify/{video}.*, data/gate/deidentify.*
 
+from childgait.commands.check_params import check_unseen
+
+
 include: "common.smk"
 GATES_OF_STAGE = ("deidentify",)
 
 
 include: "gate.smk"
 include: "raw.smk"
+
+
+mendable(check_unseen, COHORT, PARAMS["deidentify"])
 
 
 rule deidentify:

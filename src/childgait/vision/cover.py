@@ -217,12 +217,13 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
         boxes: dict[int, NDArray[np.int64]] = {}
         for first, last in tracks.runs(track.known):
             part = slice(first, last + 1)
-            surely = np.array(["keypoints" in source for source in track.source[part]])
+            told = np.array(["keypoints" in source for source in track.source[part]])
+            at_end = np.minimum(times[part] - times[first], times[last] - times[part]) <= params.smooth_seconds
             hardly = np.array([source in ("silhouette", "extended") for source in track.source[part]])  # its top at best
-            surely &= np.minimum(times[part] - times[first], times[last] - times[part]) > params.smooth_seconds
+            margin = np.where(told & ~at_end, params.keypoint_margin, np.where(told, 3, np.where(hardly, 2, 1)) * params.margin)
             smooth = tracks.smooth(
                 track.box[part], times[part], sigma=params.smooth_seconds, reach=params.extend_seconds,
-                growth=params.growth, margin=np.where(surely, params.keypoint_margin, np.where(hardly, 2, 1) * params.margin),
+                growth=params.growth, margin=margin,
             )  # fmt: skip
             assert (smooth[:, :2] <= track.box[part, :2]).all(), "a cover cuts off a head it knows"
             assert (smooth[:, 2:] >= track.box[part, 2:]).all(), "a cover cuts off a head it knows"

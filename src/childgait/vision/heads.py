@@ -184,8 +184,8 @@ def _head_box(points: NDArray[np.float64], place: NDArray[np.float64], height: f
     middle = points[ears or seen].mean(axis=0)
     # Without an ear the middle of the head is unknown by half a profile.
     half = max((0.5 if ears else 0.75) * height, np.abs(points[seen, 0] - middle[0]).max() + 0.12 * height)
-    top = min(middle[1] - 0.56 * height, points[seen, 1].min() - 0.45 * height)
-    bottom = max(middle[1] + 0.52 * height, points[seen, 1].max() + 0.3 * height)
+    top = min(middle[1] - 0.62 * height, points[seen, 1].min() - 0.45 * height)
+    bottom = max(middle[1] + 0.6 * height, points[seen, 1].max() + 0.3 * height)
     return np.array([middle[0] - half, top, middle[0] + half, bottom])
 
 
