@@ -213,6 +213,22 @@ def test_one_more_video_adds_its_own_jobs_and_nothing_else(workspace: Path, plan
     assert [job.outputs for job in own] == [(f"data/register/{name}.json", f"data/register/{name}.record.json")]
 
 
+def test_a_persons_row_reaches_its_video_and_no_other(workspace: Path, plans: dict[str, list[Job]]) -> None:
+    """However a spreadsheet wrote the table; one that cannot be read stops the plan, or a head would stay bare."""
+    table = workspace / "annotations" / "regions.csv"
+    good, video = table.read_text(), "0002-0001_left_1-200"
+    try:
+        table.write_text(f'"region","video","frame","x0","y0","x1","y1"\n"badge, red","{video}","","1","1","9","9"\n')
+        given = [job for job in plan(workspace, "deidentify") if "annotations/regions.csv" in job.inputs]
+        table.write_text(f"video;region;frame;x0;y0;x1;y1\n{video};badge;;1;1;9;9\n")
+        refused = snakemake(workspace, "-s", "workflow/rules/deidentify.smk", "--dry-run", "deidentify_all")
+    finally:
+        table.write_text(good)
+    assert [job.outputs[0] for job in given] == [f"data/deidentify/{video}.mp4"]
+    assert refused.returncode != 0
+    assert "annotations/regions.csv has no column 'video'" in refused.stdout + refused.stderr
+
+
 def test_a_long_list_goes_through_a_file(workspace: Path) -> None:
     """1,500 recordings are more than one command line takes; the gate reads the list from a file."""
     root = workspace / "data" / "demo" / "dataset" / "0009"

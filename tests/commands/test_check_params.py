@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from childgait.commands.check_params import check_remotes, check_unseen, names_nothing
+from childgait.commands.check_params import check_remotes, check_unseen, names_nothing, videos_named
 from childgait.errors import StepError
 from childgait.files import corrections, selections
 from childgait.params import Deidentify, load_section
@@ -60,10 +60,22 @@ def test_a_row_that_names_no_recording_is_told(tmp_path: Path) -> None:
     cohort = make_cohort(tmp_path / "raw", "0001-0001_left_1-240")
     (tmp_path / "regions.csv").write_text(
         "video,region,frame,x0,y0,x1,y1\n0001-0001_left_1-240,badge,,1,1,5,5\n0001-0001_left_1-24,badge,,1,1,5,5\n"
-        "0008-0001_left_1-240,of a child who is not in this cohort,,1,1,5,5\n"
+        "0008-0001_left_1-240,of a child who is not in this cohort,,1,1,5,5\n 0001-0001_left_1-240,blank,,1,1,5,5\n"
     )
-    (line,) = names_nothing(cohort, tmp_path)
-    assert "line 3: 0001-0001_left_1-24 is no recording" in line
+    wrong, blank = names_nothing(cohort, tmp_path)
+    assert "line 3: 0001-0001_left_1-24 is no recording" in wrong
+    assert "line 5:  0001-0001_left_1-240 is no recording" in blank
+
+
+def test_a_persons_table_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path) -> None:
+    """A row that nobody hands to its job is a head that stays bare: quotes and order count for nothing, semicolons stop."""
+    table = tmp_path / "regions.csv"
+    assert videos_named(table) == []
+    table.write_text('\ufeff"region","video","frame"\n"a, badge","0001-0001_left_1-240",""\n', encoding="utf-8")
+    assert videos_named(table) == [(2, "0001-0001_left_1-240")]
+    table.write_text("video;region;frame\n0001-0001_left_1-240;badge;\n")
+    with pytest.raises(StepError, match="has no column 'video'"):
+        videos_named(table)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from childgait.code import code_of
+from childgait.commands.check_params import videos_named
 from childgait.errors import StepError
 from childgait.gait.cohort import list_recordings
 from childgait.params import load_params
@@ -64,8 +65,7 @@ def videos_of(subject):
 def mentioned(table):
     """An input function: the person's table, for the videos that it names; an edit reruns only those."""
     path = ANNOTATIONS / f"{table}.csv"
-    rows = path.read_text().splitlines()[1:] if path.exists() else []
-    named = {row.split(",", 1)[0] for row in rows}
+    named = {video for _, video in mendable(videos_named, path)}
     return lambda wildcards: [str(path)] if wildcards.video in named else []
 
 

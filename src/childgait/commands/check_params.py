@@ -13,6 +13,8 @@ from childgait.errors import StepError
 from childgait.gait.cohort import list_recordings
 from childgait.params import Cohort, Deidentify, load_section
 
+OF_VIDEOS = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations with a row a video
+
 
 def check_params(params_file: Path = Path("params.yaml")) -> None:
     cohort = load_section(params_file, Cohort)  # with it every other section is checked
@@ -39,15 +41,26 @@ def names_nothing(cohort: Path, annotations: Path) -> list[str]:
         return []
     recordings = {recording.name for recording in list_recordings(cohort)}
     children = {name.split("-", 1)[0] for name in recordings}
-    found = []
-    for path in sorted(annotations.glob("*.csv")):
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream)
-            for row in rows:
-                name = row.get("video") or ""
-                if name not in recordings and name.split("-", 1)[0] in children:
-                    found.append(f"{path}, line {rows.line_num}: {name} is no recording of {cohort}; the line does nothing.")
-    return found
+    return [
+        f"{path}, line {line}: {name} is no recording of {cohort}; the line does nothing."
+        for path in (annotations / f"{table}.csv" for table in OF_VIDEOS)
+        for line, name in videos_named(path)
+        if name not in recordings and name.strip().split("-", 1)[0] in children
+    ]
+
+
+def videos_named(table: Path) -> list[tuple[int, str]]:
+    """Line and video of each row of a person's table; a row that nobody could read would be a head that stays bare."""
+    if not table.exists():
+        return []
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        rows = csv.DictReader(stream)
+        if "video" not in (rows.fieldnames or []):
+            raise StepError(
+                f"{table} has no column 'video', but {rows.fieldnames}, so none of its rows would count",
+                hint="keep its first line, and commas between the columns (a spreadsheet may have put semicolons)",
+            )
+        return [(rows.line_num, row["video"] or "") for row in rows]
 
 
 def check_remotes(cohort: Path, root: Path = Path()) -> None:
