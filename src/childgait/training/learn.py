@@ -265,11 +265,11 @@ def make_judge(
         visible = ~np.isnan(validation.atypical)[judged.rows]
         logits = mean_by_child(judged.logits, visible, subjects[judged.rows], children_of(validation.table))
         known = ~np.isnan(truth) & ~np.isnan(logits)
-        signed = np.where(truth == 1, -logits, logits)
-        loss = np.logaddexp(0, signed) * np.where(truth == 1, weights, 1)
+        signed = np.where(truth == 1, -logits, logits)[known]
+        loss = np.logaddexp(0, signed) * np.where(truth == 1, weights, 1)[known]
         accuracy = balanced_accuracy(logits, truth)
         return {
-            "validation_loss": float(loss[known].mean()) if known.any() else float("nan"),
+            "validation_loss": float(loss.mean()) if known.any() else float("nan"),
             "validation_balanced_accuracy": float(np.nanmean(accuracy))
             if not np.isnan(accuracy).all()
             else float("nan"),
