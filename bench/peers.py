@@ -70,7 +70,7 @@ def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
 def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:
     lines = [
         "# All rows, trained on the same children and judged by the same code", "",
-        "Means over the 34 targets that have both classes, and over seeds; the 95 % intervals are over draws of the test",
+        "Means over the targets for which a number is defined, and over seeds; the 95 % intervals are over draws of the test",
         "children. Behind the best: balanced accuracy less that of the best row, paired over the same children; p is",
         "two-sided, after Holm's correction over the rows, and the best was picked on these very children. Operations are",
         "those of one clip, forward. Seconds are the processor's, of one training, in the median; they stand here only,",

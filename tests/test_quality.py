@@ -221,6 +221,11 @@ def test_the_sentence_names_rows_values_and_why() -> None:
     assert "0001-" not in told
 
 
+def test_a_row_that_two_columns_name_is_named_by_both() -> None:
+    results = run("split_subjects", change(0, part="nowhere")(good_split_subjects()))
+    assert "fold 0 subject 0000 (nowhere)" in quality.sentence(results)
+
+
 def test_the_same_rows_give_the_same_results_and_names_are_capped(tmp_path: Path) -> None:
     rows = [row | {"seconds": 0.1, "video": f"{row['subject']}-{n:04d}_left_1-240", "sha256": f"{n}"}
             for n in range(40) for row in good_register()[:1]]  # fmt: skip

@@ -110,7 +110,7 @@ def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = 
     table = _plain(suite.derive(frame)).to_pandas()
     with _quiet():
         outcome = _validate(step, table, suite, expectations, docs)
-    names = [" ".join(str(row.get(column, "?")) for column in suite.key) for row in frame.iter_rows(named=True)]
+    names = [_name(row, suite.key) for row in frame.iter_rows(named=True)]
     checks = [_result(entry, names) for entry in outcome]
     checks.sort(key=lambda check: (check["expects"], check["columns"], check["needs"]))
     failed = [check for check in checks if not check["success"]]
@@ -135,6 +135,13 @@ def sentence(results: dict[str, Any]) -> str:
         more = f" and {check['unexpected'] - 3} more" if check["unexpected"] > 3 else ""
         parts.append(f"{what}: {check['problem'] or named + more}")
     return f"the gate of {results['step']} is closed for {results['rows']} rows: " + "; ".join(parts)
+
+
+def _name(row: dict[str, Any], key: tuple[str, ...]) -> str:
+    """A row's name for a person: `0001-0001_left_1-240`, or `fold 0 subject 0012` where one column does not tell."""
+    if len(key) == 1:
+        return str(row.get(key[0], "?"))
+    return " ".join(f"{column} {row.get(column, '?')}" for column in key)
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

@@ -147,7 +147,9 @@ def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None
                   "(published)", "always the majority", "de-identified, not anonymous",
                   "1 warning", "a steady rate is better", "No child stands in two parts of a fold.",
                   "decoded whole", "60 frames a second", "kept for the hold-out test",
-                  "childgait_video of a test"):  # fmt: skip
+                  "childgait_video of a test", "Networks: childgait_video from scratch. All rows",
+                  "balanced accuracy and AUROC are means over the others, F1 over those with atypical ones",
+                  '<th scope="col">F1, both classes</th><th scope="col">AUROC</th>'):  # fmt: skip
         assert words in page, words
 
 

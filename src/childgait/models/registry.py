@@ -143,7 +143,7 @@ MODELS: dict[str, Model] = {
         Model("majority", "table", _majority, "Always answers what most training children have."),
         Model("coin", "table", _coin, "Tosses a coin for every child and item."),
         Model("age_sex", "table", _age_sex, "Knows nothing but the child's age and sex (logistic regression)."),
-        Model("rules", "table", _rules, "Measures each item on the keypoints and looks up its band; learns nothing."),
+        Model("rules", "table", _rules, "Measures items on the keypoints by their bands; the majority where they show none."),
         Model("kinematic_trees", "table", _kinematic_trees, "Boosted trees on numbers of the walk, an item each."),
         _video("videomae", "VideoMAE v2 on every patch, nothing drawn.", prompt="none", prune="none"),
         _video("prompted", "VideoMAE v2 with the skeleton drawn, on every patch.", prompt="drawn", prune="none"),

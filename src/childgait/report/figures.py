@@ -84,20 +84,21 @@ def draw_items(path: Path, shown: Measured, majority: Measured | None) -> None:
 
 
 def draw_models(path: Path, measured: list[Measured]) -> None:
-    """Mean over the 34 targets, a model a row."""
+    """Means over the targets for which a metric is defined, a model a row."""
     measured = sorted(measured, key=lambda model: -(model.groups["overall"]["balanced_accuracy"]["value"] or 0.0))
     with mpl.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.6, 1.3 + 0.42 * len(measured)))
         shapes = (("accuracy", BLUE, "o", -0.16), ("balanced_accuracy", ORANGE, "s", 0.0), ("f1", GREEN, "D", 0.16))
+        words = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "F1, atypical"}
         for y, model in enumerate(measured):
             for metric, colour, marker, shift in shapes:
-                label = metric.replace("_", " ") if y == 0 else None
+                label = words[metric] if y == 0 else None
                 _point(axes, y + shift, model.groups["overall"][metric], colour, marker, label)
         axes.axvline(0.5, color=GREY, linewidth=1, linestyle=":")
         axes.set_yticks(range(len(measured)), [model.model for model in measured])
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(len(measured) - 0.5, -0.5)
-        axes.set_xlabel("mean over 34 targets, with 95 % interval over children")
+        axes.set_xlabel("mean over targets, with 95 % interval over children")
         axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.32 if len(measured) < 5 else -0.16), ncol=3, fontsize=8)
         save(figure, path)
 

@@ -26,6 +26,8 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "polars", "scikit-learn", 
 BEHIND = ("best", "difference", "low", "high", "p", "p_holm")
 SUBGROUP_METRICS = ("accuracy", "balanced_accuracy", "f1")
 TITLES = {"holdout": "Hold-out", "folds": "Cross-validation"}
+SPOKEN = {"f1": "F1", "f1_both": "F1, both classes", "auroc": "AUROC", "auprc": "AUPRC", "ppv": "PPV", "npv": "NPV",
+          "brier": "Brier score", "ece": "calibration error"}  # fmt: skip
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -34,6 +36,10 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.2f}"
+
+
+def spoken(metric: str) -> str:
+    return SPOKEN.get(metric, metric.replace("_", " "))
 
 
 def count(value: int | None) -> str:
@@ -66,6 +72,7 @@ def render(values: dict[str, Any]) -> str:
     )  # fmt: skip
     filters: dict[str, Callable[..., str]] = {
         "number": number, "signed": signed, "count": count, "size": size_of, "reading": reading,
+        "spoken": spoken,
     }  # fmt: skip
     environment.filters.update(filters)
     return environment.get_template("report.html").render(**values)
