@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,7 +139,27 @@ def test_rules_hold_to_the_habits() -> None:
         assert not re.search(r"^\s+(run|script):", text, re.MULTILINE), f"{stage}.smk: only shell: is recorded whole"
         assert not re.search(r"^\s+retries:", text, re.MULTILINE), f"{stage}.smk: retries belong in a profile"
         assert "**config" not in text, f"{stage}.smk: Snakemake compares unnamed values; pass one dict"
+        for block in re.split(r"^ *rule ", text, flags=re.MULTILINE)[1:]:
+            if re.search(r"^ *shell:", block, re.MULTILINE):
+                name = block.split(":", 1)[0]
+                assert re.search(r"^ *mem_mb=(memory\(|.* \* attempt)", block, re.MULTILINE), f"{name}: no memory that grows"
+                assert re.search(r"^ *runtime=minutes\(", block, re.MULTILINE), f"{name}: no minutes that grow"
     assert "persist" not in re.sub(r"#.*", "", (ROOT / "dvc.yaml").read_text())
+
+
+def test_memory_and_time_grow_with_each_retry() -> None:
+    made: dict[str, Any] = {}
+    exec(RULES["common"][RULES["common"].index("def memory(") :], made)
+    for growing in (made["memory"], made["minutes"]):
+        assert [growing(10)(None, attempt) for attempt in (1, 2, 3)] == [10, 20, 30]
+
+
+def test_only_profiles_know_a_cluster() -> None:
+    scripts = [*(ROOT / "workflow").rglob("*"), *PACKAGE.rglob("*.py"), *(ROOT / name for name in ("dvc.yaml", "Snakefile"))]
+    for path in scripts:
+        if path.is_file() and path.suffix != ".pyc":
+            code = re.sub(r"#.*|\bprofiles/slurm\b", "", path.read_text())  # a hint may name the profile to look at
+            assert not re.search(r"slurm|sbatch|srun|scancel|squeue", code, re.IGNORECASE), f"{path} knows Slurm"
 
 
 HEAVY = ("torch", "polars", "cv2", "av", "scipy", "sklearn", "matplotlib", "mlflow", "great_expectations", "transformers",

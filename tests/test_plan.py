@@ -190,6 +190,33 @@ def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_chi
     assert not [path for inputs in jobs.values() for path in inputs if "/0004-" in path or "/0006-" in path]
 
 
+def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[str, list[Job]]) -> None:
+    path = workspace / "params.yaml"
+    before = path.read_text()
+    values = yaml.safe_load(before)
+    values["segment"] |= {"backend": "sam3", "sam3_device": "cuda"}
+    values["estimate_pose"] |= {"backend": "sapiens2", "device": "cuda"}
+    values["finetune"] |= {"models": ["childgait_video", "rules"], "device": "cuda", "processes": 2}
+    said = {"nowhere": snakemake(workspace, "--dry-run", "--forceall").stdout}
+    try:
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+        said["cuda"] = snakemake(workspace, "--dry-run", "--forceall").stdout
+    finally:
+        path.write_text(before)
+    asked: dict[str, set[tuple[str, int]]] = {device: set() for device in said}
+    for device, text in said.items():
+        for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]:
+            gpus = re.search(r"^    resources: .*\bgpu=(\d+)", block, re.MULTILINE)
+            if gpus and int(gpus[1]):
+                model = re.search(r"model=(\w+)", block)
+                asked[device].add((f"{block.split(':', 1)[0]} {model[1] if model else ''}".strip(), int(gpus[1])))
+    assert asked["nowhere"] == set()
+    assert asked["cuda"] == {
+        ("segment", 1), ("estimate_pose", 1), ("finetune childgait_video", 2), ("evaluate childgait_video", 1),
+        ("write_submission", 1),
+    }  # fmt: skip
+
+
 def test_a_missing_stage_is_not_filled_in(plans: dict[str, list[Job]]) -> None:
     """A stage runs its own rules and no upstream ones: no output is planned in two stages."""
     seen: dict[str, str] = {}

@@ -199,7 +199,7 @@ def test_a_run_is_cancelled_as_a_whole(clone: Clone, told: str) -> None:
 
 def test_a_killed_coordinator_is_taken_over_and_no_job_is_doubled(clone: Clone, told: str) -> None:
     before = len(clone.attempts("calm"))
-    clone.set_troubles(False, 8)
+    clone.set_troubles(False, 25)  # the jobs outlive their coordinator, unless somebody ends them
     process = clone.start()
     wait_for("jobs at work", lambda: len(clone.attempts("calm")) > before)
     os.killpg(process.pid, signal.SIGKILL)
@@ -209,6 +209,7 @@ def test_a_killed_coordinator_is_taken_over_and_no_job_is_doubled(clone: Clone, 
     said, _ = again.communicate(timeout=400)
     assert again.returncode == 0, said
     assert "Cancelling" in said
+    assert [job["JobState"] for job in clone.jobs_of("calm")][-2:] == ["CANCELLED", "COMPLETED"]
     for name in NAMES:
         assert (clone.folder / f"data/trouble/{name}.txt").read_text() == name
         assert "doubled" not in clone.attempts(name)

@@ -27,7 +27,7 @@ rule evaluate:
     resources:
         mem_mb=memory(4000),
         runtime=minutes(60),
-        gpu=lambda wildcards: int(on_gpu(wildcards)),
+        gpu=lambda wildcards: int(on_gpu(wildcards.model)),
     shell:
         "childgait evaluate {params.call} > {log} 2>&1"
 
@@ -59,6 +59,7 @@ rule write_submission:
     resources:
         mem_mb=memory(4000),
         runtime=minutes(60),
+        gpu=lambda wildcards: int(on_gpu(PARAMS["finetune"].models[0])),
     shell:
         "childgait write_submission {params.call} > {log} 2>&1"
 

@@ -43,7 +43,7 @@ rule finetune:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt * processes(wildcards),
         runtime=minutes(240),
-        gpu=lambda wildcards: processes(wildcards) * on_gpu(wildcards),
+        gpu=lambda wildcards: processes(wildcards) * on_gpu(wildcards.model),
         processes=processes,
         nodes=1,  # a profile may spread the processes over more
     shell:

@@ -30,9 +30,9 @@ def settings_for(wildcards):
     return mendable(settings_of, MODELS[wildcards.model], PARAMS["finetune"])
 
 
-def on_gpu(wildcards):
-    """Whether this run asks for a GPU: a table model never does."""
-    return MODELS[wildcards.model].kind == "network" and settings_for(wildcards).device == "cuda"
+def on_gpu(model):
+    """Whether this model's runs ask for a GPU: a table model's never do."""
+    return MODELS[model].kind == "network" and mendable(settings_of, MODELS[model], PARAMS["finetune"]).device == "cuda"
 
 
 def clips_of(*parts):

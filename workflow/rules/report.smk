@@ -156,6 +156,9 @@ rule bench:  # `snakemake bench`: the same, with the time that training took; no
         "reports/peers/peers.md",
     log:
         "logs/bench.log",
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(5),
     shell:
         "python {input.program} --tables {input.models} --out {output} > {log} 2>&1"
 
