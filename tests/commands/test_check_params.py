@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from childgait.commands.check_params import check_remotes, check_unseen, names_nothing, videos_named
+from childgait.commands.check_params import check_ahead, check_remotes, check_unseen, names_nothing, videos_named
 from childgait.errors import StepError
 from childgait.files import corrections, selections
-from childgait.params import Deidentify, load_section
+from childgait.params import Deidentify, load_params, load_section
 from childgait.steps import deidentify
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +86,28 @@ def test_a_persons_table_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path) 
 def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, columns: tuple[str, ...]) -> None:
     first = (ROOT / "annotations" / f"{name}.csv").read_text().splitlines()[0].split(",")
     assert set(columns) <= set(first)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "said"),
+    [
+        ("cohort", {"root": "data/rawww"}, "cohort.root is data/rawww, and there is no such folder"),
+        ("cohort", {"annotations": "notes"}, "there is no notes/regions.csv"),
+        ("finetune", {"models": ["childgait_vido"]}, "did you mean 'childgait_video'?"),
+        ("finetune", {"folds": ["holdout", "7"]}, "finetune.folds names 7, but split_subjects.folds is 4"),
+        ("finetune", {"overrides": {"rules": {"epoch": 3}}}, "finetune.overrides.rules: epoch is 3"),
+        ("finetune", {"weights": "weights/none.safetensors"}, "finetune.weights is 'weights/none.safetensors', and nothing"),
+        ("segment", {"backend": "sam3"}, "segment.sam3_folder is 'weights/sam3', and nothing is there"),
+        ("estimate_pose", {"backend": "sapiens2"}, "estimate_pose.weights is '', and nothing is there"),
+        ("deidentify", {"backends": ["retinaface"]}, "deidentify.retinaface_weights is '', and nothing is there"),
+    ],
+)
+def test_what_a_later_stage_would_stop_at_is_told_now(
+    section: str, changes: dict, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    sections = load_params(ROOT / "params.yaml")
+    check_ahead(sections)
+    with pytest.raises(StepError) as caught:
+        check_ahead(sections | {section: sections[section].model_copy(update=changes)})
+    assert said in str(caught.value)

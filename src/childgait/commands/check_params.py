@@ -1,18 +1,20 @@
 """Checks params.yaml: every section, every key, all problems at once; and what is around it that a run trusts.
 
 Raw recordings have a remote of their own; nobody real goes uncovered by a setting that is for people who do not exist;
-and what a person decided names recordings that are there.
+what a person decided names recordings that are there; and no later stage will stop at what could be known now.
 """
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from childgait.errors import StepError
 from childgait.gait.cohort import list_recordings
-from childgait.params import Cohort, Deidentify, load_section
+from childgait.params import Cohort, Deidentify, load_params, load_section
 
+MADE_UP = "data/demo"  # what dvc.yaml's stage `cohort` makes; any other cohort is there before a run
 OF_VIDEOS = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations with a row a video
 
 
@@ -20,6 +22,7 @@ def check_params(params_file: Path = Path("params.yaml")) -> None:
     cohort = load_section(params_file, Cohort)  # with it every other section is checked
     check_remotes(Path(cohort.root))
     check_unseen(Path(cohort.root), load_section(params_file, Deidentify))
+    check_ahead(load_params(params_file))
     for line in names_nothing(Path(cohort.root), Path(cohort.annotations)):
         print(line)
 
@@ -33,6 +36,50 @@ def check_unseen(cohort: Path, params: Deidentify) -> None:
             "stands still with the back to the camera would pass uncovered",
             hint="set deidentify.unseen to hold (a person then clears each video), or name sam3 in deidentify.backends",
         )
+
+
+def check_ahead(sections: dict[str, Any]) -> None:
+    """What a stage hours from now would stop at: a cohort, tables, models, folds or weights that are not there."""
+    from childgait.files.parts import HOLDOUT
+    from childgait.models.registry import BASELINES, find_model, settings_of
+
+    cohort, learning, folds = sections["cohort"], sections["finetune"], sections["split_subjects"].folds
+    if not Path(cohort.root).is_dir() and Path(cohort.root) != Path(MADE_UP):
+        raise StepError(
+            f"cohort.root is {cohort.root}, and there is no such folder",
+            hint="put the recordings there (`childgait check-cohort` says how), or set it to data/demo",
+        )
+    for table in (*OF_VIDEOS, "split"):
+        if not (path := Path(cohort.annotations) / f"{table}.csv").is_file():
+            raise StepError(
+                f"cohort.annotations is {cohort.annotations}, but there is no {path}",
+                hint="copy the folder annotations/ of this repository and keep the first line of each table",
+            )
+    for name in (*learning.models, *BASELINES):
+        settings_of(find_model(name), learning)
+    known = [HOLDOUT, *(str(fold) for fold in range(folds))]
+    if strange := [fold for fold in learning.folds if fold not in known]:
+        raise StepError(
+            f"finetune.folds names {', '.join(strange)}, but split_subjects.folds is {folds}",
+            hint=f"there are {', '.join(known)}",
+        )
+    for key, path in weights_named(sections).items():
+        if not path or not Path(path).exists():
+            raise StepError(f"{key} is {path!r}, and nothing is there", hint="put your weights there, or choose without them")
+
+
+def weights_named(sections: dict[str, Any]) -> dict[str, str]:
+    """By key, where the chosen backends and the network look for weights."""
+    covering, segment, pose = sections["deidentify"], sections["segment"], sections["estimate_pose"]
+    found = {f"deidentify.{name}_weights": getattr(covering, f"{name}_weights") for name in ("retinaface", "sam3")
+             if name in covering.backends}  # fmt: skip
+    if segment.backend == "sam3":
+        found["segment.sam3_folder"] = segment.sam3_folder
+    if pose.backend == "sapiens2":
+        found["estimate_pose.weights"] = pose.weights
+    if sections["finetune"].weights:
+        found["finetune.weights"] = sections["finetune"].weights
+    return found
 
 
 def names_nothing(cohort: Path, annotations: Path) -> list[str]:
