@@ -106,3 +106,17 @@ def test_a_score_of_three_a_child_twice_and_an_id_that_is_a_path(tmp_path: Path)
     refused(labels(tmp_path, [good, good], ["0001,8,female,,"]), "scores child 0001 twice")
     refused(labels(tmp_path, [good | {"patient_id": "../0001"}], ["0001,8,female,,"]), "'../0001' is not a number")
     assert not list((tmp_path / "out").glob("*")), "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check-submission", "nowhere.csv"), "nowhere.csv"),
+        (("explain", "nowhere"), "nowhere has no model.json"),
+        (("audit",), "there is no record and no dvc.lock here"),
+        (("pack-poses", "nowhere"), "nowhere"),
+        (("lineage", "reports/metrics.json"), "there is no record"),
+    ],
+)
+def test_a_command_on_what_is_not_there(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    refused(childgait(*arguments, cwd=tmp_path), said)

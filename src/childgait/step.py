@@ -174,6 +174,7 @@ def os_step_error(error: OSError) -> StepError:
     where = f" at {error.filename}" if error.filename else ""
     what = error.strerror or str(error)
     hint = {
+        2: "check the path; nothing half-written was kept",
         28: "free some space (`childgait doctor` says how much a study needs) and run again; nothing half-written was kept",
         30: "the file system is mounted read-only; choose another folder",
         13: "give yourself the right to read and write there",
@@ -196,7 +197,12 @@ def call(function: Callable[..., Any], argv: list[str], *, recorded: bool) -> An
             from childgait.params import load_section
 
             values[flag.name] = load_section(typing.cast(Path, params_file), flag.type)
-    return function(**values)
+    try:
+        return function(**values)
+    except BrokenPipeError:  # no file's fault: whoever read what was printed has gone
+        raise
+    except OSError as error:
+        raise os_step_error(error) from error
 
 
 def find(name: str) -> tuple[Callable[..., Any], bool] | None:

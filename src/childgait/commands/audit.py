@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from childgait.errors import StepError
+
 
 def audit(quiet: bool = False) -> int:
     """Hash everything again and compare. --quiet prints findings only."""
     from childgait.lineage.check import audit_tree
 
     findings, seen = audit_tree(Path())
+    if not (findings or seen.records or seen.versions):
+        raise StepError("there is no record and no dvc.lock here to compare files with", hint="run the study first: `make run`")
     for finding in findings:
         print(finding)
     if not quiet or findings:
