@@ -63,9 +63,9 @@ def check_ahead(sections: dict[str, Any]) -> None:
             f"finetune.folds names {', '.join(strange)}, but split_subjects.folds is {folds}",
             hint=f"there are {', '.join(known)}",
         )
-    for key, path in weights_named(sections).items():
-        if not path or not Path(path).exists():
-            raise StepError(f"{key} is {path!r}, and nothing is there", hint="put your weights there, or choose without them")
+    for key, named in weights_named(sections).items():
+        if not named or not Path(named).exists():
+            raise StepError(f"{key} is {named!r}, and nothing is there", hint="put your weights there, or choose without them")
 
 
 def weights_named(sections: dict[str, Any]) -> dict[str, str]:
