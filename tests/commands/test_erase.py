@@ -1,9 +1,11 @@
 """`childgait erase`: after it, nothing that this clone can reach holds the child, and the child cannot come back."""
 
+import inspect
 import json
 import shutil
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import cv2
@@ -11,12 +13,13 @@ import numpy as np
 import pytest
 
 import toy_study
+from childgait.code import ROOT
 from childgait.commands.erase import erase
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
-from childgait.lineage.erasure import make_plan, strip_table
+from childgait.lineage.erasure import CHECKPOINTS, make_plan, strip_table
 from childgait.lineage.search import files_under, find_traces
 from walkers import walk, write_video
 
@@ -29,6 +32,17 @@ stages:
     deps: [data/raw]
     outs: [{", ".join("data/" + out for out in OUTS)}, reports]
 """
+
+
+DECIDED = {  # people's tables: the head, the child's rows, another child's row
+    "regions": ("video,region,frame,reason\n", '0007-0001_left_1-240,badge,,"red, at the\nbelt"\n' * 2,
+                '0001-0001_left_1-240,badge,,"blue"\n'),
+    "split": ("# who tests\nsubject,part\n", "7,test\n", "0001,train\n"),
+}  # fmt: skip
+KILLED = (  # what killed jobs leave: weights that learnt from the child, and files half written
+    ".cache/finetune/toy-0-0.safetensors", "data/finetune/toy/0-0/.partial-host-1-2-weights.bin",
+    "data/prepare_clips/.partial-host-1-2-0007-0001_left_1-240.clip.json",
+)  # fmt: skip
 
 
 def run(*command: str) -> str:
@@ -68,6 +82,10 @@ def original(tmp_path_factory):
         toy_study.make_cohort(["0001", "0002", "0007"])
         toy_study.write_params(seed=1)
         Path("dvc.yaml").write_text(STAGE)
+        shutil.copy(ROOT / ".dvcignore", ".")
+        Path("annotations").mkdir()
+        for name, (head, own, other) in DECIDED.items():
+            Path(f"annotations/{name}.csv").write_text(head + own + other)
         Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4").write_bytes(b"an older take of this child")
         for message in ("first", "second"):
             dvc("add", "-q", "data/raw")
@@ -96,10 +114,17 @@ def leave_notes() -> None:
             f"logs/register/{name}.log": "read it",
             f".cache/snakemake/{digest}.json": Path(f"data/register/{name}.json").read_text(),
             f".cache/snakemake/{digest}.record.json": Path(f"data/register/{name}.record.json").read_text(),
+            f".snakemake/incomplete/{urlsafe_b64encode(f'data/register/{name}.json'.encode()).decode()}": "{}",
+            f"logs/gate/split_subjects/{child}.html": f"<td>fold holdout subject {child} (1.0)</td>",
         }
         for path, text in notes.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text)
+
+
+    for path in KILLED:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"half")
 
 
 def objects(folder: Path) -> set[str]:
@@ -129,6 +154,12 @@ def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
     assert {p: p.read_bytes() for p in Path("data").rglob("0001-*") if p.is_file()} == others
     assert [row["patient_id"] for row in json.loads(Path("data/raw/labels.json").read_text())] == ["0001", "0002"]
     assert "7" not in Path("data/raw/subjects.csv").read_text()
+    for name, (head, _, other) in DECIDED.items():  # another child's rows stay as they were, to the byte
+        assert Path(f"annotations/{name}.csv").read_text() == head + other
+    assert "git add erased.jsonl annotations/regions.csv annotations/split.csv data/raw.dvc dvc.lock" in told
+    assert not [path for path in KILLED if Path(path).exists()]
+    for folder in (".snakemake/incomplete", "logs/gate/split_subjects"):  # named in base64, and by the bare number
+        assert len(list(Path(folder).iterdir())) == 1, folder
     # The rerun made whole results without the child, and DVC agrees.
     assert Path("reports/metrics.json").exists()
     assert audit_tree(Path())[0] == []
@@ -258,6 +289,8 @@ def test_mlflow_forgets(tmp_path, monkeypatch):
     [
         ("a.csv", "patient_id,age\n7,8\n17,7\n", "patient_id,age\n17,7\n"),
         ("a.tsv", "age\tsubject\n8\t0007\n7\t0017\n", "age\tsubject\n7\t0017\n"),
+        ("a.csv", '\ufeff"subject","x"\r\n"0007","a\nb"\r\n"0017","7"\r\n', '\ufeff"subject","x"\r\n"0017","7"\r\n'),
+        ("a.csv", "# from a clinic\n\nsubject,part\n7,test\n0017,train\n", "# from a clinic\n\nsubject,part\n0017,train\n"),
         ("a.csv", "video,x\n0007-0001_left_1-240,1\n0017-0001_left_1-240,7\n", "video,x\n0017-0001_left_1-240,7\n"),
         ("a.json", '[{"patient_id": 7, "x": 1}, {"patient_id": "0017", "left": {"7": 2}}]',
          '[\n  {\n    "patient_id": "0017",\n    "left": {\n      "7": 2\n    }\n  }\n]\n'),
@@ -266,9 +299,15 @@ def test_mlflow_forgets(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_a_childs_rows_leave_a_table_and_no_others(tmp_path, name, before, after):
     path = tmp_path / name
-    path.write_text(before)
+    path.write_bytes(before.encode())
     strip_table(path, "0007")
-    assert path.read_text() == after
+    assert path.read_bytes() == after.encode()
+
+
+def test_checkpoints_lie_where_erasure_looks():
+    from childgait.steps.finetune import finetune
+
+    assert inspect.signature(finetune).parameters["checkpoint"].default == CHECKPOINTS
 
 
 @pytest.mark.parametrize("place", [3, 17, 24])
@@ -289,5 +328,24 @@ def test_an_interrupted_erasure_is_taken_up_again(clone, monkeypatch, capsys, pl
         patch.setattr(erasure, "remove", remove)
         with pytest.raises(KeyboardInterrupt):
             erase("0007", yes=True, remote=True)
+    assert is_erased("0007")
     assert erase("0007", yes=True, remote=True) == 0
     assert not any(b"older take" in p.read_bytes() for p in Path(".dvc").rglob("*") if p.is_file())
+
+
+def test_an_erasure_interrupted_while_dvc_notes_it_is_taken_up_again(clone, monkeypatch):
+    import childgait.lineage.erasure as erasure
+
+    def killed(command, **options):
+        if "dvc" in command:
+            raise KeyboardInterrupt
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure.subprocess, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            erase("0007", yes=True)
+    assert not list(Path("data/raw").rglob("0007*"))
+    assert list(Path("data/register").glob("0007-*.record.json")), "by these the next call finds the child, whatever the cache"
+    assert erase("0007", yes=True) == 0
+    dvc("status", "-q", "data/raw.dvc")

@@ -1,5 +1,7 @@
 """`childgait lineage`: what is asked, what is answered, and the sentence where it cannot be."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +55,15 @@ def test_two_folders(capsys):
     assert "no job differs" in ask(capsys, "--diff", ".", ".")
 
 
+def test_two_folders_and_one_number(capsys):
+    for folder in ("data", "reports"):
+        shutil.copytree(folder, Path("other") / folder)
+    Path("other/reports/metrics.json").write_text('{"accuracy": {"L": {"IC": 0.125}}}')
+    value = json.loads(Path("reports/metrics.json").read_text())["accuracy"]["L"]["IC"]
+    told = ask(capsys, "--diff", "other", ".", "--metric", "L.IC")
+    assert told.startswith(f"accuracy.L.IC: 0.125 → {value}\nA = other, B = .")
+
+
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
@@ -60,7 +71,13 @@ def test_two_folders(capsys):
         (["reports/none.png"], r"no record knows reports/none\.png"),
         (["--metric", "accuracy.L.ID"], r"no number is called accuracy\.L\.ID.*accuracy\.L\.IC"),
         (["--subject", "0099"], "no record knows a child 0099.*0001, 0002, 0007"),
+        (["--subject", "7"], "'7' is no child's number.*0007"),
+        (["--subject", "07"], "'07' is no child's number"),
         (["--diff", "a"], "--diff got 1"),
+        (["--diff", ".", ".", "--metric", "accuracy.L.ID"], r"no number is called accuracy\.L\.ID"),
+        (["--diff", ".", "data", "--metric", "accuracy.L.IC"], r"data has no reports/metrics\.json"),
+        (["--diff", ".", ".", "--subject", "0007"], "--diff asks for one number"),
+        (["reports/metrics.json", "reports/figure.png", "--diff", ".", "."], "--diff asks for one number"),
     ],
 )
 def test_what_cannot_be_answered_is_said(argv, sentence):

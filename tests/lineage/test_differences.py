@@ -10,7 +10,7 @@ import pytest
 
 import toy_study
 from childgait.errors import StepError
-from childgait.lineage.differences import compare, graph_at
+from childgait.lineage.differences import compare, graph_at, report_at
 
 DVC = (sys.executable, "-m", "dvc")
 NUMBER = "reports/metrics.json"
@@ -134,10 +134,12 @@ def test_two_commits_through_dvcs_cache(monkeypatch):
     for command in (["git", "init", "-q"], [*DVC, "init", "-q"]):
         subprocess.run(command, check=True, capture_output=True)
     commit("first")
+    first = json.loads(Path(NUMBER).read_text())
     toy_study.run_toy_study(seed=2)
     commit("second")
     shutil.rmtree("data")  # the answer comes from the cache alone
     assert "params split_subjects.seed: 1 → 2" in told("HEAD~1", "HEAD").split("could have moved it:")[1]
+    assert [report_at(name) for name in ("HEAD~1", "HEAD")] == [first, json.loads(Path(NUMBER).read_text())]
     shutil.rmtree(".dvc/cache")
     with pytest.raises(StepError, match="the cache has no listing of"):
         told("HEAD~1", "HEAD")

@@ -77,6 +77,7 @@ def test_who_is_in_what():
         (".csv", "patient_id,age\n7,8\n"),
         (".csv", "age,subject\n8,0007\n"),
         (".csv", "video,x\n0007-0001_left_1-240,1\n"),
+        (".csv", "# a remark\nsubject,part\n0007,test\n"),
     ],
 )
 def test_a_text_that_names_a_child(ending, text):
@@ -92,6 +93,11 @@ def test_a_text_that_names_a_child(ending, text):
 )
 def test_a_text_that_does_not(ending, text):
     assert not names_subject(text, "0007", ending)
+
+
+def test_five_digits_are_another_child():
+    assert names_subject('[{"patient_id": 10007}]', "10007", ".json")
+    assert not names_subject('[{"patient_id": 7}, {"patient_id": "0007"}]', "00007", ".json")
 
 
 def test_a_job_that_read_older_bytes_breaks_the_chain():

@@ -1,6 +1,7 @@
 """The search after an erasure: names, bytes, hashes, tables."""
 
 import hashlib
+from base64 import urlsafe_b64encode
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from childgait.lineage.search import files_under, find_traces
     [
         ("0007-0001_left_1-240.json", b"{}"),
         ("review/0007.heads.jpg", b"x"),
+        (f".snakemake/incomplete/{urlsafe_b64encode(b'data/register/0007-0001_left_1-240.json').decode()}", b"{}"),
         ("ab/cdef0123", b'{"path": "data/register/0007-0002_forward_1-9.json"}'),
         ("log", b"read data/raw/dataset/0007/a.mp4"),
         ("subjects.csv", b"patient_id,age\n7,8\n"),

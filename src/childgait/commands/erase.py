@@ -26,11 +26,11 @@ def erase(
     the child in every picture that is not another child's own; --all-pictures looks there, too (minutes a hundred videos).
     """
     from childgait.files.tombstones import add_tombstone
-    from childgait.lineage.erasure import carry_out, disclose, make_plan, remember_pictures, what_is_left
+    from childgait.lineage.erasure import carry_out, disclose, make_plan, remember_pictures, versioned, what_is_left
+    from childgait.lineage.graph import check_number
 
     root = Path()
-    if not (subject.isdigit() and len(subject) >= 4):
-        raise StepError(f"{subject!r} is no child's number", hint="give it as the file names do, such as 0007")
+    check_number(subject)
     with _alone(root):
         plan = make_plan(subject, root, remote=remote)
         if not plan.holds_anything():
@@ -42,13 +42,13 @@ def erase(
         if not yes:
             _ask(subject)
         remember_pictures(plan)
+        add_tombstone(subject, date.today().isoformat(), plan.counts(), root)  # first: refused, whatever happens here
         carry_out(plan, root)
-        add_tombstone(subject, date.today().isoformat(), plan.counts(), root)
         left = what_is_left(plan, root, all_pictures=all_pictures)
     for path, why in sorted(left.items()):
         print(f"STILL THERE: {path}: {why}")
     print("\n".join(disclose(plan, root)))
-    _next(plan.stages, plan.added, remote, rerun)
+    _next(plan.stages, [*versioned(plan, root), *plan.added], remote, rerun)
     return 1 if left else 0
 
 
@@ -92,7 +92,7 @@ def _ask(subject: str) -> None:
         raise StepError("nothing was erased", hint="type the number when asked, or give --yes")
 
 
-def _next(stages: list[str], added: list[Path], remote: bool, rerun: bool) -> None:
+def _next(stages: list[str], changed: list[Path], remote: bool, rerun: bool) -> None:
     if rerun:
         script = Path("workflow/run")
         done = subprocess.run([str(script)] if script.exists() else [sys.executable, "-m", "dvc", "repro"])
@@ -102,7 +102,7 @@ def _next(stages: list[str], added: list[Path], remote: bool, rerun: bool) -> No
             )
     elif stages:
         print(f"To be made again without the child: {', '.join(stages)} (`make run`, or give --rerun).")
-    names = " ".join(["erased.jsonl", *(str(path) for path in added), "dvc.lock" if stages else ""]).strip()
+    names = " ".join(["erased.jsonl", *(str(path) for path in changed), "dvc.lock" if stages else ""]).strip()
     print(f"Then commit: git add {names}; and keep erased.key apart, with the raw data.")
     if not remote:
         print("DVC's remotes were not touched: give --remote to empty them, too.")

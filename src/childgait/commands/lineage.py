@@ -5,6 +5,7 @@ childgait lineage --metric accuracy.L.IC          the same for one number
 childgait lineage data/raw/…/0007-0001_left.mp4   forward, to everything made of a raw file
 childgait lineage --subject 0007                  every file that holds this child
 childgait lineage --diff A B                      two commits, or two folders that hold data/ and reports/
+childgait lineage --diff A B --metric NAME        ... and what one number was in each
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ from pathlib import Path
 
 from childgait.errors import StepError
 from childgait.lineage import show
-from childgait.lineage.graph import Graph, read_graph
+from childgait.lineage.graph import METRICS, Graph, check_number, read_graph
 from childgait.record import shown
-
-METRICS = "reports/metrics.json"
 
 
 def lineage(
@@ -29,7 +28,9 @@ def lineage(
     Give files, or --metric NAME, or --subject ID, or --diff A B. With --diff, --metric or a file says which number is asked.
     """
     if diff is not None:
-        print("\n".join(_difference(diff, shown(files[0]) if files else METRICS)))
+        if subject or len(files) + bool(metric) > 1:
+            raise StepError("--diff asks for one number", hint="give one file, or --metric NAME, and no --subject")
+        print("\n".join(_difference(diff, shown(files[0]) if files else METRICS, metric)))
         return
     if not (files or metric or subject):
         raise StepError("nothing was asked", hint="give a file, --metric NAME, --subject ID or --diff A B")
@@ -40,6 +41,7 @@ def lineage(
     if metric is not None:
         print("\n".join(_metric(graph, metric)))
     if subject is not None:
+        check_number(subject)
         print("\n".join(show.child_forward(graph, subject, root)))
 
 
@@ -61,9 +63,12 @@ def _metric(graph: Graph, metric: str) -> Iterator[str]:
     yield from show.way_back(graph, METRICS)
 
 
-def _difference(sides: list[str], number: str) -> Iterator[str]:
-    from childgait.lineage.differences import compare, graph_at
+def _difference(sides: list[str], number: str, metric: str | None) -> Iterator[str]:
+    from childgait.lineage.differences import compare, graph_at, report_at
 
     if len(sides) != 2:
         raise StepError(f"--diff got {len(sides)} name(s)", hint="give two: commits, tags, branches or folders")
-    return compare(graph_at(sides[0]), graph_at(sides[1]), number, (sides[0], sides[1]))
+    if metric is not None:
+        (name, before), (_, after) = (show.find_metric(report_at(side), metric) for side in sides)
+        yield f"{name}: {before} → {after}"
+    yield from compare(graph_at(sides[0]), graph_at(sides[1]), number, (sides[0], sides[1]))

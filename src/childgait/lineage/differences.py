@@ -9,13 +9,14 @@ of their decoded frames, which stands in the evidence beside them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from childgait.errors import StepError
-from childgait.lineage.graph import Graph, Job, job_of, read_graph
+from childgait.lineage.graph import METRICS, Graph, Job, job_of, read_graph
 from childgait.lineage.versions import files_at
 from childgait.record import ENDING
 
@@ -28,6 +29,18 @@ def graph_at(name: str) -> Graph:
     if not jobs:
         raise StepError(f"commit {name} has no record", hint="only a commit whose dvc.lock was made by a run has some")
     return Graph(jobs.values())
+
+
+def report_at(name: str) -> Any:
+    """The numbers of a folder's report, or of a commit's."""
+    if Path(name).is_dir():
+        file = Path(name) / METRICS
+        text = file.read_bytes() if file.is_file() else None
+    else:
+        text = next((text for _, text in files_at(Path(), name, METRICS)), None)
+    if text is None:
+        raise StepError(f"{name} has no {METRICS}", hint="name a run that came to its report")
+    return json.loads(text)
 
 
 @dataclass

@@ -7,8 +7,6 @@ and other people's copies cannot be reached; `disclose` says what they still hol
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
@@ -20,11 +18,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from childgait.files.atomic import remove, write_text
+from childgait.files.atomic import PARTIAL, remove, write_text
 from childgait.files.hashes import md5, sha256
 from childgait.lineage import mlflow_runs
-from childgait.lineage.graph import ID_COLUMNS, Entry, Graph, is_subject, names_subject, read_graph, record_files, subject_of
-from childgait.lineage.search import files_under, find_traces, mentions
+from childgait.lineage.graph import (
+    ID_COLUMNS,
+    Entry,
+    Graph,
+    is_subject,
+    names_subject,
+    read_graph,
+    record_files,
+    rows_of,
+    subject_of,
+)
+from childgait.lineage.search import files_under, find_traces, mentions, names_of
 from childgait.lineage.stores import Store, Verdict, open_stores, scratch_folders, versions_ever
 from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
 from childgait.record import ENDING, RUNS
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
 
 NOTES = ("logs", ".snakemake")  # what tools wrote down on the way
 TABLES = (".json", ".csv", ".tsv")
+CHECKPOINTS = Path(".cache/finetune")  # of trainings that were killed: weights that learnt from the child
 SOURCES = ("bench", "docs", "envs", "profiles", "src", "tests", "workflow")  # their children are examples, no data
 
 
@@ -91,7 +100,8 @@ def make_plan(subject: str, root: Path, *, remote: bool) -> Plan:
         if p.suffix in TABLES and not p.name.endswith(ENDING) and p not in plan.own and subject_of(p.name) is None
         and names_subject(p.read_text(encoding="utf-8", errors="replace"), subject, p.suffix)
     })  # fmt: skip
-    plan.pooled = _pooled(root, subject, plan)
+    left = {*files_under(root / CHECKPOINTS), *(p for p in study if p.name.startswith(PARTIAL))}  # by killed jobs
+    plan.pooled = sorted({*_pooled(root, subject, plan), *left} - {*plan.own, *plan.tables})
     plan.notes = sorted(_mentioning(subject, [root / name for name in NOTES]))
     plan.cached = _cached(output_cache(root), subject)
     plan.scratch = scratch_folders(root)
@@ -118,10 +128,13 @@ def _pooled(root: Path, subject: str, plan: Plan) -> list[Path]:
 
 
 def _mentioning(subject: str, folders: Iterable[Path]) -> Iterator[Path]:
+    """Logs and notes that name a child, also by its bare number, as gates and errors do; one too many does no harm."""
+    bare = re.compile(rb"(?<![\w.-])" + re.escape(subject).encode() + rb"(?!\w|\.\d)")
     pattern = mentions(subject)
     for folder in folders:
         for path in files_under(folder):
-            if pattern.search(b"/" + str(path).encode()) or pattern.search(path.read_bytes()):
+            content = path.read_bytes()
+            if pattern.search(names_of(path)) or pattern.search(content) or bare.search(content):
                 yield path
 
 
@@ -175,8 +188,8 @@ def _hashes(own: list[Path], root: Path, files: dict[str, Entry]) -> set[str]:
 
 
 def carry_out(plan: Plan, root: Path) -> None:
-    """Remove it all: copies first, the child's own files late, the records last. They tell what to look for, so
-    whatever is interrupted here is found again by the next call."""
+    """Remove it all: copies first, the child's own files late, the records after DVC has noted it. They tell what to
+    look for, so whatever is interrupted here is found again by the next call."""
     for store, verdict in plan.stores:
         store.remove(verdict)
     mlflow_runs.remove(plan.runs)
@@ -187,8 +200,10 @@ def carry_out(plan: Plan, root: Path) -> None:
             remove(path)
     for path in plan.tables:
         strip_table(path, plan.subject)
-    for path in sorted((*plan.cached, *plan.pooled, *plan.own), key=lambda p: (p.name.endswith(ENDING), p in plan.own)):
-        remove(path)
+    files = [*plan.cached, *plan.pooled, *plan.own]
+    for path in files:
+        if not path.name.endswith(ENDING):
+            remove(path)
     _remove_empty_folders(plan.own)
     for folder in plan.scratch:
         remove(folder)
@@ -196,6 +211,9 @@ def carry_out(plan: Plan, root: Path) -> None:
         subprocess.run(
             [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", str(dvc_file)], cwd=root, check=True
         )
+    for path in files:
+        remove(path)
+    _remove_empty_folders(plan.own)
 
 
 def _remove_empty_folders(removed: list[Path]) -> None:
@@ -208,20 +226,14 @@ def _remove_empty_folders(removed: list[Path]) -> None:
 
 def strip_table(path: Path, subject: str) -> None:
     """A table without the rows, entries and keys of one child."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_bytes().decode("utf-8")
     if path.suffix == ".json":
         write_text(path, json.dumps(without(json.loads(text), subject), indent=2, ensure_ascii=False) + "\n")
         return
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
-    columns = [place for place, name in enumerate(rows[0]) if name in ID_COLUMNS]
     kept = [
-        rows[0],
-        *(row for row in rows[1:] if not any(is_subject(row[c], subject) for c in columns if c < len(row))),
-    ]
-    out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(kept)
-    write_text(path, out.getvalue())
+        row for row, ids in rows_of(text, path.suffix) if not any(is_subject(value, subject) for value in ids)
+    ]  # the others' rows as they are, to the byte
+    write_text(path, "".join(kept))
 
 
 def without(value: Any, subject: str) -> Any:
@@ -276,6 +288,14 @@ def what_is_left(plan: Plan, root: Path, *, all_pictures: bool = False) -> dict[
 def _left_in_temp() -> list[Path]:
     """Folders as Python's tempfile names them, of this user: a killed job could not remove its own."""
     return [p for p in Path(tempfile.gettempdir()).glob("tmp*") if p.is_dir() and p.stat().st_uid == os.getuid()]
+
+
+def versioned(plan: Plan, root: Path) -> list[Path]:
+    """The tables that git has, such as people's annotations: it wants them committed without the child."""
+    if not (root / ".git").exists() or not plan.tables:
+        return []
+    names = [os.path.relpath(path, root) for path in plan.tables]
+    return [root / name for name in git(root, "ls-files", "--", *names).splitlines()]
 
 
 def disclose(plan: Plan, root: Path) -> Iterator[str]:

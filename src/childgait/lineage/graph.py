@@ -20,11 +20,18 @@ from childgait.errors import StepError
 from childgait.record import ENDING
 
 ROOTS = ("data", "reports")
+METRICS = "reports/metrics.json"
 Entry = dict[str, Any]  # of a record: path, sha256, bytes, and perhaps md5, subjects, files (how many, of a folder)
 
 _FRAMES = "_filtered_pose"  # folders of one-frame files: hundreds of thousands of names, never a record
 _TEXT = (".json", ".csv", ".tsv")
 _SUBJECT = re.compile(r"(?:^|/)(\d{4,})(?=-\d{4,}_[a-z]+_\d+-\d+|[./])")
+
+
+def check_number(subject: str) -> None:
+    """A child's number as the file names have it. A 7 for 0007 would find some of its data and miss the rest."""
+    if not (subject.isdigit() and len(subject) >= 4):
+        raise StepError(f"{subject!r} is no child's number", hint="give it as the file names do, such as 0007")
 
 
 def subject_of(path: str) -> str | None:
@@ -228,8 +235,8 @@ class Graph:
                     held[entry["path"]] = "pooled"
             if subject_of(job.record) == subject:
                 held[job.record] = "own"
-            elif reads and subject_of(job.record) is None:
-                held[job.record] = "pooled"  # it names the child's files
+            elif subject_of(job.record) is None and (reads or any(entry["path"] in held for entry in job.outputs)):
+                held[job.record] = "pooled"  # it names the child's files, or the child
         return held
 
     def broken(self) -> list[tuple[Job, Entry, Job]]:
@@ -252,17 +259,31 @@ def is_subject(value: object, subject: str) -> bool:
     return (text.isdigit() and text.zfill(4) == subject) or text.startswith(f"{subject}-")
 
 
+def rows_of(text: str, ending: str) -> Iterator[tuple[str, list[str]]]:
+    """Each row of a table as it is written, with its id fields; what comes before its rows (remarks, the header) has none."""
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(iter(lines), delimiter="\t" if ending == ".tsv" else ",")
+    columns: list[int] | None = None
+    begin = 0
+    for row in reader:
+        whole, begin = "".join(lines[begin : reader.line_num]), reader.line_num
+        if columns is not None:
+            yield whole, [row[place] for place in columns if place < len(row)]
+            continue
+        if row and not row[0].lstrip("\ufeff").startswith("#"):
+            columns = [place for place, name in enumerate(row) if name.strip('\ufeff" ') in ID_COLUMNS]
+        yield whole, []
+
+
 def names_subject(text: str, subject: str, ending: str) -> bool:
     """Whether a delivered table or JSON names a child, in an id field or as a word in quotes."""
     if ending in (".csv", ".tsv"):
-        rows = csv.DictReader(io.StringIO(text), delimiter="\t" if ending == ".tsv" else ",")
-        columns = [name for name in rows.fieldnames or () if name in ID_COLUMNS]
-        return any(is_subject(row[name] or "", subject) for row in rows for name in columns)
-    ids = "|".join(ID_COLUMNS)
-    bare = re.escape(subject.lstrip("0") or "0")
+        return any(is_subject(value, subject) for _, ids in rows_of(text, ending) for value in ids)
+    keys, bare = "|".join(ID_COLUMNS), subject.lstrip("0") or "0"
+    number = f"0{{0,{4 - len(bare)}}}{bare}" if len(subject) == 4 else subject
     return bool(
         re.search(rf'"{re.escape(subject)}(?:"|-\d)', text)
-        or re.search(rf'"(?:{ids})"\s*:\s*"?0*{bare}"?\s*[,}}\]]', text)
+        or re.search(rf'"(?:{keys})"\s*:\s*"?{number}"?\s*[,}}\]]', text)
     )
 
 

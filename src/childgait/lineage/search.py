@@ -6,6 +6,7 @@ column `subject` are asked for the child.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -31,6 +32,15 @@ def mentions(subject: str) -> re.Pattern[bytes]:
     return re.compile(rb"(?<!\d)" + number + rb"-\d{4,}_(?:forward|backward|left|right)_|/" + number + rb"(?:/|\.\w)")
 
 
+def names_of(path: Path) -> bytes:
+    """A file's name as paths write it. Snakemake calls its notes by the file they are about, in base64."""
+    names = b"/" + str(path).encode()
+    if ".snakemake" in path.parts:
+        with contextlib.suppress(ValueError):
+            names += b"\n/" + base64.urlsafe_b64decode(path.name)
+    return names
+
+
 def find_traces(subject: str, hashes: set[str], paths: Iterable[Path]) -> dict[Path, str]:
     """Every file that still names the child, or is one of its files (`hashes`: sha256 and md5), or names such a hash."""
     pattern = mentions(subject)
@@ -46,7 +56,7 @@ def find_traces(subject: str, hashes: set[str], paths: Iterable[Path]) -> dict[P
 def _trace(
     path: Path, subject: str, pattern: re.Pattern[bytes], digests: re.Pattern[bytes] | None, hashes: set[str]
 ) -> str | None:
-    if pattern.search(b"/" + str(path).encode()):
+    if pattern.search(names_of(path)):
         return "its name"
     if set(sha256_and_md5(path)) & hashes:
         return "it is the child's file"
