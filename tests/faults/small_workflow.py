@@ -80,6 +80,7 @@ def make_clone(folder: Path, *, link: str | None = None) -> Path:
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("rules", "presets"))
     shutil.copytree(ROOT / "profiles" / "default", folder / "profiles" / "default")
+    shutil.copytree(ROOT / "annotations", folder / "annotations")
     for name, text in {"workflow/rules/report.smk": RULES, "dvc.yaml": DVC, "steps.py": STEPS,
                        ".gitignore": "/data/\n/logs/\n/.snakemake/\n/.cache/\n/reports/\n"}.items():  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
