@@ -79,7 +79,7 @@ def flags_of(function: Callable[..., Any]) -> list[Flag]:
 def parser_of(name: str, function: Callable[..., Any], *, recorded: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"childgait {name.replace('_', '-')}",
-        description=inspect.getdoc(function) or "",
+        description=inspect.getdoc(function) or inspect.getdoc(sys.modules[function.__module__]) or "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         fromfile_prefix_chars="@",  # a list too long for a command line comes in a file, a path a line

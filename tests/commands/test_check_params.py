@@ -74,7 +74,7 @@ def test_a_persons_table_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path) 
     table.write_text('\ufeff"region","video","frame"\n"a, badge","0001-0001_left_1-240",""\n', encoding="utf-8")
     assert videos_named(table) == [(2, "0001-0001_left_1-240")]
     table.write_text("video;region;frame\n0001-0001_left_1-240;badge;\n")
-    with pytest.raises(StepError, match="has no column 'video'"):
+    with pytest.raises(StepError, match="lacks the column\\(s\\) video"):
         videos_named(table)
 
 

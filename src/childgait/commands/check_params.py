@@ -6,11 +6,11 @@ what a person decided names recordings that are there; and no later stage will s
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from childgait.errors import StepError
+from childgait.files.annotations import rows_of
 from childgait.gait.cohort import list_recordings
 from childgait.params import Cohort, Deidentify, load_params, load_section
 
@@ -18,11 +18,11 @@ MADE_UP = "data/demo"  # what dvc.yaml's stage `cohort` makes; any other cohort 
 OF_VIDEOS = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations with a row a video
 
 
-def check_params(params_file: Path = Path("params.yaml")) -> None:
-    cohort = load_section(params_file, Cohort)  # with it every other section is checked
+def check_params(params: Path = Path("params.yaml")) -> None:
+    cohort = load_section(params, Cohort)  # with it every other section is checked
     check_remotes(Path(cohort.root))
-    check_unseen(Path(cohort.root), load_section(params_file, Deidentify))
-    check_ahead(load_params(params_file))
+    check_unseen(Path(cohort.root), load_section(params, Deidentify))
+    check_ahead(load_params(params))
     for line in names_nothing(Path(cohort.root), Path(cohort.annotations)):
         print(line)
 
@@ -40,6 +40,7 @@ def check_unseen(cohort: Path, params: Deidentify) -> None:
 
 def check_ahead(sections: dict[str, Any]) -> None:
     """What a stage hours from now would stop at: a cohort, tables, models, folds or weights that are not there."""
+    from childgait.files.lists import read_lists
     from childgait.files.parts import HOLDOUT
     from childgait.models.registry import BASELINES, find_model, settings_of
 
@@ -55,6 +56,7 @@ def check_ahead(sections: dict[str, Any]) -> None:
                 f"cohort.annotations is {cohort.annotations}, but there is no {path}",
                 hint="copy the folder annotations/ of this repository and keep the first line of each table",
             )
+    read_lists(Path(cohort.annotations) / "split.csv")
     for name in (*learning.models, *BASELINES):
         settings_of(find_model(name), learning)
     known = [HOLDOUT, *(str(fold) for fold in range(folds))]
@@ -100,14 +102,7 @@ def videos_named(table: Path) -> list[tuple[int, str]]:
     """Line and video of each row of a person's table; a row that nobody could read would be a head that stays bare."""
     if not table.exists():
         return []
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.DictReader(stream)
-        if "video" not in (rows.fieldnames or []):
-            raise StepError(
-                f"{table} has no column 'video', but {rows.fieldnames}, so none of its rows would count",
-                hint="keep its first line, and commas between the columns (a spreadsheet may have put semicolons)",
-            )
-        return [(rows.line_num, row["video"] or "") for row in rows]
+    return [(line, row["video"]) for line, row in rows_of(table, ("video",))]
 
 
 def check_remotes(cohort: Path, root: Path = Path()) -> None:

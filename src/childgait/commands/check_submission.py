@@ -7,13 +7,12 @@ from pathlib import Path
 
 def check_submission(submission: Path, lists: Path = Path("annotations/split.csv"), labels: Path | None = None) -> None:
     """Its form, and that it answers for the listed test children; with --labels labels.json also the challenge's score."""
-    import json
-
     import numpy as np
 
+    from childgait.files.labels import read_sheets
     from childgait.files.lists import read_lists
     from childgait.files.submission import ITEMS, read_submission
-    from childgait.gait.evgs import BY_CODE, TARGETS
+    from childgait.gait.evgs import TARGETS
     from childgait.training.metrics import challenge_score
 
     asked = {child for child, part in read_lists(lists).items() if part == "test"} if lists.exists() else set()
@@ -23,9 +22,10 @@ def check_submission(submission: Path, lists: Path = Path("annotations/split.csv
         print(f"  {lists} lists no test child, so it was not checked for whom it must answer")
     if labels is None:
         return
-    scored = {str(row["patient_id"]).zfill(4): row for row in json.loads(labels.read_text(encoding="utf-8"))}
+    scored = {sheet.subject: sheet.scores for sheet in read_sheets(labels, highest=2)}
     both = [child for child in answers if child in scored]
-    truth = [[float(scored[c][t.limb][str(BY_CODE[t.code].number)]) > 0 for t in TARGETS] for c in both]
+    known = [[scored[child][t.limb][t.code] for t in TARGETS] for child in both]
+    truth = [[np.nan if score is None else score > 0 for score in row] for row in known]
     found = challenge_score(np.array([answers[c] for c in both], float).reshape(-1, 34), np.array(truth, float).reshape(-1, 34))
     if found["value"] is None:
         print(f"  no score: {found['reason']}")

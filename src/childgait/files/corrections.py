@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 from childgait.errors import StepError
+from childgait.files.annotations import rows_of
 from childgait.gait.refinement import Correction
 from childgait.gait.skeleton import INDEX
 
@@ -19,24 +20,15 @@ COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
 
 def read_corrections(path: Path, video: str, frames: int) -> list[Correction]:
     """The video's rows; a point corrected twice in one frame keeps the later row, as in any log that is appended to."""
-    import polars as pl
-
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
-        raise StepError(f"{path} is no table ({error})", hint=f"its columns are {', '.join(COLUMNS)}") from None
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it needs {', '.join(COLUMNS)}")
     found: dict[tuple[int, int], Correction] = {}
-    for line, row in enumerate(table.iter_rows(named=True), start=2):
+    for line, row in rows_of(path, COLUMNS):
         if row["video"] == video:
             correction = _correction(f"{path}, line {line}", row, frames)
             found[correction.frame, correction.point] = correction
     return [found[key] for key in sorted(found)]
 
 
-def _correction(where: str, row: dict[str, str | None], frames: int) -> Correction:
+def _correction(where: str, row: dict[str, str], frames: int) -> Correction:
     joint = row["joint"] or ""
     if joint not in INDEX:
         near = difflib.get_close_matches(joint, INDEX, n=1)

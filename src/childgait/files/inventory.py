@@ -8,6 +8,7 @@ middle, a strange point in one of 240 files) is found by `register`.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import zipfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from childgait.errors import StepError
+from childgait.files.annotations import text_of
 from childgait.gait.cohort import POSE_FOLDER, VIDEO_ENDINGS, VideoName, parse_video_name
 from childgait.gait.evgs import VIEWS
 from childgait.gait.skeleton import LAYOUTS
@@ -330,23 +332,27 @@ def check_subjects(path: Path, found: Inventory) -> None:
     if not path.exists():
         found.error(path, "is not there", "write patient_id, age, sex, diagnosis, aid: a row a child")
         return
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        reader.fieldnames = ["age" if name == "age_years" else name for name in reader.fieldnames or []]
-        if missing := [name for name in ("patient_id", "age", "sex") if name not in reader.fieldnames]:
-            found.error(path, f"lacks the column(s) {', '.join(missing)}", "name the columns in its first line")
-            return
-        for number, row in enumerate(reader, start=2):
-            try:
-                child = read_child(path, number, row)
-            except StepError as problem:
-                found.caught(path, problem)
-                continue
-            if child["subject"] in found.listed:
-                found.error(path, f"line {number}: child {child['subject']} is there twice", "keep one row a child")
-            found.listed.add(child["subject"])
-            if child["age_years"] is None:
-                found.note(path, f"line {number}: child {child['subject']} has no age", "nothing to do")
+    try:
+        text = text_of(path)
+    except StepError as problem:
+        found.caught(path, problem)
+        return
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    reader.fieldnames = ["age" if name == "age_years" else name for name in reader.fieldnames or []]
+    if missing := [name for name in ("patient_id", "age", "sex") if name not in reader.fieldnames]:
+        found.error(path, f"lacks the column(s) {', '.join(missing)}", "name the columns in its first line")
+        return
+    for number, row in enumerate(reader, start=2):
+        try:
+            child = read_child(path, number, row)
+        except StepError as problem:
+            found.caught(path, problem)
+            continue
+        if child["subject"] in found.listed:
+            found.error(path, f"line {number}: child {child['subject']} is there twice", "keep one row a child")
+        found.listed.add(child["subject"])
+        if child["age_years"] is None:
+            found.note(path, f"line {number}: child {child['subject']} has no age", "nothing to do")
 
 
 def compare_lists(root: Path, found: Inventory) -> None:

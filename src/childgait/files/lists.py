@@ -5,21 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from childgait.errors import StepError
+from childgait.files.annotations import rows_of
 from childgait.files.parts import PART_NAMES
 
 
 def read_lists(path: Path) -> dict[str, str]:
     """Who is in which part of the hold-out, by a person's file; others stay free. No row: nobody is fixed."""
-    import polars as pl
-
     from childgait.files.labels import subject_name
 
-    frame = pl.read_csv(path, infer_schema=False, comment_prefix="#")
-    if missing := {"subject", "part"} - set(frame.columns):
-        raise StepError(f"{path} lacks the column(s) {', '.join(sorted(missing))}", hint="it has subject,part")
     given: dict[str, str] = {}
-    for row in frame.iter_rows(named=True):
-        subject, part = subject_name(row["subject"]), str(row["part"]).strip()
+    for _, row in rows_of(path, ("subject", "part")):
+        subject, part = subject_name(row["subject"]), row["part"].strip()
         if part not in PART_NAMES:
             raise StepError(f"{path}: child {subject} is put into {part!r}", hint=f"parts are {', '.join(PART_NAMES)}")
         if given.get(subject, part) != part:

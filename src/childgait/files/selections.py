@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from childgait.errors import StepError
+from childgait.files.annotations import rows_of
 
 COLUMNS = ("video", "frame", "x0", "y0", "x1", "y1")
 
@@ -28,23 +29,14 @@ class Selection:
 
 def read_selections(path: Path, video: str, frames: int, size: tuple[int, int]) -> list[Selection]:
     """The video's rows. `size` is (height, width)."""
-    import polars as pl
-
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
-        raise StepError(f"{path} is no table ({error})", hint=f"its columns are {', '.join(COLUMNS)}") from None
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it needs {', '.join(COLUMNS)}")
     found = []
-    for line, row in enumerate(table.iter_rows(named=True), start=2):
+    for line, row in rows_of(path, COLUMNS):
         if row["video"] == video:
             found.append(_selection(f"{path}, line {line}", row, frames, size))
     return found
 
 
-def _selection(where: str, row: dict[str, str | None], frames: int, size: tuple[int, int]) -> Selection:
+def _selection(where: str, row: dict[str, str], frames: int, size: tuple[int, int]) -> Selection:
     try:
         frame = int(row["frame"] or "")
         x0, y0 = float(row["x0"] or ""), float(row["y0"] or "")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from childgait.errors import StepError
+from childgait.files.annotations import text_of
 from childgait.gait.evgs import BY_CODE, TARGETS
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def write_submission(path: Path, children: list[str], atypical: NDArray[np.bool_
 
 def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, list[int]]:
     """By child (`0004`) its 34 answers. Anything that the challenge would not take stops here, in one sentence."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.reader(stream))
+    rows = list(csv.reader(text_of(path).splitlines()))
     if not rows or tuple(rows[0]) != COLUMNS:
         lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
         found = f"lacks the column(s) {', '.join(lacking)}" if lacking else "has its columns in another order, or more of them"

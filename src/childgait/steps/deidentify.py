@@ -169,15 +169,9 @@ def _nobody() -> Any:
 
 def _rows(path: Path | None, name: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """The rows of a person's file that name this video, each with its line."""
-    import csv
+    from childgait.files.annotations import rows_of
 
-    if path is None:
-        return []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-            raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it needs {', '.join(columns)}")
-        return [(reader.line_num, row) for row in reader if row["video"] == name]
+    return [] if path is None else [(line, row) for line, row in rows_of(path, columns) if row["video"] == name]
 
 
 def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
@@ -189,7 +183,7 @@ def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
         try:
             frame = int(row["frame"]) if row["frame"].strip() else None
             x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
-        except (ValueError, TypeError):
+        except ValueError:
             raise StepError(f"{path}, line {line}: a box is four numbers", hint="x0, y0, x1, y1 in pixels") from None
         if frame is not None and not 0 <= frame < frames:
             raise StepError(
@@ -205,7 +199,7 @@ def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
 def _cleared(path: Path | None, name: str, sha256: str) -> str | None:
     """Who accepted exactly these pixels, and why."""
     for line, row in _rows(path, name, CLEARED_COLUMNS):
-        if not (row["reviewer"] or "").strip():
+        if not row["reviewer"].strip():
             raise StepError(f"{path}, line {line}: {name} is cleared by nobody", hint="fill in a reviewer")
         if row["sha256"] == sha256:
             return f"cleared by {row['reviewer']}: {row['reason']}"

@@ -1,0 +1,39 @@
+"""A person's tables: read however a spreadsheet wrote them, or refused whole, in a sentence that names the line."""
+
+from pathlib import Path
+
+import pytest
+
+from childgait.errors import StepError
+from childgait.files.annotations import rows_of
+
+COLUMNS = ("video", "frame", "reason")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_rows_come_with_their_lines(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "table.csv"
+    lines = ["# a remark", "video,frame,reason,more", 'a,,"here, there",x', "", "b,3,Müller,"]
+    path.write_bytes(("\ufeff" + ending.join(lines) + ending).encode())
+    assert rows_of(path, COLUMNS) == [
+        (3, {"video": "a", "frame": "", "reason": "here, there", "more": "x"}),
+        (5, {"video": "b", "frame": "3", "reason": "Müller", "more": ""}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", r"lacks the column\(s\) video, frame, reason"),
+        (b"video;frame;reason\na;1;x\n", "a spreadsheet may have put semicolons"),
+        (b"video,frame,reason\na,1,M\xfcller\n", 'not text in UTF-8.*save it as "CSV UTF-8"'),
+        (b"\x89PNG\r\n\x1a\n", "not text in UTF-8"),
+        (b"video,frame,reason\na,1,x\na,1,here, there\n", "line 3: has more or fewer values"),
+        (b"video,frame,reason\na,1\n", "line 2: has more or fewer values"),
+    ],
+)
+def test_what_cannot_be_read_whole_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(StepError, match=f"table.csv.*{said}"):
+        rows_of(path, COLUMNS)
