@@ -21,6 +21,7 @@ from childgait.lineage.search import files_under, find_traces
         ("labels.json", b'[{"patient_id": 7}]'),
         ("moved", b"the child's own bytes"),
         ("note", b"sha256 " + hashlib.sha256(b"the child's own bytes").hexdigest().encode()),
+        ("names", b"c0ffee" + hashlib.sha256(b"the child's own bytes").hexdigest().encode() + b"\n"),
     ],
 )
 def test_a_trace_is_found(tmp_path, name, content):
