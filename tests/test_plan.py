@@ -253,7 +253,7 @@ def test_a_persons_row_reaches_its_video_and_no_other(workspace: Path, plans: di
         table.write_text(good)
     assert [job.outputs[0] for job in given] == [f"data/deidentify/{video}.mp4"]
     assert refused.returncode != 0
-    assert "annotations/regions.csv has no column 'video'" in refused.stdout + refused.stderr
+    assert "annotations/regions.csv lacks the column(s) video" in refused.stdout + refused.stderr
 
 
 def test_a_long_list_goes_through_a_file(workspace: Path) -> None:
