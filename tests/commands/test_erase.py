@@ -239,6 +239,21 @@ def test_copies_without_a_name_are_told_by_their_pixels(clone, tmp_path, capsys)
     assert f"STILL THERE: {other.resolve()}: it shows the child" in capsys.readouterr().out
 
 
+def test_one_child_after_another_before_anything_is_made_again(clone, capsys):
+    """0002 is in no training table, so the erasure of 0007 leaves its test table, but no record of it; and of the remote's
+    objects no listing that would tell whose they are."""
+    assert erase("0007", yes=True, remote=True) == 0
+    assert "0002" in Path("data/split_subjects/0.test.csv").read_text()
+    bench = Path("reports/bench/table.md")
+    bench.parent.mkdir()
+    bench.write_text("0002-0001_left_1-240")
+    assert erase("0002", yes=True, remote=True) == 1
+    told = capsys.readouterr().out
+    assert [line.split(": ")[1] for line in told.splitlines() if line.startswith("STILL THERE")] == [str(bench.resolve())]
+    assert "of older versions whose listing an earlier erasure has removed" in told
+    assert not Path("data/split_subjects/0.test.csv").exists()
+
+
 @pytest.mark.parametrize("lock", ["run", "stage", "jobs"])
 def test_not_while_a_run_is_at_work(clone, lock):
     import fcntl

@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.code import PACKAGE
 from childgait.files.atomic import PARTIAL, remove, write_text
 from childgait.files.hashes import md5, sha256
 from childgait.lineage import mlflow_runs
+from childgait.lineage.check import UNTRACKED
 from childgait.lineage.graph import (
     ID_COLUMNS,
     Entry,
@@ -101,14 +103,15 @@ def make_plan(subject: str, root: Path, *, remote: bool) -> Plan:
         and names_subject(p.read_text(encoding="utf-8", errors="replace"), subject, p.suffix)
     })  # fmt: skip
     left = {*files_under(root / CHECKPOINTS), *(p for p in study if p.name.startswith(PARTIAL))}  # by killed jobs
-    plan.pooled = sorted({*_pooled(root, subject, plan), *left} - {*plan.own, *plan.tables})
+    made = {*_pooled(root, subject, plan), *_unrecorded(root, subject, study), *left}
+    plan.pooled = sorted(made - {*plan.own, *plan.tables})
     plan.notes = sorted(_mentioning(subject, [root / name for name in NOTES]))
     plan.cached = _cached(output_cache(root), subject)
     plan.scratch = scratch_folders(root)
-    _judge_stores(plan, root, remote)
-    plan.runs = mlflow_runs.find(root)
     files = read_graph(root).files if record_files(root) else {}
     plan.hashes = _hashes(plan.own, root, files)
+    _judge_stores(plan, root, remote)
+    plan.runs = mlflow_runs.find(root)
     plan.others = {entry["sha256"] for path, entry in files.items() if subject_of(path) not in (None, subject)}
     return plan
 
@@ -125,6 +128,15 @@ def _pooled(root: Path, subject: str, plan: Plan) -> list[Path]:
     # What the demo's own step made is delivered data: its record goes, its other children's files stay.
     made |= {root / job.record for job in graph.jobs.values() if job.step == "synthesize"} if plan.own else set()
     return sorted(made)
+
+
+def _unrecorded(root: Path, subject: str, study: Iterable[Path]) -> Iterable[Path]:
+    """What steps made of several children and names this one, whether a record speaks of it or not: the erasure of another
+    child removes the records of all that was pooled, and keeps the tables that did not name that child."""
+    folders = (*(f"data/{path.stem}/" for path in (PACKAGE / "steps").glob("*.py")), "reports/")
+    names = {path: os.path.relpath(path, root) for path in study}
+    shared = [p for p, name in names.items() if name.startswith(folders) and subject_of(name) is None]
+    return find_traces(subject, set(), (p for p in shared if not names[p].startswith(UNTRACKED)))
 
 
 def _mentioning(subject: str, folders: Iterable[Path]) -> Iterator[Path]:
@@ -170,7 +182,8 @@ def _judge_stores(plan: Plan, root: Path, remote: bool) -> None:
     plan.stages = list(dict.fromkeys(stage for stage in plan.stages if not stage.endswith(".dvc")))
     plan.added = [p for p in dvc_files(root) if _holds(root, p, going)]
     known = [*here, *versions_ever(root)]
-    plan.stores = [(store, store.judge(plan.subject, known, keep)) for store in open_stores(root, remote=remote)]
+    stores = open_stores(root, remote=remote)
+    plan.stores = [(store, store.judge(plan.subject, known, keep, plan.hashes)) for store in stores]
 
 
 def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
@@ -312,7 +325,10 @@ def disclose(plan: Plan, root: Path) -> Iterator[str]:
             yield f"In {len(named)} commit(s), such as {named[0].split()[0]}, a text in git names the child itself."
     for store, verdict in plan.stores:
         if verdict.unknown:
-            yield f"{store.name} has {len(verdict.unknown)} object(s) without a name here (of another project?); they stay."
+            yield (
+                f"{store.name} has {len(verdict.unknown)} object(s) without a name here; they stay. They are of another "
+                "project, or of older versions whose listing an earlier erasure has removed: a person must look."
+            )
     yield (
         "Where the child is seen behind another, in that child's recording, no name tells; in the de-identified copies its "
         "head is covered there, too."

@@ -51,8 +51,9 @@ class Store:
         self.ours = ours  # no other project keeps anything in it: what has no name may go
         self.fs = odb.fs
 
-    def judge(self, subject: str, known: Iterable[Version], keep: set[str]) -> Verdict:
-        """What holds the child. `keep`: md5s of what stays in the working tree."""
+    def judge(self, subject: str, known: Iterable[Version], keep: set[str], own: set[str]) -> Verdict:
+        """What holds the child. `keep`: md5s of what stays in the working tree; `own`: of the child's files, which go even
+        where no listing names them any more (the erasure of another child has removed it)."""
         oids = {oid for oid in self.odb.all() if not oid.startswith("runs")}
         names: dict[str, set[str]] = {}
         for version in known:
@@ -68,9 +69,9 @@ class Store:
                     f"{folder}/{entry['relpath']}" for folder in names.get(oid, {"?"})
                 )
         verdict.objects = {
-            oid for oid in oids - keep if not oid.endswith(".dir") and goes(names.get(oid, set()), subject)
+            oid for oid in oids - keep if not oid.endswith(".dir") and (oid in own or goes(names.get(oid, set()), subject))
         }
-        nameless = {oid for oid in oids - keep if not oid.endswith(".dir") and oid not in names}
+        nameless = {oid for oid in oids - keep if not oid.endswith(".dir") and oid not in names} - own
         if self.ours:
             verdict.objects |= nameless
         else:
