@@ -13,8 +13,8 @@ include: "workflow/rules/deidentify.smk"  # deidentify
 include: "workflow/rules/perceive.smk"    # segment, estimate_pose, refine_pose, prepare_clips, review
 include: "workflow/rules/dataset.smk"     # build_labels, split_subjects
 include: "workflow/rules/finetune.smk"    # finetune
-include: "workflow/rules/evaluate.smk"    # evaluate
-include: "workflow/rules/report.smk"      # check_study, write_report, trace_lineage; by name: ablation, frames
+include: "workflow/rules/evaluate.smk"    # evaluate, write_submission
+include: "workflow/rules/report.smk"      # check_study, write_report, trace_lineage; by name: ablation, frames, bench
 
 
 rule all:

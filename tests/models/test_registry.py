@@ -11,7 +11,7 @@ from childgait.code import code_of
 from childgait.errors import StepError
 from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch
-from childgait.models.registry import ABLATION, BASELINES, CONVOLUTIONS, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
+from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
 from childgait.training.clips import Windows, collate
 from childgait.training.learn import Part, fit_table, loading_of, open_part, predict
 from childgait.training.optim import loss_of_clips
@@ -24,7 +24,7 @@ NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(StepError, match=r"no model is called 'childgait_vido'.*did you mean 'childgait_video'"):
         find_model("childgait_vido")
-    assert {*BASELINES, *ABLATION, *FRAMES, *KEYPOINTS, *CONVOLUTIONS} <= MODELS.keys()
+    assert {*BASELINES, *ABLATION, *FRAMES, *KEYPOINTS} <= MODELS.keys()
 
 
 def test_settings_are_the_registrys_then_those_of_params() -> None:

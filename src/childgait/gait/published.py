@@ -39,18 +39,6 @@ LIMB_TOTAL_CORRELATION = 0.57  # left with right
 
 
 @dataclass(frozen=True)
-class PublishedFrames:
-    """The page's ablation of the window's length, on initial contact of both limbs."""
-
-    frames: int
-    accuracy: float
-    f1: float
-
-
-PUBLISHED_FRAMES = (PublishedFrames(8, 74.1, 0.73), PublishedFrames(16, 87.0, 0.89), PublishedFrames(32, 90.7, 0.92))
-
-
-@dataclass(frozen=True)
 class Published:
     """A row of the project's public result page (percent). Other children, other videos: to look at, not to beat."""
 

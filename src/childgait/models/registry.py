@@ -169,7 +169,6 @@ MODELS: dict[str, Model] = {
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
 KEYPOINTS = ("stgcn", "stgcn_fusion", "gru", "lstm", "tcn")  # networks that need no video
-CONVOLUTIONS = ("agrm", "r3d18", "r2plus1d", "c3d", "uniformer")  # AGRM and its baselines
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
 
 
