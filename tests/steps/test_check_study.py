@@ -95,6 +95,41 @@ BREAKS = {
 }
 
 
+def trained_on_another_split(made: Made) -> None:
+    told = json.loads(made.models[0].read_text())
+    made.models[0].write_text(json.dumps(told | {"split_hash": "other"}))
+
+
+def without_a_test_part(made: Made) -> None:
+    made.parts.remove(path_of(made, "holdout.test.parquet"))
+
+
+# Further ways to break one, where a promise holds several things.
+MORE = [
+    ("one_split", trained_on_another_split, "fold 0 has 2 different ones"),
+    ("every_video_arrives", table("register.parquet", lambda t: t[1:]), "is not registered"),
+    ("every_frame_is_kept", table("deidentify.parquet", lambda t: t.with_columns(frames=pl.lit(239))), "deidentify: "),
+    ("every_frame_is_kept", table("prepare_clips.parquet", lambda t: t.with_columns(source_frames=pl.lit(239))), "prepare_clips"),
+    ("parts_are_as_assigned", table("0.test.parquet", lambda t: t.with_columns(subject=pl.lit("0099"))), "child 0099"),
+    ("predictions_are_whole", table(PREDICTED, lambda t: pl.concat([t, t])), "answered twice"),
+    ("predictions_are_whole", table(PREDICTED, first_row("target", "R.XYZ")), "R.XYZ is not of the test"),
+    ("predictions_are_whole", without_a_test_part, "the fold has no test part"),
+    ("probabilities_are_sound", table(PREDICTED, first_row("probability", float("nan"))), "is nan"),
+    ("probabilities_are_sound", table(PREDICTED, first_row("probability", None)), "is None"),
+    ("probabilities_are_sound", table(PREDICTED, first_row("probability", -0.1, "video")), "is -0.1"),
+    ("children_are_means", table(PREDICTED, first_row("logit", None)), "1 answers differ"),
+]
+
+
+@pytest.mark.parametrize(("name", "broken", "told"), MORE)
+def test_each_thing_that_a_promise_holds_can_break_it(made: Made, name: str, broken: Callable[[Made], None], told: str) -> None:
+    broken(made)
+    words = next(promise.__doc__ for promise in PROMISES if promise.__name__ == name)
+    with pytest.raises(StepError, match="promises are broken") as caught:
+        run(made)
+    assert told in str(caught.value).split(f"{words} Not so: ")[1]
+
+
 def test_no_promise_is_without_a_study_that_breaks_it() -> None:
     assert set(BREAKS) == {promise.__name__ for promise in PROMISES}
 
