@@ -93,6 +93,7 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
     [
         ("cohort", {"root": "data/rawww"}, "cohort.root is data/rawww, and there is no such folder"),
         ("cohort", {"annotations": "notes"}, "there is no notes/regions.csv"),
+        ("cohort", {"modality": "keypoints"}, "finetune.models names childgait_video, which looks at frames"),
         ("finetune", {"models": ["childgait_vido"]}, "did you mean 'childgait_video'?"),
         ("finetune", {"folds": ["holdout", "7"]}, "finetune.folds names 7, but split_subjects.folds is 4"),
         ("finetune", {"overrides": {"rules": {"epoch": 3}}}, "finetune.overrides.rules: epoch is 3"),

@@ -42,7 +42,7 @@ def check_ahead(sections: dict[str, Any]) -> None:
     """What a stage hours from now would stop at: a cohort, tables, models, folds or weights that are not there."""
     from childgait.files.lists import read_lists
     from childgait.files.parts import HOLDOUT
-    from childgait.models.registry import BASELINES, find_model, settings_of
+    from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, find_model, settings_of
 
     cohort, learning, folds = sections["cohort"], sections["finetune"], sections["split_subjects"].folds
     if not Path(cohort.root).is_dir() and Path(cohort.root) != Path(MADE_UP):
@@ -59,6 +59,11 @@ def check_ahead(sections: dict[str, Any]) -> None:
     read_lists(Path(cohort.annotations) / "split.csv")
     for name in (*learning.models, *BASELINES):
         settings_of(find_model(name), learning)
+        if cohort.modality == "keypoints" and MODELS[name].kind == "network" and name not in KEYPOINTS:
+            raise StepError(
+                f"cohort.modality is keypoints, but finetune.models names {name}, which looks at frames",
+                hint=f"networks that need no video are {', '.join(KEYPOINTS)}",
+            )
     known = [HOLDOUT, *(str(fold) for fold in range(folds))]
     if strange := [fold for fold in learning.folds if fold not in known]:
         raise StepError(
