@@ -123,6 +123,16 @@ def test_a_forged_record_is_found_through_dvc():
     assert "not the folder of DVC's version" in findings()["data/register"][0]
 
 
+def test_a_lost_record_is_no_raw_file():
+    dvc("init", "-q", "--no-scm")
+    dvc("add", "-q", "data/register")
+    record = Path("data/register/0001-0001_left_1-240.record.json")
+    record.unlink()
+    assert findings()[str(record)] == [
+        f"missing  {record}: dvc.lock has it (data/register.dvc); no record here tells of it; nothing depends on it"
+    ]
+
+
 def test_a_whole_folder_without_its_listing_is_whole():
     dvc("init", "-q", "--no-scm")
     dvc("add", "-q", "data/register")

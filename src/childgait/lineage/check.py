@@ -147,7 +147,10 @@ def _who(graph: Graph, path: str) -> str:
     """The step that made a file, and what depends on it."""
     makers = graph.makers_of(path)
     trace = graph.forward([path])
-    made = f"made by {makers[0].step} ({makers[0].record})" if makers else "a raw file"
+    if makers:
+        made = f"made by {makers[0].step} ({makers[0].record})"
+    else:
+        made = "a raw file" if path in graph.readers else "no record here tells of it"
     if not trace.files:
         return f"{made}; nothing depends on it"
     last = [p for p in trace.files if p.startswith("reports/")] or list(trace.files)
