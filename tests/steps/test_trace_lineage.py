@@ -80,6 +80,8 @@ def test_the_page_is_whole_and_draws_the_graph():
     assert not re.search(r"(src|href)\s*=|url\(|@import", page)  # nothing from elsewhere
     for text in ("raw files: 6 files", "prepare_clips → finetune: 4 files", "finetune → write_report: 1 files"):
         assert text.replace("raw files: 6 files", "raw files → register: 6 files") in page
+    assert "<details><summary>split_subjects</summary><pre>" in page  # settings do not bury the steps
+    assert page.count("<div class=wide ") == page.count("</div>") == 3  # what is wider than a telephone scrolls
     boxes = re.findall(r'<rect[^>]* x="(\d+)" y="(\d+)"', page)
     assert len(boxes) == len(set(boxes)) == 8  # seven steps and the raw files, none on top of another
 
