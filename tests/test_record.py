@@ -3,6 +3,7 @@
 import ast
 import json
 import multiprocessing
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,31 @@ def test_a_step_can_add_to_its_log_line(monkeypatch):
     run_copy()
     assert json.loads(Path("logs/runs.jsonl").read_text())["mlflow_run"] == "abc"
     assert "abc" not in Path("out.record.json").read_text()
+
+
+def test_what_a_run_writes_does_not_make_the_tree_unclean(monkeypatch):
+    """Else only the first stage of a run would ever be clean. The workflow and a step by hand say the same."""
+    for name in ("CHILDGAIT_COMMIT", "CHILDGAIT_CLEAN"):
+        monkeypatch.delenv(name, raising=False)
+    script = code.ROOT / "workflow" / "environment"
+
+    def clean() -> tuple[bool, str]:
+        record.git_state.cache_clear()
+        told = subprocess.run(["bash", "-c", f"source {script}; echo $CHILDGAIT_CLEAN"], capture_output=True, text=True)
+        return record.git_state()["clean"], told.stdout.strip()
+
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path(".gitignore").write_text("/.snakemake/\n/.dvc/\n/logs/\n/.cache/\n")
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["add", "."], [*who, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *command], check=True)
+    Path("reports").mkdir()
+    for name in record.WRITTEN:
+        Path(name).write_text("made by the run")
+    assert clean() == (True, "1")
+    Path("reports/other").write_text("not by the run")
+    assert clean() == (False, "0")
+    record.git_state.cache_clear()
 
 
 def test_a_step_without_memory_says_so():

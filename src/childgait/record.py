@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOCK = ROOT / "envs" / "requirements.lock"
 RUNS = Path("logs/runs.jsonl")
 ENDING = ".record.json"
+WRITTEN = ("dvc.lock", "reports/metrics.json")  # by the run itself, into git's tree
 LIBRARIES = (
     "av",
     "cv2",
@@ -246,12 +247,13 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_state() -> dict[str, Any]:
-    """The commit and whether the tree was clean; the workflow asks git once and hands it on."""
+    """The commit and whether the tree was clean but for what a run writes; the workflow asks git once and hands it on."""
     if "CHILDGAIT_COMMIT" in os.environ:
         return {"commit": os.environ["CHILDGAIT_COMMIT"], "clean": os.environ.get("CHILDGAIT_CLEAN") == "1"}
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        status = ["git", "status", "--porcelain", "--", ".", *(f":!{name}" for name in WRITTEN)]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "clean": None}  # not a git checkout: said, not guessed
     return {"commit": commit, "clean": not changed.strip()}
