@@ -27,6 +27,15 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     assert {*BASELINES, *ABLATION, *FRAMES, *KEYPOINTS} <= MODELS.keys()
 
 
+def test_networks_that_need_no_video_are_named() -> None:
+    """A bench of keypoints, and the check before a run, go by this list."""
+    blind = set()
+    for name in NETWORKS:
+        network = MODELS[name].build(settings_of(MODELS[name], settings()), SIZE)
+        blind |= set() if network.ingredients & {"frames", "masks"} else {name}
+    assert blind == set(KEYPOINTS)
+
+
 def test_settings_are_the_registrys_then_those_of_params() -> None:
     chosen = settings(overrides={"videomae": {"learning_rate": 0.5, "encoder": {"size": "small"}}})
     plain = settings_of(MODELS["videomae"], chosen)
