@@ -166,6 +166,10 @@ def test_what_a_run_writes_does_not_make_the_tree_unclean(monkeypatch):
         told = subprocess.run(["bash", "-c", f"source {script}; echo $CHILDGAIT_CLEAN"], capture_output=True, text=True)
         return record.git_state()["clean"], told.stdout.strip()
 
+    monkeypatch.setenv("CHILDGAIT_COMMIT", "none")  # what the workflow says where there is no git
+    record.git_state.cache_clear()
+    assert record.git_state() == {"commit": None, "clean": None}
+    monkeypatch.delenv("CHILDGAIT_COMMIT")
     subprocess.run(["git", "init", "-q"], check=True)
     Path(".gitignore").write_text("/.snakemake/\n/.dvc/\n/logs/\n/.cache/\n")
     who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]

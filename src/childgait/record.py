@@ -248,8 +248,8 @@ def versions() -> dict[str, str]:
 @cache
 def git_state() -> dict[str, Any]:
     """The commit and whether the tree was clean but for what a run writes; the workflow asks git once and hands it on."""
-    if "CHILDGAIT_COMMIT" in os.environ:
-        return {"commit": os.environ["CHILDGAIT_COMMIT"], "clean": os.environ.get("CHILDGAIT_CLEAN") == "1"}
+    if (commit := os.environ.get("CHILDGAIT_COMMIT", "none")) != "none":  # none: not a git checkout, or nobody asked yet
+        return {"commit": commit, "clean": os.environ.get("CHILDGAIT_CLEAN") == "1"}
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         status = ["git", "status", "--porcelain", "--", ".", *(f":!{name}" for name in WRITTEN)]
