@@ -48,7 +48,7 @@ def check_ahead(sections: dict[str, Any]) -> None:
     if not Path(cohort.root).is_dir() and Path(cohort.root) != Path(MADE_UP):
         raise StepError(
             f"cohort.root is {cohort.root}, and there is no such folder",
-            hint="put the recordings there (`childgait check-cohort` says how), or set it to data/demo",
+            hint="put the recordings there (`childgait check-cohort` says how), `dvc pull` them, or set it to data/demo",
         )
     for table in (*OF_VIDEOS, "split"):
         if not (path := Path(cohort.annotations) / f"{table}.csv").is_file():
