@@ -56,9 +56,17 @@ def plan(folder: Path, stage: str) -> list[Job]:
         }
         rule = block.split(":", 1)[0]
         if found["output"]:
-            jobs.append(Job(rule, found["input"], found["output"]))
+            inputs = tuple(inner for path in found["input"] for inner in behind(folder, path))
+            jobs.append(Job(rule, inputs, found["output"]))
     assert jobs, done.stdout
     return jobs
+
+
+def behind(folder: Path, path: str) -> list[str]:
+    """The source files that a stamp names, for a stamp; else the input itself."""
+    if not path.startswith(".snakemake/code/"):
+        return [path]
+    return [line.split("  ", 1)[1] for line in (folder / path).read_text().splitlines()]
 
 
 def add_recording(folder: Path, name: str) -> None:

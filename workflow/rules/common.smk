@@ -5,7 +5,7 @@
 import hashlib
 from pathlib import Path
 
-from childgait.code import code_of
+from childgait.code import stamp_of
 from childgait.commands.check_params import videos_named
 from childgait.errors import StepError
 from childgait.gait.cohort import list_recordings
@@ -97,8 +97,8 @@ def flags(step, /, **values):
 
 
 def code(step):
-    """The source files that the step can reach: an edit there, and only there, reruns it."""
-    return [str(path) for path in code_of(step)]
+    """The source files that the step can reach, as one stamp of their hashes: an edit there, and only there, reruns it."""
+    return str(stamp_of(step, Path(".snakemake/code")))
 
 
 def memory(megabytes):
