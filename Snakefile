@@ -14,6 +14,7 @@ include: "workflow/rules/perceive.smk"    # segment, estimate_pose, refine_pose,
 include: "workflow/rules/dataset.smk"     # build_labels, split_subjects
 include: "workflow/rules/finetune.smk"    # finetune
 include: "workflow/rules/evaluate.smk"    # evaluate, write_submission
+include: "workflow/rules/severity.smk"    # by name: severity; no stage of DVC
 include: "workflow/rules/report.smk"      # check_study, write_report, trace_lineage; by name: ablation, frames, bench
 
 

@@ -338,10 +338,20 @@ class Evaluate(Section):
     age_edges: list[float]  # years that part the age groups
 
 
+class GradeSeverity(Section):
+    """Four levels of motor severity, where the cohort has them."""
+
+    models: list[str] = Field(min_length=1)  # networks of models/registry.py; each starts where its run of finetune ended
+    views: int = Field(ge=1)  # windows a video
+    bootstrap: int = Field(ge=0)  # draws over children
+    seed: int = Field(ge=0)  # of the draws
+
+
 SECTIONS: dict[str, type[Section]] = {
     "cohort": Cohort, "synthesize": Synthesize, "register": Register, "deidentify": Deidentify, "segment": Segment,
     "estimate_pose": EstimatePose, "refine_pose": RefinePose, "prepare_clips": PrepareClips, "gate": Gate,
     "build_labels": BuildLabels, "split_subjects": SplitSubjects, "finetune": Finetune, "evaluate": Evaluate,
+    "grade_severity": GradeSeverity,
 }  # fmt: skip
 NAME_OF: dict[type[Section], str] = {model: name for name, model in SECTIONS.items()}
 

@@ -14,7 +14,7 @@ from childgait.report.methods import methods, sentence_of
 from childgait.steps.write_report import STEPS
 
 ROOT = Path(__file__).parents[2]
-SILENT = {"synthesize", "review", "trace_lineage", "write_submission"}  # they move no number of the report, or run after it
+SILENT = {"synthesize", "review", "trace_lineage", "write_submission", "grade_severity"}  # they move no number of the report
 
 
 def test_every_step_of_the_study_has_its_sentence() -> None:

@@ -69,8 +69,14 @@ def test_a_total_is_null_where_an_item_is_missing(tmp_path: Path) -> None:
 def test_subjects_are_read_as_they_are_written(tmp_path: Path) -> None:
     out = run(tmp_path, [entry("0001")], PEOPLE)
     people = pl.read_parquet(out["subjects_out"]).rows(named=True)
-    assert people[0] == {"subject": "0001", "age_years": 8.5, "sex": "female", "diagnosis": "CP", "aid": "none"}
-    assert people[1] == {"subject": "0002", "age_years": None, "sex": "male", "diagnosis": "unknown", "aid": "walker"}
+    first = {"subject": "0001", "age_years": 8.5, "sex": "female", "diagnosis": "CP", "aid": "none", "severity": None}
+    second = {"subject": "0002", "age_years": None, "sex": "male", "diagnosis": "unknown", "aid": "walker", "severity": None}
+    assert people[:2] == [first, second]
+
+
+def test_a_severity_is_read_in_figures_and_as_gmfcs(tmp_path: Path) -> None:
+    out = run(tmp_path, [entry("0001")], "patient_id,age,sex,severity\n1,8,f,3\n2,9,m, iv \n3,4,f,\n")
+    assert pl.read_parquet(out["subjects_out"])["severity"].to_list() == [3, 4, None]
 
 
 def test_the_age_may_be_called_age_years(tmp_path: Path) -> None:
@@ -109,6 +115,7 @@ def test_two_raters_are_compared_and_one_is_chosen(tmp_path: Path) -> None:
         ([entry("0001")], PEOPLE + "0001,7,f,,\n", "line 5: child 0001 is there twice"),
         ([entry("0001")], "patient_id,age,sex\n1,old,f\n", "line 2: age is 'old'"),
         ([entry("0001")], "patient_id,age,sex\n1,4,x\n", "sex is 'x'"),
+        ([entry("0001")], "patient_id,age,sex,severity\n1,4,f,V\n", "line 2: severity is 'V'"),
         ([entry("0001")], "patient_id,years\n1,4\n", r"lacks the column\(s\) age, sex"),
     ],
 )  # fmt: skip

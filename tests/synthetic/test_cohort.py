@@ -79,7 +79,13 @@ def test_layout_is_the_release_s(cohort: Path) -> None:
         assert frame["video_info"]["total_frames"] == len(frames)
     labels = json.loads((cohort / "labels.json").read_text())
     assert [row["patient_id"] for row in labels] == ["0001", "0002"]
-    assert (cohort / "subjects.csv").read_text().splitlines()[0] == "patient_id,age_years,sex,diagnosis,aid"
+    head, *children = (cohort / "subjects.csv").read_text().splitlines()
+    assert head == "patient_id,age_years,sex,diagnosis,aid,severity"  # the last is ours: the release's own has no such column
+    truth = json.loads((cohort / "truth" / "subjects.json").read_text())
+    for child in children:
+        scores = truth[child.split(",")[0]]["scores"]
+        mean = sum(found["score"] for limb in scores.values() for found in limb.values()) / 2
+        assert int(child.rsplit(",", 1)[1]) == min(1 + mean // 3.8, 4)
     summary = json.loads((cohort / "cohort.json").read_text())
     assert {entry["name"] for entry in summary["recordings"]} == set(names(cohort))
     entry = summary["recordings"][0]

@@ -2,7 +2,7 @@
 
 Delivered: `labels.json`, a list of `{"patient_id": "0001", "rater": "A", "left": {"1": 0, …, "17": 2, "Total": 7},
 "right": {…}}` (`rater` only where several people scored), and `subjects.csv` with patient_id, age (or age_years), sex,
-diagnosis, aid.
+diagnosis, aid, and severity where the clinic graded it (1 to 4, or I to IV).
 Yields plain Python rows; `steps/build_labels.py` makes the tables below of them.
 """
 
@@ -55,11 +55,13 @@ SUBJECTS = Table(
         Column("sex", "String", "female, male or unknown"),
         Column("diagnosis", "String", "as delivered, or unknown"),
         Column("aid", "String", "walking aid as delivered, or none"),
+        Column("severity", "Int64", "motor severity, 1 to 4, as GMFCS I to IV; null where unknown"),
     ),
 )
 
 SEXES = {"f": "female", "female": "female", "girl": "female", "m": "male", "male": "male", "boy": "male",
          "": "unknown", "unknown": "unknown"}  # fmt: skip
+SEVERITIES = {"": None, "1": 1, "2": 2, "3": 3, "4": 4, "I": 1, "II": 2, "III": 3, "IV": 4}
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,17 @@ def read_child(path: Path, number: int, row: dict[str, str | None]) -> dict[str,
         "sex": SEXES[sex],
         "diagnosis": row.get("diagnosis") or "unknown",
         "aid": row.get("aid") or "none",
+        "severity": _severity(path, number, row.get("severity")),
     }
+
+
+def _severity(path: Path, number: int, value: str | None) -> int | None:
+    level = (value or "").strip().upper()
+    if level not in SEVERITIES:
+        raise StepError(
+            f"{path}, line {number}: severity is {value!r}", hint="write 1 to 4 or I to IV, or leave it empty"
+        )
+    return SEVERITIES[level]
 
 
 def _age(path: Path, number: int, value: str | None) -> float | None:

@@ -28,6 +28,7 @@ from childgait.synthetic.motion import measure
 Scores = dict[str, dict[str, dict[str, float]]]
 # Band edges of the items that are not measured in degrees: what a rater's degree is worth.
 _UNIT = {"HL": 0.06, "FCL": 0.0015, "TLT": 0.015}
+POINTS_A_LEVEL = 3.8  # of one limb's score, between two levels of motor severity
 
 
 def stream(seed: int, *key: int) -> Random:
@@ -69,6 +70,13 @@ def child_of(index: int, params: Synthesize) -> tuple[Child, Scores]:
     return child, rate_child(child, params.rater_margin, stream(params.seed, index, 1))
 
 
+def severity_of(scores: Scores) -> int:
+    """Level 1 to 4 by the limbs' true totals in the mean, a level each 3.8 points: so far apart are GMFCS levels on the
+    Edinburgh score (Robinson et al. 2017). No clinic's grade: it knows the gait alone."""
+    total = sum(int(found["score"]) for limb in LIMBS for found in scores[limb].values())
+    return min(1 + int(total / len(LIMBS) / POINTS_A_LEVEL), 4)
+
+
 def label_row(child: Child, scores: Scores) -> dict[str, Any]:
     """As the release has it: ordinal scores under the items' numbers, and their sum."""
     row: dict[str, Any] = {"patient_id": child.subject}
@@ -84,7 +92,7 @@ def _make_child(index: int, root: Path, params: Synthesize) -> dict[str, Any]:
 
     child, scores = child_of(index, params)
     recordings = record_child(index, child, scores, root, params)
-    subject = asdict(child) | {"scores": scores}
+    subject = asdict(child) | {"severity": severity_of(scores), "scores": scores}
     return {"label": label_row(child, scores), "subject": subject, "recordings": recordings}
 
 
@@ -117,8 +125,9 @@ def write_cohort(root: Path, params: Synthesize, processes: int) -> dict[str, An
             entry[f"{kind}_bytes"] = sum(file.stat().st_size for file in files)
             entry[f"{kind}_sha256"] = sha256(path) if path.is_file() else _sha256_of_folder(files)
     write_json(root / "labels.json", labels)
-    lines = ["patient_id,age_years,sex,diagnosis,aid"]
-    lines += [f"{s['subject']},{s['age_years']},{s['sex']},{s['diagnosis']},{s['aid']}" for s in subjects.values()]
+    told = ("subject", "age_years", "sex", "diagnosis", "aid", "severity")
+    lines = ["patient_id,age_years,sex,diagnosis,aid,severity"]
+    lines += [",".join(str(subject[key]) for key in told) for subject in subjects.values()]
     write_text(root / "subjects.csv", "\n".join(lines) + "\n")
     write_json(root / "truth" / "subjects.json", subjects)
     summary = {"made_by": "childgait synthesize", "params": params.model_dump(mode="json"), "recordings": recordings}

@@ -57,7 +57,7 @@ class Window:
     frames: NDArray[np.uint8] | None  # (T, S, S, 3)
     masks: NDArray[np.bool_] | None  # (T, S, S)
     points: NDArray[np.float32] | None  # (T, 23, 3)
-    labels: NDArray[np.float32]  # (34,)
+    labels: NDArray[np.float32]  # (34,), or what is said of the whole child and has no side
     near: Side  # the limb nearer to the camera
     size: int  # S
 
@@ -100,7 +100,7 @@ def flip(window: Window) -> Window:
         frames=None if frames is None else np.stack([cv2.flip(one, 1) for one in frames]),  # far faster than [::-1]
         masks=None if masks is None else np.stack([cv2.flip(one, 1) for one in masks.view(np.uint8)]).view(np.bool_),
         points=points,
-        labels=window.labels[list(evgs.MIRRORED)],
+        labels=window.labels[list(evgs.MIRRORED)] if len(window.labels) == len(evgs.MIRRORED) else window.labels,
         near="left" if window.near == "right" else "right",
     )
 

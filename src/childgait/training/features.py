@@ -68,9 +68,13 @@ def labels_of_children(part: pl.DataFrame) -> NDArray[np.float32]:
     """(children, 34): 1 atypical, 0 typical, NaN unknown or seen from no view the child was filmed from."""
     from childgait.files.parts import atypical_of
 
-    atypical = atypical_of(part)
+    return answers_of_children(part, atypical_of(part))
+
+
+def answers_of_children(part: pl.DataFrame, answers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(children, K) of (rows, K): 1 or 0 as the child's rows say, NaN where none of them does."""
     subjects = part["subject"].to_numpy()
-    rows = [atypical[subjects == subject] for subject in children_of(part)]
+    rows = [answers[subjects == subject] for subject in children_of(part)]
     return np.stack(
         [np.where(np.isnan(r).all(axis=0), np.nan, np.nanmax(np.nan_to_num(r, nan=-1), axis=0)) for r in rows]
     )

@@ -19,11 +19,11 @@ from childgait.errors import StepError
 from childgait.files.clips import Clip, clips_by_video, open_clip
 from childgait.files.parts import atypical_of, read_part
 from childgait.models.registry import Model
-from childgait.training.features import FEATURES, children_of, labels_of_children
+from childgait.training.features import FEATURES, answers_of_children, children_of, labels_of_children
 
 if TYPE_CHECKING:
     import polars as pl
-    from torch import nn
+    from torch import Tensor, nn
 
     from childgait.params import Finetune
     from childgait.training.clips import Loading, Windows
@@ -44,10 +44,16 @@ class Part:
 
     table: pl.DataFrame
     clips: list[Clip]
+    answers: NDArray[np.float32] | None = None  # (rows, K) what is to be learnt in place of the 34 items
 
     @property
     def atypical(self) -> NDArray[np.float32]:
-        return atypical_of(self.table)
+        return atypical_of(self.table) if self.answers is None else self.answers
+
+    def filter(self, rows: list[bool]) -> Part:
+        """Those rows alone."""
+        clips = [clip for clip, stays in zip(self.clips, rows, strict=True) if stays]
+        return Part(self.table.filter(rows), clips, None if self.answers is None else self.answers[np.array(rows)])
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,9 @@ def fit_network(
     pool, which may hold training children's clips besides."""
     import torch
 
-    from childgait.training.clips import Windows, collate
+    from childgait.training.clips import Windows
     from childgait.training.contributions import choose_numbers
     from childgait.training.group import join_group, leave_group
-    from childgait.training.loop import train as run
-    from childgait.training.optim import positive_weights, weighted_shares
 
     prepare_torch(settings)
     group = join_group(settings.device)
@@ -118,28 +122,16 @@ def fit_network(
         pixels = one_size(train.clips + validation.clips)
         network = model.build(settings, pixels)
         everybody, train = train, labelled_part(train, settings.mean_teacher.labelled, seed)
-        labels = labels_of_children(train.table)
-        weights = positive_weights(labels, settings.positive_weight_cap)
-        prior = torch.from_numpy(weighted_shares(labels, weights))
-        if hasattr(network, "start_at"):
-            network.start_at(prior)
+        weights, prior = start_at_shares(network, train, settings)
         origin = load_start(network, settings)
-        videos = train.table["video"].to_list()
-
-        def teach(one: nn.Module, how: Finetune, to: Path, tell: OnEpoch, pool: MeanTeacher | None = None) -> Outcome:
-            loading = loading_of(one, how)
-            windows = Windows(
-                train.clips, train.atypical, loading, seed=seed, augmentation=augmentation_of(how), anchor=how.anchor
-            )
-            judge = make_judge(validation, loading, weights, how, group.device)
-            return run(one, windows, collate, weights, judge, how, seed=seed, group=group, save_as=to,
-                       fingerprint=fingerprint, on_epoch=tell, name_of=lambda row: videos[row], pool=pool)  # fmt: skip
-
+        same: dict[str, Any] = {"weights": weights, "seed": seed, "group": group, "fingerprint": fingerprint}
         loading = loading_of(network, settings)
-        found = choose_numbers(network, Windows(train.clips, train.atypical, loading, views=1), settings, seed, prior,
-                               lambda one, how: teach(one, how, first_state(save_as), lambda row, speed: None))
+        found = choose_numbers(
+            network, Windows(train.clips, train.atypical, loading, views=1), settings, seed, prior,
+            lambda one, how: teach(one, train, validation, how, save_as=first_state(save_as), **same),
+        )  # fmt: skip
         pool = make_pool(everybody, train, unlabelled or [], loading, weights, settings, seed, group)
-        outcome = teach(network, settings, save_as, on_epoch, pool)
+        outcome = teach(network, train, validation, settings, save_as=save_as, on_epoch=on_epoch, pool=pool, **same)
         first_state(save_as).unlink(missing_ok=True)
     finally:
         leave_group(group)
@@ -151,6 +143,38 @@ def fit_network(
         facts |= {"labelled_clips": len(train.clips), "pool_clips": pool.visits.count}
     facts |= found
     return Learnt({k: v.numpy() for k, v in outcome.weights.items()}, outcome.history, outcome.kept_epoch, facts)
+
+
+def start_at_shares(network: nn.Module, train: Part, settings: Finetune) -> tuple[NDArray[np.float32], Tensor]:
+    """Let the network begin without an opinion; the weights of atypical cells, and the shares it begins at."""
+    import torch
+
+    from childgait.training.optim import positive_weights, weighted_shares
+
+    labels = answers_of_children(train.table, train.atypical)
+    weights = positive_weights(labels, settings.positive_weight_cap)
+    prior = torch.from_numpy(weighted_shares(labels, weights))
+    begin: Any = getattr(network, "start_at", None)
+    if begin is not None:
+        begin(prior)
+    return weights, prior
+
+
+def teach(
+    network: nn.Module, train: Part, validation: Part, settings: Finetune, *,
+    weights: NDArray[np.float32], seed: int, group: Group, save_as: Path, fingerprint: str,
+    on_epoch: OnEpoch = lambda row, speed: None, pool: MeanTeacher | None = None,
+) -> Outcome:  # fmt: skip
+    """Train a network that is ready to begin."""
+    from childgait.training.clips import Windows, collate
+    from childgait.training.loop import train as run
+
+    loading, videos = loading_of(network, settings), train.table["video"].to_list()
+    windows = Windows(train.clips, train.atypical, loading, seed=seed, augmentation=augmentation_of(settings),
+                      anchor=settings.anchor)  # fmt: skip
+    judge = make_judge(validation, loading, weights, settings, group.device)
+    return run(network, windows, collate, weights, judge, settings, seed=seed, group=group, save_as=save_as,
+               fingerprint=fingerprint, on_epoch=on_epoch, name_of=lambda row: videos[row], pool=pool)  # fmt: skip
 
 
 def first_state(save_as: Path) -> Path:
@@ -166,7 +190,7 @@ def labelled_part(train: Part, share: float, seed: int) -> Part:
     count = max(round(share * len(children)), 1)
     chosen = set(np.random.default_rng([seed, count]).choice(children, count, replace=False).tolist())
     rows = [subject in chosen for subject in train.table["subject"]]
-    return Part(train.table.filter(rows), [clip for clip, stays in zip(train.clips, rows, strict=True) if stays])
+    return train.filter(rows)
 
 
 def make_pool(
@@ -258,7 +282,8 @@ def make_judge(
     from childgait.training.predictions import mean_by_child
 
     windows = Windows(validation.clips, validation.atypical, loading, views=settings.validation_views)
-    truth, subjects = labels_of_children(validation.table), validation.table["subject"].to_numpy()
+    truth = answers_of_children(validation.table, validation.atypical)
+    subjects = validation.table["subject"].to_numpy()
 
     def judge(network: nn.Module) -> dict[str, float]:
         judged = judge_windows(network, windows, settings, device)

@@ -1,0 +1,156 @@
+"""Motor severity in four levels, as three questions that build on each other: at level 2 or above, 3 or above, 4?
+
+A child's level is one more than the number of questions answered with yes, so that a mistake by one level is a smaller one
+than a mistake by two (ordinal classes as cumulative questions: Frank and Hall 2001). The questions are learnt as the items
+are: masked cross-entropy, weights from the training children, logits averaged over a child's windows and videos.
+
+Metrics are computed for many weightings of the same children at once, as in training/metrics.py; what is not defined is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.errors import StepError
+from childgait.training.features import children_of
+from childgait.training.learn import Part
+from childgait.training.metrics import Array, sigmoid
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from childgait.models.registry import Model
+    from childgait.params import Finetune
+    from childgait.training.loop import Outcome
+
+LEVELS = (1, 2, 3, 4)
+QUESTIONS = LEVELS[1:]  # at this level or above?
+METRICS = ("accuracy", "balanced_accuracy", "f1", "kappa", "error")  # error: levels a child is off, in the mean
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What a network says of children: a row each, in the order of `subjects`."""
+
+    subjects: list[str]
+    probabilities: Array  # (children, 3) of each question
+
+    @property
+    def levels(self) -> NDArray[np.int64]:
+        return 1 + (self.probabilities >= 0.5).sum(axis=1)
+
+
+def part_of_levels(part: Part, level_of: Mapping[str, int | None], path: Path) -> Part:
+    """The part's videos of children whose level is known, with the three questions to learn in place of the items."""
+    known = [level_of.get(subject) is not None for subject in part.table["subject"]]
+    if not any(known):
+        raise StepError(
+            f"no child of {path} has a severity",
+            hint="add a column `severity` (1 to 4, or I to IV) to the cohort's subjects.csv; without one there is no such task",
+        )
+    kept = part.filter(known)
+    levels = np.array([level_of[subject] for subject in kept.table["subject"]])
+    return Part(kept.table, kept.clips, (levels[:, None] >= np.array(QUESTIONS)).astype(np.float32))
+
+
+def learn_levels(
+    model: Model, settings: Finetune, told: dict[str, Any], weights: Mapping[str, Any], train: Part, validation: Part, *,
+    seed: int, save_as: Path, fingerprint: str,
+) -> tuple[nn.Module, Outcome]:  # fmt: skip
+    """Teach the levels to a network that has learnt the items; it, with the weights to keep, and how that went."""
+    import torch
+
+    from childgait.models.heads import ask_instead
+    from childgait.training.group import join_group, leave_group
+    from childgait.training.learn import prepare_torch, start_at_shares, teach
+
+    prepare_torch(settings)
+    torch.manual_seed(seed)
+    network = model.build(settings, told["facts"]["pixels"])
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    ask_instead(network, len(QUESTIONS))
+    positive, _ = start_at_shares(network, train, settings)
+    group = join_group(settings.device)
+    try:
+        outcome = teach(network, train, validation, settings, weights=positive, seed=seed, group=group, save_as=save_as,
+                        fingerprint=fingerprint)  # fmt: skip
+    finally:
+        leave_group(group)
+    network.load_state_dict(outcome.weights)
+    return network, outcome
+
+
+def grade(network: nn.Module, settings: Finetune, part: Part, views: int) -> Graded:
+    """The mean logit of a child's windows, a video counting once, as probabilities."""
+    from childgait.training.clips import Windows
+    from childgait.training.learn import judge_windows, loading_of
+    from childgait.training.predictions import child_logits
+
+    network.to(settings.device)
+    windows = Windows(part.clips, part.atypical, loading_of(network, settings), views=views)
+    logits = child_logits(part, judge_windows(network, windows, settings, settings.device))
+    return Graded(children_of(part.table), sigmoid(logits))
+
+
+def levels_of(part: Part) -> NDArray[np.int64]:
+    """(children,) the true level of each, from the questions' answers."""
+    from childgait.training.features import answers_of_children
+
+    return 1 + answers_of_children(part.table, part.atypical).sum(axis=1).astype(np.int64)
+
+
+def confusions(said: NDArray[np.int64], truth: NDArray[np.int64], weights: Array) -> Array:
+    """(D, 4, 4) children of each true level (rows) by the level said (columns), for D weightings (D, N) of N children."""
+    cell = (truth - 1) * len(LEVELS) + said - 1
+    placed = np.eye(len(LEVELS) ** 2)[cell]  # (N, 16)
+    return (weights @ placed).reshape(-1, len(LEVELS), len(LEVELS))
+
+
+def measure_levels(tables: Array) -> dict[str, Array]:
+    """(D,) every metric of METRICS, of D confusion tables."""
+    total, right = tables.sum(axis=(1, 2)), np.einsum("dii->di", tables)
+    true, said = tables.sum(axis=2), tables.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = np.where(true > 0, right / true, np.nan)
+        both = true + said
+        f1 = np.where(both > 0, 2 * right / both, np.nan)  # of the levels that are there or were said
+        off = np.abs(np.subtract.outer(np.array(LEVELS), np.array(LEVELS)))
+        by_chance = true[:, :, None] * said[:, None, :] / total[:, None, None]
+        disagreement = np.einsum("dij,ij->d", by_chance, off**2.0)
+        kappa = np.where(disagreement > 0, 1 - np.einsum("dij,ij->d", tables, off**2.0) / disagreement, np.nan)
+        return {
+            "accuracy": right.sum(axis=1) / total, "balanced_accuracy": np.nanmean(recall, axis=1), "f1": np.nanmean(f1, axis=1),
+            "kappa": kappa, "error": np.einsum("dij,ij->d", tables, off) / total,
+        }  # fmt: skip
+
+
+def with_intervals(said: NDArray[np.int64], truth: NDArray[np.int64], *, draws: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Every metric with its 95 % interval over draws of children; null with a reason where it is not defined."""
+    from childgait.training.bootstrap import draw_weights, interval
+
+    plain = measure_levels(confusions(said, truth, np.ones((1, len(truth)))))
+    drawn = measure_levels(confusions(said, truth, draw_weights(len(truth), draws, seed))) if draws else {}
+    found: dict[str, dict[str, Any]] = {}
+    for name in METRICS:
+        value = float(plain[name][0])
+        if np.isnan(value):
+            found[name] = {"value": None, "reason": "all children have one level, and nothing else was said"}
+            continue
+        low, high = (interval(drawn[name]) if draws else None) or (None, None)
+        found[name] = {"value": round(value, 6), "low": _rounded(low), "high": _rounded(high)}
+    return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def commonest(levels: NDArray[np.int64]) -> int:
+    """The level most children have, the lower of equals: what knows nothing of a child would say."""
+    return int(np.bincount(levels, minlength=LEVELS[-1] + 1)[1:].argmax()) + 1

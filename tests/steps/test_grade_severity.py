@@ -1,0 +1,128 @@
+"""Networks that have learnt the items learn four levels of severity; nobody is graded who taught, and nothing is guessed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import load_file
+
+from childgait.errors import StepError
+from childgait.files.labels import SUBJECTS
+from childgait.models.registry import KEYPOINTS
+from childgait.params import GradeSeverity
+from childgait.steps.finetune import finetune
+from childgait.steps.grade_severity import grade_severity
+from small_study import PARAMS, Study, make_study, settings
+
+SMALL = {"skeleton": {"width": 8, "temporal_kernel": 3, "dropout": 0.0}, "epochs": 12, "learning_rate": 0.01,
+         "fusion": {**PARAMS["finetune"]["fusion"], "first_epochs": 2}}  # fmt: skip
+TOLD = {False: 1, True: 3}  # the level of a child whose legs go slowly, and of one whose legs go fast
+
+
+def is_sick(subject: str) -> bool:
+    return int(subject) % 2 == 0
+
+
+def write_subjects(path: Path, level_of: dict[str, int | None]) -> Path:
+    rows = [{"subject": subject, "age_years": 8.0, "sex": "female", "diagnosis": "", "aid": "none", "severity": level}
+            for subject, level in level_of.items()]  # fmt: skip
+    pl.DataFrame(rows, schema=SUBJECTS.schema()).write_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("study")
+    study = make_study(folder, children=24)
+    write_subjects(folder / "subjects.parquet", {f"{n:04d}": TOLD[is_sick(f"{n:04d}")] for n in range(1, 25)})
+    return study
+
+
+@pytest.fixture(scope="module")
+def learnt(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of each network with what finetune leaves there."""
+    folders = {}
+    for name in ("stgcn", "stgcn_fusion"):
+        folders[name] = tmp_path_factory.mktemp(name)
+        chosen = settings(**{**SMALL, "epochs": 2})
+        out = {"weights": "weights.safetensors", "model": "model.json", "history": "history.csv"}
+        finetune(study.train, study.validation, study.clips, model_name=name, fold="holdout", seed=0, params=chosen,
+                 checkpoint=folders[name] / "state", **{flag: folders[name] / file for flag, file in out.items()})  # fmt: skip
+        told = json.loads((folders[name] / "model.json").read_text())
+        told["settings"] |= {key: value for key, value in SMALL.items() if key in ("epochs", "learning_rate")}
+        (folders[name] / "model.json").write_text(json.dumps(told))
+    return folders
+
+
+def run(study: Study, learnt: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "weights": learnt / "weights.safetensors", "model": learnt / "model.json", "train": study.train,
+        "validation": study.validation, "test": study.test, "subjects": study.train.parent / "subjects.parquet",
+        "clips": study.clips, "weights_out": out / "weights.safetensors", "levels": out / "levels.csv",
+        "metrics": out / "metrics.json", "model_name": learnt.name.rstrip("0123456789"), "fold": "holdout", "seed": 0,
+        "params": GradeSeverity(models=["stgcn"], views=2, bootstrap=50, seed=1), "checkpoint": out / "state",
+    }  # fmt: skip
+    grade_severity(**{**values, **changes})
+    return json.loads((out / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["stgcn", "stgcn_fusion"])
+def test_levels_that_show_in_the_legs_are_found(study: Study, learnt: dict[str, Path], tmp_path: Path, name: str) -> None:
+    assert name in KEYPOINTS
+    found = run(study, learnt[name], tmp_path)
+    table = pl.read_csv(tmp_path / "levels.csv", schema_overrides={"subject": pl.String})
+    assert table["level"].to_list() == [TOLD[is_sick(subject)] for subject in table["subject"]]
+    assert found["metrics"]["accuracy"]["value"] == pytest.approx((table["level"] == table["said"]).mean())
+    assert found["metrics"]["accuracy"]["value"] >= 0.8 > found["commonest"]["accuracy"]["value"]
+    assert sum(map(sum, found["confusion"])) == table.height == found["children"]["test"]
+    asked = table.select("at_least_2", "at_least_3", "at_least_4").to_numpy()
+    assert table["said"].to_list() == (1 + (asked >= 0.5).sum(axis=1)).tolist()
+
+
+def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+    run(study, learnt["stgcn_fusion"], tmp_path)
+    before, after = load_file(learnt["stgcn_fusion"] / "weights.safetensors"), load_file(tmp_path / "weights.safetensors")
+    changed = {name for name in before if before[name].shape != after[name].shape}
+    assert before.keys() == after.keys()
+    assert changed == {"head.4.weight", "head.4.bias"}
+    assert after["head.4.bias"].shape == (3,)
+    assert np.array_equal(before["numbers.chosen"], after["numbers.chosen"])
+
+
+def test_the_same_again_gives_the_same_bytes(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        run(study, learnt["stgcn"], tmp_path / name)
+    for file in ("weights.safetensors", "levels.csv", "metrics.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+
+
+def test_a_child_without_a_level_is_left_out_by_name(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+    tested = sorted(set(pl.read_parquet(study.test)["subject"]))
+    level_of = {f"{n:04d}": None if f"{n:04d}" == tested[0] else TOLD[is_sick(f"{n:04d}")] for n in range(1, 25)}
+    found = run(study, learnt["stgcn"], tmp_path, subjects=write_subjects(tmp_path / "subjects.parquet", level_of))
+    assert found["without_level"] == {"train": [], "validation": [], "test": [tested[0]]}
+    assert found["children"]["test"] == len(tested) - 1
+    assert tested[0] not in (tmp_path / "levels.csv").read_text()
+
+
+def test_a_cohort_without_levels_is_told_so(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+    nobody = write_subjects(tmp_path / "subjects.parquet", {f"{n:04d}": None for n in range(1, 25)})
+    with pytest.raises(StepError, match=r"no child of .*train.parquet has a severity"):
+        run(study, learnt["stgcn"], tmp_path, subjects=nobody)
+
+
+def test_a_test_child_that_taught_stops_the_step(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+    child = sorted(set(pl.read_parquet(study.train)["subject"]))[0]
+    with pytest.raises(StepError, match=f"holds child {child}, who was in train when the network learnt the items"):
+        run(study, learnt["stgcn"], tmp_path, test=study.train)
+
+
+def test_a_table_model_has_no_last_layer(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+    told = json.loads((learnt["stgcn"] / "model.json").read_text()) | {"model": "rules", "kind": "table"}
+    (tmp_path / "model.json").write_text(json.dumps(told))
+    with pytest.raises(StepError, match="rules is no network"):
+        run(study, learnt["stgcn"], tmp_path, model=tmp_path / "model.json", model_name="rules")

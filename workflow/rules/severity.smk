@@ -1,0 +1,57 @@
+# Four levels of motor severity, where the cohort's subjects.csv has them. By name alone: `snakemake severity`; no stage of DVC.
+# Requires: data/finetune, data/split_subjects and the clips of their children, data/build_labels.
+# Yields: data/grade_severity/{model}/{fold}-{seed}/, reports/severity/severity.md
+
+include: "common.smk"
+include: "parts.smk"
+
+
+def graded(name):
+    """Every network that grades, fold and seed. No baseline of the items stands beside: the commonest level does."""
+    chosen = PARAMS["finetune"]
+    models = PARAMS["grade_severity"].models
+    return expand("data/grade_severity/{model}/{fold}-{seed}/" + name, model=models, fold=chosen.folds, seed=chosen.seeds)
+
+
+rule grade_severity:
+    input:
+        weights="data/finetune/{model}/{fold}-{seed}/weights.safetensors",
+        model="data/finetune/{model}/{fold}-{seed}/model.json",
+        train="data/split_subjects/{fold}.train.parquet",
+        validation="data/split_subjects/{fold}.validation.parquet",
+        test="data/split_subjects/{fold}.test.parquet",
+        subjects="data/build_labels/subjects.parquet",
+        clips=clips_of("train", "validation", "test"),
+        code=code("grade_severity"),
+    output:
+        weights_out="data/grade_severity/{model}/{fold}-{seed}/weights.safetensors",
+        levels="data/grade_severity/{model}/{fold}-{seed}/levels.csv",
+        metrics="data/grade_severity/{model}/{fold}-{seed}/metrics.json",
+        record="data/grade_severity/{model}/{fold}-{seed}/grade_severity.record.json",
+    params:
+        cfg=config["grade_severity"],
+        call=flags("grade_severity", model_name="{model}", fold="{fold}", seed="{seed}"),
+    log:
+        "logs/grade_severity/{model}/{fold}-{seed}.log",
+    threads: config["finetune"]["threads"]
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(240),
+        gpu=lambda wildcards: int(on_gpu(wildcards.model)),
+    shell:
+        "childgait grade_severity {params.call} > {log} 2>&1"
+
+
+rule severity:  # `snakemake severity`: one table of them all
+    input:
+        levels=graded("levels.csv"),
+        program="bench/severity.py",
+    output:
+        "reports/severity/severity.md",
+    log:
+        "logs/severity.log",
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(5),
+    shell:
+        "python {input.program} --levels {input.levels} --out {output} > {log} 2>&1"
