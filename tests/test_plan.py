@@ -202,6 +202,7 @@ def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[st
     path = workspace / "params.yaml"
     before = path.read_text()
     values = yaml.safe_load(before)
+    values["deidentify"] |= {"backends": ["centerface", "sam3"], "sam3_device": "cuda"}
     values["segment"] |= {"backend": "sam3", "sam3_device": "cuda"}
     values["estimate_pose"] |= {"backend": "sapiens2", "device": "cuda"}
     values["finetune"] |= {"models": ["childgait_video", "rules"], "device": "cuda", "processes": 2}
@@ -220,7 +221,7 @@ def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[st
                 asked[device].add((f"{block.split(':', 1)[0]} {model[1] if model else ''}".strip(), int(gpus[1])))
     assert asked["nowhere"] == set()
     assert asked["cuda"] == {
-        ("segment", 1), ("estimate_pose", 1), ("finetune childgait_video", 2), ("evaluate childgait_video", 1),
+        ("deidentify", 1), ("segment", 1), ("estimate_pose", 1), ("finetune childgait_video", 2), ("evaluate childgait_video", 1),
         ("write_submission", 1),
     }  # fmt: skip
 

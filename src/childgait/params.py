@@ -77,6 +77,7 @@ class Deidentify(Section):
     sam3_weights: str  # a folder with model.safetensors, as transformers saves SAM 3; empty: not used
     sam3_sha256: str
     sam3_prompts: list[str]  # what SAM 3 is to cover: heads, badges, wall charts
+    sam3_device: Literal["cpu", "cuda"]
     look_seconds: float = Field(ge=0, le=0.25)  # time between two looks for faces; 0: at every frame
     longest_side: int = Field(ge=320, le=4096)  # pixels; larger frames are shrunk for CenterFace
     birth_score: float = Field(gt=0, le=1)  # from which a face begins a track
@@ -118,7 +119,7 @@ class Segment(Section):
     sam3_folder: str  # SAM 3's weights, configuration and processor
     sam3_sha256: str  # of its model.safetensors
     sam3_prompts: list[str]  # words for the child
-    sam3_device: str  # cpu, or cuda
+    sam3_device: Literal["cpu", "cuda"]
 
 
 class EstimatePose(Section):

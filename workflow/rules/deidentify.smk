@@ -13,6 +13,7 @@ include: "raw.smk"
 
 
 mendable(check_unseen, COHORT, PARAMS["deidentify"])
+LOOKS_WITH_SAM3 = "sam3" in PARAMS["deidentify"].backends
 
 
 rule deidentify:
@@ -38,8 +39,9 @@ rule deidentify:
         "logs/deidentify/{video}.log",
     cache: True
     resources:
-        mem_mb=memory(2500),
-        runtime=minutes(15),
+        mem_mb=memory(16000 if LOOKS_WITH_SAM3 else 2500),
+        runtime=minutes(watched(LOOKS_WITH_SAM3, PARAMS["deidentify"].sam3_device, 15)),
+        gpu=int(LOOKS_WITH_SAM3 and PARAMS["deidentify"].sam3_device == "cuda"),
     shell:
         "childgait deidentify {params.call} > {log} 2>&1"
 

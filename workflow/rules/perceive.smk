@@ -9,6 +9,10 @@ GATES_OF_STAGE = ("refine_pose", "prepare_clips")
 include: "gate.smk"
 
 
+BY_SAM3 = PARAMS["segment"].backend == "sam3"
+BY_SAPIENS = PARAMS["estimate_pose"].backend == "sapiens2"
+
+
 def video(path):
     """An input of the study on videos; a keypoints-only study has none."""
     return path if HAS_VIDEO else []
@@ -40,9 +44,9 @@ rule segment:
         "logs/segment/{video}.log",
     cache: True
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(15),
-        gpu=int(PARAMS["segment"].backend == "sam3" and PARAMS["segment"].sam3_device.startswith("cuda")),
+        mem_mb=memory(16000 if BY_SAM3 else 2000),
+        runtime=minutes(watched(BY_SAM3, PARAMS["segment"].sam3_device, 15)),
+        gpu=int(BY_SAM3 and PARAMS["segment"].sam3_device == "cuda"),
     shell:
         "childgait segment {params.call} > {log} 2>&1"
 
@@ -62,9 +66,9 @@ rule estimate_pose:
         "logs/estimate_pose/{video}.log",
     cache: True
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(10),
-        gpu=int(PARAMS["estimate_pose"].backend == "sapiens2" and PARAMS["estimate_pose"].device == "cuda"),
+        mem_mb=memory(16000 if BY_SAPIENS else 1000),
+        runtime=minutes(watched(BY_SAPIENS, PARAMS["estimate_pose"].device, 10)),
+        gpu=int(BY_SAPIENS and PARAMS["estimate_pose"].device == "cuda"),
     shell:
         "childgait estimate_pose {params.call} > {log} 2>&1"
 

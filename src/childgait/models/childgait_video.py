@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from childgait.errors import StepError
 from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch, Ingredient
+from childgait.models.heads import begin_at
 from childgait.models.tokens import Packing, Prune
 from childgait.models.videomae import SIZES, TUBELET, VideoMAE, VideoMAESettings
 
@@ -79,11 +79,8 @@ class ChildGaitVideo(nn.Module):
         return Packing(TUBELET, patch, own.prune, own.min_foreground, own.dilate_pixels, own.min_tokens)
 
     def start_at(self, prior: Tensor) -> None:
-        """Set the last bias so that an untrained network answers each target's share of atypical children."""
-        last = self.head[-1]
-        assert isinstance(last, nn.Linear)
-        with torch.no_grad():
-            last.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
+        """Begin at each target's share of atypical children."""
+        begin_at(self.head[-1], prior, keep=1)
 
     def maps(self, batch: Batch) -> Tensor:
         """(N, P): the colours of the kept patches, normalised."""

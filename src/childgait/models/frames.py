@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from childgait.errors import StepError
 from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch, Ingredient
+from childgait.models.heads import begin_at
 
 MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # Kinetics-400, RGB of 0 to 1 (torchvision)
 
@@ -36,11 +37,7 @@ class FrameNetwork(nn.Module):
 
     def start_at(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        last = [part for part in self.head.modules() if isinstance(part, nn.Linear)][-1]
-        assert last.out_features == len(TARGETS)
-        with torch.no_grad():
-            last.weight.mul_(0.1)
-            last.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
+        begin_at([part for part in self.head.modules() if isinstance(part, nn.Linear)][-1], prior)
 
     def pixels(self, batch: Batch) -> Tensor:
         """(B, 3, T, S, S), normalised."""

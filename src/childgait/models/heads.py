@@ -1,13 +1,22 @@
-"""Another question for a network of the registry: the same trunk, another last layer.
+"""The last layer of a network of the registry: where it begins, and another question in its place.
 
-Every network ends in one linear layer that answers the 34 items; here it is replaced by one that answers `count` others.
+Every network ends in one linear layer that answers the 34 items.
 """
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from childgait.gait.evgs import TARGETS
+
+
+def begin_at(last: nn.Module, prior: Tensor, keep: float = 0.1) -> None:
+    """Let it answer nearly each target's share of atypical children at first; `keep` is what stays of its weights."""
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(keep)
+        last.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
 
 
 def ask_instead(network: nn.Module, count: int) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from childgait.gait.evgs import TARGETS
 from childgait.gait.skeleton import BONES, INDEX, POINTS
 from childgait.models.batch import Batch, Ingredient
+from childgait.models.heads import begin_at
 from childgait.models.points import CHANNELS, body_centred
 
 HEAD_BONES = (
@@ -105,9 +106,7 @@ class Stgcn(nn.Module):
 
     def start_at(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        with torch.no_grad():
-            self.head.weight.mul_(0.1)
-            self.head.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
+        begin_at(self.head, prior)
 
     def maps(self, batch: Batch) -> Tensor:
         """(B, C, T / 4, 23): what the last block sees, joint by joint."""

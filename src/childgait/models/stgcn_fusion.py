@@ -21,6 +21,7 @@ from childgait.gait.evgs import TARGETS
 from childgait.gait.numbers import NAMES
 from childgait.models import stgcn
 from childgait.models.batch import Batch, Ingredient
+from childgait.models.heads import begin_at
 
 NUMBERS = 2 * len(NAMES)  # of the left limb, then of the right
 FARTHEST = 5.0  # standard deviations; a number farther out counts as this far
@@ -113,11 +114,7 @@ class StgcnFusion(nn.Module):
 
     def start_at(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        last = self.head[-1]
-        assert isinstance(last, nn.Linear)
-        with torch.no_grad():
-            last.weight.mul_(0.1)
-            last.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
+        begin_at(self.head[-1], prior)
 
     def maps(self, batch: Batch) -> Tensor:
         """(B, C, T / 4, 23): what the ST-GCN's last block sees, joint by joint."""

@@ -175,7 +175,7 @@ def _sam3(params: Deidentify):  # type: ignore[no-untyped-def]  # its module nee
     if not params.sam3_weights:
         raise StepError("deidentify.backends names sam3, but deidentify.sam3_weights is empty",
                         hint="give the folder of SAM 3 and the sha256 of its weights")  # fmt: skip
-    return Sam3(Path(params.sam3_weights), params.sam3_sha256)
+    return Sam3(Path(params.sam3_weights), params.sam3_sha256, device=params.sam3_device)
 
 
 def _from_sam3(video: Path, frames: int, params: Deidentify) -> list[Track]:
