@@ -1,6 +1,7 @@
 # What every rules file shares: params, the list of recordings, and how a rule calls its step.
 # Requires: params.yaml, the childgait package. Yields: no rule.
-# It is included by each rules file, so that each of them runs alone as a DVC stage; repeated includes are harmless.
+# It is included by each rules file, so that each of them runs alone as a DVC stage. Snakemake runs it each time: what takes
+# time is done once.
 
 import hashlib
 from pathlib import Path
@@ -28,7 +29,8 @@ def mendable(function, *arguments):
         raise WorkflowError(str(error))
 
 
-PARAMS = mendable(load_params, Path("params.yaml"))
+if "PARAMS" not in globals():
+    PARAMS = mendable(load_params, Path("params.yaml"))
 COHORT = Path(PARAMS["cohort"].root)
 HAS_VIDEO = PARAMS["cohort"].modality == "video"
 ANNOTATIONS = Path(PARAMS["cohort"].annotations)
@@ -43,7 +45,8 @@ def recordings():
     return {recording.name: recording for recording in found if recording.name not in PARAMS["cohort"].exclude}
 
 
-RECORDINGS = recordings()
+if "RECORDINGS" not in globals():
+    RECORDINGS = recordings()
 VIDEOS = list(RECORDINGS)
 SUBJECTS = sorted({name.split("-", 1)[0] for name in VIDEOS})
 SPLITS = [str(fold) for fold in range(PARAMS["split_subjects"].folds)] + ["holdout"]
