@@ -3,6 +3,7 @@
 # It is included by each rules file, so that each of them runs alone as a DVC stage. Snakemake runs it each time: what takes
 # time is done once.
 
+import gc
 import hashlib
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from childgait.commands.check_params import videos_named
 from childgait.errors import StepError
 from childgait.gait.cohort import list_recordings
 from childgait.params import load_params
+
+# A plan of thousands of jobs makes millions of objects that stay; to look for garbage among them costs a sixth of its time.
+gc.set_threshold(200_000, 50, 100)
 
 
 container: "envs/childgait.sif"  # only where a profile says `software-deployment-method: apptainer`; see envs/childgait.def
