@@ -78,13 +78,13 @@ def make_clips(index: int, work: Path, size: int) -> None:
 
 def make_parts(work: Path, children: int) -> None:
     """Labels and splits by the study's own steps."""
-    from childgait.synthetic.cohort import child_of, label_row
+    from childgait.synthetic.cohort import child_of, label_row, severity_of
 
     sections: Any = load_params(Path("params.yaml"))
     drawn = [child_of(index, sections["synthesize"]) for index in range(children)]
     (work / "labels.json").write_text(json.dumps([label_row(child, scores) for child, scores in drawn]))
-    lines = ["patient_id,age,sex,diagnosis,aid"]
-    lines += [f"{c.subject},{c.age_years},{c.sex},{c.diagnosis},{c.aid}" for c, _ in drawn]
+    lines = ["patient_id,age,sex,diagnosis,aid,severity"]
+    lines += [f"{c.subject},{c.age_years},{c.sex},{c.diagnosis},{c.aid},{severity_of(scores)}" for c, scores in drawn]
     (work / "subjects.csv").write_text("\n".join(lines) + "\n")
     facts = [json.loads(path.read_text()) for path in clips_of(work)]
     table = pl.DataFrame([{k: f[k] for k in ("video", "subject", "view")} for f in facts])

@@ -30,7 +30,7 @@ VIEWS = ("forward", "backward", "left", "right")
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
 # `snakemake`, but that it rests for a tenth of a second before it touches a job's outputs: 12 minutes for 1,185 videos.
 TOUCHING = (
-    "import sys; from snakemake.executors.touch import Executor; Executor.SLEEPING_TIME = 0; from snakemake.cli import main; main()"
+    "from snakemake.executors.touch import Executor; from snakemake.cli import main; Executor.SLEEPING_TIME = 0; main()"
 )
 EVERYTHING = ("--", "perceive_all", "report_all")  # the sheets for a reviewer feed nothing, so the report alone plans none
 # The sources, too: an edit beside a run of this would make a part of the pretended outputs old.

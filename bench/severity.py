@@ -1,7 +1,8 @@
 """One table of the networks that grade motor severity in four levels. `snakemake severity` calls it last.
 
     childgait preset peers && snakemake cohort_all && snakemake severity
-    .venv/bin/python bench/severity.py --levels data/grade_severity/*/*/levels.csv --out reports/bench/severity.md
+    .venv/bin/python bench/severity.py --levels data/grade_severity/*/*/levels.csv      # its table once more
+    .venv/bin/python bench/severity.py --work .cache/bench-learning --models stgcn gru  # where runs of bench/learning.py ended
 
 Every test child counts once a seed, whatever its fold; intervals are over draws of the children, all seeds of a child together.
 """
@@ -28,13 +29,39 @@ COMMONEST = "the commonest level"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--levels", type=Path, nargs="+", required=True, help="levels.csv of every run")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--levels", type=Path, nargs="+", help="levels.csv of every run")
+    which.add_argument("--work", type=Path, help="folder of bench/learning.py: its networks learn the levels first; resumes")
+    parser.add_argument("--models", nargs="+", default=["stgcn", "stgcn_fusion"], help="with --work")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="with --work")
     parser.add_argument("--out", type=Path, default=Path("reports/severity/severity.md"))
     given = parser.parse_args()
+    if given.work:
+        given.levels = [grade(given.work, model, seed) for seed in given.seeds for model in given.models]
     text = report(read_runs(given.levels))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(text, encoding="utf-8")
     print(text)
+
+
+def grade(work: Path, model: str, seed: int) -> Path:
+    """The levels.csv of one run, made unless it is there."""
+    from childgait.params import load_params
+    from childgait.steps.grade_severity import grade_severity
+
+    learnt, out = (work / step / model / f"holdout-{seed}" for step in ("finetune", "grade_severity"))
+    if not (out / "levels.csv").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        how: Any = load_params(Path("params.yaml"))["grade_severity"]
+        parts = {part: work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")}
+        grade_severity(
+            learnt / "weights.safetensors", learnt / "model.json", **parts, subjects=work / "subjects_out.parquet",
+            clips=sorted((work / "clips").glob("*.clip.json")), weights_out=out / "weights.safetensors",
+            levels=out / "unfinished.csv", metrics=out / "metrics.json", model_name=model, fold="holdout", seed=seed,
+            params=how, checkpoint=out,
+        )  # fmt: skip
+        (out / "unfinished.csv").rename(out / "levels.csv")
+    return out / "levels.csv"
 
 
 def read_runs(paths: list[Path]) -> dict[str, dict[str, pl.DataFrame]]:
