@@ -65,6 +65,15 @@ def test_a_changed_file_is_told_with_step_and_dependants(capsys):
     assert "FAILED: 1 finding(s)" in out
 
 
+def test_tables_of_programs_that_are_no_steps_are_not_audited():
+    for name in ("reports/peers/peers.md", "reports/severity/severity.md", "reports/bench/encoder.md"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("| row |")
+    assert findings() == {}
+    Path("reports/peers/index.html").write_text("x")
+    assert list(findings()) == ["reports/peers/index.html"]
+
+
 def test_an_extra_file_is_found():
     Path("data/register/extra.txt").write_text("x")
     Path("data/register/.partial-h-1-1-y.json").write_text("x")

@@ -22,7 +22,8 @@ from childgait.record import seal_holds
 
 # Made by people's tools, not by the study, and not part of it.
 IGNORED = (".gitignore", ".gitkeep", ".dvcignore", ".snakemake_timestamp")
-UNTRACKED = ("reports/bench",)  # measurements of the code, versioned by git
+# Measurements of the code, versioned by git; and tables that a program of bench/ sets, no step, from recorded files.
+UNTRACKED = ("reports/bench", "reports/severity", "reports/peers/peers.md")
 
 
 @dataclass
@@ -98,7 +99,8 @@ def _walk(root: Path) -> Iterator[str]:
         for folder, below, files in os.walk(root / name):
             relative = os.path.relpath(folder, root)
             below[:] = [b for b in below if f"{relative}/{b}" not in UNTRACKED]
-            yield from (f"{relative}/{file}" for file in files if file not in IGNORED and not file.endswith(".dvc"))
+            named = (f"{relative}/{file}" for file in files if file not in IGNORED and not file.endswith(".dvc"))
+            yield from (path for path in named if path not in UNTRACKED)
 
 
 def _hash_all(root: Path, paths: list[str], with_md5: set[str]) -> dict[str, Digest]:
