@@ -33,7 +33,7 @@ def write_cohort(
                 rows.append((subject, limb, code, score, score > 0, None, " ".join(views[code]), None))
     pl.DataFrame(rows, schema=LABELS.schema(), orient="row").write_parquet(folder / "labels.parquet")
     ages = random.integers(3, 17, children)
-    people = [(s, float(ages[i]), ("female", "male")[i % 2], "CP", "none") for i, s in enumerate(subjects)]
+    people = [(s, float(ages[i]), ("female", "male")[i % 2], "CP", "none", None) for i, s in enumerate(subjects)]
     pl.DataFrame(people, schema=SUBJECTS.schema(), orient="row").write_parquet(folder / "subjects.parquet")
     videos = [(f"{s}-0001_{v}_1-240", s, "0001", v) for s in subjects[without_clips:] for v in ("forward", "left")]
     clips = pl.DataFrame(videos, schema=["video", "subject", "session", "view"], orient="row")
