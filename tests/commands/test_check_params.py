@@ -1,10 +1,11 @@
 """`childgait check-params` beyond the sections themselves (tests/test_bad_input.py): remotes, real people, persons' tables."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from childgait.commands.check_params import check_ahead, check_remotes, check_unseen, names_nothing, videos_named
+from childgait.commands.check_params import check_ahead, check_graders, check_remotes, check_unseen, names_nothing, videos_named
 from childgait.errors import StepError
 from childgait.files import corrections, selections
 from childgait.params import Deidentify, load_params, load_section
@@ -112,3 +113,23 @@ def test_what_a_later_stage_would_stop_at_is_told_now(
     with pytest.raises(StepError) as caught:
         check_ahead(sections | {section: sections[section].model_copy(update=changes)})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("modality", "name", "message"),
+    [
+        ("video", "stgnc", "no model is called 'stgnc'"),
+        ("video", "rules", r"grade_severity.models names rules, which is no network\. Hint: there are videomae"),
+        ("keypoints", "r3d18", "grade_severity.models names r3d18, which is no network on keypoints"),
+    ],
+)
+def test_who_cannot_grade_severity_is_told_before_anything_learns(modality: str, name: str, message: str) -> None:
+    sections: Any = load_params(ROOT / "params.yaml")
+    sections["cohort"] = sections["cohort"].model_copy(update={"modality": modality})
+    check_graders(sections)  # as delivered
+    sections["grade_severity"] = sections["grade_severity"].model_copy(update={"models": ["gru", name]})
+    with pytest.raises(StepError, match=message):
+        check_graders(sections)
+    if modality == "video":
+        with pytest.raises(StepError, match=message):
+            check_ahead(sections)

@@ -117,7 +117,7 @@ def test_a_cohort_without_levels_is_told_so(study: Study, learnt: dict[str, Path
 
 def test_a_test_child_that_taught_stops_the_step(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
     child = sorted(set(pl.read_parquet(study.train)["subject"]))[0]
-    with pytest.raises(StepError, match=f"holds child {child}, who was in train when the network learnt the items"):
+    with pytest.raises(StepError, match=f"holds child {child}, who was in train when the model learnt"):
         run(study, learnt["stgcn"], tmp_path, test=study.train)
 
 

@@ -2,8 +2,12 @@
 # Requires: data/finetune, data/split_subjects and the clips of their children, data/build_labels.
 # Yields: data/grade_severity/{model}/{fold}-{seed}/, reports/severity/severity.md
 
+from childgait.commands.check_params import check_graders
+
 include: "common.smk"
 include: "parts.smk"
+
+mendable(check_graders, PARAMS)
 
 
 def graded(name):

@@ -64,6 +64,7 @@ def check_ahead(sections: dict[str, Any]) -> None:
                 f"cohort.modality is keypoints, but finetune.models names {name}, which looks at frames",
                 hint=f"networks that need no video are {', '.join(KEYPOINTS)}",
             )
+    check_graders(sections)
     known = [HOLDOUT, *(str(fold) for fold in range(folds))]
     if strange := [fold for fold in learning.folds if fold not in known]:
         raise StepError(
@@ -73,6 +74,20 @@ def check_ahead(sections: dict[str, Any]) -> None:
     for key, named in weights_named(sections).items():
         if not named or not Path(named).exists():
             raise StepError(f"{key} is {named!r}, and nothing is there", hint="put your weights there, or choose without them")
+
+
+def check_graders(sections: dict[str, Any]) -> None:
+    """Only a network has a last layer to replace; in a cohort without videos only one that looks at keypoints."""
+    from childgait.models.registry import KEYPOINTS, MODELS, find_model
+
+    without_video = sections["cohort"].modality == "keypoints"
+    can = KEYPOINTS if without_video else [name for name, model in MODELS.items() if model.kind == "network"]
+    for name in sections["grade_severity"].models:
+        if find_model(name).name not in can:
+            raise StepError(
+                f"grade_severity.models names {name}, which is no network{' on keypoints' if without_video else ''}",
+                hint=f"there are {', '.join(can)}",
+            )
 
 
 def weights_named(sections: dict[str, Any]) -> dict[str, str]:

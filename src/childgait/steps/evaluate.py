@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
-from childgait.errors import StepError
 from childgait.params import Evaluate
 from childgait.step import Input, Output
 
@@ -45,14 +43,15 @@ def evaluate(
     from childgait.training.learn import open_part, predict, settings_from
     from childgait.training.peers import explained, needs_and_costs
     from childgait.training.predictions import table_of
+    from childgait.training.provenance import check_run, check_split, check_unseen
     from childgait.training.report import report
 
     told = json.loads(model.read_text(encoding="utf-8"))
-    _check_model(told, model, model_name, fold, seed)
+    check_run(told, model, model_name, fold, seed)
     parts = {"validation": open_part(validation, clips), "test": open_part(test, clips)}
     for path, part in zip((validation, test), parts.values(), strict=True):
-        _check_split(told, model, path, part.table)
-    _check_unseen(told, test, set(parts["test"].table["subject"]))
+        check_split(told, model, path, part.table)
+    check_unseen(told, test, parts["test"].table["subject"])
     chosen, arrays = find_model(model_name), load_file(weights)
     settings = settings_from(told)
     judged = {
@@ -68,31 +67,6 @@ def evaluate(
     about |= explained(chosen, settings, told["facts"], parts["test"])
     write_json(metrics, about | found)
     _say(found, model_name, fold, seed)
-
-
-def _check_model(told: dict[str, Any], path: Path, name: str, fold: str, seed: int) -> None:
-    if (told["model"], told["fold"], told["seed"]) != (name, fold, seed):
-        raise StepError(
-            f"{path} is {told['model']} {told['fold']}-{told['seed']}, not {name} {fold}-{seed}",
-            hint="give the weights and the description of the same run",
-        )
-
-
-def _check_split(told: dict[str, Any], model: Path, path: Path, table: Any) -> None:
-    if (found := table["split_hash"][0]) != told["split_hash"]:
-        raise StepError(
-            f"{path} is of split {found[:12]}, but {model} was trained on split {told['split_hash'][:12]}",
-            hint="run finetune again: children may have moved between the parts",
-        )
-
-
-def _check_unseen(told: dict[str, Any], test: Path, children: set[str]) -> None:
-    for part, seen in told["children"].items():
-        if both := sorted(children & set(seen)):
-            raise StepError(
-                f"{test} holds child {both[0]}, who was in {part} when the model learnt",
-                hint="run split_subjects and finetune again",
-            )
 
 
 def _say(found: dict[str, Any], name: str, fold: str, seed: int) -> None:

@@ -48,15 +48,21 @@ def grade_severity(
     from childgait.models.registry import find_model
     from childgait.training import severity
     from childgait.training.learn import open_part, settings_from
+    from childgait.training.provenance import check_run, check_split, check_unseen
 
     told = json.loads(model.read_text(encoding="utf-8"))
-    _check(told, model, model_name, fold, seed)
+    check_run(told, model, model_name, fold, seed)
+    if told["kind"] != "network":
+        raise StepError(
+            f"{model_name} is no network: it has no last layer to replace", hint="name networks in grade_severity.models"
+        )
     people = read_table(subjects, SUBJECTS)
     level_of = dict(people.select("subject", "severity").iter_rows())
     paths = {"train": train, "validation": validation, "test": test}
     parts = {name: severity.part_of_levels(open_part(path, clips), level_of, path) for name, path in paths.items()}
     for name, part in parts.items():
-        _check_part(told, paths[name], name, part.table)
+        check_split(told, model, paths[name], part.table)
+        check_unseen(told, paths[name], part.table["subject"], name)
     chosen, settings = find_model(model_name), settings_from(told)
     save_as = checkpoint / f"severity-{model_name}-{fold}-{seed}.safetensors"
     network, outcome = severity.learn_levels(
@@ -80,29 +86,6 @@ def grade_severity(
     save_as.unlink(missing_ok=True)
     log.info("grade_severity: %s, fold %s, seed %d on %d children: accuracy %.3f, the commonest level's %.3f", model_name, fold,
              seed, len(truth), np.mean(graded.levels == truth), np.mean(usual == truth))  # fmt: skip
-
-
-def _check(told: dict[str, Any], path: Path, name: str, fold: str, seed: int) -> None:
-    if (told["model"], told["fold"], told["seed"]) != (name, fold, seed):
-        raise StepError(
-            f"{path} is {told['model']} {told['fold']}-{told['seed']}, not {name} {fold}-{seed}",
-            hint="give the weights and the description of the same run",
-        )
-    if told["kind"] != "network":
-        raise StepError(f"{name} is no network: it has no last layer to replace", hint="name networks in grade_severity.models")
-
-
-def _check_part(told: dict[str, Any], path: Path, name: str, table: pl.DataFrame) -> None:
-    """No test child among those that the network learnt from, be it items or levels."""
-    if (found := table["split_hash"][0]) != told["split_hash"]:
-        raise StepError(
-            f"{path} is of split {found[:12]}, but the network was trained on split {told['split_hash'][:12]}",
-            hint="run finetune again: children may have moved between the parts",
-        )
-    for other, seen in told["children"].items():
-        if other != name and (both := sorted(set(table["subject"]) & set(seen))):
-            raise StepError(f"{path} holds child {both[0]}, who was in {other} when the network learnt the items",
-                            hint="run split_subjects and finetune again")  # fmt: skip
 
 
 def _gone(path: Path, kept: pl.DataFrame) -> list[str]:
