@@ -75,8 +75,10 @@ def test_subjects_are_read_as_they_are_written(tmp_path: Path) -> None:
 
 
 def test_a_severity_is_read_in_figures_and_as_gmfcs(tmp_path: Path) -> None:
-    out = run(tmp_path, [entry("0001")], "patient_id,age,sex,severity\n1,8,f,3\n2,9,m, iv \n3,4,f,\n")
-    assert pl.read_parquet(out["subjects_out"])["severity"].to_list() == [3, 4, None]
+    given = ("1", "2", "3", "4", "I", "II", "iii", " iv ", "")
+    people = "".join(f"{n},8,f,{level}\n" for n, level in enumerate(given, 1))
+    out = run(tmp_path, [entry("0001")], "patient_id,age,sex,severity\n" + people)
+    assert pl.read_parquet(out["subjects_out"])["severity"].to_list() == [1, 2, 3, 4, 1, 2, 3, 4, None]
 
 
 def test_the_age_may_be_called_age_years(tmp_path: Path) -> None:
