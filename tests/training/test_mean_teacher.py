@@ -221,7 +221,7 @@ def test_no_child_of_any_part_may_be_in_the_pool(study: Study, tmp_path: Path) -
 
 
 def test_a_pool_is_described_so_that_evaluate_can_refuse_it(study: Study) -> None:
-    from childgait.steps.evaluate import _check_unseen
+    from childgait.training.provenance import check_unseen
 
     part = open_part(study.train, study.clips)
     test = open_part(study.test, study.clips)
@@ -231,6 +231,6 @@ def test_a_pool_is_described_so_that_evaluate_can_refuse_it(study: Study) -> Non
     assert set(plain["children"]) == {"train", "validation"}
     child = test.clips[0].video[:4]
     told = _description(MODELS["agrm"], "holdout", 0, settings(), parts, learnt, test.clips[:1])
-    _check_unseen(plain, study.test, {child})
+    check_unseen(plain, study.test, {child})
     with pytest.raises(StepError, match=f"child {child}, who was in unlabelled when the model learnt"):
-        _check_unseen(told, study.test, {child})
+        check_unseen(told, study.test, {child})
