@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.gait import evgs, skeleton
-from childgait.vision.crop import Square, cut, cut_mask, to_crop
+from childgait.vision.crop import Square, cut_each, to_crop
 
 Side = Literal["left", "right"]
 _GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look
@@ -97,12 +97,19 @@ def flip(window: Window) -> Window:
     frames, masks = window.frames, window.masks
     return replace(
         window,
-        frames=None if frames is None else np.stack([cv2.flip(one, 1) for one in frames]),  # far faster than [::-1]
-        masks=None if masks is None else np.stack([cv2.flip(one, 1) for one in masks.view(np.uint8)]).view(np.bool_),
+        frames=None if frames is None else _mirrored(frames),
+        masks=None if masks is None else _mirrored(masks.view(np.uint8)).view(np.bool_),
         points=points,
         labels=window.labels[list(evgs.MIRRORED)] if len(window.labels) == len(evgs.MIRRORED) else window.labels,
         near="left" if window.near == "right" else "right",
     )
+
+
+def _mirrored(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    found = np.empty_like(frames)
+    for one, there in zip(frames, found, strict=True):
+        cv2.flip(one, 1, dst=there)  # far faster than [::-1]
+    return found
 
 
 def zoom_and_shift(window: Window, draw: Draw) -> Window:
@@ -114,9 +121,9 @@ def zoom_and_shift(window: Window, draw: Draw) -> Window:
     )
     frames, masks, points = window.frames, window.masks, window.points
     if frames is not None:
-        frames = np.stack([cut(one, square, size, fast=True) for one in frames])
+        frames = cut_each(frames, square)
     if masks is not None:
-        masks = np.stack([cut_mask(one, square, size, fast=True) for one in masks])
+        masks = cut_each(masks.view(np.uint8) * np.uint8(255), square) >= 128
     if points is not None:
         points = points.copy()
         points[..., :2] = to_crop(points[..., :2], square, size)

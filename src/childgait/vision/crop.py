@@ -74,23 +74,36 @@ def follow(
     return [Square(int(x), int(y), int(side)) for (x, y), side in zip(corners, sides, strict=True)]
 
 
-def cut(pixels: NDArray[np.uint8], square: Square, size: int, *, fast: bool = False) -> NDArray[np.uint8]:
+def cut(
+    pixels: NDArray[np.uint8], square: Square, size: int, *, fast: bool = False, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """The square at `size` pixels a side; black where it reaches beyond the picture.
 
     A smaller picture is averaged from a larger square; `fast` interpolates instead, good enough near the same size.
     """
     height, width = pixels.shape[:2]
     x0, y0, x1, y1 = square.inside(width, height)
-    canvas = np.zeros((square.side, square.side, *pixels.shape[2:]), np.uint8)
-    if x1 > x0 and y1 > y0:
-        canvas[y0 - square.top : y1 - square.top, x0 - square.left : x1 - square.left] = pixels[y0:y1, x0:x1]
+    if (x1 - x0, y1 - y0) == (square.side, square.side):
+        canvas = pixels[y0:y1, x0:x1]
+    else:
+        canvas = np.zeros((square.side, square.side, *pixels.shape[2:]), np.uint8)
+        if x1 > x0 and y1 > y0:
+            canvas[y0 - square.top : y1 - square.top, x0 - square.left : x1 - square.left] = pixels[y0:y1, x0:x1]
     method = cv2.INTER_AREA if square.side > size and not fast else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(canvas, (size, size), interpolation=method), np.uint8)
+    return np.asarray(cv2.resize(canvas, (size, size), dst=out, interpolation=method), np.uint8)
 
 
-def cut_mask(mask: NDArray[np.bool_], square: Square, size: int, *, fast: bool = False) -> NDArray[np.bool_]:
+def cut_mask(mask: NDArray[np.bool_], square: Square, size: int) -> NDArray[np.bool_]:
     """A pixel of the crop is child where at least half of it is."""
-    return cut(mask.view(np.uint8) * np.uint8(255), square, size, fast=fast) >= 128
+    return cut(mask.view(np.uint8) * np.uint8(255), square, size) >= 128
+
+
+def cut_each(frames: NDArray[np.uint8], square: Square) -> NDArray[np.uint8]:
+    """The square of every frame, at the frames' own size and fast."""
+    found = np.empty_like(frames)
+    for one, there in zip(frames, found, strict=True):
+        cut(one, square, frames.shape[1], fast=True, out=there)
+    return found
 
 
 def to_crop(xy: NDArray[np.float32], square: Square, size: int) -> NDArray[np.float32]:
