@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from torch import nn
 from childgait.models import videomae
 from childgait.models.tokens import Packed, pack
 from childgait.models.videomae import SIZES, Size, VideoMAE, VideoMAESettings
+from childgait.training.optim import make_optimizer
 
 SHARES = (0.15, 0.25, 0.35, 0.5)
 TOKENS = 1568  # of 16 frames of 224 pixels
@@ -175,7 +177,7 @@ def in_training(device: str, size: Size, batch: int, workers: int, side: int, st
     model = VideoMAE(VideoMAESettings(size, 16, 224, 34, 0.1, 0.0)).to(device).train()
     if compiled:
         compile_blocks(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    optimizer = make_optimizer(model, SimpleNamespace(learning_rate=1e-5, weight_decay=0.05, layer_decay=1.0))
 
     def step(packed: Packed) -> None:
         with torch.autocast(device, dtype=torch.bfloat16):

@@ -81,7 +81,7 @@ def run(
 
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    group = join_group("cpu")
+    group = join_group(chosen.device)
     try:
         torch.manual_seed(seed)
         outcome = train(

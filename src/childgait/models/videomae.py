@@ -91,14 +91,7 @@ def attend(qkv: Tensor, packed: Packed) -> Tensor:
     """
     assert sum(packed.lengths) == qkv.shape[0], (packed.lengths, qkv.shape)
     if qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16):
-        from torch.nn.attention.varlen import varlen_attn
-
-        # The offsets end at N exactly: rows beyond them would get uninitialised gradients.
-        q, k, v = (part.contiguous() for part in qkv.unbind(1))
-        longest = max(packed.lengths)
-        together = varlen_attn(q, k, v, packed.offsets, packed.offsets, longest, longest)
-        assert isinstance(together, Tensor)
-        return together
+        return attend_at_once(qkv, packed)
     # Each head's rows are brought together: the kernel reads them many times, and the copy costs less than it saves.
     if len(set(packed.lengths)) == 1:  # nothing ragged: all clips in one call
         q, k, v = qkv.unflatten(0, (len(packed.lengths), -1)).permute(2, 0, 3, 1, 4).contiguous()
@@ -108,6 +101,18 @@ def attend(qkv: Tensor, packed: Packed) -> Tensor:
         q, k, v = clip.permute(1, 2, 0, 3).contiguous()[:, None]
         each.append(functional.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1))
     return torch.cat(each)
+
+
+def attend_at_once(qkv: Tensor, packed: Packed) -> Tensor:
+    """The kernel for clips of different lengths."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    q, k, v = (part.contiguous() for part in qkv.unbind(1))
+    longest = max(packed.lengths)
+    # The offsets end at N exactly: rows beyond them would get uninitialised gradients.
+    together = varlen_attn(q, k, v, packed.offsets, packed.offsets, longest, longest)
+    assert isinstance(together, Tensor)
+    return together
 
 
 class Attention(nn.Module):

@@ -224,11 +224,12 @@ def _average_of(network: nn.Module, settings: Finetune, *, teaches: bool) -> Any
     """The moving average of the weights; where it teaches, with the teacher's own decay from the first step on."""
     from timm.utils import ModelEmaV3
 
+    at_once = next(network.parameters()).is_cuda  # few kernels for all parameters
     if teaches:
-        return ModelEmaV3(network, decay=settings.mean_teacher.decay, foreach=False)
+        return ModelEmaV3(network, decay=settings.mean_teacher.decay, foreach=at_once)
     if settings.average_decay == 0:
         return None
-    return ModelEmaV3(network, decay=settings.average_decay, use_warmup=True, foreach=False)
+    return ModelEmaV3(network, decay=settings.average_decay, use_warmup=True, foreach=at_once)
 
 
 def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetune) -> bool:

@@ -51,13 +51,17 @@ def layer_of(network: nn.Module, parameter: str) -> int | None:
 
 
 def make_optimizer(network: nn.Module, settings: Finetune) -> torch.optim.Optimizer:
-    """AdamW, no decay on biases and norms; the rate shrinks by `layer_decay` with every layer below the head."""
+    """AdamW, no decay on biases and norms; the rate shrinks by `layer_decay` with every layer below the head.
+
+    The network is where it will learn: on a GPU a step is one kernel a group, not ten a parameter.
+    """
     from timm.optim import create_optimizer_v2
 
     has_layers = hasattr(network, "group_matcher")
     return create_optimizer_v2(
         network, opt="adamw", lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.999),
         layer_decay=settings.layer_decay if has_layers and settings.layer_decay < 1 else None, foreach=False,
+        fused=next(network.parameters()).is_cuda,
     )  # fmt: skip
 
 

@@ -1,0 +1,234 @@
+"""What a GPU is asked to do: held to account without one, by tensors that say `cuda` and hold no numbers; and with one."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+
+import toy_training
+from childgait.models import videomae
+from childgait.models.batch import Batch
+from childgait.models.registry import MODELS, settings_of
+from childgait.models.tokens import Packed, pack
+from childgait.models.videomae import Size, VideoMAE, VideoMAESettings
+from childgait.training.attribution import explain
+from childgait.training.clips import Windows, collate
+from childgait.training.learn import Part, fit_network, loading_of, open_part, predict
+from childgait.training.loop import half_precision
+from childgait.training.optim import loss_of_clips, make_optimizer
+from small_study import SIZE, Study, make_study, settings
+
+NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]
+SMALL = Size(width=96, depth=2, heads=3, hidden=192, patch=16)
+LENGTHS = (5, 17, 1, 32)
+
+needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+ON_BOTH = ["cpu", pytest.param("cuda", marks=needs_gpu)]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def part(study: Study) -> Part:
+    return open_part(study.train, study.clips)
+
+
+@pytest.fixture
+def mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
+    """Within it tensors have a kind, a shape and a device, and mixing devices fails; bf16 as loop.half_precision asks."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))  # asked for where kernels are chosen
+    before = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", True)  # the context manager refuses where no GPU is
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    yield FakeTensorMode()
+    torch.set_autocast_enabled("cuda", before[0])
+    torch.set_autocast_dtype("cuda", before[1])
+
+
+def to_no_gpu(network: nn.Module, mode: FakeTensorMode) -> nn.Module:
+    """As network.to("cuda") would."""
+    for module in network.modules():
+        for held in (module._parameters, module._buffers):
+            for name, value in held.items():
+                if value is not None:
+                    with mode:
+                        empty = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+                    held[name] = nn.Parameter(empty) if isinstance(value, nn.Parameter) else empty
+    return network
+
+
+def emptied(held: Any, mode: FakeTensorMode) -> Any:
+    """A batch without its numbers, still on the CPU."""
+    if isinstance(held, Tensor):
+        return mode.from_tensor(held)
+    if isinstance(held, Batch | Packed):
+        return replace(held, **{field.name: emptied(getattr(held, field.name), mode) for field in fields(held)})
+    return held
+
+
+def noise(lengths: tuple[int, ...]) -> Packed:
+    random = np.random.default_rng(0)
+    index = [np.sort(random.choice(32, length, replace=False)) for length in lengths]
+    patches = [random.integers(0, 256, (length, 2 * 16 * 16 * 3), dtype=np.uint8) for length in lengths]
+    return pack([torch.from_numpy(one) for one in patches], [torch.from_numpy(one) for one in index])
+
+
+def test_the_kernel_is_given_what_it_takes(mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bf16 rows that lie together, int32 offsets; and the residual stream stays float32 around it."""
+    seen: list[tuple[Any, ...]] = []
+    kernel = videomae.attend_at_once
+
+    def watched(qkv: Tensor, packed: Packed) -> Tensor:
+        out = kernel(qkv, packed)
+        seen.append((qkv.dtype, packed.offsets.dtype, packed.offsets.device.type, out.dtype, out.shape))
+        return out
+
+    monkeypatch.setattr(videomae, "attend_at_once", watched)
+    network = to_no_gpu(VideoMAE(VideoMAESettings(SMALL, 4, 64, 34, 0.1, 0.1)), mode)
+    assert isinstance(network, VideoMAE)
+    packed = emptied(noise(LENGTHS), mode)
+    with mode:
+        there = packed.to("cuda")
+        assert network.tokens(there).dtype == torch.float32
+        assert network(there).shape == (len(LENGTHS), 34)
+    row = (torch.bfloat16, torch.int32, "cuda", torch.bfloat16, (sum(LENGTHS), 3, 32))
+    assert seen == [row] * 2 * SMALL.depth
+
+
+def test_a_tensor_left_on_the_cpu_is_found(mode: FakeTensorMode) -> None:
+    """Else the next test would prove nothing."""
+    network = to_no_gpu(nn.Linear(3, 3), mode)
+    with mode, pytest.raises(RuntimeError, match="device"):
+        network(torch.zeros(2, 3))
+
+
+# A recurrent network asks cuDNN itself, which needs a driver; the tests below run it where there is one.
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("gru", "lstm")])
+@pytest.mark.parametrize("learns", [True, False])
+def test_nothing_of_a_network_stays_behind_on_the_cpu(name: str, learns: bool, part: Part, mode: FakeTensorMode) -> None:
+    chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
+    network = MODELS[name].build(chosen, SIZE)
+    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)
+    batch = emptied(collate([windows[0, row] for row in range(4)]), mode)
+    to_no_gpu(network, mode).train(learns)
+    with mode:
+        moved = batch.to("cuda")
+        logits = network(moved)
+        loss = loss_of_clips(logits, moved.labels, torch.ones(34, device="cuda"))
+    assert logits.shape == (4, 34)
+    assert (loss.device.type, loss.dtype) == ("cuda", torch.float32)
+
+
+def test_a_step_is_one_kernel_a_group_on_a_gpu(mode: FakeTensorMode) -> None:
+    network = to_no_gpu(nn.Linear(3, 3), mode)
+    with mode:
+        optimizer = make_optimizer(network, settings())
+        for parameter in network.parameters():
+            parameter.grad = torch.empty_like(parameter)
+        optimizer.step()
+    assert all(group["fused"] for group in optimizer.param_groups)
+    assert not any(group["fused"] for group in make_optimizer(nn.Linear(3, 3), settings()).param_groups)
+
+
+def test_the_kernel_and_the_loop_over_clips_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's place taken by what its documentation says, as it runs on no CPU; logits and gradients."""
+
+    def by_the_book(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> Tensor:
+        starts, same, longest, likewise = rest
+        lengths = starts.diff()
+        assert starts.dtype == torch.int32
+        assert torch.equal(starts, same)
+        assert (int(starts[0]), int(starts[-1])) == (0, len(q))
+        assert longest == likewise == int(lengths.max())
+        assert all(part.is_contiguous() for part in (q, k, v))
+        clips = zip(*(part.transpose(0, 1).split(lengths.tolist(), dim=1) for part in (q, k, v)), strict=True)
+        return torch.cat([functional.scaled_dot_product_attention(*clip) for clip in clips], dim=1).transpose(0, 1)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", by_the_book)
+    torch.manual_seed(0)
+    network, packed = VideoMAE(VideoMAESettings(SMALL, 4, 64, 34, 0.0, 0.0)), noise(LENGTHS)
+    nn.init.normal_(network.head.weight)  # type: ignore[arg-type]
+    for parameter in network.blocks.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    found = []
+    for way in (videomae.attend, videomae.attend_at_once):
+        monkeypatch.setattr(videomae, "attend", way)
+        network.zero_grad()
+        logits = network(packed)
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
+    assert len(found[0]) == 1 + len(list(network.parameters()))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * max(float(one.abs().max()), 1))
+
+
+@pytest.mark.parametrize("device", ON_BOTH)
+@pytest.mark.parametrize("name", ["childgait_video", "videomae", "agrm", "lstm", "stgcn_fusion"])
+def test_it_learns_judges_and_explains_itself_on(device: str, name: str, study: Study, part: Part, tmp_path: Path) -> None:
+    """A network of each kind, in half precision where it is a GPU's."""
+    chosen = settings_of(MODELS[name], settings(device=device, precision="bf16", overrides={name: {"frames": 4}}))
+    validation = open_part(study.validation, study.clips)
+    learnt = fit_network(MODELS[name], chosen, part, validation, seed=0, save_as=tmp_path / "state.safetensors",
+                         fingerprint="", on_epoch=lambda row, speed: None)  # fmt: skip
+    assert [row["epoch"] for row in learnt.history] == [1, 2, 3]
+    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, views=2)
+    assert judged.logits.shape == (2 * len(validation.clips), 34)
+    assert np.isfinite(judged.logits).all()
+    focus, shown, sheet = explain(MODELS[name], chosen, learnt.weights, learnt.facts, validation, judged, 1, 0)
+    assert focus.height > 0
+    assert shown
+    assert sheet.size
+
+
+@pytest.mark.parametrize("device", ON_BOTH)
+def test_stopped_and_taken_up_it_ends_alike_on(device: str, tmp_path: Path) -> None:
+    """The optimizer's and the average's state go through a file and back to the device."""
+    chosen = settings(epochs=4, device=device)
+    whole = toy_training.run(tmp_path / "whole", chosen)
+    with pytest.raises(KeyboardInterrupt):
+        toy_training.run(tmp_path / "cut", chosen, stop_after=2)
+    taken_up = toy_training.run(tmp_path / "cut", chosen)
+    for name, value in whole.weights.items():
+        assert value.device.type == "cpu"
+        torch.testing.assert_close(taken_up.weights[name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", ON_BOTH)
+def test_clips_that_keep_different_numbers_of_tokens_equal_each_alone_on(device: str) -> None:
+    """Logits and gradients against float32, one clip at a time, on the CPU."""
+    torch.manual_seed(0)
+    network = VideoMAE(VideoMAESettings(SMALL, 4, 64, 34, 0.0, 0.0))
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    packed, weights = noise(LENGTHS), torch.randn(len(LENGTHS), 34)
+    one_by_one = zip(packed.patches.split(packed.lengths), packed.index.split(packed.lengths), strict=True)
+    exact = torch.cat([network(pack([patches], [index])) for patches, index in one_by_one])
+    (exact * weights).sum().backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    network.zero_grad()
+    network.to(device)
+    with half_precision(settings(precision="bf16"), device):
+        together = network(packed.to(device))
+    (together.float() * weights.to(device)).sum().backward()
+    allowed = 1e-5 if device == "cpu" else 0.05
+    assert together.dtype == (torch.float32 if device == "cpu" else torch.bfloat16)
+    assert relative(together, exact) < allowed
+    for (name, parameter), gradient in zip(network.named_parameters(), gradients, strict=True):
+        assert relative(parameter.grad, gradient) < allowed, name
+
+
+def relative(found: Tensor | None, exact: Tensor | None) -> float:
+    """How far, of how long it is."""
+    assert found is not None
+    assert exact is not None
+    return float((found.detach().float().cpu() - exact.detach()).norm() / exact.detach().norm())
