@@ -19,6 +19,7 @@ import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,23 @@ def make_clips(index: int, work: Path, size: int) -> None:
     done.touch()
 
 
+def make_all_clips(work: Path, children: int, size: int, processes: int) -> None:
+    (work / "clips").mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(make_clips, work=work, size=size), range(children)))
+
+
 def make_parts(work: Path, children: int) -> None:
     """Labels and splits by the study's own steps."""
+    labels, subjects = make_labels(work, children)
+    params: Any = load_params(Path("params.yaml"))["split_subjects"]
+    split_subjects(
+        labels, subjects, work / "clips.parquet", work / "who.csv", [work / name for name in part_files(params.folds)], params
+    )
+
+
+def make_labels(work: Path, children: int) -> tuple[Path, Path]:
+    """Labels and subjects of the first `children` of the cohort, and clips.parquet of their clips."""
     from childgait.synthetic.cohort import child_of, label_row, severity_of
 
     sections: Any = load_params(Path("params.yaml"))
@@ -95,11 +111,7 @@ def make_parts(work: Path, children: int) -> None:
         work / "labels.json", work / "subjects.csv", work / "clips.parquet", **outputs,
         agreement=work / "agreement.json", params=sections["build_labels"],
     )  # fmt: skip
-    params = sections["split_subjects"]
-    split_subjects(
-        outputs["labels_out"], outputs["subjects_out"], work / "clips.parquet", work / "who.csv",
-        [work / name for name in part_files(params.folds)], params,
-    )  # fmt: skip
+    return outputs["labels_out"], outputs["subjects_out"]
 
 
 def clips_of(work: Path) -> list[Path]:
@@ -127,6 +139,11 @@ def run(work: Path, name: str, seed: int, changes: dict[str, Any], views: int) -
         evaluate(weights, model, validation, work / "holdout.test.parquet", clips, judged / "predictions.parquet",
                  judged / "unfinished", name, "holdout", seed, how)  # fmt: skip
         (judged / "unfinished").rename(metrics)
+
+
+def read_changes(pairs: list[str]) -> dict[str, Any]:
+    """`epochs=60` as {"epochs": 60}."""
+    return {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in pairs)}
 
 
 def changed(section: Any, changes: dict[str, Any]) -> Any:
@@ -274,19 +291,16 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{given.work.absolute()}/mlflow.db")
-    (given.work / "clips").mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys([*given.models, *(FRAMES if given.frames else ())]))
     about = (f"Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
              f" {', '.join(given.set) or 'none'}; seconds of training, on {given.device} (of the processor there).")  # fmt: skip
     if given.table:
         given.out.write_text(report(given.work, names, given.seeds, about), encoding="utf-8")
         return
-    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
-        list(pool.map(make_clips, *zip(*((index, given.work, given.size) for index in range(given.children)), strict=True)))
+    make_all_clips(given.work, given.children, given.size, given.processes)
     if not (given.work / "holdout.test.parquet").exists():
         make_parts(given.work, given.children)
-    changes: dict[str, Any] = {"device": given.device, "precision": given.precision}
-    changes |= {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in given.set)}
+    changes = {"device": given.device, "precision": given.precision} | read_changes(given.set)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     for count, seed in enumerate(given.seeds, 1):
         for name in names:
