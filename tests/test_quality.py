@@ -37,7 +37,8 @@ def good_deidentify() -> list[Row]:
 
 def good_refine_pose() -> list[Row]:
     return videos(frames=240, share_measured=0.9, share_corrected=0.0, share_swapped=0.02, share_filled=0.03,
-                  share_missing=0.05, share_legs_missing=0.01, view_fits=True, events=6, stride_seconds=0.95)  # fmt: skip
+                  share_missing=0.05, share_legs_missing=0.01, view_fits=True, view_turned=False, events=6,
+                  stride_seconds=0.95)  # fmt: skip
 
 
 def good_prepare_clips() -> list[Row]:
@@ -121,6 +122,7 @@ BREAKS: dict[str, list[tuple[Any, str, str]]] = {
         (change(0, share_legs_missing=0.7), "column_values_to_be_between", "share_legs_missing"),
         (change(0, share_filled=0.4), "column_values_to_be_between", "share_filled"),
         (change(0, view_fits=False), "column_values_to_be_in_set", "view_fits"),
+        (change(0, view_turned=True), "column_values_to_be_in_set", "view_turned"),
         (change(0, events=0), "column_values_to_be_between", "events"),
         (change(0, stride_seconds=4.0), "column_values_to_be_between", "stride_seconds"),
         (change(0, stride_seconds=0.2), "column_values_to_be_between", "stride_seconds"),

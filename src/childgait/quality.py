@@ -285,6 +285,8 @@ def _refine_pose(limits: Gate, frame: pl.DataFrame) -> list[Any]:
              max_value=limits.most_legs_missing),
         should(gxe.ExpectColumnValuesToBeBetween, "what is filled in was not seen", column="share_filled",
                max_value=limits.most_filled),
+        must(gxe.ExpectColumnValuesToBeInSet, "a view named the wrong way round exchanges left and right; rename the recording",
+             column="view_turned", value_set=[False]),
         should(gxe.ExpectColumnValuesToBeInSet, "the child should walk as the view in the name says",
                column="view_fits", value_set=[True]),
         should(gxe.ExpectColumnValuesToBeBetween, "a walk without a foot contact cannot be cut into strides",

@@ -119,6 +119,19 @@ def test_a_clip_that_lacks_its_first_frames_is_not_shifted(tmp_path: Path) -> No
     assert poses.xy[3, 0, 0] == pytest.approx(130)
 
 
+@pytest.mark.parametrize(("gone", "first"), [((), 8), ((0, 1), 8), ((10, 11), 8), ((0, 1), 1), ((), 1)])
+def test_a_recordings_name_says_where_its_numbers_begin(tmp_path: Path, gone: tuple[int, ...], first: int) -> None:
+    """Twelve frames that are frames 8 to 19 of their source, counted as there or from 1, some not delivered."""
+    absent = {f"at{n}": (lambda record: None) for n in gone}
+    folder = deliver(tmp_path / "0001-0001_left_8-19_filtered_pose", first=first, info_on=(5,), **absent)
+    for file in sorted(folder.glob("*.json"), reverse=True):
+        if first > 1:  # names count as the frames do
+            file.rename(folder / f"frame_{int(file.stem[-6:]) + first - 1:06d}.json")
+    poses = read_delivered(folder, "wholebody133").poses
+    there = [n for n in range(12) if n not in gone]
+    assert np.allclose(poses.xy[there, 0, 0], 100 + 10 * np.array(there))
+
+
 def test_of_several_people_the_one_who_walks_is_taken(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     folder.mkdir()

@@ -106,6 +106,33 @@ def test_the_rotation_flag_is_applied_to_the_pixels_once(tmp_path: Path) -> None
     assert pixels[4, 4].max() < 50
 
 
+MIRRORED = {"left to right": (-1, 0, 0, 1), "upside down": (1, 0, 0, -1), "and turned": (0, 1, 1, 0)}
+
+
+@pytest.mark.parametrize("way", MIRRORED)
+def test_a_mirrored_picture_is_refused_since_left_would_be_right(tmp_path: Path, way: str) -> None:
+    write_video(tmp_path / "a.mp4", pictures(3), times(3))
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    a, b, c, d = (65536 * number for number in MIRRORED[way])
+    matrix = data.find(b"tkhd") + 44
+    data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "mirrored.mp4").write_bytes(data)
+    with pytest.raises(StepError, match=r"mirrored\.mp4 asks to be shown mirrored"):
+        next(read_frames(tmp_path / "mirrored.mp4"))
+
+
+def test_pixels_that_are_no_squares_are_refused(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "wide.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for picture in pictures(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    with pytest.raises(StepError, match=r"wide\.mp4 has pixels of 4:3, not square ones"):
+        probe(tmp_path / "wide.mp4")
+
+
 @pytest.mark.parametrize(("width", "height"), [(96, 80), (97, 81)])  # halved chroma, and whole
 def test_a_part_is_what_the_whole_picture_shows_there(tmp_path: Path, width: int, height: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)

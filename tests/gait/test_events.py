@@ -124,11 +124,26 @@ def test_the_way_is_seen_and_a_wrong_name_is_noticed(view: str, named: str) -> N
     assert travel.seen == view
     assert travel.fits == (view == named)
     assert bool(travel.note) == (view != named)
+    assert travel.turned == ({view, named} in ({"left", "right"}, {"forward", "backward"}) and view != named)
     if view in ("left", "right"):
         assert travel.facing == facing(view)
         assert np.sign(travel.across) == facing(view)
     else:
         assert np.sign(travel.growth) == (1 if view == "forward" else -1)
+
+
+@pytest.mark.parametrize("view", ["left", "right"])
+def test_without_toes_a_drift_of_the_picture_says_nothing_of_where_the_child_looks(view: str) -> None:
+    """A camera that follows leaves a drift, to whichever side."""
+    poses = seen(walk(view))
+    feet = [INDEX[f"{limb}_{name}"] for limb in LIMBS for name in ("heel", "big_toe", "small_toe")]
+    poses.xy[:, feet] = np.nan
+    middle = poses.xy[:, [INDEX["left_hip"], INDEX["right_hip"]], :1].mean(axis=1, keepdims=True)
+    drift = np.linspace(0, -20 * facing(view), len(poses))[:, None, None]
+    poses.xy[..., :1] += drift - middle
+    travel = find_travel(poses, view)
+    assert travel.facing == facing(view)
+    assert not travel.turned
 
 
 def test_events_make_a_table_even_when_there_are_none(tmp_path) -> None:

@@ -84,6 +84,20 @@ def test_a_video_swapped_from_end_to_end_is_turned_round(view: str) -> None:
     assert report.sides in ("by view", "by the nearer foot")
 
 
+@pytest.mark.parametrize("view", ["left", "right"])
+@pytest.mark.parametrize("seconds", [0.25, 0.4, 0.5])
+def test_legs_that_passed_each_other_behind_a_gap_keep_their_sides(view: str, seconds: float) -> None:
+    """After half a stride that nobody saw they really have changed places, as a swap would look."""
+    for start in (60, 70, 80, 90):
+        true, poses = seen_of(view, noise=0.8)
+        hidden = slice(start, start + round(60 * seconds))
+        poses.xy[hidden], poses.score[hidden], poses.status[hidden] = np.nan, 0, Status.MISSING
+        found, report = refine(poses, SETTINGS, view, None, [])
+        assert report.frames_swapped == 0
+        known = found.seen[:, LEG].all(axis=(1, 2))
+        assert not wrong_legs(found, true)[known].any()
+
+
 def test_hips_and_arms_seen_from_the_front_keep_to_their_sides() -> None:
     true, poses = seen_of("forward")
     swap(poses, slice(40, 90), HIPS, ARM)

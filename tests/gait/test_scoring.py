@@ -97,6 +97,13 @@ def test_clearance_needs_a_bent_limb_to_be_a_high_step(height: float, bend: floa
     assert scores(curves)["FCL"] == expected
 
 
+@pytest.mark.parametrize("dip", [0.005, -0.004, -0.006, -0.02])
+def test_a_foot_that_clears_later_is_reduced_and_does_not_drag(dip: float) -> None:
+    clearance = np.full_like(CYCLE, 0.05)
+    clearance[(CYCLE > 0.6 + 0.4 * 0.45) & (CYCLE < 0.6 + 0.4 * 0.55)] = dip
+    assert scores({"clearance": clearance})["FCL"] == 1
+
+
 @pytest.mark.parametrize(("shift", "expected"), [(0.06, 0), (0.2, 1), (0.4, 2), (-0.1, 1)])
 def test_trunk_shift_is_taken_about_its_mean(shift: float, expected: int) -> None:
     towards = np.where(CYCLE < 0.6, shift, shift * (1 if shift < 0 else -1)) + 5.0

@@ -58,7 +58,8 @@ def run(folder: Path, video: Path | None, poses: Path | None = None, regions: Pa
     register.write_text(json.dumps({"pose_layout": "coco17"}))
     covered = None if video is None else out / f"{NAME}.mp4"
     found = None if video is None else out / f"{NAME}.regions.parquet"
-    deidentify(video, poses, register, regions, cleared, NAME, covered, found, out / f"{NAME}.poses.parquet",
+    heads = None if video is None else out / f"{NAME}.heads.jpg"
+    deidentify(video, poses, register, regions, cleared, NAME, covered, found, heads, out / f"{NAME}.poses.parquet",
                out / f"{NAME}.evidence.json", PARAMS.model_copy(update=changes))  # fmt: skip
     return Done(out)
 
@@ -221,7 +222,8 @@ def test_a_killed_job_leaves_no_raw_pixel_anywhere(tmp_path: Path, walk: tuple[S
     (tmp_path / "home").mkdir()
     work = tmp_path / "work"
     work.mkdir()
-    outputs = {"covered": ".mp4", "regions-found": ".parquet", "keypoints": ".poses.parquet", "evidence": ".json"}
+    outputs = {"covered": ".mp4", "regions-found": ".parquet", "heads": ".jpg", "keypoints": ".poses.parquet",
+               "evidence": ".json"}  # fmt: skip
     flags = [part for flag, ending in outputs.items() for part in (f"--{flag}", str(work / f"made{ending}"))]
     command = [sys.executable, "-m", "childgait", "deidentify", "--video", str(raw), "--register",
                str(tmp_path / "register.json"), "--name", NAME, *flags,
@@ -408,6 +410,10 @@ def test_a_region_on_a_frame_that_does_not_exist_is_refused(tmp_path: Path) -> N
         run(tmp_path, raw, regions=regions(tmp_path / "regions.csv", f"{NAME},badge,1,9,1,9,9"))
     with pytest.raises(StepError, match=r"line 2: a box is four numbers"):
         run(tmp_path, raw, regions=regions(tmp_path / "regions.csv", f"{NAME},badge,1,a,1,9,9"))
+    for first, second in (("", ""), ("3", "3"), ("", "3"), ("3", "")):
+        twice = [f"{NAME},badge,{frame},1,1,9,9" for frame in (first, second)]
+        with pytest.raises(StepError, match=r"line 3: .* has a second box of region 'badge' on (all frames|frame 3)"):
+            run(tmp_path, raw, regions=regions(tmp_path / "regions.csv", *twice))
     (tmp_path / "regions.csv").write_text("video,frame\n")
     with pytest.raises(StepError, match=r"lacks the column\(s\) region, x0, y0, x1, y1"):
         run(tmp_path, raw, regions=tmp_path / "regions.csv")
@@ -433,7 +439,7 @@ def test_a_damaged_video_names_the_frame_and_leaves_nothing(tmp_path: Path) -> N
     out = tmp_path / "out"
     arguments = ["--video", str(tmp_path / "raw.mp4"), "--register", str(tmp_path / "register.json"), "--name", NAME,
                  "--covered", str(out / "a.mp4"), "--regions-found", str(out / "a.parquet"),
-                 "--keypoints", str(out / "p.parquet"), "--evidence", str(out / "e.json"),
+                 "--heads", str(out / "a.jpg"), "--keypoints", str(out / "p.parquet"), "--evidence", str(out / "e.json"),
                  "--params", str(Path(__file__).parents[2] / "params.yaml")]  # fmt: skip
     with pytest.raises(StepError, match=r"cannot be decoded from frame \d+ on"):
         call(deidentify, arguments, recorded=True)

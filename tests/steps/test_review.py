@@ -16,7 +16,7 @@ from childgait.files.video import write_video
 from childgait.step import call
 from childgait.steps.review import review
 from childgait.vision.cover import REGIONS
-from childgait.vision.head_sheet import RISKIEST, SPREAD, riskiest_frames
+from childgait.vision.head_sheet import BARE, RISKIEST, SPREAD, riskiest_frames, write_head_strip
 
 FRAME_COUNT = 20
 
@@ -55,16 +55,26 @@ def test_neighbours_of_a_risky_frame_do_not_take_all_the_places() -> None:
     assert 1 <= len(risky) <= 4  # two by risk, a tenth of the video apart, and what is spread evenly
 
 
+def test_frames_in_which_nobody_is_covered_come_first() -> None:
+    """They have no row among the regions, wherever they lie."""
+    rows = [region(frame, score=0.2 if frame == 10 else 0.9) for frame in range(60) if not 30 <= frame < 34]
+    chosen = riskiest_frames(table(rows), 100)
+    assert {30, 60, 70} <= set(chosen)  # the first three that lie apart
+    assert 10 in chosen
+    assert len(chosen) <= RISKIEST + SPREAD
+    assert len([frame for frame in riskiest_frames(table([]), 100) if frame not in (0, 50, 99)]) <= BARE
+
+
 def test_both_sheets_show_every_video(tmp_path: Path) -> None:
-    videos, regions, masks, frames = [], [], [], []
+    videos, strips, masks, frames = [], [], [], []
     for name, shade in (("0001-0001_left_1-20", 60), ("0001-0001_right_1-20", 160)):
         picture = np.full((90, 160, 3), shade, np.uint8)
         child = np.zeros((90, 160), bool)
         child[20:80, 60:90] = True
         videos.append(tmp_path / f"{name}.mp4")
         write_video(videos[-1], [picture] * FRAME_COUNT, [Fraction(n, 60) for n in range(FRAME_COUNT)])
-        regions.append(tmp_path / f"{name}.regions.parquet")
-        write_table(regions[-1], table([region(frame) for frame in range(FRAME_COUNT)]), REGIONS)
+        strips.append(tmp_path / f"{name}.heads.jpg")
+        write_head_strip(strips[-1], videos[-1], name, table([region(frame) for frame in range(FRAME_COUNT)]), "sha256 0")
         masks.append(tmp_path / f"{name}.masks")
         write_masks(masks[-1], [child] * FRAME_COUNT)
         frames.append(tmp_path / f"{name}.frames.parquet")
@@ -76,7 +86,7 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
         write_table(frames[-1], pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
     heads, sheet = tmp_path / "0001.heads.jpg", tmp_path / "0001.masks.jpg"
     argv: list[str] = []
-    for flag, paths in (("videos", videos), ("regions", regions), ("masks", masks), ("frames", frames)):
+    for flag, paths in (("videos", videos), ("strips", strips), ("masks", masks), ("frames", frames)):
         argv += [f"--{flag}", *map(str, paths)]
     call(review, [*argv, "--heads", str(heads), "--mask-sheet", str(sheet)], recorded=True)
     for path in (heads, sheet):

@@ -27,7 +27,7 @@ rule deidentify:
     output:
         multiext(
             "data/deidentify/{video}",
-            **({"covered": ".mp4", "regions_found": ".regions.parquet"} if HAS_VIDEO else {}),
+            **({"covered": ".mp4", "regions_found": ".regions.parquet", "heads": ".heads.jpg"} if HAS_VIDEO else {}),
             keypoints=".poses.parquet",
             evidence=".evidence.json",
             record=".record.json",

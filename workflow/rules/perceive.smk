@@ -132,8 +132,8 @@ rule prepare_clips:
 
 rule review:
     input:
+        strips=lambda wildcards: expand("data/deidentify/{video}.heads.jpg", video=videos_of(wildcards.subject)),
         videos=lambda wildcards: expand("data/deidentify/{video}.mp4", video=videos_of(wildcards.subject)),
-        regions=lambda wildcards: expand("data/deidentify/{video}.regions.parquet", video=videos_of(wildcards.subject)),
         masks=lambda wildcards: expand("data/segment/{video}.masks", video=videos_of(wildcards.subject)),
         frames=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=videos_of(wildcards.subject)),
         code=code("review"),

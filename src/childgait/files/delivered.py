@@ -25,6 +25,7 @@ from childgait.gait.skeleton import LAYOUTS, POINTS, Layout, to_points
 from childgait.gait.walker import People, choose_walker
 
 _CUT_RATES: dict[float, float] = {23: 24000 / 1001, 29: 30000 / 1001, 59: 60000 / 1001, 119: 120000 / 1001}
+_SPAN = re.compile(r"_(\d+)-(\d+)(?:_|\.|$)")
 _NUMBER = re.compile(r"(\d+)\D*$")
 
 
@@ -218,7 +219,7 @@ def _indices(path: Path, frames: list[tuple[str, Any]]) -> tuple[list[int], list
     if len(offsets) > 1:
         oddities.append("frame_index and the file names count differently; frame_index is used")
     offset = offsets.pop() if len(offsets) == 1 else None
-    return [index - _first(told, offset) for index in told], oddities
+    return [index - _first(told, offset, _named_span(path)) for index in told], oddities
 
 
 def _all_numbers(numbers: list[int | None]) -> list[int] | None:
@@ -226,15 +227,26 @@ def _all_numbers(numbers: list[int | None]) -> list[int] | None:
     return whole if len(whole) == len(numbers) else None
 
 
-def _first(told: list[int], offset: int | None) -> int:
+def _named_span(path: Path) -> tuple[int, int] | None:
+    """First and last frame as the recording's name has them, `…_left_203-514…`."""
+    match = _SPAN.search(path.name)
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def _first(told: list[int], offset: int | None, named: tuple[int, int] | None) -> int:
     """The number of the clip's first frame, even if that frame was not delivered.
 
     Numbers count from 0, from 1, or from where the clip was cut out of its source; names may count differently
-    (`offset` more). A count that starts lower than it is long started at 1; a higher one starts where it starts.
+    (`offset` more). Numbers that only the recording's name (`named`) explains are its own. Else a count that starts
+    lower than it is long started at 1; a higher one starts where it starts.
     """
     lowest, span = min(told), max(told) - min(told)
     if lowest == 0:
         return 0
+    if named is not None:
+        inside = named[0] <= lowest and max(told) <= named[1]
+        if inside and (lowest == named[0] or max(told) > named[1] - named[0] + 1):
+            return named[0]
     if offset is not None and 0 < lowest + offset <= span:
         return 1 - offset
     return 1 if lowest <= span else lowest

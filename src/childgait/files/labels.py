@@ -114,7 +114,11 @@ def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
     scores: dict[str, dict[str, int | None]] = {}
     stated: dict[str, int | None] = {}
     for limb in LIMBS:
-        given = row.get(limb) or {}
+        given = {str(int(key)) if str(key).isdigit() else key: value for key, value in (row.get(limb) or {}).items()}
+        if len(given) < len(row.get(limb) or {}):
+            raise StepError(
+                f"{path}: child {subject}, {limb} has an item twice, as '1' and '01'", hint="keep one number for each item"
+            )
         unknown = [key for key in given if key != "Total" and not (str(key).isdigit() and int(key) in BY_NUMBER)]
         if unknown:
             raise StepError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -184,12 +185,33 @@ def _decode(path: Path, container: Any) -> Iterator[Any]:
             raise _damaged(path, count, "its data are incomplete")
         if frame.pts is None:
             raise StepError(f"{path}: frame {count} has no time stamp", hint="rewrap the file with one for each frame")
+        if count == 0:
+            _as_seen(path, stream, frame)
         yield frame
         count += 1
     if count and end_declared is not None and float(frame.pts * frame.time_base) + 0.1 < end_declared:
         raise _damaged(path, count, f"its header promises {end_declared:.2f} s")
     if count == 0:
         raise StepError(f"{path} holds no frame that can be decoded", hint="copy the file again from its source")
+
+
+def _as_seen(path: Path, stream: Any, frame: Any) -> None:
+    """Pixels that are no squares would bend every angle, and a mirror exchanges left and right: neither is undone here."""
+    from av.sidedata.sidedata import Type
+
+    aspect = stream.sample_aspect_ratio
+    if aspect and aspect != 1:
+        raise StepError(
+            f"{path} has pixels of {aspect.numerator}:{aspect.denominator}, not square ones",
+            hint="write it with square pixels (ffmpeg -i IN -vf 'scale=iw*sar:ih,setsar=1' OUT); keypoints must fit that file",
+        )
+    if matrix := frame.side_data.get(Type.DISPLAYMATRIX):
+        a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix))
+        if a * d - b * c < 0:
+            raise StepError(
+                f"{path} asks to be shown mirrored, which exchanges left and right",
+                hint="write it as it is to be seen (ffmpeg -i IN OUT turns and mirrors the pixels themselves)",
+            )
 
 
 def _matroska_end(container: Any, stream: Any) -> float | None:

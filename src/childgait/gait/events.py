@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Kind = Literal["contact", "foot_off"]
 SHORTEST_STRIDE, LONGEST_STRIDE = 0.5, 2.4  # seconds; children with a walking frame go slowly
+ACROSS = 0.5  # body heights across the picture from which a way says something
 _FOOT = ("heel", "big_toe", "small_toe")
 
 EVENTS = Table(
@@ -66,8 +67,9 @@ class Travel:
     seen: View | None  # None: it hardly moves
     across: float  # body heights to the right, from start to end
     growth: float  # natural logarithm of the last height over the first
-    facing: int  # 1: looks to the picture's right, -1: left, 0: cannot be told
+    facing: int  # 1: looks to the picture's right, -1: left, by the toes, else the way, else the name; 0: none of them
     fits: bool | None  # whether `seen` is the named view; None where nothing was seen
+    turned: bool  # the name is the wrong way round
     note: str
 
 
@@ -89,32 +91,39 @@ def find_travel(poses: Poses, view: View) -> Travel:
     middle = _middle(poses)
     there = np.flatnonzero(np.isfinite(middle).all(axis=1) & np.isfinite(height))
     if len(there) < 10:
-        return Travel(None, 0.0, 0.0, 0, None, "the child's body is seen in fewer than ten frames")
+        few = "the child's body is seen in fewer than ten frames"
+        return Travel(None, 0.0, 0.0, _toes(poses) or _WAYS.get(view, 0), None, False, few)
     tenth = max(3, len(there) // 10)
     first, last = there[:tenth], there[-tenth:]
     typical = float(np.median(height[there]))
     across = float(np.median(middle[last, 0]) - np.median(middle[first, 0])) / typical
     growth = float(np.log(np.median(height[last]) / np.median(height[first])))
-    facing = _facing(poses, across)
-    seen = _view_seen(across, growth)
-    if seen is None:
-        return Travel(None, across, growth, facing, None, "the child hardly moves")
-    fits = seen == view
-    note = "" if fits else f"named {view}, but the child is seen to walk {_WORDS[seen]}"
-    return Travel(seen, across, growth, facing, fits, note)
+    toes, seen = _toes(poses), _view_seen(across, growth)
+    # A name the wrong way round exchanges the limbs. From the side toes tell, for a camera that pans moves the child's way.
+    turned = toes == -_WAYS[view] if view in _WAYS else seen == _OPPOSITE[view]
+    facing = toes or (int(np.sign(across)) if abs(across) >= ACROSS else _WAYS.get(view, 0))
+    if seen not in (None, view):
+        note = f"named {view}, but the child is seen to walk {_WORDS[seen]}"
+    elif turned:
+        note = f"named {view}, but the toes point the other way"
+    else:
+        note = "the child hardly moves" if seen is None else ""
+    return Travel(seen, across, growth, facing, None if seen is None else seen == view, turned, note)
 
 
 _WORDS: dict[View, str] = {
     "left": "to the left", "right": "to the right", "forward": "towards the camera", "backward": "away from the camera",
 }  # fmt: skip
-assert set(_WORDS) == set(VIEWS)
+_OPPOSITE: dict[View, View] = {"left": "right", "right": "left", "forward": "backward", "backward": "forward"}
+_WAYS: dict[View, int] = {"left": -1, "right": 1}  # where a child looks in a side view
+assert set(_WORDS) == set(_OPPOSITE) == set(VIEWS)
 
 
 def _view_seen(across: float, growth: float) -> View | None:
     """A walk across covers body heights; one along the camera's axis changes the size by a tenth and more."""
-    if abs(across) < 0.5 and abs(growth) < 0.1:
+    if abs(across) < ACROSS and abs(growth) < 0.1:
         return None
-    if abs(across) >= 0.5 * (1 + 2 * abs(growth)) and abs(across) > 2 * abs(growth):
+    if abs(across) >= ACROSS * (1 + 2 * abs(growth)) and abs(across) > 2 * abs(growth):
         return "right" if across > 0 else "left"
     return "forward" if growth > 0 else "backward"
 
@@ -124,8 +133,8 @@ def _middle(poses: Poses) -> Floats:
     return np.asarray(poses.xy[:, [INDEX["left_hip"], INDEX["right_hip"]]].astype(np.float64).mean(axis=1))
 
 
-def _facing(poses: Poses, across: float) -> int:
-    """Where the toes point; where that is unclear, where the child goes."""
+def _toes(poses: Poses) -> int:
+    """Where the toes point: 1 to the picture's right, -1 to its left, 0 where that is unclear."""
     toes = poses.xy[:, [INDEX["left_big_toe"], INDEX["right_big_toe"]], 0]
     heels = poses.xy[:, [INDEX["left_heel"], INDEX["right_heel"]], 0]
     ahead = (toes - heels).ravel()
@@ -133,7 +142,7 @@ def _facing(poses: Poses, across: float) -> int:
     share = float((ahead > 0).mean()) if len(ahead) else 0.5
     if abs(share - 0.5) > 0.2:
         return 1 if share > 0.5 else -1
-    return int(np.sign(across))
+    return 0
 
 
 # --- events ---------------------------------------------------------------------------------------------------------

@@ -38,6 +38,9 @@ FAST = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _FAST_
 _BODY = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("shoulder", "hip", "knee", "ankle")]
 
 
+UNSEEN_SECONDS = 0.1  # a step between frames that is longer tells nothing of left and right
+
+
 @dataclass(frozen=True)
 class Settings:
     """The numbers of a refinement, as params.yaml gives them."""
@@ -265,6 +268,9 @@ def _step_costs(d: Floats, seconds: Floats, penalty: float) -> Floats:
     """(n, 2, 2, 2): what it costs that frame n has a state after the states of the two before."""
     sign = np.array([1.0, -1.0])
     step = np.diff(seconds)
+    blind = np.zeros(len(d), bool)  # over a gap legs may pass each other unseen: no way leads on
+    blind[1:] = step > max(UNSEEN_SECONDS, 2.5 * float(np.median(step)))
+    blind[2:] |= blind[1:-1]
     ahead = np.ones(len(d))
     ahead[2:] = np.clip(step[1:] / step[:-1], 0, 1)  # after a gap, not further than a step
     costs = np.zeros((len(d), 2, 2, 2))
@@ -274,7 +280,9 @@ def _step_costs(d: Floats, seconds: Floats, penalty: float) -> Floats:
             expected = sign[last] * d[1:-1] + speed * ahead[2:, None, None]
             for now in (0, 1):
                 off = np.linalg.norm(sign[now] * d[2:] - expected, axis=2)
-                costs[2:, before, last, now] = np.where(np.isfinite(off), np.minimum(off, 0.12), 0).sum(axis=1)
+                costs[2:, before, last, now] = np.where(
+                    np.isfinite(off) & ~blind[2:, None], np.minimum(off, 0.12), 0
+                ).sum(axis=1)
                 costs[2:, before, last, now] += penalty * (now != last)
     return costs
 

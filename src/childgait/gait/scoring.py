@@ -126,7 +126,7 @@ def _clearance(window: Callable[[float, float], _Window], stride: Stride) -> tup
     if bent:
         high, moment = swing.extreme("clearance", np.argmax)
         return max(low, min(high, 0.2)), moment
-    return min(low, 0.099), moment
+    return min(max(low, 0.0), 0.099), moment  # neither drags nor is too high, so the worst left is reduced
 
 
 def _measure(code: str, window: Callable[[float, float], _Window], stride: Stride) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from childgait.step import Input, Output, Raw
 if TYPE_CHECKING:
     import polars as pl
 
+    from childgait.files.delivered import DeliveredFacts
     from childgait.vision.cover import Plan, Region, Seen
 
 METHODS = (
@@ -44,7 +45,8 @@ LOSSY_TOLERANCE = 6  # levels by which a lossy copy may miss a texture on averag
 
 def deidentify(
     video: Raw | None, poses: Raw | None, register: Input, regions: Input | None, cleared: Input | None, name: str,
-    covered: Output | None, regions_found: Output | None, keypoints: Output, evidence: Output, params: Deidentify,
+    covered: Output | None, regions_found: Output | None, heads: Output | None, keypoints: Output, evidence: Output,
+    params: Deidentify,
 ) -> None:  # fmt: skip
     import cv2
 
@@ -54,12 +56,13 @@ def deidentify(
     from childgait.files.video import write_video
     from childgait.step import threads
     from childgait.vision import cover
+    from childgait.vision.head_sheet import write_head_strip
 
     cv2.setNumThreads(threads())
     said = parse_video_name(name)
     facts = json.loads(register.read_text(encoding="utf-8"))
     row: dict[str, Any] = {"video": name, "subject": said.subject, "view": said.view}
-    for output in (covered, regions_found, keypoints, evidence):
+    for output in (covered, regions_found, heads, keypoints, evidence):
         if output is not None:
             output.parent.chmod(0o750)  # the folder is no place for everybody
     if video is None:
@@ -68,11 +71,13 @@ def deidentify(
         write_poses(keypoints, read_delivered(poses, facts["pose_layout"]).poses)
         write_json(evidence, row | {"verdict": "keypoints", "reasons": ["there is no video"]})
         return
-    if covered is None or regions_found is None:
-        raise StepError(f"{name} has a video, but no output is named for it", hint="give --covered and --regions-found")
+    if covered is None or regions_found is None or heads is None:
+        raise StepError(f"{name} has a video, but no output is named for it",
+                        hint="give --covered, --regions-found and --heads")  # fmt: skip
     seen = cover.look(video, params)
     delivered = None if poses is None else read_delivered(poses, facts["pose_layout"], seen.times)
     if delivered is not None:
+        same_picture(delivered.facts, seen, name)
         cover.from_keypoints(delivered.people, seen, params)
     frames = len(seen.seconds)
     seen.tracks += cover.from_regions(read_regions(regions, name, frames), frames, video, params)
@@ -87,11 +92,22 @@ def deidentify(
     covered.chmod(0o640)
     sha256 = verify(covered, name, seen, plan, 0 if params.lossless else LOSSY_TOLERANCE)
     write_table(regions_found, plan.table, cover.REGIONS)
+    write_head_strip(heads, covered, name, plan.table, f"sha256 {sha256}")
     write_poses(keypoints, _nobody() if delivered is None else delivered.poses)
     found = describe(seen, plan, params) | judge(seen, plan, delivered is not None, params)
     if found["verdict"] == "held" and (accepted := _cleared(cleared, name, sha256)):
         found |= {"verdict": "cleared", "reasons": [*found["reasons"], accepted]}
     write_json(evidence, row | found | {"decoded_sha256": sha256})
+
+
+def same_picture(said: DeliveredFacts, seen: Seen, name: str) -> None:
+    """Keypoints of a scaled or turned copy would put every head beside its place."""
+    size = (said.width, said.height)
+    if None not in size and size != (seen.width, seen.height):
+        raise StepError(
+            f"{name}: its keypoints are of {size[0]}x{size[1]} pixels, but the video is {seen.width}x{seen.height}",
+            hint="deliver keypoints of this very file, upright and at its size, or leave them away",
+        )
 
 
 def verify(covered: Path, name: str, seen: Seen, plan: Plan, tolerance: int) -> str:
@@ -193,6 +209,12 @@ def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
         if not (x0 < x1 and y0 < y1):
             raise StepError(f"{path}, line {line}: the box {x0, y0, x1, y1} is empty", hint="x0 < x1 and y0 < y1")
         found.append(Region(row["region"], frame, (x0, y0, x1, y1)))
+        if any(other.name == row["region"] and (frame is None or other.frame in (None, frame)) for other in found[:-1]):
+            where = "all frames" if frame is None else f"frame {frame}"
+            raise StepError(
+                f"{path}, line {line}: {name} has a second box of region {row['region']!r} on {where}",
+                hint="a region is one thing to cover: one box on all frames or one box a frame; give another a name of its own",
+            )
     return found
 
 

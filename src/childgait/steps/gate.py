@@ -19,6 +19,10 @@ METHODS = (
     "study, a warning is shown in this report."
 )
 
+HINTS = {
+    "deidentify": "look at the .heads.jpg of a video that is held: if every head is covered, write video,sha256,reviewer,reason "
+    "into cleared.csv of cohort.annotations (the hash stands at the picture's top), else boxes into its regions.csv; "
+}
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +38,8 @@ def gate(step: str, rows: list[Input], pooled: Output, results: Output, docs: Pa
     if not found["passed"]:
         raise StepError(
             quality.sentence(found),
-            hint=f"mend these rows, or exclude a video with its reason in cohort.exclude; {docs}/index.html shows all",
+            hint=HINTS.get(step, "mend these rows, ")
+            + f"or exclude a video with its reason in cohort.exclude; {docs}/index.html shows all",
         )
     table.write_parquet(pooled, compression="zstd", statistics=False)
     write_json(results, found)

@@ -106,7 +106,7 @@ def _walk(travel: Travel, gait: Gait) -> dict[str, Any]:
     """Where the child went and how it stepped, in plain values."""
     lengths = [stride.next_contact - stride.contact for strides in gait.strides.values() for stride in strides]
     return {
-        "view_seen": travel.seen, "view_fits": travel.fits, "view_note": travel.note,
+        "view_seen": travel.seen, "view_fits": travel.fits, "view_turned": travel.turned, "view_note": travel.note,
         "across_heights": round(travel.across, 4), "growth": round(travel.growth, 4), "facing": travel.facing,
         "events": len(gait.events), "no_events_because": gait.reason,
         "event_method": gait.events[0].method if gait.events else None,

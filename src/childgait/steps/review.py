@@ -1,7 +1,7 @@
 """Two sheets a subject, so that a person judges in a minute: what covers the heads, and what was taken for the child.
 
-Reads de-identified videos, the regions that were covered, and the masks. Yields two JPEGs; both show only pixels that
-`deidentify` let through.
+Reads the strips of covered heads that deidentify drew, de-identified videos, and the masks. Yields two JPEGs; both show
+only pixels that `deidentify` let through.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ METHODS = "For each child a sheet of the riskiest covered frames and a sheet of 
 
 
 def review(
-    videos: list[Input], regions: list[Input], masks: list[Input], frames: list[Input], heads: Output, mask_sheet: Output
+    strips: list[Input], videos: list[Input], masks: list[Input], frames: list[Input], heads: Output, mask_sheet: Output
 ) -> None:
     from childgait.vision.head_sheet import write_head_sheet
     from childgait.vision.mask_sheet import write_mask_sheet
 
-    write_head_sheet(heads, videos, regions)
+    write_head_sheet(heads, strips)
     write_mask_sheet(mask_sheet, videos, masks, frames)

@@ -1,23 +1,21 @@
-"""What covers the heads, at one glance: a row a video, its riskiest frames as they went out, covered.
+"""What covers the heads, at one glance: a strip a video, its riskiest frames as they went out, covered.
 
-A frame is the riskier, the less was known of a head in it: a whole person covered because no head was known, then heads that
-were only bridged or extended in time, then the lowest scores. Reads de-identified videos and their regions tables alone;
-raw pixels never come here. Writes one JPEG.
+A frame is the riskier, the less was known of a head in it: nobody covered at all, a whole person covered because no head was
+known, then heads that were only bridged or extended in time, then the lowest scores. Reads de-identified videos and their
+regions tables alone; raw pixels never come here. Writes JPEGs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.files.tables import read_table
 from childgait.files.video import read_frames
-from childgait.vision.cover import REGIONS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,13 +23,25 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 RISKIEST, SPREAD = 5, 3  # tiles a video: the riskiest frames, far from each other, and some evenly spread
+BARE = 3  # of the riskiest, at most: frames in which nobody is covered
 WIDTH, HEIGHT, CAPTION = 240, 136, 18
 KNOWN, GUESSED, INK = (60, 220, 60), (255, 140, 0), (235, 235, 235)  # RGB
 
 
-def write_head_sheet(path: Path, videos: Sequence[Path], regions: Sequence[Path]) -> None:
-    rows = [_row(video, read_table(table, REGIONS)) for video, table in zip(videos, regions, strict=True)]
-    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+def write_head_strip(path: Path, video: Path, name: str, regions: pl.DataFrame, note: str) -> None:
+    """One video's strip; `note` stands at its top."""
+    _write_jpeg(path, cv2.cvtColor(_row(video, name, regions, note), cv2.COLOR_RGB2BGR), 90)
+
+
+def write_head_sheet(path: Path, strips: Sequence[Path]) -> None:
+    """The strips of several videos, one below the other."""
+    pictures: list[Any] = [cv2.imread(str(strip)) for strip in strips]
+    _write_jpeg(path, np.vstack(pictures), 85)
+
+
+def _write_jpeg(path: Path, pixels: NDArray[Any], quality: int) -> None:
+    """`path` is a temporary name, whose ending says nothing."""
+    path.write_bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
 
 
 def riskiest_frames(regions: pl.DataFrame, frames: int) -> list[int]:
@@ -41,15 +51,27 @@ def riskiest_frames(regions: pl.DataFrame, frames: int) -> list[int]:
     risk = regions.group_by("frame").agg(
         (4.0 * pl.col("whole").max() + 2.0 * _guessed().max() + 1.0 - pl.col("score").min()).alias("risk")
     )
-    apart = max(1, frames // 10)
-    chosen: list[int] = []
-    for frame in risk.sort(["risk", "frame"], descending=[True, False])["frame"]:
-        if all(abs(frame - other) >= apart for other in chosen):
-            chosen.append(frame)
-        if len(chosen) == RISKIEST:
-            break
+    known = risk.sort(["risk", "frame"], descending=[True, False])["frame"].to_list()
+    chosen = _apart(bare_frames(regions, frames), frames, BARE, [])
+    chosen = _apart(known, frames, RISKIEST, chosen)
     evenly = [round(index) for index in np.linspace(0, frames - 1, SPREAD)]
     return sorted({*chosen, *evenly})
+
+
+def bare_frames(regions: pl.DataFrame, frames: int) -> list[int]:
+    """Those in which nobody is covered."""
+    return sorted(set(range(frames)) - set(regions["frame"].to_list()))
+
+
+def _apart(candidates: list[int], frames: int, count: int, chosen: list[int]) -> list[int]:
+    """More of the candidates, in their order, until there are `count`."""
+    chosen = list(chosen)
+    for frame in candidates:
+        if len(chosen) == count:
+            break
+        if all(abs(frame - other) >= max(1, frames // 10) for other in chosen):
+            chosen.append(frame)
+    return chosen
 
 
 def _guessed() -> pl.Expr:
@@ -59,8 +81,8 @@ def _guessed() -> pl.Expr:
     return ~pl.col("source").str.contains("detected|keypoints|silhouette|sam3|region")
 
 
-def _row(video: Path, regions: pl.DataFrame) -> Pixels:
-    frames = int(regions["frame"].max()) + 1 if regions.height else 1  # type: ignore[arg-type]
+def _row(video: Path, name: str, regions: pl.DataFrame, note: str) -> Pixels:
+    frames = sum(1 for _ in read_frames(video))
     wanted = riskiest_frames(regions, frames)
     tiles = [
         _tile(frame.pixels, frame.index, regions.filter(regions["frame"] == frame.index))
@@ -71,8 +93,9 @@ def _row(video: Path, regions: pl.DataFrame) -> Pixels:
     tiles += [blank] * (RISKIEST + SPREAD - len(tiles))
     head = np.zeros((CAPTION + 4, WIDTH * (RISKIEST + SPREAD), 3), np.uint8)
     whole = regions.filter(regions["whole"])["frame"].n_unique()
-    people = regions["region"].n_unique()
-    _write(head, f"{video.stem}: {people} covered, {whole} frames with a whole person covered", GUESSED if whole else INK)
+    people, bare = regions["region"].n_unique(), len(bare_frames(regions, frames))
+    said = f"{name}: {people} covered, {whole} frames with a whole person covered, {bare} frames with nobody covered; {note}"
+    _write(head, said, GUESSED if whole or bare else INK)
     return np.vstack([head, np.hstack(tiles)])
 
 
