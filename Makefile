@@ -4,6 +4,9 @@ SHELL := /bin/bash
 VENV := .venv
 READY := $(VENV)/.ready
 PROFILE ?= default
+ifeq ($(origin PROFILE),command line)  # a shell that sourced workflow/environment has one already
+override SNAKEMAKE_PROFILE := profiles/$(PROFILE)
+endif
 export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
 
 .PHONY: help run test cluster-test cancel plan lint lock borders doctor

@@ -52,3 +52,10 @@ def test_a_source_that_is_no_longer_reached_makes_it_new(sources: Path, monkeypa
     before = stamp(sources).read_text()
     monkeypatch.setattr(code, "code_of", lambda step: [Path("src/a.py")])
     assert stamp(sources).read_text() != before
+
+
+def test_a_text_that_is_filled_in_counts_as_code_of_who_fills_it_in() -> None:
+    template = Path("src/childgait/report/templates/report.html")
+    assert template in code.code_of("write_report")
+    assert template not in code.code_of("finetune")
+    assert template not in code.code_of("evaluate")

@@ -12,6 +12,7 @@ import toy_study
 from childgait import code, record
 from childgait.code import PACKAGE
 from childgait.errors import StepError
+from childgait.params import section_as_told
 from childgait.step import Input, Output, Raw, run_step
 
 
@@ -52,6 +53,17 @@ def test_params_stand_under_their_section():
     toy_study.run_toy_study(seed=2)
     found = json.loads(Path("data/split_subjects/split_subjects.record.json").read_text())
     assert found["params"]["split_subjects"]["seed"] == 2
+
+
+def test_a_run_is_told_without_the_study_around_it():
+    """One more model, seed or another model's overrides: the record of this run stays the same."""
+    section = {"models": ["a"], "folds": ["0"], "seeds": [1], "epochs": 3, "overrides": {"a": {"epochs": 4}}}
+    told = section_as_told("finetune", section, {"model_name": "a", "fold": "0"})
+    assert told == {"epochs": 3, "overrides": {"epochs": 4}}
+    wider = section | {"models": ["a", "b"], "seeds": [1, 2], "overrides": {"a": {"epochs": 4}, "b": {}}}
+    assert section_as_told("finetune", wider, {"model_name": "a"}) == told
+    assert section_as_told("finetune", section | {"epochs": 5}, {"model_name": "a"}) != told
+    assert section_as_told("evaluate", {"views": 4}, {"model_name": "a"}) == {"views": 4}
 
 
 def test_a_table_says_which_children_are_in_it():

@@ -62,7 +62,7 @@ def _files_of(module: str) -> list[Path]:
 
 @cache
 def reached(path: Path) -> tuple[Path, ...]:
-    """The file itself and everything of this package that it imports, directly or not, sorted."""
+    """The file itself, everything of this package that it imports, directly or not, and the texts they fill in, sorted."""
     seen: set[Path] = set()
     waiting = [path]
     while waiting:
@@ -70,7 +70,13 @@ def reached(path: Path) -> tuple[Path, ...]:
         if current not in seen and current not in PLUMBING:
             seen.add(current)
             waiting.extend(_imports(current))
-    return tuple(sorted(seen))
+    return tuple(sorted(seen.union(*(_templates(path) for path in seen))))
+
+
+def _templates(module: Path) -> set[Path]:
+    """The texts in the folder `templates` beside a module that fills them in: they make outputs as code does."""
+    folder = module.parent / "templates"
+    return set(folder.iterdir()) if folder.is_dir() and '"templates"' in module.read_text() else set()
 
 
 def code_of(step: str) -> list[Path]:

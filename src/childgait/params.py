@@ -7,6 +7,7 @@ found, what is allowed, the nearest valid name.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -357,6 +358,17 @@ SECTIONS: dict[str, type[Section]] = {
 NAME_OF: dict[type[Section], str] = {model: name for name, model in SECTIONS.items()}
 
 S = TypeVar("S", bound=Section)
+
+
+def section_of_run(section: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Finetune's section as one run sees it: one more model, fold or seed in the study changes no other run."""
+    own = {key: value for key, value in section.items() if key not in ("models", "folds", "seeds")}
+    return own | {"overrides": section["overrides"].get(model, {})}
+
+
+def section_as_told(name: str, section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A section as a record keeps it; `values` are the job's plain arguments."""
+    return section_of_run(section, values["model_name"]) if name == "finetune" and "model_name" in values else dict(section)
 
 
 def read_params(path: Path) -> dict[str, Any]:

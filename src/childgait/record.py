@@ -71,6 +71,8 @@ class Watch:
 
     def write_record(self, target: Path, flags: list[Flag], values: dict[str, Any]) -> None:
         """The sidecar, then the log line. The sidecar comes last of a step's files: where it is, the outputs are whole."""
+        from childgait.params import section_as_told
+
         began = time.monotonic()
         record: dict[str, Any] = {
             "step": self.function.__name__, "inputs": {}, "outputs": {}, "values": {}, "params": {},
@@ -79,7 +81,8 @@ class Watch:
         for flag in flags:
             value = values[flag.name]
             if flag.kind == "params":
-                record["params"][_section_name(value)] = value.model_dump(mode="json")
+                name = _section_name(value)
+                record["params"][name] = section_as_told(name, value.model_dump(mode="json"), values)
             elif flag.kind == "value":
                 record["values"][flag.name] = str(value) if isinstance(value, Path) else value
             elif value is not None:

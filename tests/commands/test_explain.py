@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from childgait.commands.explain import explain
 from childgait.errors import StepError
+from childgait.lineage.search import mentions, names_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
 from childgait.training.learn import Learnt, fit_table, open_part
@@ -33,10 +34,13 @@ def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, part = make_run(tmp_path, name)
-    explain(run, part, tmp_path, tmp_path / "out" / "sheet.png", children=1)
-    assert (tmp_path / "out" / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    explain(run, part, tmp_path, tmp_path / "out", children=2)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"0001.png", "0002.png", "focus.csv"}  # a child's alone
+    for picture in (tmp_path / "out").glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert mentions(picture.stem).search(names_of(picture)), "an erasure would not find it"
     header = "video,target,probability,share,even,random_share,agreement"
-    assert (tmp_path / "out" / "sheet.csv").read_text().startswith(header)
+    assert (tmp_path / "out" / "focus.csv").read_text().startswith(header)
     said = capsys.readouterr().out
     assert "0001-0001_" in said
     assert "at the joints the items are about lies" in said
@@ -44,9 +48,9 @@ def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
 
 def test_the_rules_list_what_they_measured(tmp_path: Path) -> None:
     run, part = make_table_run(tmp_path, "rules")
-    explain(run, part, tmp_path, tmp_path / "measured.png")
+    explain(run, part, tmp_path, tmp_path / "out")
     header = "video,limb,code,value,zero_low,zero_high,score,seconds,frame,strides,near"
-    assert (tmp_path / "measured.csv").read_text().startswith(header)
+    assert (tmp_path / "out" / "measured.csv").read_text().startswith(header)
 
 
 def test_the_trees_name_what_they_lean_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +59,7 @@ def test_the_trees_name_what_they_lean_on(tmp_path: Path, capsys: pytest.Capture
     assert len(told["facts"]["importance"]) == 17
     told["facts"]["importance"]["KFX"] = {"own knee most in swing": 0.4}
     (run / "model.json").write_text(json.dumps(told))
-    explain(run, part, tmp_path, tmp_path / "nothing.png")
+    explain(run, part, tmp_path, tmp_path / "out")
     assert "KFX: own knee most in swing 40%" in capsys.readouterr().out
 
 
@@ -74,4 +78,4 @@ def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
         explain(tmp_path)
     run, part = make_run(tmp_path, "coin")
     with pytest.raises(StepError, match="coin reads neither pictures nor joints"):
-        explain(run, part, tmp_path, tmp_path / "sheet.png")
+        explain(run, part, tmp_path, tmp_path / "out")

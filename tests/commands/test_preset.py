@@ -38,12 +38,23 @@ def test_there_are_the_promised_presets() -> None:
     assert NAMES == ["cgv", "demo", "keypoints", "peers", "smoke"]
 
 
+def test_a_preset_for_a_quick_look_leads_there_from_any_other(params: Path) -> None:
+    found = []
+    for other in ("demo", "cgv"):
+        preset(other, params, PRESETS)
+        preset("smoke", params, PRESETS)
+        found.append(yaml.safe_load(params.read_text()))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_sets_what_it_names_and_nothing_else(name: str, params: Path) -> None:
     before = leaves(yaml.safe_load(params.read_text()))
     preset(name, params, PRESETS)
     after = leaves(yaml.safe_load(params.read_text()))
-    named = leaves(yaml.safe_load((PRESETS / f"{name}.yaml").read_text()))
+    values = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+    like = values.pop("like", None)
+    named = (leaves(yaml.safe_load((PRESETS / f"{like}.yaml").read_text())) if like else {}) | leaves(values)
     assert after == before | named | {"preset": name}
     for model in load_params(params)["finetune"].models:  # type: ignore[attr-defined]
         find_model(model)

@@ -9,10 +9,11 @@ import pytest
 
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
+from childgait.files.hashes import sha256
 from childgait.files.masks import FRAMES, write_masks
 from childgait.files.poses import make_poses, read_poses, write_poses
 from childgait.files.tables import write_table
-from childgait.files.video import write_video
+from childgait.files.video import read_frames, write_video
 from childgait.gait.events import EVENTS
 from childgait.params import PrepareClips
 from childgait.steps.prepare_clips import prepare_clips
@@ -140,6 +141,25 @@ def test_the_same_input_gives_the_same_bytes(scene, tmp_path):
         run(scene, tmp_path / part)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_another_pixel_is_another_clip_for_whoever_reads_it(scene, tmp_path):
+    """Models are handed the .clip.json alone: a head or a chart that is covered later must reach them."""
+    covered = []
+    for frame in read_frames(scene / "video.mp4"):
+        pixels = frame.pixels.copy()
+        x0, y0, _, _ = box_at(frame.index)
+        pixels[y0 : y0 + 8, x0 : x0 + 8] = 0
+        covered.append(pixels)
+    write_video(tmp_path / "covered.mp4", covered, [frame.seconds for frame in read_frames(scene / "video.mp4")])
+    found = []
+    for name, video in (("a", scene / "video.mp4"), ("b", tmp_path / "covered.mp4")):
+        (tmp_path / name).mkdir()
+        run(scene, tmp_path / name, video=video)
+        found.append(json.loads((tmp_path / name / f"{NAME}.clip.json").read_text()))
+        for part in ("frames", "masks", "points"):
+            assert found[-1][f"{part}_sha256"] == sha256(tmp_path / name / f"{NAME}.{part}.npy")
+    assert {key for key in found[0] if found[0][key] != found[1][key]} == {"frames_sha256"}
 
 
 @pytest.mark.parametrize(

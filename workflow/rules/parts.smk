@@ -7,6 +7,7 @@ from pathlib import Path
 
 from childgait.files.parts import spoken_for
 from childgait.models.registry import BASELINES, MODELS, settings_of
+from childgait.params import section_of_run
 
 ASSIGNMENT = Path("data/split_subjects/subjects.csv")
 
@@ -21,8 +22,7 @@ def runs(models=None):
 
 def training_params(wildcards):
     """The section as one run sees it: one more model, fold or seed in the study retrains no other."""
-    section = {key: value for key, value in config["finetune"].items() if key not in ("models", "folds", "seeds")}
-    return section | {"overrides": section["overrides"].get(wildcards.model, {})}
+    return section_of_run(config["finetune"], wildcards.model)
 
 
 def settings_for(wildcards):

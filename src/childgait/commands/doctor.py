@@ -105,6 +105,7 @@ def codecs() -> Iterator[Line]:
 
 def settings(params: Path) -> Iterator[Line]:
     """params.yaml as a whole, and every file of weights that it names."""
+    from childgait.commands.check_params import weights_named
     from childgait.errors import StepError
     from childgait.files.hashes import sha256
     from childgait.params import load_params
@@ -115,6 +116,9 @@ def settings(params: Path) -> Iterator[Line]:
         yield "FAIL", "params.yaml", str(error)
         return
     yield "ok", "params.yaml", f"{len(sections)} sections, all in range"
+    for key, place in weights_named(sections).items():
+        if not place:
+            yield "FAIL", key, "empty, but what needs it is chosen; name your file of weights and its sha256"
     named = 0
     for section, values in sections.items():
         given = values.model_dump()

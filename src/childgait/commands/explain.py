@@ -18,17 +18,19 @@ def explain(
     run: Path,
     part: Path = Path("data/split_subjects/holdout.test.parquet"),
     clips: Path = Path("data/prepare_clips"),
-    out: Path = Path("reports/relevance.png"),
+    out: Path = Path("logs/explain"),
     children: int = 2,
     seed: int = 0,
 ) -> None:
-    """For the first children of a part, every item of every recording, and on the sheet the answer `atypical` that the model
-    of the folder `run` is surest of; of the rules and trees, all."""
+    """For the first children of a part, every item of every recording, and on each child's sheet the answer `atypical` that
+    the model of the folder `run` is surest of; of the rules and trees, all. `out` is a folder; an erasure looks into logs."""
     import json
 
     import cv2
+    import numpy as np
     from safetensors.numpy import load_file
 
+    from childgait.gait.cohort import parse_video_name
     from childgait.models.registry import find_model
     from childgait.training.attribution import explain as maps_of
     from childgait.training.gait_features import measure_items
@@ -39,9 +41,9 @@ def explain(
     told = json.loads((run / "model.json").read_text(encoding="utf-8"))
     model, settings = find_model(told["model"]), settings_from(told)
     opened = open_part(part, sorted(clips.glob("*.clip.json")))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     if model.name == "rules":
-        table = out.with_suffix(".csv")
+        table = out / "measured.csv"
         measure_items(opened.clips).write_csv(table, float_precision=3)
         print(f"{table}: what was measured, its typical band, and when")
         return
@@ -52,14 +54,15 @@ def explain(
     weights = load_file(run / "weights.safetensors")
     judged = predict(model, settings, weights, told["facts"], opened, views=1)
     focus, shown, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
-    cv2.imwrite(str(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    focus.write_csv(out.with_suffix(".csv"), float_precision=4)
-    for one in shown:
-        print(f"{one.video} {one.target}: agreement with random weights {one.agreement}")
-    print(f"{out}: two strips a child, the trained model's and that of random weights")
+    focus.write_csv(out / "focus.csv", float_precision=4)
+    for one, strips in zip(shown, np.split(sheet, len(shown)), strict=True):
+        picture = out / f"{parse_video_name(one.video).subject}.png"  # a child's alone, so that it can be erased
+        cv2.imwrite(str(picture), cv2.cvtColor(strips, cv2.COLOR_RGB2BGR))
+        print(f"{picture}: {one.video} {one.target}, agreement with random weights {one.agreement}")
+    print("Two strips a child, the trained model's and that of random weights")
     columns = ("share", "even", "random_share", "agreement")
     share, even, random_share, agreement = (_mean(focus[name].drop_nulls().to_list()) for name in columns)
-    print(f"{out.with_suffix('.csv')}: at the joints the items are about lies {share} of what counts, of random weights "
+    print(f"{out / 'focus.csv'}: at the joints the items are about lies {share} of what counts, of random weights "
           f"{random_share}, spread evenly {even}; agreement with random weights {agreement}")
 
 

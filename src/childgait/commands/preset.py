@@ -51,15 +51,22 @@ def applied(name: str, params: Path, folder: Path) -> str:
     yaml.preserve_quotes = True
     yaml.width = 4096  # a line stays a line
     document = yaml.load(params.read_text(encoding="utf-8"))
-    overlay = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
     document["preset"] = name
-    for section, values in overlay.items():
-        if section not in document:
-            raise unknown(name, section, params)
-        lay_over(document[section], values, section, name, params)
+    for part in _with_what_it_is_like(name, folder, yaml):
+        for section, values in part.items():
+            if section not in document:
+                raise unknown(name, section, params)
+            lay_over(document[section], values, section, name, params)
     stream = io.StringIO()
     yaml.dump(document, stream)
     return "".join(aligned(line) for line in stream.getvalue().splitlines(keepends=True))
+
+
+def _with_what_it_is_like(name: str, folder: Path, yaml: Any) -> list[dict[str, Any]]:
+    """The preset's values, after those of the preset that it names under `like`."""
+    values = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    first = values.pop("like", None)
+    return [*(_with_what_it_is_like(first, folder, yaml) if first else ()), values]
 
 
 def aligned(line: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from childgait.code import ROOT
 from childgait.errors import StepError
@@ -253,11 +254,14 @@ def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
     """Jobs whose params or source files are not the ones here now; one finding a step and cause."""
     params = _params_here(root)
     sources = root if (root / "src" / "childgait").is_dir() else ROOT
+    from childgait.params import section_as_told
+
     here: dict[str, str | None] = {}
     told: dict[tuple[str, str], list[Job]] = {}
     for job in graph.jobs.values():
         for section, values in job.params.items():
-            if params is not None and params.get(section) != values:
+            here_now = None if params is None else section_as_told(section, params.get(section) or {}, job.values)
+            if here_now is not None and here_now != values:
                 told.setdefault((job.step, f"made with other values of {section} than params.yaml has now"), []).append(
                     job
                 )
@@ -272,7 +276,7 @@ def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
         yield Finding("stale", jobs[0].record, f"{cause} ({len(jobs)} job(s) of {step})")
 
 
-def _params_here(root: Path) -> dict[str, object] | None:
+def _params_here(root: Path) -> dict[str, dict[str, Any]] | None:
     from childgait.params import load_params
 
     path = root / "params.yaml"

@@ -53,7 +53,10 @@ def find(root: Path) -> Runs:
         ) from None
     places = [run.info.artifact_uri for run in runs] + [model.artifact_location for model in models]
     local = [root / FOLDER / "artifacts"]  # the database knows only where they lay before the clone was moved
-    local += [Path(place.removeprefix("file://")) for place in places if place and place.startswith(("file://", "/"))]
+    # A copied clone's database still names the original's files: they are another study's to erase.
+    named = [Path(place.removeprefix("file://")) for place in places if place and place.startswith(("file://", "/"))]
+    own = [root / FOLDER, *Runs(uri).folders()]
+    local += [place for place in named if any(place.resolve().is_relative_to(folder.resolve()) for folder in own)]
     return Runs(uri, [run.info.run_id for run in runs], [model.model_id for model in models], local)
 
 

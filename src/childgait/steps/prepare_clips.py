@@ -48,6 +48,7 @@ def prepare_clips(
     import numpy as np
 
     from childgait.files.atomic import write_json
+    from childgait.files.hashes import sha256
     from childgait.files.poses import read_poses
     from childgait.gait.cohort import parse_video_name
     from childgait.vision.crop import boxes_of_points
@@ -76,6 +77,9 @@ def prepare_clips(
         assert mask_bits is not None
         write_frames(frames, video, len(poses), plan, params)
         facts |= write_masks(mask_bits, masks, len(poses), plan, params)
+    # Who reads a clip is handed this file alone: so it changes with every pixel and point beside it.
+    arrays = {"frames": frames, "masks": mask_bits, "points": points}
+    facts |= {f"{part}_sha256": sha256(path) for part, path in arrays.items() if path is not None}
     write_json(clip, facts)
     log.info("%s: %d frames of %d pixels", name, len(plan.source), params.size)
 
