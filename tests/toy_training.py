@@ -23,14 +23,15 @@ CLIPS, WIDTH = 10, 6
 
 
 class Toy(nn.Module):
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, dropout: float, normed: bool = False) -> None:
         super().__init__()
         self.first, self.last = nn.Linear(WIDTH, 8), nn.Linear(8, 34)
+        self.norm = nn.BatchNorm1d(8) if normed else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         assert batch.features is not None
-        return self.last(self.dropout(torch.tanh(self.first(batch.features))))
+        return self.last(self.dropout(torch.tanh(self.norm(self.first(batch.features)))))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         return {"stem": r"^first", "blocks": [(r"^last", (0,))]}
@@ -73,7 +74,7 @@ def no_judge(network: nn.Module) -> dict[str, float]:
 
 def run(
     folder: Path, chosen: Finetune, *, seed: int = 1, stop_after: int | None = None, fingerprint: str = "same",
-    broken_epoch: int | None = None, judge: Any = no_judge, dropout: float = 0.2,
+    broken_epoch: int | None = None, judge: Any = no_judge, dropout: float = 0.2, normed: bool = False,
 ) -> Outcome:  # fmt: skip
     def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
         if row["epoch"] == stop_after:
@@ -85,7 +86,7 @@ def run(
     try:
         torch.manual_seed(seed)
         outcome = train(
-            Toy(dropout), Vectors(broken_epoch), collate, np.ones(34, np.float32), judge, chosen, seed=seed,
+            Toy(dropout, normed), Vectors(broken_epoch), collate, np.ones(34, np.float32), judge, chosen, seed=seed,
             group=group, save_as=folder / "state.safetensors", fingerprint=fingerprint, on_epoch=on_epoch,
             name_of=lambda row: f"clip-{row}",
         )  # fmt: skip
@@ -108,5 +109,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--normed", action="store_true")
     arguments = parser.parse_args()
-    run(arguments.folder, settings(epochs=arguments.epochs))
+    run(arguments.folder, settings(epochs=arguments.epochs), normed=arguments.normed)

@@ -83,15 +83,18 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
     ).read_bytes()
 
 
-def test_two_processes_give_the_numbers_of_one(tmp_path: Path) -> None:
-    """torchrun, gloo: two small batches a step, one a process; drop-out included, for its draws belong to the batch."""
+@pytest.mark.parametrize("normed", [False, True])
+def test_two_processes_give_the_numbers_of_one(normed: bool, tmp_path: Path) -> None:
+    """torchrun, gloo: two small batches a step, one a process; drop-out included, for its draws belong to the batch; and
+    what batch norms remember."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
                 "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]  # fmt: skip
-    program = [str(TESTS / "toy_training.py"), "--epochs", "3", str(tmp_path / "two")]
+    program = [str(TESTS / "toy_training.py"), "--epochs", "3", str(tmp_path / "two"), *(["--normed"] if normed else [])]
     subprocess.run([*torchrun, *program], check=True, env=environment)
-    one = toy_training.run(tmp_path / "one", settings(epochs=3)).weights
+    one = toy_training.run(tmp_path / "one", settings(epochs=3), normed=normed).weights
     two = toy_training.read_weights(tmp_path / "two")
+    assert ("norm.running_mean" in two) == normed  # what it judges by: of all small batches, in their order
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-6, atol=1e-7)
 
@@ -132,3 +135,29 @@ def test_it_stops_when_validation_gets_no_better_and_keeps_the_best(tmp_path: Pa
     assert outcome.kept_epoch == 2
     assert torch.equal(outcome.weights["last.weight"], kept[1])
     assert not torch.equal(outcome.weights["last.weight"], kept[3])
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_run_that_stopped_early_is_over_when_it_is_taken_up(keep: str, tmp_path: Path) -> None:
+    """As after a kill between the last checkpoint and the writing of the weights."""
+    losses = iter([1.0, 0.5, 0.7, 0.6, 0.1, 0.05])
+
+    def judge(network: torch.nn.Module) -> dict[str, float]:
+        return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
+
+    chosen = settings(epochs=6, patience=2, keep=keep)
+    first = toy_training.run(tmp_path, chosen, judge=judge)
+    assert len(first.history) == 4
+    again = toy_training.run(tmp_path, chosen, judge=judge)
+    assert again.history == first.history
+    assert again.kept_epoch == first.kept_epoch
+    assert same(again.weights, first.weights)
+
+
+def test_without_a_known_answer_no_epoch_is_the_best(tmp_path: Path) -> None:
+    def judge(network: torch.nn.Module) -> dict[str, float]:
+        return {"validation_loss": float("nan"), "validation_balanced_accuracy": float("nan")}
+
+    with pytest.raises(StepError, match="no validation child has a known answer"):
+        toy_training.run(tmp_path / "best", settings(keep="best"), judge=judge)
+    assert toy_training.run(tmp_path / "last", settings(keep="last", patience=0), judge=judge).kept_epoch == 3

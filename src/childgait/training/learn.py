@@ -282,11 +282,12 @@ def make_judge(
     from childgait.training.predictions import mean_by_child
 
     windows = Windows(validation.clips, validation.atypical, loading, views=settings.validation_views)
+    loader = loader_of(windows, settings, device)  # one for all epochs: its workers stay
     truth = answers_of_children(validation.table, validation.atypical)
     subjects = validation.table["subject"].to_numpy()
 
     def judge(network: nn.Module) -> dict[str, float]:
-        judged = judge_windows(network, windows, settings, device)
+        judged = judge_loader(network, loader, settings, device)
         visible = ~np.isnan(validation.atypical)[judged.rows]
         logits = mean_by_child(judged.logits, visible, subjects[judged.rows], children_of(validation.table))
         known = ~np.isnan(truth) & ~np.isnan(logits)
@@ -305,12 +306,22 @@ def make_judge(
 
 def judge_windows(network: nn.Module, windows: Windows, settings: Finetune, device: str) -> Judged:
     """The network's logits for every window, in the windows' order."""
+    return judge_loader(network, loader_of(windows, settings, device), settings, device)
+
+
+def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
+    """Every window once, in order."""
+    from childgait.training.clips import make_loader
+
+    return make_loader(windows, batch_size=settings.clips_at_once, workers=settings.workers, shuffle=False,
+                       pin_memory=device != "cpu")[0]  # fmt: skip
+
+
+def judge_loader(network: nn.Module, loader: Any, settings: Finetune, device: str) -> Judged:
     import torch
 
-    from childgait.training.clips import make_loader
     from childgait.training.loop import half_precision
 
-    loader, _ = make_loader(windows, batch_size=settings.clips_at_once, workers=settings.workers, shuffle=False)
     rows, starts, logits, filled = [], [], [], 0
     network.eval()
     with torch.inference_mode(), half_precision(settings, device):
@@ -321,7 +332,7 @@ def judge_windows(network: nn.Module, windows: Windows, settings: Finetune, devi
             filled += batch.filled
     if filled:
         log.info("%d patches of %d windows were kept only so that none has too few: their masks are small or empty",
-                 filled, len(windows))  # fmt: skip
+                 filled, sum(map(len, rows)))  # fmt: skip
     return Judged(np.concatenate(rows), np.concatenate(starts), np.concatenate(logits))
 
 
@@ -350,18 +361,21 @@ def predict(
 
 
 def settings_from(told: dict[str, Any]) -> Finetune:
-    """The settings that a trained model's description keeps; which runs a study has is not among them."""
+    """The settings that a trained model's description keeps; which runs a study has is not among them.
+
+    What learnt on a GPU may judge without one, more slowly and but for rounding the same.
+    """
     from childgait.params import Finetune
 
-    return Finetune.model_validate(
-        {
-            "models": [told["model"]],
-            "folds": [told["fold"]],
-            "seeds": [told["seed"]],
-            "overrides": {},
-            **told["settings"],
-        }
-    )
+    study = {"models": [told["model"]], "folds": [told["fold"]], "seeds": [told["seed"]], "overrides": {}}
+    settings = Finetune.model_validate(study | told["settings"])
+    if settings.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            log.warning("%s learnt on a GPU, and torch finds none here: it judges on the CPU", told["model"])
+            return settings.model_copy(update={"device": "cpu"})
+    return settings
 
 
 def probabilities_of_clips(

@@ -29,6 +29,7 @@ from childgait.models.batch import Batch
 from childgait.training import checkpoint
 from childgait.training.clips import worker_options
 from childgait.training.group import Group
+from childgait.training.norms import Norms
 from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def train(
     average = _average_of(network, settings, teaches=pool is not None)
     state = checkpoint.State(network, optimizer, None if average is None else average.module)
     checkpoint.restore(save_as, state, fingerprint)
-    bar = Progress(settings.epochs, state.epoch, group)
-    for epoch in range(state.epoch, settings.epochs):
+    bar, norms = Progress(settings.epochs, state.epoch, group), Norms(network, group)
+    while not _is_over(state, settings):
+        epoch = state.epoch
         began = time.monotonic()
         row = {"epoch": float(epoch + 1), "learning_rate": 0.0, "loss": 0.0, "gradient": 0.0}
         row["learning"] = float(freeze_for_epoch(network, settings, epoch))
@@ -91,9 +93,9 @@ def train(
         steps = steps_of(loader, visits)
         for step, (clips, batches) in enumerate(steps):
             row["learning_rate"] = _set_rate(schedule, epoch * visits.steps + step)
-            total = _gradients(network, batches, clips, weights, settings, group, (seed, epoch, step))
+            total = _gradients(network, batches, clips, weights, settings, norms, (seed, epoch, step))
             if pool is not None:
-                total = torch.cat([total, pool.add_gradients(network, state.judged(), step)])
+                total = torch.cat([total, pool.add_gradients(network, state.judged(), step, norms)])
             loss, *told = _share(network, total, group, clips, (epoch, step), name_of)
             row["gradient"] = max(row["gradient"], _clip(network, settings.clip_norm))
             optimizer.step()
@@ -106,14 +108,14 @@ def train(
         seconds = time.monotonic() - began
         row |= judge(state.judged()) if group.leads else {"validation_loss": 0.0}
         row["validation_loss"] = group.agree(row["validation_loss"])
-        finished = _end_epoch(state, row, settings)
+        _end_epoch(state, row, settings)
         if group.leads:
             on_epoch(row, {"clips_a_second": visits.count / seconds, "seconds_an_epoch": time.monotonic() - began})
             bar.show(row)
-            if finished or state.epoch % settings.checkpoint_epochs == 0:
+            if _is_over(state, settings) or state.epoch % settings.checkpoint_epochs == 0:
                 checkpoint.save(save_as, state, fingerprint)
-        if finished:
-            break
+    if state.epoch < settings.epochs:
+        log.info("stopped after epoch %d: no better validation loss for %d epochs", state.epoch, settings.patience)
     chosen = state.best if settings.keep == "best" and state.best else state.judged().state_dict()
     kept = state.best_epoch if settings.keep == "best" else state.epoch
     return Outcome({name: value.detach().cpu() for name, value in chosen.items()}, state.history, kept or state.epoch)
@@ -161,20 +163,23 @@ def steps_of(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[
 
 def _gradients(
     network: nn.Module, batches: Iterator[tuple[int, Batch]], clips: list[int], weights: Tensor, settings: Finetune,
-    group: Group, place: tuple[int, int, int],
+    norms: Norms, place: tuple[int, int, int],
 ) -> Tensor:  # fmt: skip
     """Add up the step's gradients over this process's small batches; (1,) their part of the step's loss."""
     network.train()
-    total = torch.zeros(1, device=group.device)
+    device = norms.group.device
+    total = torch.zeros(1, device=device)
+    norms.begin(math.ceil(len(clips) / settings.clips_at_once))
     for number, batch in batches:
         torch.manual_seed(mixed(*place, number))
-        moved = batch.to(group.device)
+        moved = batch.to(device)
         assert moved.labels is not None
-        with half_precision(settings, group.device):
+        with half_precision(settings, device), norms.of_batch(number):
             logits = network(moved)
         loss = loss_of_clips(logits, moved.labels, weights).sum() / len(clips)
         loss.backward()
         total += loss.detach()
+    norms.take_up()
     return total
 
 
@@ -188,7 +193,7 @@ def _share(
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     group.sum([total, *(parameter.grad for parameter in learning if parameter.grad is not None)])
-    losses = [float(value) for value in total]
+    losses: list[float] = total.tolist()
     if not all(math.isfinite(value) for value in losses):
         named = ", ".join(sorted({name_of(clip) for clip in clips})[:8])
         raise StepError(
@@ -232,8 +237,19 @@ def _average_of(network: nn.Module, settings: Finetune, *, teaches: bool) -> Any
     return ModelEmaV3(network, decay=settings.average_decay, use_warmup=True, foreach=at_once)
 
 
-def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetune) -> bool:
-    """Note the epoch, remember the best, and say whether it was the last."""
+def _is_over(state: checkpoint.State, settings: Finetune) -> bool:
+    """Whether the last epoch is done, also in a run that is taken up."""
+    waited = state.epoch - (state.best_epoch or 0)
+    return state.epoch == settings.epochs or bool(settings.patience and state.best_epoch and waited >= settings.patience)
+
+
+def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetune) -> None:
+    """Note the epoch, and remember the best."""
+    if math.isnan(row["validation_loss"]) and (settings.keep == "best" or settings.patience):
+        raise StepError(
+            "no validation child has a known answer, so no epoch can be called the best",
+            hint="give the validation part children with scores (split.csv), or set finetune.keep to last and patience to 0",
+        )
     state.epoch += 1
     state.history.append(row)
     best = min(range(state.epoch), key=lambda index: (state.history[index]["validation_loss"], index)) + 1
@@ -241,11 +257,6 @@ def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetun
         state.best_epoch = best
         if settings.keep == "best":
             state.best = {name: value.detach().clone() for name, value in state.judged().state_dict().items()}
-    waited = state.epoch - best
-    if settings.patience and waited >= settings.patience:
-        log.info("stopped after epoch %d: no better validation loss for %d epochs", state.epoch, waited)
-        return True
-    return state.epoch == settings.epochs
 
 
 class Progress:

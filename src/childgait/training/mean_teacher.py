@@ -11,6 +11,7 @@ score. Which clips may be in the pool is decided and checked in the step and its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from childgait.training.augmentation import Augmentation, Window, draw_changes
 from childgait.training.clips import Sample, Windows, collate, starts_of, worker_options
 from childgait.training.group import Group
 from childgait.training.loop import POOL_CURVES, Visits, half_precision, mixed, steps_of
+from childgait.training.norms import Norms
 from childgait.training.optim import loss_of_clips
 
 if TYPE_CHECKING:
@@ -135,7 +137,8 @@ class MeanTeacher:
         self.weights = torch.from_numpy(weights).to(group.device)
         self.visits = PoolVisits(len(views), self.how.clips_a_step, settings.clips_at_once, seed, group)
         self.loader: DataLoader[Any] = DataLoader(
-            views, batch_sampler=self.visits, collate_fn=collate_pairs, **worker_options(settings.workers)
+            views, batch_sampler=self.visits, collate_fn=collate_pairs, pin_memory=group.device != "cpu",
+            **worker_options(settings.workers)
         )
         self.epoch, self.factor = 0, 0.0
         self.steps: Iterator[tuple[list[int], Iterator[tuple[int, tuple[Batch, Batch]]]]] = iter(())
@@ -145,12 +148,13 @@ class MeanTeacher:
         self.visits.epoch, self.visits.wanted = epoch, steps
         self.steps = steps_of(self.loader, self.visits) if self.factor > 0 else iter(())
 
-    def add_gradients(self, student: nn.Module, teacher: nn.Module, step: int) -> Tensor:
+    def add_gradients(self, student: nn.Module, teacher: nn.Module, step: int, norms: Norms) -> Tensor:
         """(3,) what `POOL_CURVES` names, this process's share of the step; where the pool has no weight yet, zeros."""
         told = torch.zeros(len(POOL_CURVES), device=self.group.device)
         if self.factor == 0:
             return told
         clips, batches = next(self.steps)
+        norms.begin(math.ceil(len(clips) / self.settings.clips_at_once))
         for number, (weak, strong) in batches:
             torch.manual_seed(mixed(self.seed, self.epoch, step, number, _STREAM))
             weak, strong = weak.to(self.group.device), strong.to(self.group.device)
@@ -158,10 +162,12 @@ class MeanTeacher:
             with half_precision(self.settings, self.group.device):
                 with torch.no_grad():
                     theirs = teacher(weak)
-                own = student(strong)
+                with norms.of_batch(number):
+                    own = student(strong)
             each = torch.stack(teach(own, theirs, ~torch.isnan(strong.labels), self.weights, self.how))
             (self.factor * each[:2].sum() / len(clips)).backward()
             told += each.detach().sum(dim=1) / len(clips)
+        norms.take_up()
         return told
 
 
