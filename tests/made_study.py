@@ -160,7 +160,9 @@ def write_run(made: Made, model: str, fold: str, seed: int, parts: dict[str, pl.
     costs = {"inputs": [] if model == "majority" else ["frames", "masks", "points"], "parameters": 34,
              "operations": None if model == "majority" else 2_500_000_000}  # fmt: skip
     group = {"children": 2, "cells": 60, **{m: {"value": 0.5} for m in ("accuracy", "balanced_accuracy", "f1")}}
-    said: dict[str, Any] = {"weights_from": origin, **costs, "subgroups": {"sex.female": group, "view.left": group}}
+    trained = None if model == "majority" else {"epochs": 5, "frames": 16}
+    said: dict[str, Any] = {"weights_from": origin, "trained": trained, **costs}
+    said["subgroups"] = {"sex.female": group, "view.left": group}
     metrics = {metric: {"value": 0.7, "low": 0.6, "high": 0.8} for metric in METRICS}
     said |= {way: {"groups": {"overall": metrics}} for way in ("natural", "balanced", "tuned")} | {"temperature": 1.25}
     said["calibration"] = {"before": {"brier": 0.25, "ece": 0.125}, "after": {"brier": 0.2, "ece": 0.0625}}

@@ -140,6 +140,22 @@ def test_listed_test_children_without_scores_judge_nobody(tmp_path: Path, caplog
     assert children(partly, "holdout", "test") == {"0003", "0004"}
 
 
+def test_a_child_whose_clips_show_no_scored_item_is_in_no_part(tmp_path: Path) -> None:
+    """Scored from the side alone, filmed from the front alone: nothing of it can be learnt or judged."""
+    files = write_cohort(tmp_path)
+    labels, clips = pl.read_parquet(files["labels"]), pl.read_parquet(files["clips"])
+    coronal = pl.col("views").str.contains("forward") & (pl.col("subject") == "0001")
+    hidden = {name: pl.when(coronal).then(None).otherwise(pl.col(name)).alias(name) for name in ("score", "atypical")}
+    labels.with_columns(**hidden).write_parquet(files["labels"])
+    clips.filter((pl.col("subject") != "0001") | (pl.col("view") == "forward")).write_parquet(files["clips"])
+    out = tmp_path / "out"
+    out.mkdir()
+    parts = [out / name for name in part_files(PARAMS.folds)]
+    split_subjects(**files, assignment=out / "subjects.csv", parts=parts, params=PARAMS)
+    who = pl.read_csv(out / "subjects.csv", infer_schema=False).filter(pl.col("subject") == "0001")
+    assert set(who["reason"]) == {"no clip of the child shows an item that is scored"}
+
+
 def test_a_child_in_two_parts_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="child 0004 is in two parts, test and train"):
         run(tmp_path, lists="subject,part\n4,test\n0004,train\n")

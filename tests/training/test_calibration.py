@@ -1,5 +1,7 @@
 """Temperature and thresholds learn from validation what they should."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,10 @@ def test_a_threshold_is_tuned_where_both_classes_are_there() -> None:
     tuned = tune_thresholds(probability, truth)
     assert tuned[0] == pytest.approx(0.25)
     assert tuned[1] == 0.5
+
+
+def test_without_a_known_answer_nothing_is_said() -> None:
+    found = overall_calibration(np.ones((2, 34)), np.full((2, 34), np.nan), bins=10)
+    assert (found["brier"], found["ece"]) == (None, None)
+    assert json.dumps(found, allow_nan=False)
+    assert {row["cells"] for row in found["reliability"]} == {0}

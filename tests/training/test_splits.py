@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from childgait.training.splits import deal, features_of_children
+from childgait.training.splits import deal, features_of_children, plan_folds
 
 
 @settings(max_examples=50, deadline=None)
@@ -40,3 +40,13 @@ def test_features_hold_items_age_thirds_and_sex_and_bear_unknowns() -> None:
         [False, True, False, False, False, False, False],
         [False, False, False, False, True, False, True],
     ]
+
+
+def test_whom_a_list_gives_to_learning_is_never_dealt_to_the_test() -> None:
+    subjects = [f"{number:04d}" for number in range(1, 21)]
+    features = np.random.default_rng(0).random((20, 5)) < 0.4
+    listed = {"0003": "validation", "0006": "validation", **dict.fromkeys(subjects[10:], "train")}
+    for seed in range(10):
+        plan = plan_folds(subjects, features, listed, folds=2, holdout=0.25, validation=0.2, seed=seed)["holdout"]
+        assert {name: plan[name] for name in listed} == listed
+        assert list(plan.values()).count("test") == 5

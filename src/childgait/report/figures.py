@@ -210,9 +210,10 @@ def draw_cohort(path: Path, subjects: pl.DataFrame, rows: list[tuple[str, int, i
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), width_ratios=(1, 1.7))
         ages = subjects["age_years"].drop_nulls().to_numpy()
         top = int(np.ceil(ages.max())) if ages.size else 18
+        kinds = {"female": ORANGE, "male": BLUE} | ({"unknown": GREY} if "unknown" in subjects["sex"] else {})
         left.hist(
-            [subjects.filter(subjects["sex"] == sex)["age_years"].drop_nulls().to_numpy() for sex in ("female", "male")],
-            bins=range(0, max(top, 2) + 2, 2), stacked=True, color=[ORANGE, BLUE], label=["female", "male"],
+            [subjects.filter(subjects["sex"] == sex)["age_years"].drop_nulls().to_numpy() for sex in kinds],
+            bins=range(0, max(top, 2) + 2, 2), stacked=True, color=list(kinds.values()), label=list(kinds),
         )  # fmt: skip
         left.set_xlabel("age in years")
         left.set_ylabel("children")
@@ -220,7 +221,7 @@ def draw_cohort(path: Path, subjects: pl.DataFrame, rows: list[tuple[str, int, i
         left.legend(fontsize=8)
         shares = {name: atypical / known if known else np.nan for name, atypical, known in rows}
         here = [np.nanmean([shares[f"{limb}.{code}"] for limb in "LR"]) if any(
-            np.isfinite(shares[f"{limb}.{code}"]) for limb in "LR") else 0.0 for code in CODES]  # fmt: skip
+            np.isfinite(shares[f"{limb}.{code}"]) for limb in "LR") else np.nan for code in CODES]  # fmt: skip
         right.bar(range(len(CODES)), here, color=BLUE, alpha=0.75, label="this cohort, both limbs")
         right.plot(range(len(CODES)), [published[code] for code in CODES], marker="D", color=ORANGE, linestyle="none",
                    markersize=4, label="published training labels")  # fmt: skip

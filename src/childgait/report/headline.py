@@ -51,7 +51,9 @@ def caveats_of(settings: dict[str, Any], shown: Measured, told: list[dict[str, A
     elif shown.children < FEW:
         found.append(f"{shown.children} test children: differences of a few points between models are within chance.")
     lacking = [name for name, cells in shown.targets.items() if cells["balanced_accuracy"]["value"] is None]
-    if lacking:
+    if len(lacking) == len(shown.targets):
+        found.append("No target has both typical and atypical test children: balanced accuracy and AUROC are not defined.")
+    elif lacking:
         found.append(f"{len(lacking)} of 34 targets lack typical or atypical test children; balanced accuracy and AUROC "
                      f"are means over the others, F1 over those with atypical ones.")  # fmt: skip
     found.append("The published rows were measured on other children and videos; they stand beside, not in a contest.")

@@ -1,6 +1,7 @@
 """The methods paragraph: each step's own sentence (`METHODS` in its module), with the params that really ran in it.
 
-Read from the source without importing a step. A step says in braces which keys of its section it needs.
+Read from the source without importing a step. A step says in braces which keys of its section it needs; what it does to a
+cohort without a video stands in METHODS_OF_KEYPOINTS, empty where it then does nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from childgait.code import PACKAGE
 from childgait.errors import StepError
 
 
-def sentence_of(path: Path) -> str | None:
+def sentence_of(path: Path, name: str = "METHODS") -> str | None:
     """The text of METHODS in a module, or None."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "METHODS" for t in node.targets):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
             value = ast.literal_eval(node.value)
-            assert isinstance(value, str), f"METHODS of {path} is no text"
+            assert isinstance(value, str), f"{name} of {path} is no text"
             return value
     return None
 
@@ -33,12 +34,14 @@ class _Words(string.Formatter):
         return str(super().format_field(value, spec))
 
 
-def methods(settings: dict[str, Any], steps: list[str]) -> list[tuple[str, str]]:
+def methods(settings: dict[str, Any], steps: list[str], *, video: bool = True) -> list[tuple[str, str]]:
     """(step, sentence) for each of the steps that has one, in the order given."""
     found = []
     for step in steps:
-        template = sentence_of(PACKAGE / "steps" / f"{step}.py")
-        if template is None:
+        path = PACKAGE / "steps" / f"{step}.py"
+        template = None if video else sentence_of(path, "METHODS_OF_KEYPOINTS")
+        template = sentence_of(path) if template is None else template
+        if not template:
             continue
         try:
             found.append((step, _Words().format(template, **settings.get(step, {}))))

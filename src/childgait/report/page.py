@@ -160,6 +160,8 @@ def ways_of_judging(run: dict[str, Any]) -> list[dict[str, Any]]:
 def calibration_sentence(run: dict[str, Any]) -> str:
     """What temperature scaling did, over all answers of one run together."""
     before, after = run["calibration"]["before"], run["calibration"]["after"]
+    if after["brier"] is None:
+        return "No answer of a test child is known, so nothing is said of calibration."
     return (
         f"Divided by a temperature of {run['temperature']:.2f}, fitted on validation children, the logits of all answers"
         f" together have a Brier score of {after['brier']:.3f} (before: {before['brier']:.3f}) and an expected calibration"

@@ -122,9 +122,10 @@ class Measured:
     known: dict[str, int]
 
 
-def measure_model(judged: Judgement, draws: int, seed: int) -> Measured:
-    natural = _averaged(judged, draws, seed, balanced=False)
-    balanced = _averaged(judged, 0, seed, balanced=True)  # a second view of the same answers; no interval of its own
+def measure_model(judged: Judgement, draws: int, seed: int, bins: int = 10) -> Measured:
+    draws = draws if len(judged.children) > 1 else 0  # one child drawn again and again is no interval
+    natural = _averaged(judged, draws, seed, bins, balanced=False)
+    balanced = _averaged(judged, 0, seed, bins, balanced=True)  # a second view of the same answers; no interval of its own
     known = ~np.isnan(judged.truth) & ~np.isnan(judged.probability[0])
     atypical = {name: int((known & (judged.truth == 1))[:, t].sum()) for t, name in enumerate(TARGET_NAMES)}
     counts = {name: int(known[:, t].sum()) for t, name in enumerate(TARGET_NAMES)}
@@ -141,9 +142,9 @@ def measure_model(judged: Judgement, draws: int, seed: int) -> Measured:
     )  # fmt: skip
 
 
-def _averaged(judged: Judgement, draws: int, seed: int, *, balanced: bool) -> dict[str, Array]:
+def _averaged(judged: Judgement, draws: int, seed: int, bins: int, *, balanced: bool) -> dict[str, Array]:
     """(1 + draws, 34) for each metric: the plain value, then a row a draw; the mean over seeds."""
-    options: dict[str, Any] = {"thresholds": np.full(len(TARGET_NAMES), 0.5), "bins": 10, "balanced": balanced}
+    options: dict[str, Any] = {"thresholds": np.full(len(TARGET_NAMES), 0.5), "bins": bins, "balanced": balanced}
     ones = np.ones((1, len(judged.children)))
     weights = draw_weights(len(judged.children), draws, seed) if draws else None
     each = []

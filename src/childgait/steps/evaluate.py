@@ -62,6 +62,8 @@ def evaluate(
     write_table(predictions, pl.concat(frames), PREDICTIONS)
     about = {key: told[key] for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")}
     about["weights_from"] = told["facts"].get("weights_from", "fitted")
+    learnt = chosen.kind == "network"
+    about["trained"] = {"epochs": settings.epochs, "frames": settings.frames} if learnt else None
     about["trained_on"] = {name: len(children) for name, children in told["children"].items()}
     about |= needs_and_costs(chosen, settings, told["facts"], parts["test"])
     about |= explained(chosen, settings, told["facts"], parts["test"])

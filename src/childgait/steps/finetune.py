@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from childgait.training.learn import Learnt, Part
 
 METHODS = (
-    "Models ({models}) were trained for at most {epochs} epochs on windows of {frames} frames, with a masked binary "
-    "cross-entropy over 34 targets; test children were never given to training (seeds {seeds})."
+    "Networks learnt with a masked binary cross-entropy over 34 targets ({networks}); fitted in one go: {fitted}. Test "
+    "children were never given to training (seeds {seeds})."
 )
 log = logging.getLogger("childgait")
 

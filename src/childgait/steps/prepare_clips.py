@@ -26,6 +26,10 @@ METHODS = (
     "Frames were resampled to {rate:g} per second by time stamp and cropped to a square that follows the child "
     "smoothly, {size} pixels a side."
 )
+METHODS_OF_KEYPOINTS = (
+    "Keypoints were resampled to {rate:g} per second by time stamp and placed in a square of {size} units that follows the "
+    "child smoothly."
+)
 
 log = logging.getLogger(__name__)
 

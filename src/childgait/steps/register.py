@@ -26,6 +26,7 @@ METHODS = (
     "Every recording was decoded whole; size, rotation, frame times and counts are those of the decoded frames, not of "
     "file headers, and deviations from the expected {expected_rate:g} frames a second were listed."
 )
+METHODS_OF_KEYPOINTS = "Every recording's delivered keypoints were read whole; there are no videos."
 
 
 def register(

@@ -25,6 +25,7 @@ METHODS = (
     "keypoints, refined against the empty room where the camera stood still; or SAM 3. A person could overrule who the "
     "child is. Frames below the quality gate are listed."
 )
+METHODS_OF_KEYPOINTS = ""
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METHODS = (
-    "Children, never videos, were dealt to parts: {holdout:.0%} of them to a hold-out test that no fold uses, the others "
-    "to {folds} folds, evenly by items, age and sex (seed {seed})."
+    "Children, never videos, were dealt to parts: {holdout:.0%} of them, or those whom a person's list names, to a hold-out "
+    "test that no fold uses, the others to {folds} folds, evenly by items, age and sex (seed {seed})."
 )
 log = logging.getLogger("childgait")
 
@@ -61,7 +61,8 @@ def split_subjects(
     scored = read_table(labels, LABELS)
     children = read_table(subjects, SUBJECTS)
     videos = pl.read_parquet(clips)
-    usable, left_out = _usable(scored, children, videos)
+    videos_with_labels = rows_of_videos(videos, children, scored)
+    usable, left_out = _usable(scored, children, videos, videos_with_labels)
     given = _given(lists, usable, left_out) if lists else {}
     folds = plan_folds(
         usable, _features(usable, scored, children), given, folds=params.folds, holdout=params.holdout,
@@ -75,7 +76,6 @@ def split_subjects(
             spared = sorted(set(usable) - folds[fold].keys())
             rows += [(fold, subject, "none", "kept for the hold-out test") for subject in spared]
     pl.DataFrame(rows, schema=WHO.schema(), orient="row").sort("fold", "subject").write_csv(assignment)
-    videos_with_labels = rows_of_videos(videos, children, scored)
     names = [(fold, part) for fold in fold_names(params.folds) for part in PART_NAMES]
     for target, (fold, part) in zip(parts, names, strict=True):
         inside = [subject for subject, where in folds[fold].items() if where == part]
@@ -88,10 +88,15 @@ def split_subjects(
         log.warning("split_subjects: child %s is in no part: %s", subject, reason)
 
 
-def _usable(scored: pl.DataFrame, children: pl.DataFrame, videos: pl.DataFrame) -> tuple[list[str], dict[str, str]]:
-    """Children with a clip and a score, and for the others the reason."""
+def _usable(
+    scored: pl.DataFrame, children: pl.DataFrame, videos: pl.DataFrame, rows: pl.DataFrame
+) -> tuple[list[str], dict[str, str]]:
+    """Children with a clip that shows a scored item, and for the others the reason."""
     import polars as pl
 
+    from childgait.gait.evgs import TARGET_NAMES
+
+    shown = set(rows.filter(pl.any_horizontal(pl.col(TARGET_NAMES).is_not_null()))["subject"])
     with_clip = set(videos["subject"])
     with_score = set(scored.filter(pl.col("score").is_not_null())["subject"])
     left_out = {}
@@ -102,7 +107,9 @@ def _usable(scored: pl.DataFrame, children: pl.DataFrame, videos: pl.DataFrame) 
             left_out[subject] = "no clip of the child came through"
         elif subject not in with_score:
             left_out[subject] = "the child has no score"
-    return sorted(with_clip & with_score & set(children["subject"])), left_out
+        elif subject not in shown:
+            left_out[subject] = "no clip of the child shows an item that is scored"
+    return sorted(shown), left_out
 
 
 def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str, str]:
@@ -119,7 +126,7 @@ def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str
         if listed.get(subject) == "test":
             left_out[subject] += ASKED
     if "test" in listed.values() and "test" not in given.values():
-        log.warning("split_subjects: no test child of %s has scores: the hold-out's test is dealt from the others", lists)
+        log.warning("split_subjects: no test child of %s has scores: the hold-out is dealt from whom it does not list", lists)
     return given
 
 

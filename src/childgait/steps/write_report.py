@@ -42,7 +42,7 @@ def write_report(
     chosen = read_params(settings)
     draws, seed, bins = (chosen["evaluate"][key] for key in ("bootstrap", "seed", "bins"))
     judged = results.read_judgements(predictions)
-    scopes = {scope: {name: results.measure_model(model, draws, seed) for name, model in models.items()}
+    scopes = {scope: {name: results.measure_model(model, draws, seed, bins) for name, model in models.items()}
               for scope, models in judged.items()}  # fmt: skip
     scope, model = headline.headline_of(chosen, judged)
     shown, majority = scopes[scope][model], scopes[scope].get("majority")
@@ -79,11 +79,25 @@ def write_report(
         "metric_names": results.METRICS, **names_of_items(), "flow": rows, "gates": doors, "promises": kept["promises"],
         "oddities": paper.oddity_kinds(read["register"]),
         "agreement": paper.agreement_sentence(json.loads(agreement.read_text(encoding="utf-8"))),
-        "methods": methods.methods(chosen, list(STEPS)),
+        "methods": methods.methods(told_as_done(chosen, told), list(STEPS), video=chosen["cohort"]["modality"] == "video"),
         "figures": {name: paper.data_uri(path) for name, path in shots.items()},
     }  # fmt: skip
     page.write_text(paper.render(values), encoding="utf-8")
-    log.info("report: %s, accuracy %.3f, balanced accuracy %.3f", model, head["accuracy"], head["balanced_accuracy"])
+    log.info("report: %s, accuracy %s, balanced accuracy %s", model, paper.number(head["accuracy"]),
+             paper.number(head["balanced_accuracy"]))  # fmt: skip
+
+
+def told_as_done(chosen: dict[str, Any], told: list[dict[str, Any]]) -> dict[str, Any]:
+    """The params with what the networks of this report really learnt by: overrides and other studies' rows included."""
+    ways: dict[str, list[str]] = {}
+    for run in told:
+        if run["trained"]:
+            way = f"at most {run['trained']['epochs']} epochs on windows of {run['trained']['frames']} frames"
+            ways.setdefault(way, []).append(run["model"])
+    said = "; ".join(f"{way}: {', '.join(sorted(set(models)))}" for way, models in ways.items())
+    fitted = sorted({run["model"] for run in told if not run["trained"]})
+    seeds = sorted({run["seed"] for run in told})
+    return chosen | {"finetune": chosen["finetune"] | {"networks": said or "none", "fitted": fitted, "seeds": seeds}}
 
 
 def one_split(told: list[dict[str, Any]]) -> None:

@@ -62,8 +62,10 @@ def reliability(probability: Array, truth: NDArray[np.floating], bins: int) -> l
 
 
 def overall_calibration(logits: Array, truth: NDArray[np.floating], bins: int) -> dict[str, Any]:
-    """Brier score and calibration error over all cells together, with the diagram's rows."""
+    """Brier score and calibration error over all cells together, with the diagram's rows; null where no answer is known."""
     probability = sigmoid(logits)
+    if not (np.isfinite(truth) & np.isfinite(logits)).any():
+        return {"brier": None, "ece": None, "reliability": reliability(probability, truth, bins)}
     flat, cells = probability.reshape(-1, 1), truth.reshape(-1, 1)
     values = measure(flat, cells, np.ones((1, len(flat))), thresholds=np.array([0.5]), bins=bins, balanced=False)
     return {
