@@ -35,6 +35,14 @@ def test_a_finished_run_is_whole(capsys):
     assert capsys.readouterr().out.startswith(f"whole: 0 finding(s); {len(study_files())} files")
 
 
+def test_records_of_another_environment_are_told_and_no_fault(capsys):
+    Path("envs").mkdir()
+    Path("envs/requirements.lock").write_text("torch==0.1\n")
+    assert audit() == 0
+    records = len(list(Path().rglob("*.record.json")))
+    assert f"note: {records} of the records were made with another envs/requirements.lock" in capsys.readouterr().out
+
+
 def test_one_flipped_byte_in_any_file_is_found():
     """In each file in turn, records included; the first, the middle or the last byte."""
     for number, path in enumerate(study_files()):

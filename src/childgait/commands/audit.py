@@ -26,4 +26,6 @@ def audit(quiet: bool = False) -> int:
             f"{seen.bytes / 1e6:,.1f} MB hashed and compared with {seen.records} records "
             f"and {seen.versions} versions of dvc.lock"
         )
+        if seen.elsewhere:
+            print(f"note: {seen.elsewhere} of the records were made with another envs/requirements.lock than is here now")
     return 1 if findings else 0

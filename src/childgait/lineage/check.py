@@ -47,6 +47,7 @@ class Seen:
     bytes: int
     records: int
     versions: int
+    elsewhere: int  # records made in another environment than the lock names now: no fault, but the lock alone remakes none
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ def audit_tree(root: Path) -> tuple[list[Finding], Seen]:
     findings += _chain(graph)
     findings += _stale(root, graph)
     unique = {(f.kind, f.path, f.detail): f for f in findings}
-    seen = Seen(len(digests), sum(d.bytes for d in digests.values()), len(graph.jobs), len(versions))
+    lock = root / "envs" / "requirements.lock"
+    here = sha256(lock) if lock.is_file() else None
+    elsewhere = sum(here is not None and job.environment.get("lock_sha256") != here for job in graph.jobs.values())
+    seen = Seen(len(digests), sum(d.bytes for d in digests.values()), len(graph.jobs), len(versions), elsewhere)
     return sorted(unique.values(), key=lambda f: (f.path, f.kind, f.detail)), seen
 
 
