@@ -120,3 +120,9 @@ def test_a_score_of_three_a_child_twice_and_an_id_that_is_a_path(tmp_path: Path)
 )
 def test_a_command_on_what_is_not_there(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     refused(childgait(*arguments, cwd=tmp_path), said)
+
+
+def test_a_path_with_a_blank_is_refused_before_a_command_line_breaks_at_it(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("root: data/demo ", "root: data/my videos ", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    refused(childgait("check-params", "--params", tmp_path / "params.yaml"), "cohort.root is 'data/my videos'", "without blanks")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from childgait.errors import StepError
 
@@ -30,6 +30,13 @@ class Cohort(Section):
     modality: Literal["video", "keypoints"]  # keypoints: a cohort without a single video
     exclude: dict[str, str]  # video name: the reason why it stays out
     annotations: str  # folder of regions.csv, cleared.csv, selections.csv, corrections.csv: what a person decides
+
+    @field_validator("root", "annotations")
+    @classmethod
+    def _without_blanks(cls, value: str) -> str:
+        if not value or any(letter.isspace() for letter in value):
+            raise ValueError("a path without blanks is expected: steps are started by command lines (a link without any will do)")
+        return value
 
 
 class Synthesize(Section):
@@ -426,4 +433,5 @@ def _problem(section: str, model: type[Section], detail: Any) -> str:
         return f"{where} is no key of this section{_near(str(detail['loc'][-1]), model.model_fields)}"
     if detail["type"] == "missing":
         return f"{where} is missing"
-    return f"{where} is {detail['input']!r}, but {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where} is {detail['input']!r}, but {message[0].lower()}{message[1:]}"

@@ -295,6 +295,18 @@ def delivered(folder: Path, heads: list[np.ndarray | None]) -> Path:
     return target
 
 
+@pytest.mark.parametrize("size", [(960, 540), (270, 480)])
+def test_keypoints_of_a_scaled_or_turned_copy_are_refused(size: tuple[int, int], tmp_path: Path) -> None:
+    scene = Scene(frames=6)
+    poses = delivered(tmp_path, [scene.head(frame) for frame in range(6)])
+    for path in poses.glob("*.json"):
+        record = json.loads(path.read_text())
+        record["video_info"] |= {"width": size[0], "height": size[1]}
+        path.write_text(json.dumps(record))
+    with pytest.raises(StepError, match=rf"keypoints are of {size[0]}x{size[1]} pixels, but the video is 480x270"):
+        run(tmp_path, scene.write(tmp_path / "raw.mp4"), poses)
+
+
 def back_view(**changes: Any) -> Scene:
     """Nobody ever looks into the camera, which pans: neither a face nor a silhouette tells anything."""
     return dataclasses.replace(Scene(frames=30, walk=0.2), away=range(30), **changes)

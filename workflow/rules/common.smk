@@ -10,6 +10,7 @@ from pathlib import Path
 from childgait.code import stamp_of
 from childgait.commands.check_params import videos_named
 from childgait.errors import StepError
+from childgait.files.atomic import write_text
 from childgait.gait.cohort import list_recordings
 from childgait.params import load_params
 
@@ -85,8 +86,9 @@ def argument(rule_name, name, value):
     if len(text) > LONGEST_ARGUMENT:
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         listing = Path(f".snakemake/arguments/{rule_name}-{name}-{digest}.txt")
-        listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text("\n".join(text.split()) + "\n")
+        if not listing.exists():  # the Snakemake of another job may be reading it
+            listing.parent.mkdir(parents=True, exist_ok=True)
+            write_text(listing, "\n".join(text.split()) + "\n")
         text = f"@{listing}"
     return f"--{name.replace('_', '-')} {text}"
 
