@@ -115,7 +115,8 @@ def test_evidence_has_a_row_for_each_frame_and_region(walk: tuple[Scene, Path, D
 
 def test_only_the_owner_and_the_group_may_read(walk: tuple[Scene, Path, Done]) -> None:
     _, _, done = walk
-    assert stat.S_IMODE(done.video.stat().st_mode) == 0o640
+    for path in (done.video, done.video.with_suffix(".heads.jpg")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert stat.S_IMODE(done.video.parent.stat().st_mode) == 0o750
 
 

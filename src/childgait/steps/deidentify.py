@@ -94,6 +94,7 @@ def deidentify(
     sha256 = verify(covered, name, seen, plan, 0 if params.lossless else LOSSY_TOLERANCE)
     write_table(regions_found, plan.table, cover.REGIONS)
     write_head_strip(heads, covered, name, plan.table, f"sha256 {sha256}")
+    heads.chmod(0o640)
     write_poses(keypoints, _nobody() if delivered is None else delivered.poses)
     found = describe(seen, plan, params) | judge(seen, plan, delivered is not None, params)
     if found["verdict"] == "held" and (accepted := _cleared(cleared, name, sha256)):
