@@ -147,6 +147,21 @@ def test_of_several_people_the_one_who_walks_is_taken(tmp_path: Path) -> None:
     assert len(delivered.people[5]) == 2
 
 
+@pytest.mark.parametrize("box", [(640.0, 390.0, 760.0, 520.0), (700.0, 450.0, 700.0, 450.0)])
+def test_a_persons_word_on_who_the_child_is_overrules_who_walks(tmp_path: Path, box: tuple[float, ...]) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for n in range(60):
+        adult, child = person(100 + 8 * n, 900, step=40 * np.sin(n / 8)), person(700, 450)
+        write_frame(folder, n + 1, frame_record(n, [child, adult] if n % 2 else [adult, child], INFO))
+    seconds = np.arange(60) / 60
+    assert read_delivered(folder, "wholebody133", seconds).poses.xy[30, 0, 0] == pytest.approx(340)
+    chosen = read_delivered(folder, "wholebody133", seconds, [(10, box)]).poses  # type: ignore[list-item]
+    assert np.allclose(chosen.xy[:, 0, 0], 700)
+    elsewhere = read_delivered(folder, "wholebody133", seconds, [(10, (1500.0, 100.0, 1520.0, 120.0))]).poses
+    assert not elsewhere.seen.any()  # none of the delivered is the child: segment goes by the word alone
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -23,6 +23,7 @@ rule deidentify:
         register="data/register/{video}.json",
         regions=mentioned("regions"),
         cleared=mentioned("cleared"),
+        selections=mentioned("selections"),
         code=code("deidentify"),
     output:
         multiext(

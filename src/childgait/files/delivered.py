@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from childgait.errors import StepError
 from childgait.files.poses import Poses, make_poses
 from childgait.gait.skeleton import LAYOUTS, POINTS, Layout, to_points
-from childgait.gait.walker import People, choose_walker
+from childgait.gait.walker import Box, People, choose_walker
 
 _CUT_RATES: dict[float, float] = {23: 24000 / 1001, 29: 30000 / 1001, 59: 60000 / 1001, 119: 120000 / 1001}
 _SPAN = re.compile(r"_(\d+)-(\d+)(?:_|\.|$)")
@@ -69,8 +69,11 @@ def inspect_delivered(path: Path, layout: str) -> DeliveredFacts:
     return _read_frames(path, LAYOUTS[layout]).facts
 
 
-def read_delivered(path: Path, layout: str, seconds: NDArray[np.float64] | None = None) -> Delivered:
-    """The delivered keypoints on the video's time stamps; without a video (`seconds` None), on the delivered rate."""
+def read_delivered(
+    path: Path, layout: str, seconds: NDArray[np.float64] | None = None, said: Sequence[tuple[int, Box]] = ()
+) -> Delivered:
+    """The delivered keypoints on the video's time stamps; without a video (`seconds` None), on the delivered rate. `said` is
+    a person's word on who the child is (gait/walker.py)."""
     frames = _read_frames(path, LAYOUTS[layout])
     count = max(frames.people, default=-1) + 1
     if seconds is None:
@@ -87,7 +90,7 @@ def read_delivered(path: Path, layout: str, seconds: NDArray[np.float64] | None 
         )
     nobody = np.zeros((0, len(POINTS), 3), np.float32)
     people = [frames.people.get(index, nobody) for index in range(len(seconds))]
-    chosen = choose_walker(people)
+    chosen = choose_walker(people, said)
     child = np.full((len(seconds), len(POINTS), 3), np.nan, np.float32)
     for index in np.flatnonzero(chosen >= 0):
         child[index] = people[index][chosen[index]]

@@ -7,6 +7,7 @@ one the delivery lists first is taken, because that is how the release marks its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from childgait.gait.skeleton import INDEX
 
 People = list[NDArray[np.float32]]  # a frame each: (n, 23, 3) of x, y, score for its n skeletons; n may be 0
 
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 _ALIKE = 0.6  # a track that moves this share of the most moving one's may be the child too
 _LOST = 45  # frames after which a lost skeleton is a new one
 _JUMP = 0.35  # body heights that a skeleton may be off its predicted place
@@ -98,18 +100,42 @@ def follow(people: People) -> list[Track]:
     return tracks
 
 
-def choose_walker(people: People) -> NDArray[np.int64]:
-    """For each frame, which of its skeletons is the walking child; -1 where it is not among them."""
+def choose_walker(people: People, said: Sequence[tuple[int, Box]] = ()) -> NDArray[np.int64]:
+    """For each frame, which of its skeletons is the walking child; -1 where it is not among them. `said` is a person's word:
+    a frame and the box where the child is; a skeleton that is not there is somebody else's."""
     chosen = np.full(len(people), -1)
-    if all(len(persons) <= 1 for persons in people):
+    if not said and all(len(persons) <= 1 for persons in people):
         return np.where([len(persons) == 1 for persons in people], 0, -1)
     tracks = follow(people)
+    if said:
+        named = [track for frame, box in said if (track := _track_at(tracks, frame, box)) is not None]
+        for track in reversed(named):  # the first word counts most
+            chosen[track.frames] = track.rank
+        return _with_its_pieces(chosen, named[0], tracks) if named else chosen
     if not tracks:
         return chosen
     motion = np.array([track.motion() for track in tracks])
     alike = [track for track, m in zip(tracks, motion, strict=True) if m >= _ALIKE * motion.max()]
     walker = min(alike, key=lambda track: (round(float(np.mean(track.rank)), 1), -len(track.frames)))
     chosen[walker.frames] = walker.rank
+    return _with_its_pieces(chosen, walker, tracks)
+
+
+def _track_at(tracks: list[Track], frame: int, box: Box) -> Track | None:
+    """The track whose skeleton's middle is nearest to the box, if the box is no farther than about its own feet."""
+    best, nearest = None, 0.75  # of its height
+    for track in tracks:
+        if frame in track.frames:
+            index = track.frames.index(frame)
+            inside = np.clip(track.centre[index], box[:2], box[2:])
+            away = float(np.linalg.norm(track.centre[index] - inside)) / track.height[index]
+            if away < nearest:
+                best, nearest = track, away
+    return best
+
+
+def _with_its_pieces(chosen: NDArray[np.int64], walker: Track, tracks: list[Track]) -> NDArray[np.int64]:
+    """Where the walker is lost for long, what goes on in its line."""
     for track in sorted(tracks, key=lambda track: -len(track.frames)):
         if track is not walker and _continues(walker, track) and (chosen[track.frames] == -1).all():
             chosen[track.frames] = track.rank

@@ -47,12 +47,13 @@ LOSSY_TOLERANCE = 6  # levels by which a lossy copy may miss a texture on averag
 def deidentify(
     video: Raw | None, poses: Raw | None, register: Input, regions: Input | None, cleared: Input | None, name: str,
     covered: Output | None, regions_found: Output | None, heads: Output | None, keypoints: Output, evidence: Output,
-    params: Deidentify,
+    params: Deidentify, selections: Input | None = None,
 ) -> None:  # fmt: skip
     import cv2
 
     from childgait.files.delivered import read_delivered
     from childgait.files.poses import write_poses
+    from childgait.files.selections import read_selections
     from childgait.files.tables import write_table
     from childgait.files.video import write_video
     from childgait.step import threads
@@ -76,7 +77,9 @@ def deidentify(
         raise StepError(f"{name} has a video, but no output is named for it",
                         hint="give --covered, --regions-found and --heads")  # fmt: skip
     seen = cover.look(video, params)
-    delivered = None if poses is None else read_delivered(poses, facts["pose_layout"], seen.times)
+    who = [] if selections is None else read_selections(selections, name, len(seen.seconds), (seen.height, seen.width))
+    child = [(one.frame, one.box) for one in who]
+    delivered = None if poses is None else read_delivered(poses, facts["pose_layout"], seen.times, child)
     if delivered is not None:
         same_picture(delivered.facts, seen, name)
         cover.from_keypoints(delivered.people, seen, params)
