@@ -7,9 +7,8 @@ import pytest
 
 from childgait.commands.check_params import check_ahead, check_graders, check_remotes, check_unseen, names_nothing, videos_named
 from childgait.errors import StepError
-from childgait.files import corrections, selections
+from childgait.files import corrections, regions, selections
 from childgait.params import Deidentify, load_params, load_section
-from childgait.steps import deidentify
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +80,7 @@ def test_a_persons_table_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("name", "columns"),
-    [("regions", deidentify.REGION_COLUMNS), ("cleared", deidentify.CLEARED_COLUMNS),
+    [("regions", regions.REGION_COLUMNS), ("cleared", regions.CLEARED_COLUMNS),
      ("corrections", corrections.COLUMNS), ("selections", selections.COLUMNS), ("split", ("subject", "part"))],
 )  # fmt: skip
 def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, columns: tuple[str, ...]) -> None:

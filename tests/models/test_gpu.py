@@ -23,7 +23,7 @@ from childgait.training.clips import Windows, collate
 from childgait.training.learn import Part, fit_network, loading_of, open_part, predict
 from childgait.training.loop import half_precision
 from childgait.training.optim import loss_of_clips, make_optimizer
-from small_study import SIZE, Study, make_study, settings
+from small_study import SIZE, Study, settings
 
 NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]
 SMALL = Size(width=96, depth=2, heads=3, hidden=192, patch=16)
@@ -31,16 +31,6 @@ LENGTHS = (5, 17, 1, 32)
 
 needs_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 ON_BOTH = ["cpu", pytest.param("cuda", marks=needs_gpu)]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return make_study(tmp_path_factory.mktemp("study"))
-
-
-@pytest.fixture(scope="module")
-def part(study: Study) -> Part:
-    return open_part(study.train, study.clips)
 
 
 @pytest.fixture

@@ -91,16 +91,6 @@ def test_the_baselines_do_what_their_names_say() -> None:
     assert not np.array_equal(tossed, coin.predict(coin.fit(numbers, atypical, 4), numbers) > 0)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return make_study(tmp_path_factory.mktemp("study"))
-
-
-@pytest.fixture(scope="module")
-def part(study: Study) -> Part:
-    return open_part(study.train, study.clips)
-
-
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_model_reads_clips(name: str, part: Part, study: Study) -> None:
     """From part and clips to a row a video, and again from the arrays alone."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from childgait.files.delivered import DeliveredFacts
-    from childgait.vision.cover import Plan, Region, Seen
+    from childgait.vision.cover import Plan, Seen
 
 METHODS = (
     "Heads were found by {backends}, by the delivered keypoints and by moving silhouettes, followed in both directions "
@@ -39,8 +39,6 @@ METHODS = (
     "(unseen: {unseen}). The videos are de-identified, not anonymous: gait itself identifies."
 )
 METHODS_OF_KEYPOINTS = "Points of the face and of the hands were left out of the delivered keypoints before anything read them."
-REGION_COLUMNS = ("video", "region", "frame", "x0", "y0", "x1", "y1")
-CLEARED_COLUMNS = ("video", "sha256", "reviewer", "reason")
 LOSSY_TOLERANCE = 6  # levels by which a lossy copy may miss a texture on average
 
 
@@ -53,6 +51,7 @@ def deidentify(
 
     from childgait.files.delivered import read_delivered
     from childgait.files.poses import write_poses
+    from childgait.files.regions import cleared_by, read_regions
     from childgait.files.selections import read_selections
     from childgait.files.tables import write_table
     from childgait.files.video import write_video
@@ -100,7 +99,7 @@ def deidentify(
     heads.chmod(0o640)
     write_poses(keypoints, _nobody() if delivered is None else delivered.poses)
     found = describe(seen, plan, params) | judge(seen, plan, delivered is not None, params)
-    if found["verdict"] == "held" and (accepted := _cleared(cleared, name, sha256)):
+    if found["verdict"] == "held" and (accepted := cleared_by(cleared, name, sha256)):
         found |= {"verdict": "cleared", "reasons": [*found["reasons"], accepted]}
     write_json(evidence, row | found | {"decoded_sha256": sha256})
 
@@ -186,48 +185,3 @@ def _nobody() -> Any:
     from childgait.files.poses import make_poses
 
     return make_poses(np.zeros(0), np.zeros((0, 23, 2), np.float32), np.zeros((0, 23), np.float32))
-
-
-def _rows(path: Path | None, name: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a person's file that name this video, each with its line."""
-    from childgait.files.annotations import rows_of
-
-    return [] if path is None else [(line, row) for line, row in rows_of(path, columns) if row["video"] == name]
-
-
-def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
-    """A person's boxes for this video."""
-    from childgait.vision.cover import Region
-
-    found = []
-    for line, row in _rows(path, name, REGION_COLUMNS):
-        try:
-            frame = int(row["frame"]) if row["frame"].strip() else None
-            x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
-        except ValueError:
-            raise StepError(f"{path}, line {line}: a box is four numbers", hint="x0, y0, x1, y1 in pixels") from None
-        if frame is not None and not 0 <= frame < frames:
-            raise StepError(
-                f"{path}, line {line}: {name} has no frame {frame}, it has frames 0 to {frames - 1}",
-                hint="frames count from 0; leave the field empty for all of them",
-            )
-        if not (x0 < x1 and y0 < y1):
-            raise StepError(f"{path}, line {line}: the box {x0, y0, x1, y1} is empty", hint="x0 < x1 and y0 < y1")
-        found.append(Region(row["region"], frame, (x0, y0, x1, y1)))
-        if any(other.name == row["region"] and (frame is None or other.frame in (None, frame)) for other in found[:-1]):
-            where = "all frames" if frame is None else f"frame {frame}"
-            raise StepError(
-                f"{path}, line {line}: {name} has a second box of region {row['region']!r} on {where}",
-                hint="a region is one thing to cover: one box on all frames or one box a frame; give another a name of its own",
-            )
-    return found
-
-
-def _cleared(path: Path | None, name: str, sha256: str) -> str | None:
-    """Who accepted exactly these pixels, and why."""
-    for line, row in _rows(path, name, CLEARED_COLUMNS):
-        if not row["reviewer"].strip():
-            raise StepError(f"{path}, line {line}: {name} is cleared by nobody", hint="fill in a reviewer")
-        if row["sha256"] == sha256:
-            return f"cleared by {row['reviewer']}: {row['reason']}"
-    return None

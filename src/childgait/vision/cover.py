@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
+from childgait.files.regions import Region
 from childgait.files.tables import Column, Table
 from childgait.files.video import Colour, read_frames
 from childgait.params import Deidentify
@@ -46,15 +47,6 @@ REGIONS = Table(
         Column("area", "Int32", "pixels of it inside the picture"),
     ),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Region:
-    """A row of a person's file: a box on one frame (None: on all), of a named thing."""
-
-    name: str
-    frame: int | None
-    box: tuple[float, float, float, float]
 
 
 @dataclass

@@ -1,0 +1,16 @@
+"""The small study that the models' tests share."""
+
+import pytest
+
+from childgait.training.learn import Part, open_part
+from small_study import Study, make_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def part(study: Study) -> Part:
+    return open_part(study.train, study.clips)
