@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 import toy_training
+from childgait.errors import StepError
 from childgait.models import videomae
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
@@ -178,6 +179,22 @@ def test_it_learns_judges_and_explains_itself_on(device: str, name: str, study: 
     assert focus.height > 0
     assert shown
     assert sheet.size
+
+
+def test_what_learnt_on_a_gpu_judges_without_one_but_does_not_learn_there(
+    study: Study, part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, validation = MODELS["tcn"], open_part(study.validation, study.clips)
+    chosen = settings_of(model, settings(overrides={"tcn": {"frames": 4}}))
+    how: dict[str, Any] = {"seed": 0, "save_as": tmp_path / "state.safetensors", "fingerprint": "", "on_epoch": print}
+    learnt = fit_network(model, chosen, part, validation, **how)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    elsewhere = chosen.model_copy(update={"device": "cuda"})
+    here = predict(model, chosen, learnt.weights, learnt.facts, validation, views=1)
+    assert np.array_equal(predict(model, elsewhere, learnt.weights, learnt.facts, validation, views=1).logits, here.logits)
+    assert "tcn learnt on a GPU, and torch finds none here" in caplog.text
+    with pytest.raises(StepError, match="torch finds no GPU here"):
+        fit_network(model, elsewhere, part, validation, **how)
 
 
 @pytest.mark.parametrize("device", ON_BOTH)

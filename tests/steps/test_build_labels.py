@@ -112,7 +112,7 @@ def test_two_raters_are_compared_and_one_is_chosen(tmp_path: Path) -> None:
         ([entry("0001", 3)], PEOPLE, "child 0001, left, item IC is scored 3, but 0, 1, 2 or null"),
         ([entry("0001", 1.5)], PEOPLE, "is scored 1.5"),
         ([{"patient_id": "1", "left": {"18": 0}}], PEOPLE, "'18' is no item"),
-        ([{"patient_id": "1", "left": {"1": 0, "01": 0}}], PEOPLE, "left has an item twice, as '1' and '01'"),
+        ([{"patient_id": "1", "left": {"1": 0, "01": 0}}], PEOPLE, "left has item 1 twice, once as '01'"),
         ([], PEOPLE, "holds no child"),
         ({"0001": {}}, PEOPLE, "is not a list of entries"),
         ([entry("0001")], PEOPLE + "0001,7,f,,\n", "line 5: child 0001 is there twice"),

@@ -74,7 +74,8 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
         videos.append(tmp_path / f"{name}.mp4")
         write_video(videos[-1], [picture] * FRAME_COUNT, [Fraction(n, 60) for n in range(FRAME_COUNT)])
         strips.append(tmp_path / f"{name}.heads.jpg")
-        write_head_strip(strips[-1], videos[-1], name, table([region(frame) for frame in range(FRAME_COUNT)]), "sha256 0")
+        rows = [region(frame) for frame in range(FRAME_COUNT)]
+        write_head_strip(strips[-1], videos[-1], name, FRAME_COUNT, table(rows), "sha256 0")
         masks.append(tmp_path / f"{name}.masks")
         write_masks(masks[-1], [child] * FRAME_COUNT)
         frames.append(tmp_path / f"{name}.frames.parquet")

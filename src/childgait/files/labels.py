@@ -114,11 +114,14 @@ def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
     scores: dict[str, dict[str, int | None]] = {}
     stated: dict[str, int | None] = {}
     for limb in LIMBS:
-        given = {str(int(key)) if str(key).isdigit() else key: value for key, value in (row.get(limb) or {}).items()}
-        if len(given) < len(row.get(limb) or {}):
-            raise StepError(
-                f"{path}: child {subject}, {limb} has an item twice, as '1' and '01'", hint="keep one number for each item"
-            )
+        given: dict[str, Any] = {}
+        for key, value in (row.get(limb) or {}).items():
+            item = str(int(key)) if str(key).isdigit() else str(key)
+            if item in given:
+                raise StepError(
+                    f"{path}: child {subject}, {limb} has item {item} twice, once as {key!r}", hint="keep one score for each item"
+                )
+            given[item] = value
         unknown = [key for key in given if key != "Total" and not (str(key).isdigit() and int(key) in BY_NUMBER)]
         if unknown:
             raise StepError(

@@ -95,7 +95,7 @@ def deidentify(
     covered.chmod(0o640)
     sha256 = verify(covered, name, seen, plan, 0 if params.lossless else LOSSY_TOLERANCE)
     write_table(regions_found, plan.table, cover.REGIONS)
-    write_head_strip(heads, covered, name, plan.table, f"sha256 {sha256}")
+    write_head_strip(heads, covered, name, frames, plan.table, f"sha256 {sha256}")
     heads.chmod(0o640)
     write_poses(keypoints, _nobody() if delivered is None else delivered.poses)
     found = describe(seen, plan, params) | judge(seen, plan, delivered is not None, params)

@@ -352,6 +352,7 @@ def predict(
 
     from childgait.training.clips import Windows
 
+    settings = to_judge(model, settings)
     prepare_torch(settings)
     network = model.build(settings, facts["pixels"])
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
@@ -361,19 +362,20 @@ def predict(
 
 
 def settings_from(told: dict[str, Any]) -> Finetune:
-    """The settings that a trained model's description keeps; which runs a study has is not among them.
-
-    What learnt on a GPU may judge without one, more slowly and but for rounding the same.
-    """
+    """The settings that a trained model's description keeps; which runs a study has is not among them."""
     from childgait.params import Finetune
 
     study = {"models": [told["model"]], "folds": [told["fold"]], "seeds": [told["seed"]], "overrides": {}}
-    settings = Finetune.model_validate(study | told["settings"])
+    return Finetune.model_validate(study | told["settings"])
+
+
+def to_judge(model: Model, settings: Finetune) -> Finetune:
+    """What learnt on a GPU may judge without one, more slowly and but for rounding the same; to learn it needs one."""
     if settings.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
-            log.warning("%s learnt on a GPU, and torch finds none here: it judges on the CPU", told["model"])
+            log.warning("%s learnt on a GPU, and torch finds none here: it judges on the CPU", model.name)
             return settings.model_copy(update={"device": "cpu"})
     return settings
 

@@ -28,9 +28,9 @@ WIDTH, HEIGHT, CAPTION = 240, 136, 18
 KNOWN, GUESSED, INK = (60, 220, 60), (255, 140, 0), (235, 235, 235)  # RGB
 
 
-def write_head_strip(path: Path, video: Path, name: str, regions: pl.DataFrame, note: str) -> None:
-    """One video's strip; `note` stands at its top."""
-    _write_jpeg(path, cv2.cvtColor(_row(video, name, regions, note), cv2.COLOR_RGB2BGR), 90)
+def write_head_strip(path: Path, video: Path, name: str, frames: int, regions: pl.DataFrame, note: str) -> None:
+    """One video's strip; it has so many frames, and `note` stands at its top."""
+    _write_jpeg(path, cv2.cvtColor(_row(video, name, frames, regions, note), cv2.COLOR_RGB2BGR), 90)
 
 
 def write_head_sheet(path: Path, strips: Sequence[Path]) -> None:
@@ -81,8 +81,7 @@ def _guessed() -> pl.Expr:
     return ~pl.col("source").str.contains("detected|keypoints|silhouette|sam3|region")
 
 
-def _row(video: Path, name: str, regions: pl.DataFrame, note: str) -> Pixels:
-    frames = sum(1 for _ in read_frames(video))
+def _row(video: Path, name: str, frames: int, regions: pl.DataFrame, note: str) -> Pixels:
     wanted = riskiest_frames(regions, frames)
     tiles = [
         _tile(frame.pixels, frame.index, regions.filter(regions["frame"] == frame.index))
