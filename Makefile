@@ -29,8 +29,10 @@ cancel:  ## stop the run of this clone, and its jobs on a cluster (PROFILE=slurm
 plan: $(READY)  ## what would run, job by job, and why
 	@workflow/with-environment snakemake --dry-run --quiet host --printshellcmds
 
-lint: $(READY)  ## ruff and the type checker
-	@workflow/with-environment ruff check src tests bench
+lint: $(READY)  ## style, format, types and the package's layers
+	@workflow/with-environment ruff check src tests bench workflow
+	@workflow/with-environment ruff format --check --quiet src tests bench workflow
+	@workflow/with-environment snakefmt --check --quiet Snakefile workflow/rules
 	@workflow/with-environment mypy
 
 borders: $(READY)  ## write the borders of the stages in dvc.yaml anew from the rules

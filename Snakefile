@@ -7,18 +7,18 @@
 WHOLE_STUDY = True  # not one stage alone
 
 
-include: "workflow/rules/cohort.smk"      # synthesize
-include: "workflow/rules/register.smk"    # register
+include: "workflow/rules/cohort.smk"  # synthesize
+include: "workflow/rules/register.smk"  # register
 include: "workflow/rules/deidentify.smk"  # deidentify
-include: "workflow/rules/perceive.smk"    # segment, estimate_pose, refine_pose, prepare_clips, review
-include: "workflow/rules/dataset.smk"     # build_labels, split_subjects
-include: "workflow/rules/finetune.smk"    # finetune
-include: "workflow/rules/evaluate.smk"    # evaluate, write_submission
-include: "workflow/rules/severity.smk"    # by name: severity; no stage of DVC
-include: "workflow/rules/report.smk"      # check_study, write_report, trace_lineage; by name: ablation, frames, bench
+include: "workflow/rules/perceive.smk"  # segment, estimate_pose, refine_pose, prepare_clips, review
+include: "workflow/rules/dataset.smk"  # build_labels, split_subjects
+include: "workflow/rules/finetune.smk"  # finetune
+include: "workflow/rules/evaluate.smk"  # evaluate, write_submission
+include: "workflow/rules/severity.smk"  # by name: severity; no stage of DVC
+include: "workflow/rules/report.smk"  # check_study, write_report, trace_lineage; by name: ablation, frames, bench
 
 
 rule all:
+    default_target: True
     input:
         rules.report_all.input,
-    default_target: True

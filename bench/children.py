@@ -43,8 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--children", type=int, default=110, help="of bench/learning.py's split")
     parser.add_argument("--teach", type=int, nargs="+", default=[66, 200], help="children who teach")
-    parser.add_argument("--models", nargs="+", choices=list(MODELS),
-                        default=["rules", "kinematic_trees", "lstm", learning.PLAIN, learning.OURS])  # fmt: skip
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=list(MODELS),
+        default=["rules", "kinematic_trees", "lstm", learning.PLAIN, learning.OURS],
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=112, help="pixels of a clip; a multiple of 16")
     parser.add_argument("--views", type=int, default=4, help="windows a video when judged")
@@ -72,7 +76,9 @@ def main() -> None:
             log.info("%s of %d children is judged", name, count)
         paths = [work / "evaluate" / name / f"{HOLDOUT}-{given.seed}" / "predictions.parquet" for name in given.models]
         judged = read_judgements(paths)[HOLDOUT]
-        found.append(Taught(count, clips, work, judged, {name: measure_model(judged[name], 2000, 0) for name in given.models}))
+        found.append(
+            Taught(count, clips, work, judged, {name: measure_model(judged[name], 2000, 0) for name in given.models})
+        )
         given.out.write_text(report(found, parts, given), encoding="utf-8")
     print(given.out.read_text(encoding="utf-8"))
 
@@ -113,17 +119,21 @@ def link_clips(work: Path, base: Path) -> None:
 def report(found: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> str:
     judged, watched = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
     text = [
-        "# How judging grows with the children who teach", "",
+        "# How judging grows with the children who teach",
+        "",
         f"The same {judged} children are judged and the same {watched} validate; seed {given.seed}; networks from scratch on the"
         f" CPU. Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
         f" {', '.join(given.set) or 'none'}. Balanced accuracy is the mean over the 34 targets where it is defined; intervals are"
-        " the middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.", "",
+        " the middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.",
+        "",
         "| row | " + " | ".join(f"{one.children} children, {one.clips} clips | 95 %" for one in found) + " |",
         "|---" + "|--:|--:" * len(found) + "|",
-    ]  # fmt: skip
+    ]
     for name in given.models:
         over = [one.measured[name].groups["overall"]["balanced_accuracy"] for one in found]
-        text.append(f"| {name} | " + " | ".join(f"{learning.value_of(o)} | {learning.bounds_of(o)}" for o in over) + " |")
+        text.append(
+            f"| {name} | " + " | ".join(f"{learning.value_of(o)} | {learning.bounds_of(o)}" for o in over) + " |"
+        )
     networks = [name for name in given.models if MODELS[name].kind == "network"]
     for one in found:
         text += ["", f"## {one.children} children teach", "", *learning.table_of(one.work, one.measured, [given.seed])]

@@ -24,7 +24,7 @@ from childgait.gait.published import (
     LIMB_TOTAL_SD,
     MAJORITY_ACCURACY,
     PREVALENCE,
-)  # fmt: skip
+)
 from childgait.params import Synthesize, load_section
 from childgait.synthetic.cohort import child_of, write_cohort
 
@@ -41,9 +41,11 @@ def rated_scores(params: Synthesize) -> np.ndarray:
 def table(scores: np.ndarray) -> str:
     atypical = scores > 0
     lines = [
-        f"{len(scores)} children, two limbs each. `within`: share atypical within .10 of the published one.", "",
-        "| item | atypical | published | within | score 2 | limbs agree | published |", "|---|--:|--:|:-:|--:|--:|--:|",
-    ]  # fmt: skip
+        f"{len(scores)} children, two limbs each. `within`: share atypical within .10 of the published one.",
+        "",
+        "| item | atypical | published | within | score 2 | limbs agree | published |",
+        "|---|--:|--:|:-:|--:|--:|--:|",
+    ]
     near = 0
     for place, code in enumerate(CODES):
         own, other = atypical[:, :, place].mean(), PREVALENCE[code]
@@ -57,13 +59,16 @@ def table(scores: np.ndarray) -> str:
     shares = atypical.mean(axis=(0, 1))
     majority = np.maximum(shares, 1 - shares).mean()
     lines += [
-        "", f"{near} of {len(CODES)} items within .10 of the published share.", "",
-        "| | ours | published |", "|---|--:|--:|",
+        "",
+        f"{near} of {len(CODES)} items within .10 of the published share.",
+        "",
+        "| | ours | published |",
+        "|---|--:|--:|",
         f"| always the majority is right | {majority:.3f} | {MAJORITY_ACCURACY:.2f} |",
         f"| atypical items a limb, mean | {totals.mean():.2f} | {LIMB_TOTAL_MEAN:.1f} |",
         f"| ... standard deviation | {totals.std():.2f} | {LIMB_TOTAL_SD:.1f} |",
         f"| left and right totals, correlation | {np.corrcoef(totals.T)[0, 1]:.2f} | {LIMB_TOTAL_CORRELATION:.2f} |",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -37,11 +37,19 @@ from portrait_scene import Scene  # noqa: E402
 
 Box = np.ndarray
 SCENES = {
-    "plain": {}, "small (24 px)": {"head_pixels": 24.0}, "large (150 px)": {"head_pixels": 150.0, "walk": 0.2},
-    "towards the lens (x4)": {"zoom": 4.0, "walk": 0.1}, "tilted 20°": {"tilt": 20.0}, "tilted -30°": {"tilt": -30.0},
-    "blurred": {"blur": 2.0}, "dark": {"gamma": 3.0}, "bright": {"gamma": 0.4}, "noisy": {"noise": 8.0},
-    "turns away": {"away": range(30, 60)}, "seen from behind": {"away": range(90)},
-}  # fmt: skip
+    "plain": {},
+    "small (24 px)": {"head_pixels": 24.0},
+    "large (150 px)": {"head_pixels": 150.0, "walk": 0.2},
+    "towards the lens (x4)": {"zoom": 4.0, "walk": 0.1},
+    "tilted 20°": {"tilt": 20.0},
+    "tilted -30°": {"tilt": -30.0},
+    "blurred": {"blur": 2.0},
+    "dark": {"gamma": 3.0},
+    "bright": {"gamma": 0.4},
+    "noisy": {"noise": 8.0},
+    "turns away": {"away": range(30, 60)},
+    "seen from behind": {"away": range(90)},
+}
 
 
 class Count:
@@ -72,16 +80,31 @@ class Count:
         if not self.heads:
             return f"| {name} | 0 | | | | |"
         beyond = f"{self.covered_area / max(self.head_area, 1) - 1:.2f}" if name != BUT_STILL else "(as all)"
-        return (f"| {name} | {self.heads} | {100 * self.covered / self.heads:.2f} % | {self.heads - self.covered} "
-                f"({self.closed} in held or refused videos) | {100 * self.worst:.0f} % | {beyond} |")  # fmt: skip
+        return (
+            f"| {name} | {self.heads} | {100 * self.covered / self.heads:.2f} % | {self.heads - self.covered} "
+            f"({self.closed} in held or refused videos) | {100 * self.worst:.0f} % | {beyond} |"
+        )
 
 
-def run(video: Path, poses: Path | None, folder: Path, params: Deidentify, name: str) -> tuple[dict[str, Any], pl.DataFrame]:
+def run(
+    video: Path, poses: Path | None, folder: Path, params: Deidentify, name: str
+) -> tuple[dict[str, Any], pl.DataFrame]:
     register = folder / "register.json"
     register.write_text(json.dumps({"pose_layout": "wholebody133"}))
     try:
-        deidentify(video, poses, register, None, None, name, folder / "out.mp4", folder / "out.parquet",
-                   folder / "poses.parquet", folder / "evidence.json", params)  # fmt: skip
+        deidentify(
+            video,
+            poses,
+            register,
+            None,
+            None,
+            name,
+            folder / "out.mp4",
+            folder / "out.parquet",
+            folder / "poses.parquet",
+            folder / "evidence.json",
+            params,
+        )
     except StepError:  # nobody was found: refused, and no video comes out
         from childgait.vision.cover import REGIONS
 
@@ -129,8 +152,13 @@ def coverage_of_cohort(videos: list[Path], params: Deidentify, with_poses: bool)
             counts.setdefault(BUT_STILL, Count()).add(mask, moving, held)
     told = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
     rows = [counts[name].row(name) for name in ROWS if name in counts]
-    return [HEADER, *rows, "", f"Verdicts: {told}, with deidentify.unseen: {params.unseen}. With hold, as the presets for",
-            "real videos have it, every one of these waits for a person."]  # fmt: skip
+    return [
+        HEADER,
+        *rows,
+        "",
+        f"Verdicts: {told}, with deidentify.unseen: {params.unseen}. With hold, as the presets for",
+        "real videos have it, every one of these waits for a person.",
+    ]
 
 
 WORDS = (
@@ -161,8 +189,18 @@ def coverage_of_scenes(params: Deidentify) -> list[str]:
 def deface(video: Path, target: Path) -> float:
     """Seconds that deface's command takes, onnxruntime behind it, mosaic of its default size."""
     begun = time.monotonic()
-    command = [str(Path(sys.executable).with_name("deface")), str(video), "-o", str(target), "--replacewith", "mosaic",
-               "--backend", "onnxrt", "--execution-provider", "CPUExecutionProvider"]  # fmt: skip
+    command = [
+        str(Path(sys.executable).with_name("deface")),
+        str(video),
+        "-o",
+        str(target),
+        "--replacewith",
+        "mosaic",
+        "--backend",
+        "onnxrt",
+        "--execution-provider",
+        "CPUExecutionProvider",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return time.monotonic() - begun
 
@@ -176,7 +214,9 @@ def attacks(params: Deidentify) -> list[str]:
         ours = attack([frame.pixels for frame in read_frames(Path(folder) / "out.mp4")], matrices)
         deface(raw, Path(folder) / "deface.mp4")
         theirs = attack([frame.pixels for frame in read_frames(Path(folder) / "deface.mp4")][:60], matrices)
-        naive = attack([framewise_mosaic(frame.pixels, scene.head(frame.index)) for frame in read_frames(raw)], matrices)
+        naive = attack(
+            [framewise_mosaic(frame.pixels, scene.head(frame.index)) for frame in read_frames(raw)], matrices
+        )
     rows = ["| covered by | best single frame | aligned average | and deconvolved |", "|---|---|---|---|"]
     for name, found in (("childgait", ours), ("deface, mosaic", theirs), ("20-pixel means, drawn anew", naive)):
         rows.append(f"| {name} | {found['frame']:.2f} | {found['average']:.2f} | {found['deconvolved']:.2f} |")
@@ -191,10 +231,28 @@ def speed(params: Deidentify, frames: int, rounds: int) -> list[str]:
         folder = Path(name)
         raw = scene.write(folder / "raw.mp4")
         (folder / "register.json").write_text(json.dumps({"pose_layout": "wholebody133"}))
-        command = [sys.executable, "-m", "childgait", "deidentify", "--video", str(raw), "--register",
-                   str(folder / "register.json"), "--name", "0001-0001_left_1-60", "--covered", str(folder / "out.mp4"),
-                   "--regions-found", str(folder / "out.parquet"), "--keypoints", str(folder / "poses.parquet"),
-                   "--evidence", str(folder / "evidence.json"), "--params", str(ROOT / "params.yaml")]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "childgait",
+            "deidentify",
+            "--video",
+            str(raw),
+            "--register",
+            str(folder / "register.json"),
+            "--name",
+            "0001-0001_left_1-60",
+            "--covered",
+            str(folder / "out.mp4"),
+            "--regions-found",
+            str(folder / "out.parquet"),
+            "--keypoints",
+            str(folder / "poses.parquet"),
+            "--evidence",
+            str(folder / "evidence.json"),
+            "--params",
+            str(ROOT / "params.yaml"),
+        ]
         for _ in range(rounds):
             begun = time.monotonic()
             subprocess.run(command, check=True, capture_output=True, env={**_environment(), "CHILDGAIT_THREADS": "2"})
@@ -202,11 +260,14 @@ def speed(params: Deidentify, frames: int, rounds: int) -> list[str]:
             theirs.append(deface(raw, folder / "deface.mp4"))
     ratio = min(theirs) / min(ours)
     return [
-        "| | frames a second |", "|---|---|", f"| childgait | {frames / min(ours):.1f} |",
-        f"| deface, onnxruntime | {frames / min(theirs):.1f} |", "",
+        "| | frames a second |",
+        "|---|---|",
+        f"| childgait | {frames / min(ours):.1f} |",
+        f"| deface, onnxruntime | {frames / min(theirs):.1f} |",
+        "",
         f"Ratio {ratio:.1f}. childgait looks for faces every {params.look_seconds} s and follows them between; "
         "deface looks at every frame.",
-    ]  # fmt: skip
+    ]
 
 
 def _environment() -> dict[str, str]:
@@ -217,7 +278,9 @@ def _environment() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cohort", type=Path, nargs="+", default=[ROOT / "data" / "demo"], help="of `childgait synthesize`")
+    parser.add_argument(
+        "--cohort", type=Path, nargs="+", default=[ROOT / "data" / "demo"], help="of `childgait synthesize`"
+    )
     parser.add_argument("--videos", type=int, default=8, help="so many of each of them")
     parser.add_argument("--without-keypoints", type=int, default=8, help="so many once more without their keypoints")
     parser.add_argument("--speed-frames", type=int, default=60)
@@ -229,10 +292,19 @@ def main() -> None:
     params = load_section(given.params, Deidentify)
     videos = [video for cohort in given.cohort for video in sorted(cohort.glob("dataset/*/*.mp4"))[: given.videos]]
     seeds = [json.loads((cohort / "cohort.json").read_text())["params"]["seed"] for cohort in given.cohort]
-    parts = ["# De-identification", "", f"Made by bench/deidentify.py on synthetic cohorts of the seeds {seeds}.", "", *WORDS]
+    parts = [
+        "# De-identification",
+        "",
+        f"Made by bench/deidentify.py on synthetic cohorts of the seeds {seeds}.",
+        "",
+        *WORDS,
+    ]
     if "cohort" in given.parts and videos:
         some = videos[:: max(1, len(videos) // max(given.without_keypoints, 1))][: given.without_keypoints]
-        for title, chosen, with_poses in (("with delivered keypoints", videos, True), ("without keypoints", some, False)):
+        for title, chosen, with_poses in (
+            ("with delivered keypoints", videos, True),
+            ("without keypoints", some, False),
+        ):
             parts += ["", f"## {len(chosen)} videos {title}", "", *coverage_of_cohort(chosen, params, with_poses)]
     if "scenes" in given.parts:
         parts += ["", "## The portrait, no keypoints", "", *coverage_of_scenes(params)]

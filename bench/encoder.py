@@ -60,10 +60,16 @@ def transformers_model(size: Size, attention: str) -> nn.Module:
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
     config = VideoMAEConfig(
-        hidden_size=size.width, num_hidden_layers=size.depth, num_attention_heads=size.heads,
-        intermediate_size=size.hidden, layer_norm_eps=1e-6, qkv_bias=True, use_mean_pooling=True, num_labels=34,
+        hidden_size=size.width,
+        num_hidden_layers=size.depth,
+        num_attention_heads=size.heads,
+        intermediate_size=size.hidden,
+        layer_norm_eps=1e-6,
+        qkv_bias=True,
+        use_mean_pooling=True,
+        num_labels=34,
         attn_implementation=attention,
-    )  # fmt: skip
+    )
     return VideoMAEForVideoClassification(config)
 
 
@@ -123,25 +129,30 @@ def on_cpu(size: Size, batch: int, dense_batch: int, rounds: int) -> list[str]:
     ratio = lambda a, b: statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))  # noqa: E731
     whole = operations(size, packs[None].lengths) / dense_batch
     memory = {
-        share: saved_bytes(lambda share=share: model(packs[share]), model) / len(packs[share].lengths) for share in (None, 0.25)
+        share: saved_bytes(lambda share=share: model(packs[share]), model) / len(packs[share].lengths)
+        for share in (None, 0.25)
     }
     lines = [
         f"Width {size.width}, {size.depth} blocks, {batch} clips of 16 x 224 x 224 ({dense_batch} where all tokens are "
         f"kept, scaled up), fp32, torch {torch.__version__}, one thread, CPU time, median of {rounds} interleaved rounds. "
-        "No parameters' update.", "",
-        "| forward and backward | time / dense | operations / dense | time / operations |", "|---|---|---|---|",
-    ]  # fmt: skip
+        "No parameters' update.",
+        "",
+        "| forward and backward | time / dense | operations / dense | time / operations |",
+        "|---|---|---|---|",
+    ]
     for share in SHARES:
         cost = operations(size, packs[share].lengths) / batch / whole
         took = ratio(f"{share:.0%}", "dense")
         lines.append(f"| {share:.0%} kept | {took:.3f} | {cost:.3f} | {took / cost:.2f} |")
     lines += [
-        "", "| measure | is | aim |", "|---|---|---|",
+        "",
+        "| measure | is | aim |",
+        "|---|---|---|",
         f"| dense forward / transformers with SDPA | {ratio('dense forward', 'transformers forward'):.2f} | at most 1 |",
         f"| dense forward and backward / transformers with SDPA | {ratio('dense', 'transformers'):.2f} | at most 1 |",
         f"| official attention on all tokens / ours at 25 % | {ratio('official attention', '25%'):.1f} | at least 8 |",
         f"| memory kept for backward, 25 % / dense | {memory[0.25] / memory[None]:.2f} | at most 0.40 |",
-    ]  # fmt: skip
+    ]
     return lines
 
 
@@ -170,7 +181,9 @@ def compile_blocks(model: VideoMAE) -> None:
         block.compile(dynamic=True)
 
 
-def in_training(device: str, size: Size, batch: int, workers: int, side: int, steps: int, *, compiled: bool) -> list[str]:
+def in_training(
+    device: str, size: Size, batch: int, workers: int, side: int, steps: int, *, compiled: bool
+) -> list[str]:
     """Training steps on batches that lie on the device, and on batches that a loader brings from files."""
     name = torch.cuda.get_device_name() if device == "cuda" else device
     rate = matrix_rate(device, side)
@@ -188,9 +201,11 @@ def in_training(device: str, size: Size, batch: int, workers: int, side: int, st
 
     lines = [
         f"{name}: matrix products {rate / 1e12:.3g} TFLOP/s in bf16; torch {torch.__version__}, width {size.width}, "
-        f"{size.depth} blocks, batch {batch}{', blocks compiled' if compiled else ''}.", "",
-        "| kept | clips a second | share of the matrix rate | peak GB |", "|---|---|---|---|",
-    ]  # fmt: skip
+        f"{size.depth} blocks, batch {batch}{', blocks compiled' if compiled else ''}.",
+        "",
+        "| kept | clips a second | share of the matrix rate | peak GB |",
+        "|---|---|---|---|",
+    ]
 
     def row(title: str, seconds: float, done: float, peak: str) -> str:
         return f"| {title} | {batch / seconds:.3g} | {done / seconds / rate:.0%} | {peak} |"
@@ -280,9 +295,14 @@ def main() -> None:
         quick = asked.device == "cpu"
         if quick or torch.cuda.is_available():
             parts["Training"] = in_training(
-                asked.device, SIZES[asked.train_size], asked.train_batch, asked.workers, 1024 if quick else 8192,
-                2 if quick else 20, compiled=asked.compile,
-            )  # fmt: skip
+                asked.device,
+                SIZES[asked.train_size],
+                asked.train_batch,
+                asked.workers,
+                1024 if quick else 8192,
+                2 if quick else 20,
+                compiled=asked.compile,
+            )
         else:
             parts["Training"] = [
                 "No CUDA device was at hand: clips a second and the share of the matrix rate are not measured here."

@@ -36,15 +36,24 @@ def main() -> None:
 
     study = make_walking_study(Path(tempfile.mkdtemp()), given.train, given.test, neutral=False, rate=8.0)
     lines = [
-        f"# Explanations ({given.train} children teach, {given.test} are judged; {given.epochs} epochs, tiny networks)", "",
+        f"# Explanations ({given.train} children teach, {given.test} are judged; {given.epochs} epochs, tiny networks)",
+        "",
         "| network | balanced accuracy | evidence at the left knee | even | random weights | agreement with random |",
         "|---|---|---|---|---|---|",
-        *(row_of(name, study, given.epochs) for name in given.networks), "",
-        "Mean over the test children's middle windows. Agreement is a rank correlation.", "",
-    ]  # fmt: skip
+        *(row_of(name, study, given.epochs) for name in given.networks),
+        "",
+        "Mean over the test children's middle windows. Agreement is a rank correlation.",
+        "",
+    ]
     if given.seeds:
-        lines += ["## AGRM with a tenth of the scores", "", "| seed | with its teacher | without |", "|---|---|---|",
-                  *few_scores(study, given.epochs, given.seeds), ""]  # fmt: skip
+        lines += [
+            "## AGRM with a tenth of the scores",
+            "",
+            "| seed | with its teacher | without |",
+            "|---|---|---|",
+            *few_scores(study, given.epochs, given.seeds),
+            "",
+        ]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text("\n".join(lines))
     print("\n".join(lines))
@@ -59,10 +68,19 @@ def settings_for(name: str, epochs: int, **changes: Any) -> Any:
     encoder = {**section["encoder"], "drop_path": 0.0, "head_dropout": 0.1, "min_tokens": 2}
     rates = {"childgait_video": 0.0005, "stgcn": 0.003, "gru": 0.003}
     chosen = settings(
-        epochs=epochs, learning_rate=rates.get(name, 0.002), warmup_epochs=2, clips_a_step=8, clips_at_once=8,
-        average_decay=0.9, changes=still, cnn={"width": 4, "dropout": 0.2}, encoder=encoder, checkpoint_epochs=epochs,
-        drawing={**section["drawing"], "line_pixels": 1, "dot_pixels": 1}, overrides={name: {"frames": 4, **changes}},
-    )  # fmt: skip
+        epochs=epochs,
+        learning_rate=rates.get(name, 0.002),
+        warmup_epochs=2,
+        clips_a_step=8,
+        clips_at_once=8,
+        average_decay=0.9,
+        changes=still,
+        cnn={"width": 4, "dropout": 0.2},
+        encoder=encoder,
+        checkpoint_epochs=epochs,
+        drawing={**section["drawing"], "line_pixels": 1, "dot_pixels": 1},
+        overrides={name: {"frames": 4, **changes}},
+    )
     return settings_of(MODELS[name], chosen)
 
 
@@ -73,9 +91,15 @@ def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, floa
 
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation", "test")}
     learnt = fit_network(
-        MODELS[name], chosen, parts["train"], parts["validation"], seed=seed, fingerprint="bench",
-        save_as=Path(tempfile.mkdtemp()) / "state.safetensors", on_epoch=lambda row, speed: None,
-    )  # fmt: skip
+        MODELS[name],
+        chosen,
+        parts["train"],
+        parts["validation"],
+        seed=seed,
+        fingerprint="bench",
+        save_as=Path(tempfile.mkdtemp()) / "state.safetensors",
+        on_epoch=lambda row, speed: None,
+    )
     judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, parts["test"], views=1)
     known = ~np.isnan(parts["test"].atypical).all(axis=0)
     truth = parts["test"].atypical[judged.rows][:, known][:, 0] == 1
@@ -100,7 +124,13 @@ def row_of(name: str, study: Any, epochs: int) -> str:
 def few_scores(study: Any, epochs: int, seeds: int) -> list[str]:
     from small_study import PARAMS
 
-    how = {**PARAMS["finetune"]["mean_teacher"], "labelled": 0.1, "decay": 0.95, "ramp_epochs": epochs // 2, "clips_a_step": 16}
+    how = {
+        **PARAMS["finetune"]["mean_teacher"],
+        "labelled": 0.1,
+        "decay": 0.95,
+        "ramp_epochs": epochs // 2,
+        "clips_a_step": 16,
+    }
     rows, found = [], []
     for seed in range(seeds):
         pair = [

@@ -67,12 +67,21 @@ def make_clips(index: int, work: Path, size: int) -> None:
         write_masks(root / "masks", (truth.mask(i) for i in range(len(truth.seconds))))
         given, refined, events = (root / f"{kind}.parquet" for kind in ("given", "refined", "events"))
         estimate_pose(given, sections["estimate_pose"], poses=root / entry["poses"], layout="wholebody133")
-        refine_pose(name, given, refined, root / "angles.parquet", events, root / "summary.json", sections["refine_pose"])
+        refine_pose(
+            name, given, refined, root / "angles.parquet", events, root / "summary.json", sections["refine_pose"]
+        )
         prepare_clips(
-            name, refined, Path(f"{target}.points.npy"), Path(f"{target}.clip.json"),
-            sections["prepare_clips"].model_copy(update={"size": size}), video=video, masks=root / "masks", events=events,
-            frames=Path(f"{target}.frames.npy"), mask_bits=Path(f"{target}.masks.npy"),
-        )  # fmt: skip
+            name,
+            refined,
+            Path(f"{target}.points.npy"),
+            Path(f"{target}.clip.json"),
+            sections["prepare_clips"].model_copy(update={"size": size}),
+            video=video,
+            masks=root / "masks",
+            events=events,
+            frames=Path(f"{target}.frames.npy"),
+            mask_bits=Path(f"{target}.masks.npy"),
+        )
     shutil.rmtree(root)
     done.touch()
 
@@ -88,7 +97,12 @@ def make_parts(work: Path, children: int) -> None:
     labels, subjects = make_labels(work, children)
     params: Any = load_params(Path("params.yaml"))["split_subjects"]
     split_subjects(
-        labels, subjects, work / "clips.parquet", work / "who.csv", [work / name for name in part_files(params.folds)], params
+        labels,
+        subjects,
+        work / "clips.parquet",
+        work / "who.csv",
+        [work / name for name in part_files(params.folds)],
+        params,
     )
 
 
@@ -108,9 +122,13 @@ def make_labels(work: Path, children: int) -> tuple[Path, Path]:
     table.filter(pl.col("subject").is_in([c.subject for c, _ in drawn])).write_parquet(work / "clips.parquet")
     outputs = {name: work / f"{name}.parquet" for name in ("labels_out", "totals", "subjects_out")}
     build_labels(
-        work / "labels.json", work / "subjects.csv", work / "clips.parquet", **outputs,
-        agreement=work / "agreement.json", params=sections["build_labels"],
-    )  # fmt: skip
+        work / "labels.json",
+        work / "subjects.csv",
+        work / "clips.parquet",
+        **outputs,
+        agreement=work / "agreement.json",
+        params=sections["build_labels"],
+    )
     return outputs["labels_out"], outputs["subjects_out"]
 
 
@@ -129,15 +147,37 @@ def run(work: Path, name: str, seed: int, changes: dict[str, Any], views: int) -
     validation, clips = work / "holdout.validation.parquet", clips_of(work)
     if not weights.exists():
         began = time.process_time() if params.device == "cpu" else time.monotonic()
-        finetune(work / "holdout.train.parquet", validation, clips, learnt / "unfinished", model, learnt / "history.csv",
-                 name, "holdout", seed, params, checkpoint=learnt)  # fmt: skip
+        finetune(
+            work / "holdout.train.parquet",
+            validation,
+            clips,
+            learnt / "unfinished",
+            model,
+            learnt / "history.csv",
+            name,
+            "holdout",
+            seed,
+            params,
+            checkpoint=learnt,
+        )
         ended = time.process_time() if params.device == "cpu" else time.monotonic()
         (learnt / "seconds").write_text(f"{ended - began:.0f}")
         (learnt / "unfinished").rename(weights)
     if not metrics.exists():
         how = sections["evaluate"].model_copy(update={"views": views})
-        evaluate(weights, model, validation, work / "holdout.test.parquet", clips, judged / "predictions.parquet",
-                 judged / "unfinished", name, "holdout", seed, how)  # fmt: skip
+        evaluate(
+            weights,
+            model,
+            validation,
+            work / "holdout.test.parquet",
+            clips,
+            judged / "predictions.parquet",
+            judged / "unfinished",
+            name,
+            "holdout",
+            seed,
+            how,
+        )
         (judged / "unfinished").rename(metrics)
 
 
@@ -159,17 +199,23 @@ def changed(section: Any, changes: dict[str, Any]) -> Any:
 
 
 def table_of(work: Path, measured: dict[str, Measured], seeds: list[int]) -> list[str]:
-    lines = ["| model | balanced accuracy | 95 % | F1 | 95 % | accuracy | AUROC | targets above majority | seconds |",
-             "|---|--:|--:|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
+    lines = [
+        "| model | balanced accuracy | 95 % | F1 | 95 % | accuracy | AUROC | targets above majority | seconds |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
     majority = measured["majority"].targets
     for name, model in measured.items():
         over = model.groups["overall"]
-        above = sum((model.targets[t]["accuracy"]["value"] or 0) > (majority[t]["accuracy"]["value"] or 0) for t in majority)
+        above = sum(
+            (model.targets[t]["accuracy"]["value"] or 0) > (majority[t]["accuracy"]["value"] or 0) for t in majority
+        )
         spent = [int((work / "finetune" / name / f"holdout-{seed}" / "seconds").read_text()) for seed in seeds]
         cells = [value_of(over[m]) for m in METRICS_SHOWN]
         bounds = [bounds_of(over[m]) for m in METRICS_SHOWN]
-        lines.append(f"| {name} | {cells[0]} | {bounds[0]} | {cells[1]} | {bounds[1]} | {cells[2]} | {cells[3]} "
-                     f"| {above} of 34 | {np.mean(spent):.0f} |")  # fmt: skip
+        lines.append(
+            f"| {name} | {cells[0]} | {bounds[0]} | {cells[1]} | {bounds[1]} | {cells[2]} | {cells[3]} "
+            f"| {above} of 34 | {np.mean(spent):.0f} |"
+        )
     return lines
 
 
@@ -186,7 +232,9 @@ def seeds_apart(judged: dict[str, Judgement], names: list[str]) -> list[str]:
     lines = ["| model | mean balanced accuracy, a seed each |", "|---|---|"]
     for name in names:
         each = [
-            measure_model(replace(judged[name], probability=(one,)), 0, 0).groups["overall"]["balanced_accuracy"]["value"]
+            measure_model(replace(judged[name], probability=(one,)), 0, 0).groups["overall"]["balanced_accuracy"][
+                "value"
+            ]
             for one in judged[name].probability
         ]
         lines.append(f"| {name} | {', '.join(f'{value:.3f}' for value in each)} |")
@@ -195,12 +243,16 @@ def seeds_apart(judged: dict[str, Judgement], names: list[str]) -> list[str]:
 
 def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
     """Whether a network still learns, or learns its children by heart: losses at both ends, and validation's least."""
-    lines = ["| model | training loss, first and last epoch | validation loss, first and last | least, at epoch |",
-             "|---|--:|--:|--:|"]  # fmt: skip
+    lines = [
+        "| model | training loss, first and last epoch | validation loss, first and last | least, at epoch |",
+        "|---|--:|--:|--:|",
+    ]
     for name in names:
         tables = [pl.read_csv(work / "finetune" / name / f"holdout-{seed}" / "history.csv") for seed in seeds]
-        ends = [f"{np.mean([t[column][0] for t in tables]):.3f} → {np.mean([t[column][-1] for t in tables]):.3f}"
-                for column in ("loss", "validation_loss")]  # fmt: skip
+        ends = [
+            f"{np.mean([t[column][0] for t in tables]):.3f} → {np.mean([t[column][-1] for t in tables]):.3f}"
+            for column in ("loss", "validation_loss")
+        ]
         curves = [t["validation_loss"].to_numpy() for t in tables]
         least, at = np.mean([curve.min() for curve in curves]), ", ".join(str(curve.argmin() + 1) for curve in curves)
         lines.append(f"| {name} | {ends[0]} | {ends[1]} | {least:.3f}, at {at} |")
@@ -210,9 +262,11 @@ def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
 def compared(judged: dict[str, Judgement], first: str, second: str) -> str:
     found = compare_models(judged[first], judged[second], draws=2000, seed=0)
     apart = sum(test.p_holm is not None and test.p_holm < 0.05 for test in found.targets)
-    return (f"- {first} minus {second}: {100 * (found.difference or 0):+.1f} points of mean balanced accuracy"
-            f" ({100 * (found.low or 0):+.1f} to {100 * (found.high or 0):+.1f}, p {found.p:.3f}); {apart} of 34 targets"
-            " differ by McNemar's test after Holm's correction.")  # fmt: skip
+    return (
+        f"- {first} minus {second}: {100 * (found.difference or 0):+.1f} points of mean balanced accuracy"
+        f" ({100 * (found.low or 0):+.1f} to {100 * (found.high or 0):+.1f}, p {found.p:.3f}); {apart} of 34 targets"
+        " differ by McNemar's test after Holm's correction."
+    )
 
 
 def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
@@ -224,24 +278,42 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     tables = [work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")]
     parts = [pl.read_parquet(table)["subject"].n_unique() for table in tables]
     text = [
-        "# Learning on the synthetic cohort", "",
+        "# Learning on the synthetic cohort",
+        "",
         f"{parts[0]} children train, {parts[1]} validate, {parts[2]} test; seeds {', '.join(map(str, seeds))}; networks from"
         f" scratch. {about} A metric is the mean over the 34 targets where it is defined, and over seeds; intervals are the"
-        " middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.", "",
-        *table_of(work, measured, seeds), "",
-    ]  # fmt: skip
+        " middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.",
+        "",
+        *table_of(work, measured, seeds),
+        "",
+    ]
     networks = [name for name in names if MODELS[name].kind == "network"]
     if networks:
         text += [*losses(work, networks, seeds), ""]
     if len(seeds) > 1 and networks:
         text += [*seeds_apart(judged, networks), ""]
-    pairs = [(OURS, PLAIN), *((OURS, other) for other in FRAMES if other != OURS), (OURS, "kinematic_trees"), (OURS, "majority")]
-    text += ["Paired, over the same test children:", "", *(compared(judged, a, b) for a, b in pairs if {a, b} <= set(names)), ""]
+    pairs = [
+        (OURS, PLAIN),
+        *((OURS, other) for other in FRAMES if other != OURS),
+        (OURS, "kinematic_trees"),
+        (OURS, "majority"),
+    ]
+    text += [
+        "Paired, over the same test children:",
+        "",
+        *(compared(judged, a, b) for a, b in pairs if {a, b} <= set(names)),
+        "",
+    ]
     if {OURS, PLAIN, "majority"} <= set(names):
         text += [*aims(judged, measured), ""]
     frames = [name for name in FRAMES if name in names]
     if len(frames) == len(FRAMES):
-        text += ["Initial contact (IC), both limbs, as the paper's ablation:", "", *item_rows(measured, frames, "IC"), ""]
+        text += [
+            "Initial contact (IC), both limbs, as the paper's ablation:",
+            "",
+            *item_rows(measured, frames, "IC"),
+            "",
+        ]
     return "\n".join([*text, WHAT_A_GPU_RUN_NEEDS, ""])
 
 
@@ -249,11 +321,15 @@ def aims(judged: dict[str, Judgement], measured: dict[str, Measured]) -> list[st
     """What was aimed at beside what came out."""
     ours, majority = measured[OURS], measured["majority"].targets
     gain = 100 * (compare_models(judged[OURS], judged[PLAIN], draws=0, seed=0).difference or 0)
-    above = sum((ours.targets[t]["accuracy"]["value"] or 0) > (cell["accuracy"]["value"] or 0) for t, cell in majority.items())
+    above = sum(
+        (ours.targets[t]["accuracy"]["value"] or 0) > (cell["accuracy"]["value"] or 0) for t, cell in majority.items()
+    )
     f1 = ours.groups["overall"]["f1"]["value"] or 0
-    rows = [(f"{OURS} over {PLAIN}, points of mean balanced accuracy", f"{gain:+.1f}", "+12", gain >= 12),
-            (f"mean F1 of {OURS}", f"{f1:.2f}", "0.83", f1 >= 0.83),
-            ("its targets above majority", f"{above}", "34", above == 34)]  # fmt: skip
+    rows = [
+        (f"{OURS} over {PLAIN}, points of mean balanced accuracy", f"{gain:+.1f}", "+12", gain >= 12),
+        (f"mean F1 of {OURS}", f"{f1:.2f}", "0.83", f1 >= 0.83),
+        ("its targets above majority", f"{above}", "34", above == 34),
+    ]
     lines = ["| measure | is | aim | |", "|---|--:|--:|---|"]
     return lines + [f"| {name} | {value} | {aim} | {'met' if met else 'missed'} |" for name, value, aim, met in rows]
 
@@ -287,13 +363,17 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/learning.md"))
-    parser.add_argument("--table", action="store_true", help="only write the table of what is done for all models and seeds")
+    parser.add_argument(
+        "--table", action="store_true", help="only write the table of what is done for all models and seeds"
+    )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{given.work.absolute()}/mlflow.db")
     names = list(dict.fromkeys([*given.models, *(FRAMES if given.frames else ())]))
-    about = (f"Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
-             f" {', '.join(given.set) or 'none'}; seconds of training, on {given.device} (of the processor there).")  # fmt: skip
+    about = (
+        f"Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
+        f" {', '.join(given.set) or 'none'}; seconds of training, on {given.device} (of the processor there)."
+    )
     if given.table:
         given.out.write_text(report(given.work, names, given.seeds, about), encoding="utf-8")
         return

@@ -28,11 +28,13 @@ from childgait.files.hashes import sha256
 from childgait.record import LOCK, seal
 
 CHAIN = {  # step: the endings that it writes a video
-    "register": (".json",), "deidentify": (".mp4", ".regions.parquet", ".poses.parquet", ".evidence.json"),
-    "segment": (".masks", ".frames.parquet", ".summary.json"), "estimate_pose": (".poses.parquet",),
+    "register": (".json",),
+    "deidentify": (".mp4", ".regions.parquet", ".poses.parquet", ".evidence.json"),
+    "segment": (".masks", ".frames.parquet", ".summary.json"),
+    "estimate_pose": (".poses.parquet",),
     "refine_pose": (".poses.parquet", ".angles.parquet", ".events.parquet", ".summary.json"),
     "prepare_clips": (".frames.npy", ".masks.npy", ".points.npy", ".clip.json"),
-}  # fmt: skip
+}
 VIEWS = ("forward", "backward", "left", "right")
 
 
@@ -44,10 +46,19 @@ def write(path: Path, content: bytes) -> dict[str, object]:
 
 def record(path: Path, step: str, inputs: dict, outputs: dict, params: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(seal({
-        "step": step, "inputs": inputs, "outputs": outputs, "values": {}, "params": params, "code": CODE,
-        "environment": {"lock_sha256": sha256(LOCK)},
-    }))  # fmt: skip
+    path.write_text(
+        seal(
+            {
+                "step": step,
+                "inputs": inputs,
+                "outputs": outputs,
+                "values": {},
+                "params": params,
+                "code": CODE,
+                "environment": {"lock_sha256": sha256(LOCK)},
+            }
+        )
+    )
 
 
 CODE = {str(path): sha256(ROOT / path) for path in code_of("trace_lineage")}
@@ -85,8 +96,13 @@ def make(children: int, videos: int, trainings: int) -> None:
         )
         folder = Path(f"data/evaluate/model{number}/0-0")
         predictions.append(write(folder / "predictions.parquet", f"predictions {number}".encode()))
-        record(folder / "evaluate.record.json", "evaluate", {"weights": [weights], "clips": clips},
-               {"predictions": [predictions[-1]]}, {})  # fmt: skip
+        record(
+            folder / "evaluate.record.json",
+            "evaluate",
+            {"weights": [weights], "clips": clips},
+            {"predictions": [predictions[-1]]},
+            {},
+        )
     metrics = write(Path("reports/metrics.json"), json.dumps({"accuracy": {"L": {"IC": 0.8}}}).encode())
     record(
         Path("reports/write_report.record.json"),
@@ -141,30 +157,66 @@ def chain(video: Path) -> list[tuple[str, list[str]]]:
     poses = video.with_name(f"{name}_filtered_pose.zip")
 
     def at(step: str, **files: str) -> list[str]:
-        return [word for flag, ending in files.items() for word in (f"--{flag.replace('_', '-')}", f"{step}/{name}{ending}")]
+        return [
+            word for flag, ending in files.items() for word in (f"--{flag.replace('_', '-')}", f"{step}/{name}{ending}")
+        ]
 
     seen = at("deidentify", video=".mp4", poses=".poses.parquet")
     raw = ["--video", str(video), "--poses", str(poses), "--name", name]
     return [
         ("register", [*raw, "--layout", "wholebody133", *at("register", facts=".json")]),
-        ("deidentify", [*raw, *at("register", register=".json"), *at(
-            "deidentify", covered=".mp4", regions_found=".regions.parquet", keypoints=".poses.parquet",
-            evidence=".evidence.json")]),
+        (
+            "deidentify",
+            [
+                *raw,
+                *at("register", register=".json"),
+                *at(
+                    "deidentify",
+                    covered=".mp4",
+                    regions_found=".regions.parquet",
+                    keypoints=".poses.parquet",
+                    evidence=".evidence.json",
+                ),
+            ],
+        ),
         ("segment", ["--name", name, *seen, *at("segment", masks=".masks", frames=".frames.parquet", summary=".json")]),
         ("estimate_pose", [*at("deidentify", poses=".poses.parquet"), *at("estimate_pose", keypoints=".parquet")]),
-        ("refine_pose", ["--name", name, *at("estimate_pose", keypoints=".parquet"), *at(
-            "refine_pose", refined=".poses.parquet", angles=".angles.parquet", events=".events.parquet", summary=".json")]),
-        ("prepare_clips", ["--name", name, *at("refine_pose", keypoints=".poses.parquet", events=".events.parquet"), *at(
-            "deidentify", video=".mp4"), *at("segment", masks=".masks", boxes=".frames.parquet"), *at(
-            "prepare_clips", points=".points.npy", clip=".json", frames=".frames.npy", mask_bits=".masks.npy")]),
-    ]  # fmt: skip
+        (
+            "refine_pose",
+            [
+                "--name",
+                name,
+                *at("estimate_pose", keypoints=".parquet"),
+                *at(
+                    "refine_pose",
+                    refined=".poses.parquet",
+                    angles=".angles.parquet",
+                    events=".events.parquet",
+                    summary=".json",
+                ),
+            ],
+        ),
+        (
+            "prepare_clips",
+            [
+                "--name",
+                name,
+                *at("refine_pose", keypoints=".poses.parquet", events=".events.parquet"),
+                *at("deidentify", video=".mp4"),
+                *at("segment", masks=".masks", boxes=".frames.parquet"),
+                *at("prepare_clips", points=".points.npy", clip=".json", frames=".frames.npy", mask_bits=".masks.npy"),
+            ],
+        ),
+    ]
 
 
 def record_cost(repeats: int) -> tuple[float, float]:
     """Processor seconds of all video steps on one video, without and with their records."""
     base = [sys.executable, "-m", "childgait"]
     settings = ["--params", str(ROOT / "params.yaml")]
-    subprocess.run([*base, "synthesize", "--out", "cohort", "--subjects", "2", *settings], check=True, capture_output=True)
+    subprocess.run(
+        [*base, "synthesize", "--out", "cohort", "--subjects", "2", *settings], check=True, capture_output=True
+    )
     video = sorted(Path("cohort/dataset").glob("*/*.mp4"))[0]
     totals = [0.0, 0.0]
     for step, words in chain(video):
@@ -217,7 +269,9 @@ def main() -> None:
         os.chdir(folder)
         without, kept = record_cost(arguments.repeats)
         os.chdir(ROOT)
-    rows.append((f"the video steps on one video without records, median of {arguments.repeats}", f"{without:.2f} CPU s"))
+    rows.append(
+        (f"the video steps on one video without records, median of {arguments.repeats}", f"{without:.2f} CPU s")
+    )
     rows.append(("with records", f"{kept:.2f} CPU s ({kept / without - 1:+.1%})"))
     for log in arguments.logs:
         runs = [json.loads(line) for line in log.read_text().splitlines()]

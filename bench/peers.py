@@ -60,49 +60,91 @@ def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("evaluate/*/*/metrics.json"))]
     if len({run["split_hash"] for run in told}) > 1:
         raise SystemExit(f"error: the runs of {work} are of several splits. Hint: a folder a set of children.")
-    scopes = {scope: {name: measure_model(model, 2000, 0) for name, model in models.items()} for scope, models in judged.items()}
+    scopes = {
+        scope: {name: measure_model(model, 2000, 0) for name, model in models.items()}
+        for scope, models in judged.items()
+    }
     behind = {scope: behind_best(judged[scope], found, 2000, 0, TOO_FEW) for scope, found in scopes.items()}
-    seconds = {folder.name: [float(path.read_text()) for path in folder.glob("*/seconds")]
-               for folder in (work / "finetune").iterdir()}  # fmt: skip
+    seconds = {
+        folder.name: [float(path.read_text()) for path in folder.glob("*/seconds")]
+        for folder in (work / "finetune").iterdir()
+    }
     return pl.DataFrame(table_of_models(scopes, behind, told), infer_schema_length=None), seconds
 
 
 def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:
     lines = [
-        "# All rows, trained on the same children and judged by the same code", "",
+        "# All rows, trained on the same children and judged by the same code",
+        "",
         "Means over the targets for which a number is defined, and over seeds; the 95 % intervals are over draws of the test",
         "children. Behind the best: balanced accuracy less that of the best row, paired over the same children; p is",
         "two-sided, after Holm's correction over the rows, and the best was picked on these very children. Operations are",
         "those of one clip, forward. Seconds are the processor's, of one training, in the median; they stand here only,",
-        "for they differ between machines.", "",
-    ]  # fmt: skip
+        "for they differ between machines.",
+        "",
+    ]
     for scope in sorted(models["scope"].unique(), reverse=True):
         own = models.filter(pl.col("scope") == scope).sort("balanced_accuracy", descending=True, nulls_last=True)
         first = own.row(0, named=True)
-        lines += [f"## {TITLES[scope]}: {first['children']} children, {first['seeds']} seed(s)", "", *_table(own, seconds), ""]
+        lines += [
+            f"## {TITLES[scope]}: {first['children']} children, {first['seeds']} seed(s)",
+            "",
+            *_table(own, seconds),
+            "",
+        ]
     lines += [
-        "## Published: other children, other videos, about 27 test clips an item", "",
-        "Copied from the ChildGait project's page, to be looked at and not to be compared with.", "",
-        "| system | accuracy left | accuracy right | F1 left | F1 right |", "|---|--:|--:|--:|--:|",
-        *(f"| {row.name} (published) | {row.left / 100:.2f} | {row.right / 100:.2f} | "
-          + (" | ".join(f"{value:.2f}" for value in row.f1) if row.f1 else "– | –") + " |" for row in AVERAGES), "",
-    ]  # fmt: skip
+        "## Published: other children, other videos, about 27 test clips an item",
+        "",
+        "Copied from the ChildGait project's page, to be looked at and not to be compared with.",
+        "",
+        "| system | accuracy left | accuracy right | F1 left | F1 right |",
+        "|---|--:|--:|--:|--:|",
+        *(
+            f"| {row.name} (published) | {row.left / 100:.2f} | {row.right / 100:.2f} | "
+            + (" | ".join(f"{value:.2f}" for value in row.f1) if row.f1 else "– | –")
+            + " |"
+            for row in AVERAGES
+        ),
+        "",
+    ]
     return "\n".join(lines)
 
 
 def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
-    head = ("row", "balanced accuracy", "95 %", "behind the best", "95 %", "p", "accuracy", "F1", "AUROC", "needs",
-            "numbers learnt", "operations a clip", "seconds")  # fmt: skip
+    head = (
+        "row",
+        "balanced accuracy",
+        "95 %",
+        "behind the best",
+        "95 %",
+        "p",
+        "accuracy",
+        "F1",
+        "AUROC",
+        "needs",
+        "numbers learnt",
+        "operations a clip",
+        "seconds",
+    )
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * 8 + "|---" + "|--:" * 3 + "|"]
     for row in own.iter_rows(named=True):
         spent = seconds.get(row["model"])
         best = row["behind_best"] is None
         cells = [
-            row["model"], number(row["balanced_accuracy"], 3), _range(row, "balanced_accuracy", number),
-            "best" if best else signed(row["behind_difference"]), _range(row, "behind", signed), number(row["behind_p_holm"], 3),
-            number(row["accuracy"], 3), number(row["f1"], 3), number(row["auroc"], 3), row["inputs"] or "nothing",
-            size_of(row["parameters"]), size_of(row["operations"]), f"{median(spent):.0f}" if spent else "–",
-        ]  # fmt: skip
+            row["model"],
+            number(row["balanced_accuracy"], 3),
+            _range(row, "balanced_accuracy", number),
+            "best" if best else signed(row["behind_difference"]),
+            _range(row, "behind", signed),
+            number(row["behind_p_holm"], 3),
+            number(row["accuracy"], 3),
+            number(row["f1"], 3),
+            number(row["auroc"], 3),
+            row["inputs"] or "nothing",
+            size_of(row["parameters"]),
+            size_of(row["operations"]),
+            f"{median(spent):.0f}" if spent else "–",
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

@@ -49,7 +49,9 @@ class Tally:
     acceleration: list[np.ndarray] = field(default_factory=list)
     acceleration_before: list[np.ndarray] = field(default_factory=list)
     knee: list[np.ndarray] = field(default_factory=list)
-    knee_noise: list[np.ndarray] = field(default_factory=list)  # ... to the angle that the exact points make in the picture
+    knee_noise: list[np.ndarray] = field(
+        default_factory=list
+    )  # ... to the angle that the exact points make in the picture
     knee_exact: list[np.ndarray] = field(default_factory=list)  # ... from the exact points: what the view itself costs
     other_angles: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
     events: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # frames late; NaN: not found
@@ -60,7 +62,9 @@ class Tally:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cohort", type=Path, nargs="+", help="synthetic cohorts; without it one is made and thrown away")
+    parser.add_argument(
+        "--cohort", type=Path, nargs="+", help="synthetic cohorts; without it one is made and thrown away"
+    )
     parser.add_argument("--subjects", type=int, default=8)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
@@ -110,9 +114,7 @@ def judge(cohort: Path, params: Path, tallies: dict[str, Tally], verbose: bool) 
     return seconds
 
 
-def _compare(
-    tally: Tally, truth: Truth, delivered: Poses, refined: Poses, settings: Settings, view: str
-) -> None:
+def _compare(tally: Tally, truth: Truth, delivered: Poses, refined: Poses, settings: Settings, view: str) -> None:
     tally.videos += 1
     exact = truth.points
     height = np.ptp(exact[..., 1], axis=1)
@@ -211,10 +213,13 @@ def report(tallies: dict[str, Tally], seconds: list[float], seeds: list[int]) ->
         return np.array(tally.events[kind])
 
     rows = [
-        "# Refinement, angles and events on synthetic truth", "",
+        "# Refinement, angles and events on synthetic truth",
+        "",
         f"Made by `bench/pose.py` on the seeds {', '.join(map(str, seeds))}. Errors in pixels unless said; the points' noise,",
-        "drop-outs, outliers and swaps are those of params.yaml's section synthesize. Boxes and corrections are not used.", "",
-        f"| measure | wanted | {' | '.join(VIEWS)} |", "|---|---|" + "---|" * len(VIEWS),
+        "drop-outs, outliers and swaps are those of params.yaml's section synthesize. Boxes and corrections are not used.",
+        "",
+        f"| measure | wanted | {' | '.join(VIEWS)} |",
+        "|---|---|" + "---|" * len(VIEWS),
         row("videos", "", lambda t: t.videos, "{}"),
         row("mean error, as delivered", "", lambda t: mean(t.delivered), "{:.2f}"),
         row("mean error, refined", "", lambda t: mean(t.refined), "{:.2f}"),
@@ -230,7 +235,7 @@ def report(tallies: dict[str, Tally], seconds: list[float], seeds: list[int]) ->
         row("knee, RMS degrees", "≤ 4 (sides)", lambda t: _rms(t.knee), "{:.2f}"),
         row("of it the view: exact points in the picture", "", lambda t: _rms(t.knee_exact), "{:.2f}"),
         row("of it the points: refined to exact", "", lambda t: _rms(t.knee_noise), "{:.2f}"),
-    ]  # fmt: skip
+    ]
     for kind in ("contact", "foot_off"):
         rows += [
             row(f"{kind}: planted", "", lambda t, k=kind: len(late(k, t)), "{}"),
@@ -248,7 +253,11 @@ def report(tallies: dict[str, Tally], seconds: list[float], seeds: list[int]) ->
     for name in names:
         rows.append(row(f"{name}, RMS", "", lambda t, n=name: _rms(t.other_angles[n]), "{:.2f}"))
     rows += ["", f"Events of all views and kinds within 2 frames: {share:.3f} of {sum(map(len, both))} (wanted .90)."]
-    rows += ["", f"Refinement of a 5 s video: median {np.median(seconds):.3f} s of one core's time (wanted ≤ 0.2 s).", ""]
+    rows += [
+        "",
+        f"Refinement of a 5 s video: median {np.median(seconds):.3f} s of one core's time (wanted ≤ 0.2 s).",
+        "",
+    ]
     return "\n".join(rows)
 
 

@@ -37,7 +37,9 @@ KINDS = ("exact", "refined")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cohort", type=Path, nargs="+", help="synthetic cohorts; without it one is made and thrown away")
+    parser.add_argument(
+        "--cohort", type=Path, nargs="+", help="synthetic cohorts; without it one is made and thrown away"
+    )
     parser.add_argument("--subjects", type=int, default=8)
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
@@ -107,12 +109,15 @@ def _labels(cohort: Path, children: list[str]) -> np.ndarray:
 def report(values: dict[str, np.ndarray], atypical: np.ndarray, seeds: list[int]) -> str:
     """Both limbs of an item together. Accuracy counts limbs that could be measured; `seen` is their share."""
     lines = [
-        f"# The score by rule: {len(atypical)} synthetic children (seeds {', '.join(map(str, seeds))})", "",
+        f"# The score by rule: {len(atypical)} synthetic children (seeds {', '.join(map(str, seeds))})",
+        "",
         "Accuracy over limbs that were measured, in percent; beside it, on exact points, balanced accuracy and the share of",
         "limbs measured. Raters of these children err near a band's edge, so nobody reaches 100. What no view shows in 23",
-        "points is left empty; the model answers it as the majority does.", "",
-        "| item | majority | exact points | refined points | balanced | seen |", "|---|--:|--:|--:|--:|--:|",
-    ]  # fmt: skip
+        "points is left empty; the model answers it as the majority does.",
+        "",
+        "| item | majority | exact points | refined points | balanced | seen |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     for number, code in enumerate(CODES):
         truth = np.concatenate([atypical[:, number], atypical[:, number + 17]])
         cells = {kind: np.concatenate([rows[:, number], rows[:, number + 17]]) for kind, rows in values.items()}
@@ -121,7 +126,12 @@ def report(values: dict[str, np.ndarray], atypical: np.ndarray, seeds: list[int]
         known = ~np.isnan(cells["exact"])
         of_class = [right["exact"][truth[known] == side] for side in (0, 1)]
         balanced = np.mean([one.mean() for one in of_class]) if all(len(one) for one in of_class) else np.nan
-        shown = [majority, *(right[kind].mean() if len(right[kind]) else np.nan for kind in KINDS), balanced, known.mean()]
+        shown = [
+            majority,
+            *(right[kind].mean() if len(right[kind]) else np.nan for kind in KINDS),
+            balanced,
+            known.mean(),
+        ]
         lines.append(f"| {code} | " + " | ".join("–" if np.isnan(x) else f"{100 * x:.0f}" for x in shown) + " |")
     return "\n".join(lines) + "\n"
 

@@ -32,11 +32,34 @@ VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pos
 TOUCHING = (
     "from snakemake.executors.touch import Executor; from snakemake.cli import main; Executor.SLEEPING_TIME = 0; main()"
 )
-EVERYTHING = ("--", "perceive_all", "report_all")  # the sheets for a reviewer feed nothing, so the report alone plans none
+EVERYTHING = (
+    "--",
+    "perceive_all",
+    "report_all",
+)  # the sheets for a reviewer feed nothing, so the report alone plans none
 # The sources, too: an edit beside a run of this would make a part of the pretended outputs old.
-COPIED = ("Snakefile", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "workflow", "profiles", "annotations", "src")
-POOLED = ("gate", "build_labels", "split_subjects", "finetune", "evaluate", "write_submission", "check_study", "write_report",
-          "trace_lineage")  # fmt: skip
+COPIED = (
+    "Snakefile",
+    "params.yaml",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "workflow",
+    "profiles",
+    "annotations",
+    "src",
+)
+POOLED = (
+    "gate",
+    "build_labels",
+    "split_subjects",
+    "finetune",
+    "evaluate",
+    "write_submission",
+    "check_study",
+    "write_report",
+    "trace_lineage",
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +110,20 @@ def timed(command: list[str], folder: Path, rounds: int = 1) -> Timing:
 
 
 def snakemake(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "snakemake", "--workflow-profile", "none", "--cores", "2", "--scheduler", "greedy",
-            "--max-checksum-file-size", "50GB", *arguments]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--workflow-profile",
+        "none",
+        "--cores",
+        "2",
+        "--scheduler",
+        "greedy",
+        "--max-checksum-file-size",
+        "50GB",
+        *arguments,
+    ]
 
 
 def copy_rules(folder: Path) -> None:
@@ -125,7 +160,9 @@ def pretend_finished(folder: Path, plan: str) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).touch()
     (folder / "data/split_subjects/subjects.csv").write_text("subject,fold,part\n")
-    timed([sys.executable, "-c", TOUCHING, *snakemake("--touch", "--forceall", "--quiet", "all", *EVERYTHING)[3:]], folder)
+    timed(
+        [sys.executable, "-c", TOUCHING, *snakemake("--touch", "--forceall", "--quiet", "all", *EVERYTHING)[3:]], folder
+    )
     for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"], ["dvc", "commit", "--force"]):
         timed(command, folder)
 
@@ -149,11 +186,15 @@ def measure(folder: Path, subjects: int, rounds: int) -> Measured:
     jobs = len(re.findall(r"^rule ", plan.said, re.MULTILINE))
     peak = max(plan.peak_mb, nothing.peak_mb, more.peak_mb)
     row = {
-        "subjects": str(subjects), "videos": f"{videos:,}", "jobs": f"{jobs:,}", "plan all (s)": both(plan),
-        "plan one job (s)": both(alone), "Snakemake, nothing to do (s)": both(nothing),
+        "subjects": str(subjects),
+        "videos": f"{videos:,}",
+        "jobs": f"{jobs:,}",
+        "plan all (s)": both(plan),
+        "plan one job (s)": both(alone),
+        "Snakemake, nothing to do (s)": both(nothing),
         "`dvc repro`, nothing to do (s)": both(nothing_dvc),
         "coordinator (MB)": f"{peak:.0f}",
-    }  # fmt: skip
+    }
     return Measured(subjects, row, nothing, nothing_dvc, peak, 1000 * (plan.cpu - alone.cpu) / subjects, planned)
 
 
@@ -198,17 +239,25 @@ def against_aims(sizes: list[Measured], costs: list[tuple[str, str, float]]) -> 
         ("Snakemake with nothing to do, 2 cores", "10 s", both(large.nothing), large.nothing.seconds <= 10),
         ("starting a video's job, the slowest of six", "0.7 s", f"{start:.2f}", start <= 0.7),
         ("one more video plans its own jobs and the pooled ones", "no other", planned, not others),
-        (f"planning a subject, beside the start: {large.subjects} against {small.subjects}", "1.10 times", f"{growth:.2f}",
-         growth <= 1.1),
+        (
+            f"planning a subject, beside the start: {large.subjects} against {small.subjects}",
+            "1.10 times",
+            f"{growth:.2f}",
+            growth <= 1.1,
+        ),
         ("memory of the coordinator, planning", "500 MB", f"{large.coordinator_mb:.0f}", large.coordinator_mb <= 500),
-    ]  # fmt: skip
+    ]
     head = [f"| with {large.subjects} subjects | at most | measured | |", "|---|---:|---:|---|"]
     return head + [f"| {what} | {aim} | {found} | {'met' if met else 'missed'} |" for what, aim, found, met in rows]
 
 
 def write(path: Path, sizes: list[Measured], costs: list[tuple[str, str, float]]) -> None:
     rows, planned = [size.row for size in sizes], sizes[-1].more
-    lines = ["# The workflow's own cost", "", "Real rules over empty files (`bench/scale.py`); no step runs. Seconds on the"]
+    lines = [
+        "# The workflow's own cost",
+        "",
+        "Real rules over empty files (`bench/scale.py`); no step runs. Seconds on the",
+    ]
     lines += ["wall; in brackets of a processor, which a busy machine does not stretch as it does the wall's.", ""]
     lines += [*against_aims(sizes, costs), ""]
     lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---:|" * len(rows[0])]

@@ -52,10 +52,14 @@ def measure(masks: Any, truth: Any, seconds: np.ndarray) -> dict[str, float]:
         wide = cv2.dilate(a.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         hit, found, true, grown_hit = hit + (a & b).sum(), found + a.sum(), true + b.sum(), grown_hit + (wide & b).sum()
     return {
-        "frames": len(seconds), "IoU": float(np.median(iou)), "IoU p5": float(np.quantile(iou, 0.05)),
-        "recall": hit / true, "precision": hit / max(found, 1), "recall +1": grown_hit / true,
+        "frames": len(seconds),
+        "IoU": float(np.median(iou)),
+        "IoU p5": float(np.quantile(iou, 0.05)),
+        "recall": hit / true,
+        "precision": hit / max(found, 1),
+        "recall +1": grown_hit / true,
         "right": float(np.median(precision) > 0.5 and np.median(recall) > 0.5),
-    }  # fmt: skip
+    }
 
 
 def one_video(cohort: Path, video: Path, work: Path, params: Any, keypoints: bool) -> dict[str, Any]:
@@ -71,7 +75,9 @@ def one_video(cohort: Path, video: Path, work: Path, params: Any, keypoints: boo
     row: dict[str, Any] = {"video": name, "view": name.split("_")[1], "bystander": len(truth.heads) > 1}
     poses = work / "poses.parquet" if keypoints else None
     if poses is not None:
-        write_poses(poses, read_delivered(video.with_name(name + "_filtered_pose.zip"), "wholebody133", truth.seconds).poses)
+        write_poses(
+            poses, read_delivered(video.with_name(name + "_filtered_pose.zip"), "wholebody133", truth.seconds).poses
+        )
     masks, frames, summary = work / f"{name}.masks", work / "frames.parquet", work / "summary.json"
     begun = time.process_time()
     try:
@@ -111,9 +117,13 @@ def table(rows: list[dict[str, Any]], kind: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=21, help="of the cohort; not the demo's, so that nothing is tuned on it")
+    parser.add_argument(
+        "--seed", type=int, default=21, help="of the cohort; not the demo's, so that nothing is tuned on it"
+    )
     parser.add_argument("--keep", type=Path, nargs="+", help="synthetic cohorts: used where they are, else made there")
-    parser.add_argument("--inputs", choices=("keypoints", "none", "both"), default="both", help="what goes in beside videos")
+    parser.add_argument(
+        "--inputs", choices=("keypoints", "none", "both"), default="both", help="what goes in beside videos"
+    )
     parser.add_argument("--only", default="", help="part of the names of the videos to measure")
     parser.add_argument("--verbose", action="store_true", help="print a line a video")
     parser.add_argument("--report", type=Path, default=Path("reports/bench/segment.md"))
@@ -146,7 +156,9 @@ def main() -> None:
             lines += table(rows, kind)
             right = [row.get("right", 0.0) for row in rows if row["bystander"]]
             if right:
-                persons.append(f"With a bystander, {kind}: the right person in {sum(right):.0f} of {len(right)} videos.")
+                persons.append(
+                    f"With a bystander, {kind}: the right person in {sum(right):.0f} of {len(right)} videos."
+                )
     head = f"| input | view | videos | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 3)}"
     where = f"{len(videos)} videos of synthetic cohorts (seeds {', '.join(map(str, seeds))})"
     opening = f"# segment, backend {params.backend}\n\n{where}. {MEANING}"

@@ -22,8 +22,13 @@ from childgait.training.bootstrap import draw_weights, interval
 from childgait.training.severity import LEVELS, METRICS, confusions, measure_levels
 
 DRAWS, SEED = 2000, 1
-NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "f1": "F1, mean of the levels", "kappa": "kappa",
-         "error": "levels off"}  # fmt: skip
+NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1, mean of the levels",
+    "kappa": "kappa",
+    "error": "levels off",
+}
 COMMONEST = "the commonest level"
 
 
@@ -31,7 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--levels", type=Path, nargs="+", help="levels.csv of every run")
-    which.add_argument("--work", type=Path, help="folder of bench/learning.py: its networks learn the levels first; resumes")
+    which.add_argument(
+        "--work", type=Path, help="folder of bench/learning.py: its networks learn the levels first; resumes"
+    )
     parser.add_argument("--models", nargs="+", default=["stgcn", "stgcn_fusion"], help="with --work")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="with --work")
     parser.add_argument("--out", type=Path, default=Path("reports/severity/severity.md"))
@@ -55,11 +62,20 @@ def grade(work: Path, model: str, seed: int) -> Path:
         how: Any = load_params(Path("params.yaml"))["grade_severity"]
         parts = {part: work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")}
         grade_severity(
-            learnt / "weights.safetensors", learnt / "model.json", **parts, subjects=work / "subjects_out.parquet",
-            clips=sorted((work / "clips").glob("*.clip.json")), weights_out=out / "weights.safetensors",
-            levels=out / "unfinished.csv", metrics=out / "metrics.json", model_name=model, fold="holdout", seed=seed,
-            params=how, checkpoint=out,
-        )  # fmt: skip
+            learnt / "weights.safetensors",
+            learnt / "model.json",
+            **parts,
+            subjects=work / "subjects_out.parquet",
+            clips=sorted((work / "clips").glob("*.clip.json")),
+            weights_out=out / "weights.safetensors",
+            levels=out / "unfinished.csv",
+            metrics=out / "metrics.json",
+            model_name=model,
+            fold="holdout",
+            seed=seed,
+            params=how,
+            checkpoint=out,
+        )
         (out / "unfinished.csv").rename(out / "levels.csv")
     return out / "levels.csv"
 
@@ -70,7 +86,9 @@ def read_runs(paths: list[Path]) -> dict[str, dict[str, pl.DataFrame]]:
     for path in sorted(paths):
         model, seed = path.parent.parent.name, path.parent.name.rsplit("-", 1)[1]
         folds[model][seed].append(pl.read_csv(path, schema_overrides={"subject": pl.String}))
-    runs = {m: {seed: pl.concat(tables).sort("subject") for seed, tables in seeds.items()} for m, seeds in folds.items()}
+    runs = {
+        m: {seed: pl.concat(tables).sort("subject") for seed, tables in seeds.items()} for m, seeds in folds.items()
+    }
     children = [table["subject"].to_list() for seeds in runs.values() for table in seeds.values()]
     if any(len(set(one)) < len(one) for one in children):
         raise SystemExit("error: a child is tested in two folds. Hint: give the runs of one study.")
@@ -89,16 +107,21 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
     seeds = max(len(each) for each in said.values())
     there = ", ".join(f"{int((truth == level).sum())} of level {level}" for level in LEVELS)
     lines = [
-        "# Motor severity in four levels", "",
+        "# Motor severity in four levels",
+        "",
         f"{len(truth)} test children ({there}), {seeds} seed(s). Each network had learnt the 34 items, and then the levels of",
         "the same training children; a mean over seeds, 95 % intervals over draws of the test children. Kappa is weighted by",
-        "squares; levels off is the mean distance, less is better.", "",
+        "squares; levels off is the mean distance, less is better.",
+        "",
         "| row | " + " | ".join(f"{NAMES[name]} | 95 %" for name in METRICS) + " |",
         "|---" + "|--:|--:" * len(METRICS) + "|",
-        *(f"| {name} | " + " | ".join(cell(plain[name][m], drawn[name][m]) for m in METRICS) + " |" for name in rows), "",
-        "## Accuracy against each other, paired over the same children", "",
-        "| row | less | points | 95 % |", "|---|---|--:|--:|",
-    ]  # fmt: skip
+        *(f"| {name} | " + " | ".join(cell(plain[name][m], drawn[name][m]) for m in METRICS) + " |" for name in rows),
+        "",
+        "## Accuracy against each other, paired over the same children",
+        "",
+        "| row | less | points | 95 % |",
+        "|---|---|--:|--:|",
+    ]
     names = list(rows)
     for index, name in enumerate(names):
         for other in names[:index]:
@@ -109,14 +132,24 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
             lines.append(f"| {name} | {other} | {value:+.1f} | {bounds} |")
     for name, each in said.items():
         table = np.mean([confusions(one, truth, np.ones((1, len(truth))))[0] for one in each], axis=0)
-        lines += ["", f"## {name}: children by their level and by what was said, a mean over seeds", "",
-                  "| level | " + " | ".join(f"said {level}" for level in LEVELS) + " |", "|---" + "|--:" * len(LEVELS) + "|",
-                  *(f"| {level} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
-                    for level, row in zip(LEVELS, table, strict=True))]  # fmt: skip
+        lines += [
+            "",
+            f"## {name}: children by their level and by what was said, a mean over seeds",
+            "",
+            "| level | " + " | ".join(f"said {level}" for level in LEVELS) + " |",
+            "|---" + "|--:" * len(LEVELS) + "|",
+            *(
+                f"| {level} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
+                for level, row in zip(LEVELS, table, strict=True)
+            ),
+        ]
     lines += [
-        "", "## Published: other children, other videos, not to be compared", "",
-        "ST-GCN with clinical gait features (arXiv 2603.22371): accuracy 0.71, 5.6 points above its baseline.", "",
-    ]  # fmt: skip
+        "",
+        "## Published: other children, other videos, not to be compared",
+        "",
+        "ST-GCN with clinical gait features (arXiv 2603.22371): accuracy 0.71, 5.6 points above its baseline.",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -46,7 +46,11 @@ def write_study(folder: Path, folds: tuple[str, ...] = (HOLDOUT,), seeds: tuple[
         (folder / name).mkdir(parents=True)
     labels, children = make_labels(random), make_children(random)
     videos = pl.DataFrame(
-        [{"video": f"{s}-0001_{v}_1-120", "subject": s, "session": "0001", "view": v} for s in SUBJECTS_MADE for v in VIEWS]
+        [
+            {"video": f"{s}-0001_{v}_1-120", "subject": s, "session": "0001", "view": v}
+            for s in SUBJECTS_MADE
+            for v in VIEWS
+        ]
     )
     write_table(folder / "build_labels/labels.parquet", labels, LABELS)
     write_table(folder / "build_labels/subjects.parquet", children, SUBJECTS)
@@ -56,9 +60,20 @@ def write_study(folder: Path, folds: tuple[str, ...] = (HOLDOUT,), seeds: tuple[
     for (fold, part), table in parts.items():
         write_table(folder / f"split_subjects/{fold}.{part}.parquet", table, PARTS)
     gates, results = write_gates(folder / "gate", videos, labels, who)
-    made = Made(folder, gates, results, folder / "build_labels/labels.parquet", folder / "build_labels/subjects.parquet",
-                folder / "build_labels/agreement.json", folder / "split_subjects/subjects.csv",
-                [folder / f"split_subjects/{fold}.{part}.parquet" for fold, part in parts], [], [], [], [])  # fmt: skip
+    made = Made(
+        folder,
+        gates,
+        results,
+        folder / "build_labels/labels.parquet",
+        folder / "build_labels/subjects.parquet",
+        folder / "build_labels/agreement.json",
+        folder / "split_subjects/subjects.csv",
+        [folder / f"split_subjects/{fold}.{part}.parquet" for fold, part in parts],
+        [],
+        [],
+        [],
+        [],
+    )
     for model in MODELS:
         for fold in folds:
             for seed in seeds:
@@ -73,21 +88,32 @@ def make_labels(random: np.random.Generator) -> pl.DataFrame:
         for limb in LIMBS:
             for code in CODES:
                 score = int(random.choice([0, 0, 1, 2])) if (subject, code) != ("0003", "KPA") else None
-                rows.append({
-                    "subject": subject, "limb": limb, "code": code, "score": score,
-                    "atypical": None if score is None else score > 0,
-                    "reason": "the item has no score" if score is None else None, "views": " ".join(views[code]),
-                    "rater": None,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "subject": subject,
+                        "limb": limb,
+                        "code": code,
+                        "score": score,
+                        "atypical": None if score is None else score > 0,
+                        "reason": "the item has no score" if score is None else None,
+                        "views": " ".join(views[code]),
+                        "rater": None,
+                    }
+                )
     return pl.DataFrame(rows, schema=LABELS.schema())
 
 
 def make_children(random: np.random.Generator) -> pl.DataFrame:
     rows = [
-        {"subject": s, "age_years": float(random.integers(3, 17)), "sex": str(random.choice(["female", "male"])),
-         "diagnosis": "unknown", "aid": "none"}
+        {
+            "subject": s,
+            "age_years": float(random.integers(3, 17)),
+            "sex": str(random.choice(["female", "male"])),
+            "diagnosis": "unknown",
+            "aid": "none",
+        }
         for s in SUBJECTS_MADE
-    ]  # fmt: skip
+    ]
     return pl.DataFrame(rows, schema=SUBJECTS.schema())
 
 
@@ -133,22 +159,53 @@ def write_gates(
         table.write_parquet(paths[-1])
         results.append(folder / f"{step}.json")
         odd = step == "register"
-        check = {"expects": "column_values_to_be_in_set", "columns": "variable_rate", "needs": "value_set [False]",
-                 "severity": "warning", "success": not odd, "unexpected": int(odd), "problem": "",
-                 "failing": ["0001-0001_left_1-120 (True)"] * odd, "why": "a steady rate is better"}  # fmt: skip
-        results[-1].write_text(json.dumps({"step": step, "rows": table.height, "passed": True, "critical_failures": 0,
-                                           "warnings": int(odd), "checks": [check]}))  # fmt: skip
+        check = {
+            "expects": "column_values_to_be_in_set",
+            "columns": "variable_rate",
+            "needs": "value_set [False]",
+            "severity": "warning",
+            "success": not odd,
+            "unexpected": int(odd),
+            "problem": "",
+            "failing": ["0001-0001_left_1-120 (True)"] * odd,
+            "why": "a steady rate is better",
+        }
+        results[-1].write_text(
+            json.dumps(
+                {
+                    "step": step,
+                    "rows": table.height,
+                    "passed": True,
+                    "critical_failures": 0,
+                    "warnings": int(odd),
+                    "checks": [check],
+                }
+            )
+        )
     return paths, results
 
 
-def write_run(made: Made, model: str, fold: str, seed: int, parts: dict[str, pl.DataFrame], labels: pl.DataFrame,
-              random: np.random.Generator) -> None:  # fmt: skip
+def write_run(
+    made: Made,
+    model: str,
+    fold: str,
+    seed: int,
+    parts: dict[str, pl.DataFrame],
+    labels: pl.DataFrame,
+    random: np.random.Generator,
+) -> None:
     learnt, judged = made.folder / f"finetune/{model}/{fold}-{seed}", made.folder / f"evaluate/{model}/{fold}-{seed}"
     learnt.mkdir(parents=True)
     judged.mkdir(parents=True)
     children = {part: sorted(set(parts[part]["subject"])) for part in ("train", "validation")}
-    told: dict[str, Any] = {"model": model, "remark": f"{model} of a test", "fold": fold, "seed": seed,
-                            "split_hash": parts["test"]["split_hash"][0], "children": children}  # fmt: skip
+    told: dict[str, Any] = {
+        "model": model,
+        "remark": f"{model} of a test",
+        "fold": fold,
+        "seed": seed,
+        "split_hash": parts["test"]["split_hash"][0],
+        "children": children,
+    }
     (learnt / "model.json").write_text(json.dumps(told))
     table = [{"epoch": float(n), "loss": 1 / n, "validation_loss": 1.1 / n} for n in range(1, 6)]
     pl.DataFrame(table if model != "majority" else table[:0], schema=dict.fromkeys(table[0], pl.Float64)).write_csv(
@@ -157,8 +214,11 @@ def write_run(made: Made, model: str, fold: str, seed: int, parts: dict[str, pl.
     frames = [predictions_of(part, parts[part], labels, model, random) for part in ("validation", "test")]
     write_table(judged / "predictions.parquet", pl.concat(frames), PREDICTIONS)
     origin = "fitted" if model == "majority" else "from scratch"
-    costs = {"inputs": [] if model == "majority" else ["frames", "masks", "points"], "parameters": 34,
-             "operations": None if model == "majority" else 2_500_000_000}  # fmt: skip
+    costs = {
+        "inputs": [] if model == "majority" else ["frames", "masks", "points"],
+        "parameters": 34,
+        "operations": None if model == "majority" else 2_500_000_000,
+    }
     group = {"children": 2, "cells": 60, **{m: {"value": 0.5} for m in ("accuracy", "balanced_accuracy", "f1")}}
     trained = None if model == "majority" else {"epochs": 5, "frames": 16}
     said: dict[str, Any] = {"weights_from": origin, "trained": trained, **costs}
@@ -167,8 +227,18 @@ def write_run(made: Made, model: str, fold: str, seed: int, parts: dict[str, pl.
     said |= {way: {"groups": {"overall": metrics}} for way in ("natural", "balanced", "tuned")} | {"temperature": 1.25}
     said["calibration"] = {"before": {"brier": 0.25, "ece": 0.125}, "after": {"brier": 0.2, "ece": 0.0625}}
     if model == "majority":  # as the rules and the trees do
-        read = {"subject": "0013", "limb": "left", "code": "KEX", "value": 21.4, "zero_low": -0.5, "zero_high": 15.5,
-                "score": 1, "video": "0013-0001_left_1-120", "frame": 31, "seconds": 1.033}  # fmt: skip
+        read = {
+            "subject": "0013",
+            "limb": "left",
+            "code": "KEX",
+            "value": 21.4,
+            "zero_low": -0.5,
+            "zero_high": 15.5,
+            "score": 1,
+            "video": "0013-0001_left_1-120",
+            "frame": 31,
+            "seconds": 1.033,
+        }
         said |= {"measured": [read], "importance": {"IC": {"own foot_pitch at contact": 0.61}, "HL": {}}}
     (judged / "metrics.json").write_text(json.dumps(told | said))
     made.models.append(learnt / "model.json")
@@ -177,9 +247,13 @@ def write_run(made: Made, model: str, fold: str, seed: int, parts: dict[str, pl.
     made.metrics.append(judged / "metrics.json")
 
 
-def predictions_of(part: str, table: pl.DataFrame, labels: pl.DataFrame, model: str, random: np.random.Generator) -> Any:
-    truth = {(s, f"{limb[0].upper()}.{code}"): atypical for s, limb, code, atypical in
-             labels.select("subject", "limb", "code", "atypical").iter_rows()}  # fmt: skip
+def predictions_of(
+    part: str, table: pl.DataFrame, labels: pl.DataFrame, model: str, random: np.random.Generator
+) -> Any:
+    truth = {
+        (s, f"{limb[0].upper()}.{code}"): atypical
+        for s, limb, code, atypical in labels.select("subject", "limb", "code", "atypical").iter_rows()
+    }
     rows = []
     for video, subject, view, *scores in table.select("video", "subject", "view", *TARGET_NAMES).iter_rows():
         for target, score in zip(TARGET_NAMES, scores, strict=True):
@@ -195,8 +269,15 @@ def predictions_of(part: str, table: pl.DataFrame, labels: pl.DataFrame, model: 
     for (subject, target), logits in cells.items():
         mean = float(np.mean(logits)) if logits else None
         rows.append(("child", subject, "", "", target, bool(logits), truth[subject, target], mean))
-    frame = pl.DataFrame(rows, orient="row", schema=[
-        "level", "subject", "video", "view", "target", "counts", "atypical", "logit"])  # fmt: skip
+    frame = pl.DataFrame(
+        rows, orient="row", schema=["level", "subject", "video", "view", "target", "counts", "atypical", "logit"]
+    )
     p = 1 / (1 + (-pl.col("logit")).exp())
-    return frame.with_columns(part=pl.lit(part), window=pl.lit(-1, pl.Int64), start=pl.lit(-1, pl.Int64),
-                              atypical=pl.col("atypical").cast(pl.Int64), probability=p, calibrated=p)  # fmt: skip
+    return frame.with_columns(
+        part=pl.lit(part),
+        window=pl.lit(-1, pl.Int64),
+        start=pl.lit(-1, pl.Int64),
+        atypical=pl.col("atypical").cast(pl.Int64),
+        probability=p,
+        calibrated=p,
+    )

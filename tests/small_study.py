@@ -47,8 +47,19 @@ def make_study(folder: Path, children: int = 12, seed: int = 0, never: str = "")
                 for target in TARGETS
             }
             sex, age = ("female", "male")[number % 3 == 0], 3.0 + number % 12
-            rows.append({"video": video, "subject": subject, "session": "0001", "view": view, "age_years": age,
-                         "sex": sex, "aid": "none", "split_hash": "", **scores})  # fmt: skip
+            rows.append(
+                {
+                    "video": video,
+                    "subject": subject,
+                    "session": "0001",
+                    "view": view,
+                    "age_years": age,
+                    "sex": sex,
+                    "aid": "none",
+                    "split_hash": "",
+                    **scores,
+                }
+            )
     table = pl.DataFrame(rows, schema=PARTS.schema()).with_columns(pl.lit(hash_of_split(who)).alias("split_hash"))
     paths = {}
     for part in ("train", "validation", "test"):
@@ -71,19 +82,36 @@ def write_clip(folder: Path, video: str, view: str, sick: bool, random: np.rando
     np.save(folder / f"{video}.frames.npy", frames)
     np.save(folder / f"{video}.masks.npy", np.packbits(masks, axis=-1))
     np.save(folder / f"{video}.points.npy", points)
-    facts = {"video": video, "view": view, "frames": LENGTH, "size": SIZE, "rate": 30.0, "start_seconds": 0.0,
-             "events": [], "crops": [f"0 0 {SIZE}"] * LENGTH}  # fmt: skip
+    facts = {
+        "video": video,
+        "view": view,
+        "frames": LENGTH,
+        "size": SIZE,
+        "rate": 30.0,
+        "start_seconds": 0.0,
+        "events": [],
+        "crops": [f"0 0 {SIZE}"] * LENGTH,
+    }
     (folder / f"{video}.clip.json").write_text(json.dumps(facts))
 
 
 def settings(**changes: object) -> Finetune:
     """params.yaml's finetune section, made small."""
     small = {
-        "epochs": 3, "frames": 4, "clips_a_step": 4, "clips_at_once": 2, "threads": 1, "workers": 0,
-        "warmup_epochs": 1, "checkpoint_epochs": 1, "validation_views": 1, "device": "cpu", "precision": "fp32",
+        "epochs": 3,
+        "frames": 4,
+        "clips_a_step": 4,
+        "clips_at_once": 2,
+        "threads": 1,
+        "workers": 0,
+        "warmup_epochs": 1,
+        "checkpoint_epochs": 1,
+        "validation_views": 1,
+        "device": "cpu",
+        "precision": "fp32",
         "encoder": {**PARAMS["finetune"]["encoder"], "min_tokens": 2, "head_hidden": 16, "dilate_pixels": 0},
         "changes": {"flip": 0.5, "scale": 0.1, "shift": 0.05, "colour": 0.1, "time": 0.1},
-    }  # fmt: skip
+    }
     return Finetune.model_validate({**PARAMS["finetune"], **small, **changes})
 
 

@@ -42,16 +42,28 @@ def curve(name: str, phase: np.ndarray) -> np.ndarray:
 
 
 def walk(
-    view: str = "right", seconds: float = 4.0, rate: float = 60.0, stride: float = 0.95, knee: float = 0.0,
-    ankle: float = 0.0, hip: float = 0.0, foot_off: float = 0.59, width: int = 640, height: int = 360,
-) -> Walk:  # fmt: skip
+    view: str = "right",
+    seconds: float = 4.0,
+    rate: float = 60.0,
+    stride: float = 0.95,
+    knee: float = 0.0,
+    ankle: float = 0.0,
+    hip: float = 0.0,
+    foot_off: float = 0.59,
+    width: int = 640,
+    height: int = 360,
+) -> Walk:
     """A child that crosses the picture (left, right), comes (forward) or goes (backward)."""
     t = np.arange(round(seconds * rate)) / rate
     phase = {"left": t / stride, "right": t / stride + 0.5}
     joints = {
-        limb: {"hip": curve("hip", p) + hip - _TILT, "knee": curve("knee", p) + knee, "ankle": curve("ankle", p) + ankle}
+        limb: {
+            "hip": curve("hip", p) + hip - _TILT,
+            "knee": curve("knee", p) + knee,
+            "ankle": curve("ankle", p) + ankle,
+        }
         for limb, p in phase.items()
-    }  # fmt: skip
+    }
     body = _body(t, joints, stride)
     xy = _seen(body, view, width, height)
     contacts, offs = {}, {}
@@ -107,7 +119,9 @@ def _seen(body: np.ndarray, view: str, width: int, height: int) -> np.ndarray:
     else:
         across, depth = -left, 2.4 + forward - forward.min()
     focal = 1.1 * height * 1.6
-    return np.stack([width / 2 + focal * across / depth, height / 2 + focal * (0.7 - up) / depth], axis=2).astype(np.float32)
+    return np.stack([width / 2 + focal * across / depth, height / 2 + focal * (0.7 - up) / depth], axis=2).astype(
+        np.float32
+    )
 
 
 def scored_points(view: str = "right", frames: int = 40) -> np.ndarray:

@@ -31,8 +31,11 @@ class Study:
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             ["workflow/with-environment", *command],
-            cwd=self.folder, env=self.environment() | environment, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=self.folder,
+            env=self.environment() | environment,
+            capture_output=True,
+            text=True,
+        )
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done
 
@@ -75,7 +78,11 @@ def clone_of(study: Study, folder: Path) -> Study:
 def clone(folder: Path) -> Study:
     """The files that git tracks or would track, as they are now, committed in a repository of their own."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for name in listed.splitlines():
         if (ROOT / name).is_file():

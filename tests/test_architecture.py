@@ -142,7 +142,9 @@ def test_rules_hold_to_the_habits() -> None:
         for block in re.split(r"^ *rule ", text, flags=re.MULTILINE)[1:]:
             if re.search(r"^ *shell:", block, re.MULTILINE):
                 name = block.split(":", 1)[0]
-                assert re.search(r"^ *mem_mb=(memory\(|.* \* attempt)", block, re.MULTILINE), f"{name}: no memory that grows"
+                assert re.search(r"^ *mem_mb=(memory\(|.* \* attempt)", block, re.MULTILINE), (
+                    f"{name}: no memory that grows"
+                )
                 assert re.search(r"^ *runtime=minutes\(", block, re.MULTILINE), f"{name}: no minutes that grow"
     assert "persist" not in re.sub(r"#.*", "", (ROOT / "dvc.yaml").read_text())
 
@@ -155,15 +157,32 @@ def test_memory_and_time_grow_with_each_retry() -> None:
 
 
 def test_only_profiles_know_a_cluster() -> None:
-    scripts = [*(ROOT / "workflow").rglob("*"), *PACKAGE.rglob("*.py"), *(ROOT / name for name in ("dvc.yaml", "Snakefile"))]
+    scripts = [
+        *(ROOT / "workflow").rglob("*"),
+        *PACKAGE.rglob("*.py"),
+        *(ROOT / name for name in ("dvc.yaml", "Snakefile")),
+    ]
     for path in scripts:
         if path.is_file() and path.suffix != ".pyc":
             code = re.sub(r"#.*|\bprofiles/slurm\b", "", path.read_text())  # a hint may name the profile to look at
             assert not re.search(r"slurm|sbatch|srun|scancel|squeue", code, re.IGNORECASE), f"{path} knows Slurm"
 
 
-HEAVY = ("torch", "polars", "cv2", "av", "scipy", "sklearn", "matplotlib", "mlflow", "great_expectations", "transformers",
-         "onnxruntime", "skimage", "pandas")  # fmt: skip
+HEAVY = (
+    "torch",
+    "polars",
+    "cv2",
+    "av",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "mlflow",
+    "great_expectations",
+    "transformers",
+    "onnxruntime",
+    "skimage",
+    "pandas",
+)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -186,7 +205,24 @@ def test_only_the_registry_lists_items() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.name != "evgs.py":
             literals = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}
-            codes = {"IC", "HL", "SAD", "HVV", "FRT", "FCL", "WAD", "KPA", "KEX", "KPS", "KFX", "HEX", "HFX", "POB", "PRT",
-                     "TSG", "TLT"}  # fmt: skip
+            codes = {
+                "IC",
+                "HL",
+                "SAD",
+                "HVV",
+                "FRT",
+                "FCL",
+                "WAD",
+                "KPA",
+                "KEX",
+                "KPS",
+                "KFX",
+                "HEX",
+                "HFX",
+                "POB",
+                "PRT",
+                "TSG",
+                "TLT",
+            }
             named = {value for value in literals if isinstance(value, str)} & codes
             assert named != codes or path.stem in ("published", "scoring"), f"{path} lists all the items itself"

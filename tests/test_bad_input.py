@@ -25,9 +25,12 @@ NAME = "0001-0001_left_1-12"
 
 def childgait(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "childgait", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        [sys.executable, "-m", "childgait", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-    )  # fmt: skip
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -55,13 +58,20 @@ def make_poses(folder: Path, points: int) -> Path:
     return folder
 
 
-def register(tmp_path: Path, video: Path | None = None, poses: Path | None = None, facts: Path | None = None,
-             name: str = NAME) -> subprocess.CompletedProcess[str]:  # fmt: skip
+def register(
+    tmp_path: Path, video: Path | None = None, poses: Path | None = None, facts: Path | None = None, name: str = NAME
+) -> subprocess.CompletedProcess[str]:
     given = [("--video", video), ("--poses", poses)]
     return childgait(
-        "register", *(part for flag, path in given if path for part in (flag, path)), "--name", name,
-        "--layout", "wholebody133", "--facts", facts or tmp_path / "out" / "facts.json",
-    )  # fmt: skip
+        "register",
+        *(part for flag, path in given if path for part in (flag, path)),
+        "--name",
+        name,
+        "--layout",
+        "wholebody133",
+        "--facts",
+        facts or tmp_path / "out" / "facts.json",
+    )
 
 
 def test_an_unreadable_a_truncated_and_an_empty_video(tmp_path: Path) -> None:
@@ -79,7 +89,9 @@ def test_an_unreadable_a_truncated_and_an_empty_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize("points", [17, 308])
 def test_keypoints_of_another_layout(tmp_path: Path, points: int) -> None:
     poses = make_poses(tmp_path / "poses", points)
-    refused(register(tmp_path, poses=poses), f"has {points} keypoints", "wholebody133", "Hint: set cohort.pose_layout to")
+    refused(
+        register(tmp_path, poses=poses), f"has {points} keypoints", "wholebody133", "Hint: set cohort.pose_layout to"
+    )
 
 
 def test_a_missing_file_and_a_name_with_a_path_in_it(tmp_path: Path) -> None:
@@ -93,16 +105,30 @@ def labels(tmp_path: Path, scores: list[dict], lines: list[str]) -> subprocess.C
     (tmp_path / "clips.parquet").touch()  # not reached
     out = tmp_path / "out"
     return childgait(
-        "build_labels", "--labels", tmp_path / "labels.json", "--subjects", tmp_path / "subjects.csv",
-        "--clips", tmp_path / "clips.parquet", "--labels-out", out / "labels.parquet", "--totals", out / "totals.parquet",
-        "--subjects-out", out / "subjects.parquet", "--agreement", out / "agreement.json",
-    )  # fmt: skip
+        "build_labels",
+        "--labels",
+        tmp_path / "labels.json",
+        "--subjects",
+        tmp_path / "subjects.csv",
+        "--clips",
+        tmp_path / "clips.parquet",
+        "--labels-out",
+        out / "labels.parquet",
+        "--totals",
+        out / "totals.parquet",
+        "--subjects-out",
+        out / "subjects.parquet",
+        "--agreement",
+        out / "agreement.json",
+    )
 
 
 def test_a_score_of_three_a_child_twice_and_an_id_that_is_a_path(tmp_path: Path) -> None:
     good = {"patient_id": "0001", "left": {"1": 0}, "right": {"1": 2}}
     refused(labels(tmp_path, [good | {"left": {"1": 3}}], ["0001,8,female,,"]), "labels.json: child 0001", "scored 3")
-    refused(labels(tmp_path, [good], ["0001,8,female,,", "1,9,male,,"]), "subjects.csv, line 3: child 0001 is there twice")
+    refused(
+        labels(tmp_path, [good], ["0001,8,female,,", "1,9,male,,"]), "subjects.csv, line 3: child 0001 is there twice"
+    )
     refused(labels(tmp_path, [good, good], ["0001,8,female,,"]), "scores child 0001 twice")
     refused(labels(tmp_path, [good | {"patient_id": "../0001"}], ["0001,8,female,,"]), "'../0001' is not a number")
     assert not list((tmp_path / "out").glob("*")), "nothing half-written"
@@ -125,4 +151,8 @@ def test_a_command_on_what_is_not_there(tmp_path: Path, arguments: tuple[str, ..
 def test_a_path_with_a_blank_is_refused_before_a_command_line_breaks_at_it(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text().replace("root: data/demo ", "root: data/my videos ", 1)
     (tmp_path / "params.yaml").write_text(text)
-    refused(childgait("check-params", "--params", tmp_path / "params.yaml"), "cohort.root is 'data/my videos'", "without blanks")
+    refused(
+        childgait("check-params", "--params", tmp_path / "params.yaml"),
+        "cohort.root is 'data/my videos'",
+        "without blanks",
+    )

@@ -31,11 +31,15 @@ def test_what_is_done_is_registered_and_tested() -> None:
             continue
         assert row["model"] in MODELS, f"{row['system']} is said to be done, but there is no model {row['model']}"
         for preset in row["preset"].split(", "):
-            assert preset in ("any", "bench") or row["model"] in trained[preset], f"{preset} does not train {row['model']}"
+            assert preset in ("any", "bench") or row["model"] in trained[preset], (
+                f"{preset} does not train {row['model']}"
+            )
         tested = ROOT / row["test"]
         tree = ast.parse(tested.read_text())
         assert any(isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in ast.walk(tree)), row
-        assert row["model"] in tested.read_text().lower() or "MODELS" in tested.read_text(), f"{row['test']}: {row['model']}"
+        assert row["model"] in tested.read_text().lower() or "MODELS" in tested.read_text(), (
+            f"{row['test']}: {row['model']}"
+        )
 
 
 def test_every_registered_model_has_a_row() -> None:

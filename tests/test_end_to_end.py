@@ -88,8 +88,10 @@ def test_a_second_run_does_nothing(study: Study) -> None:
 
 def test_recordings_go_to_a_remote_of_their_own(study: Study, pulled: Study) -> None:
     raw = {md5(path) for path in (study.folder / "data/demo").rglob("*") if path.is_file()}
-    stored = {name: {p.parent.name + p.name for p in store_of(pulled, name).rglob("*") if p.is_file()}
-              for name in ("raw", "derived")}  # fmt: skip
+    stored = {
+        name: {p.parent.name + p.name for p in store_of(pulled, name).rglob("*") if p.is_file()}
+        for name in ("raw", "derived")
+    }
     assert raw <= stored["raw"]
     assert not raw & stored["derived"]
 
@@ -147,8 +149,12 @@ def age(folder: Path) -> None:
 def test_a_flipped_byte_in_any_file_is_found(pulled: Study) -> None:
     """Of all the data at once (no finding can come from another file's, each has its own hash), of all the records at
     once, and of some files alone."""
-    files = [p for top in ("data", "reports") for p in sorted((pulled.folder / top).rglob("*"))
-             if p.is_file() and "bench" not in p.parts and p.name != ".gitkeep"]  # fmt: skip
+    files = [
+        p
+        for top in ("data", "reports")
+        for p in sorted((pulled.folder / top).rglob("*"))
+        if p.is_file() and "bench" not in p.parts and p.name != ".gitkeep"
+    ]
     records = [path for path in files if path.name.endswith(ENDING)]
     data = [path for path in files if path not in records]
     assert len(records) > 100
@@ -159,7 +165,9 @@ def test_a_flipped_byte_in_any_file_is_found(pulled: Study) -> None:
             for path, content in whole.items():
                 place = len(content) // 2
                 path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-            found = {pulled.folder / finding.path for finding in audit_tree(pulled.folder)[0] if finding.kind != "stale"}
+            found = {
+                pulled.folder / finding.path for finding in audit_tree(pulled.folder)[0] if finding.kind != "stale"
+            }
         finally:
             for path, content in whole.items():
                 path.write_bytes(content)
@@ -249,8 +257,25 @@ def test_an_erased_child_is_nowhere(study: Study, pulled: Study, tmp_path: Path)
     known = remember(own)  # of the first clone, which keeps the child
     held = {digest for path in own if path.name.endswith((".mp4", ".npy")) for digest in [md5(path)]}
     stores = [store_of(pulled, name) for name in ("raw", "derived")]
-    everything = [pulled.folder / name for name in (".cache", ".dvc", ".snakemake", "annotations", "data", "logs", "mlruns",
-                                                    "reports", "params.yaml", "dvc.lock")] + stores + [tmp_path]  # fmt: skip
+    everything = (
+        [
+            pulled.folder / name
+            for name in (
+                ".cache",
+                ".dvc",
+                ".snakemake",
+                "annotations",
+                "data",
+                "logs",
+                "mlruns",
+                "reports",
+                "params.yaml",
+                "dvc.lock",
+            )
+        ]
+        + stores
+        + [tmp_path]
+    )
     paths = [path for place in everything for path in (files_under(place) if place.is_dir() else [place])]
     assert find_traces(child, held, paths)
 

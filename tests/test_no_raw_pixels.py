@@ -45,7 +45,12 @@ def detail_alike(raw: np.ndarray, made: np.ndarray, head: np.ndarray) -> float:
 def bare_heads(root: Path) -> list[str]:
     """Every true head of a finished demo study that a video outside the raw cohort does not cover wholly."""
     raw_cohort = root / "data" / "demo"
-    made = [p for folder in ("data", "reports") for p in sorted((root / folder).rglob("*.mp4")) if raw_cohort not in p.parents]
+    made = [
+        p
+        for folder in ("data", "reports")
+        for p in sorted((root / folder).rglob("*.mp4"))
+        if raw_cohort not in p.parents
+    ]
     assert made, f"no video was made in {root}"
     found = []
     for path in made:

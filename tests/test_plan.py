@@ -40,8 +40,11 @@ class Job:
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "snakemake", "--workflow-profile", "none", "--cores", "1", *arguments],
-        cwd=folder, capture_output=True, text=True, env=ENVIRONMENT,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
 
 
 def plan(folder: Path, stage: str) -> list[Job]:
@@ -153,7 +156,10 @@ def test_dvc_names_every_source_file() -> None:
 
 def test_only_register_and_deidentify_read_raw_recordings(plans: dict[str, list[Job]]) -> None:
     readers = {
-        job.rule for jobs in plans.values() for job in jobs if any(p.startswith("data/demo/dataset/") for p in job.inputs)
+        job.rule
+        for jobs in plans.values()
+        for job in jobs
+        if any(p.startswith("data/demo/dataset/") for p in job.inputs)
     }
     assert readers == {"register", "deidentify"}
 
@@ -178,15 +184,25 @@ def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_chi
     before = {path: path.read_text() for path in (params, assignment)}
     values = yaml.safe_load(before[params])
     values["finetune"] |= {"models": ["agrm", "r3d18"], "folds": ["holdout"]}
-    rows = [("0001", "train", ""), ("0002", "train", ""), ("0003", "validation", ""), ("0004", "test", ""),
-            ("0005", "none", "the child has no score"), ("0006", "none", "the child has no score" + ASKED)]  # fmt: skip
+    rows = [
+        ("0001", "train", ""),
+        ("0002", "train", ""),
+        ("0003", "validation", ""),
+        ("0004", "test", ""),
+        ("0005", "none", "the child has no score"),
+        ("0006", "none", "the child has no score" + ASKED),
+    ]
     try:
         params.write_text(yaml.safe_dump(values, sort_keys=False))
         assignment.write_text("subject,fold,part,reason\n" + "".join(f"{s},holdout,{p},{r}\n" for s, p, r in rows))
         for child in ("0005", "0006"):
             add_recording(workspace, f"{child}-0001_left_1-200")
             (workspace / "data" / "prepare_clips" / f"{child}-0001_left_1-200.clip.json").touch()
-        jobs = {job.outputs[0].split("/")[2]: set(job.inputs) for job in plan(workspace, "finetune") if job.rule == "finetune"}
+        jobs = {
+            job.outputs[0].split("/")[2]: set(job.inputs)
+            for job in plan(workspace, "finetune")
+            if job.rule == "finetune"
+        }
     finally:
         for path, text in before.items():
             path.write_text(text)
@@ -221,9 +237,13 @@ def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[st
                 asked[device].add((f"{block.split(':', 1)[0]} {model[1] if model else ''}".strip(), int(gpus[1])))
     assert asked["nowhere"] == set()
     assert asked["cuda"] == {
-        ("deidentify", 1), ("segment", 1), ("estimate_pose", 1), ("finetune childgait_video", 2), ("evaluate childgait_video", 1),
+        ("deidentify", 1),
+        ("segment", 1),
+        ("estimate_pose", 1),
+        ("finetune childgait_video", 2),
+        ("evaluate childgait_video", 1),
         ("write_submission", 1),
-    }  # fmt: skip
+    }
 
 
 def test_a_missing_stage_is_not_filled_in(plans: dict[str, list[Job]]) -> None:
@@ -272,8 +292,15 @@ def test_a_long_list_goes_through_a_file(workspace: Path) -> None:
     try:
         for name in names:
             add_recording(workspace, name)
-        done = snakemake(workspace, "-s", "workflow/rules/register.smk", "--dry-run", "--printshellcmds", "--",
-                         "data/gate/register.json")  # fmt: skip
+        done = snakemake(
+            workspace,
+            "-s",
+            "workflow/rules/register.smk",
+            "--dry-run",
+            "--printshellcmds",
+            "--",
+            "data/gate/register.json",
+        )
     finally:
         shutil.rmtree(root)
     assert done.returncode == 0, done.stderr

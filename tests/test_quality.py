@@ -20,9 +20,7 @@ Row = dict[str, Any]
 
 
 def videos(**columns: Any) -> list[Row]:
-    return [
-        {"video": f"000{n}-0001_left_1-240", "subject": f"000{n}", "view": "left", **columns} for n in range(1, 7)
-    ]
+    return [{"video": f"000{n}-0001_left_1-240", "subject": f"000{n}", "view": "left", **columns} for n in range(1, 7)]
 
 
 def good_register() -> list[Row]:
@@ -36,9 +34,19 @@ def good_deidentify() -> list[Row]:
 
 
 def good_refine_pose() -> list[Row]:
-    return videos(frames=240, share_measured=0.9, share_corrected=0.0, share_swapped=0.02, share_filled=0.03,
-                  share_missing=0.05, share_legs_missing=0.01, view_fits=True, view_turned=False, events=6,
-                  stride_seconds=0.95)  # fmt: skip
+    return videos(
+        frames=240,
+        share_measured=0.9,
+        share_corrected=0.0,
+        share_swapped=0.02,
+        share_filled=0.03,
+        share_missing=0.05,
+        share_legs_missing=0.01,
+        view_fits=True,
+        view_turned=False,
+        events=6,
+        stride_seconds=0.95,
+    )
 
 
 def good_prepare_clips() -> list[Row]:
@@ -48,8 +56,10 @@ def good_prepare_clips() -> list[Row]:
 def good_build_labels() -> list[Row]:
     return [
         {"subject": subject, "limb": limb, "code": code, "score": 1, "atypical": True, "reason": None, "views": "left"}
-        for subject in ("0001", "0002") for limb in LIMBS for code in CODES
-    ]  # fmt: skip
+        for subject in ("0001", "0002")
+        for limb in LIMBS
+        for code in CODES
+    ]
 
 
 def good_split_subjects() -> list[Row]:
@@ -65,10 +75,13 @@ def good_split_subjects() -> list[Row]:
 
 
 GOOD = {
-    "register": good_register, "deidentify": good_deidentify, "refine_pose": good_refine_pose,
+    "register": good_register,
+    "deidentify": good_deidentify,
+    "refine_pose": good_refine_pose,
     "prepare_clips": good_prepare_clips,
-    "build_labels": good_build_labels, "split_subjects": good_split_subjects,
-}  # fmt: skip
+    "build_labels": good_build_labels,
+    "split_subjects": good_split_subjects,
+}
 
 
 def change(index: int, **columns: Any) -> Any:
@@ -157,8 +170,11 @@ BREAKS: dict[str, list[tuple[Any, str, str]]] = {
         (change(0, atypical=False), "column_values_to_be_in_set", "merged_right"),
         (lambda rows: rows[1:], "column_values_to_be_between", "rows_of_child"),
         (twice, "column_values_to_be_between", "rows_of_child"),
-        (lambda rows: [row | {"score": None, "atypical": None, "reason": "lost"} for row in rows[:34]] + rows[34:],
-         "column_values_to_be_between", "scored_share"),
+        (
+            lambda rows: [row | {"score": None, "atypical": None, "reason": "lost"} for row in rows[:34]] + rows[34:],
+            "column_values_to_be_between",
+            "scored_share",
+        ),
     ],
     "split_subjects": [
         (change(0, fold=None), "column_values_to_not_be_null", "fold"),
@@ -167,19 +183,25 @@ BREAKS: dict[str, list[tuple[Any, str, str]]] = {
         (twice, "compound_columns_to_be_unique", "fold, subject"),
         (change(0, part="exam"), "column_values_to_be_in_set", "part"),
         (change(0, subject="0005"), "column_values_to_be_between", "parts_of_child"),
-        (lambda rows: [row for row in rows if (row["fold"], row["part"]) != ("1", "test")],
-         "column_values_to_be_between", "parts_of_fold"),
+        (
+            lambda rows: [row for row in rows if (row["fold"], row["part"]) != ("1", "test")],
+            "column_values_to_be_between",
+            "parts_of_fold",
+        ),
         (change(0, subject="0110"), "column_values_to_be_in_set", "spared"),
         (change(0, part="none"), "column_values_to_be_in_set", "explained"),
         (change(0, reason="in a part all the same"), "column_values_to_be_in_set", "explained"),
         (lambda rows: rows[1:], "column_values_to_be_between", "children_of_part"),
     ],
-}  # fmt: skip
+}
 WARNINGS = {  # columns whose failure is told in the report; every other one stops the study
-    "register": {"variable_rate", "rate_ratio"}, "deidentify": {"covered_share", "share_of_picture"},
-    "refine_pose": {"share_filled", "view_fits", "events", "stride_seconds"}, "prepare_clips": {"points_inside", "empty_share"},
-    "build_labels": {"scored_share"}, "split_subjects": {"children_of_part"},
-}  # fmt: skip
+    "register": {"variable_rate", "rate_ratio"},
+    "deidentify": {"covered_share", "share_of_picture"},
+    "refine_pose": {"share_filled", "view_fits", "events", "stride_seconds"},
+    "prepare_clips": {"points_inside", "empty_share"},
+    "build_labels": {"scored_share"},
+    "split_subjects": {"children_of_part"},
+}
 CASES = [(step, *case) for step, cases in BREAKS.items() for case in cases]
 
 
@@ -250,11 +272,16 @@ def test_a_row_that_two_columns_name_is_named_by_both() -> None:
 
 
 def test_the_same_rows_give_the_same_results_and_names_are_capped(tmp_path: Path) -> None:
-    rows = [row | {"seconds": 0.1, "video": f"{row['subject']}-{n:04d}_left_1-240", "sha256": f"{n}"}
-            for n in range(40) for row in good_register()[:1]]  # fmt: skip
+    rows = [
+        row | {"seconds": 0.1, "video": f"{row['subject']}-{n:04d}_left_1-240", "sha256": f"{n}"}
+        for n in range(40)
+        for row in good_register()[:1]
+    ]
     first, second = run("register", rows), run("register", rows)
     assert json.dumps(first) == json.dumps(second)
-    short = next(c for c in first["checks"] if c["columns"] == "seconds" and c["expects"] == "column_values_to_be_between")
+    short = next(
+        c for c in first["checks"] if c["columns"] == "seconds" and c["expects"] == "column_values_to_be_between"
+    )
     assert short["unexpected"] == 40
     assert len(short["failing"]) == quality.NAMED
 

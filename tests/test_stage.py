@@ -34,9 +34,12 @@ def test_the_chosen_profile_holds(tmp_path: Path, profile: str) -> None:
     (tmp_path / "bin/snakemake").chmod(0o755)
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
     done = subprocess.run(
-        ["workflow/stage", "register"], cwd=tmp_path, env=os.environ | {"PATH": path, "SNAKEMAKE_PROFILE": profile},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        ["workflow/stage", "register"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path, "SNAKEMAKE_PROFILE": profile},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout.splitlines()[-1])
     wanted = yaml.safe_load((tmp_path / profile / "config.yaml").read_text())

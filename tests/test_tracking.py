@@ -103,8 +103,17 @@ def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path,
     study, out = make_study(tmp_path / "study", children=8), tmp_path / "out"
     out.mkdir()
     paths = {"weights": out / "w.safetensors", "model": out / "model.json", "history": out / "history.csv"}
-    finetune(study.train, study.validation, study.clips, **paths, model_name="childgait_video", fold="holdout", seed=0,
-             params=settings(epochs=1, frames=4), checkpoint=tmp_path / "cache")  # fmt: skip
+    finetune(
+        study.train,
+        study.validation,
+        study.clips,
+        **paths,
+        model_name="childgait_video",
+        fold="holdout",
+        seed=0,
+        params=settings(epochs=1, frames=4),
+        checkpoint=tmp_path / "cache",
+    )
     client = mlflow.MlflowClient(f"sqlite:///{store}")
     (run,) = client.search_runs(
         [client.get_experiment_by_name("childgait").experiment_id], "tags.model = 'childgait_video'"

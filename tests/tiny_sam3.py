@@ -15,38 +15,64 @@ def _config() -> Any:
 
     part: dict[str, Any] = {"hidden_size": WIDTH, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     vision = {
-        "fpn_hidden_size": WIDTH, "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        "fpn_hidden_size": WIDTH,
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
         "backbone_config": {
-            "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "image_size": 112, "patch_size": 14, "window_size": 4,
-            "global_attn_indexes": [1], "pretrain_image_size": 56,
+            "model_type": "sam3_vit_model",
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 112,
+            "patch_size": 14,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+            "pretrain_image_size": 56,
         },
-    }  # fmt: skip
+    }
     detector = Sam3Config(
         vision_config=vision,
         text_config={
-            "model_type": "clip_text_model", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64,
-            "projection_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 32,
-            "bos_token_id": 52, "eos_token_id": 53, "pad_token_id": 53,
+            "model_type": "clip_text_model",
+            "vocab_size": 64,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "projection_dim": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 32,
+            "bos_token_id": 52,
+            "eos_token_id": 53,
+            "pad_token_id": 53,
         },
-        geometry_encoder_config={**part, "roi_size": 3}, detr_encoder_config=part,
+        geometry_encoder_config={**part, "roi_size": 3},
+        detr_encoder_config=part,
         detr_decoder_config={**part, "num_queries": 5},
         mask_decoder_config={"hidden_size": WIDTH, "num_upsampling_stages": 3, "num_attention_heads": 2},
-    )  # fmt: skip
+    )
     tracker = Sam3TrackerVideoConfig(
         image_size=112,  # sets the sizes of every part; else they stay at 1008
         vision_config={"model_type": "sam3_vision_model", **vision},
         prompt_encoder_config={"hidden_size": WIDTH, "image_size": 112, "patch_size": 14},
         mask_decoder_config={"hidden_size": WIDTH, "mlp_dim": 64, "num_attention_heads": 2, "iou_head_hidden_dim": 64},
-        memory_attention_hidden_size=WIDTH, memory_attention_num_layers=1,
-        memory_attention_feed_forward_hidden_size=64, memory_attention_rope_feat_sizes=[8, 8],
-        memory_encoder_hidden_size=WIDTH, mask_downsampler_embed_dim=WIDTH, memory_fuser_num_layers=1,
-        memory_fuser_embed_dim=WIDTH, memory_fuser_intermediate_dim=64,
-    )  # fmt: skip
+        memory_attention_hidden_size=WIDTH,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=64,
+        memory_attention_rope_feat_sizes=[8, 8],
+        memory_encoder_hidden_size=WIDTH,
+        mask_downsampler_embed_dim=WIDTH,
+        memory_fuser_num_layers=1,
+        memory_fuser_embed_dim=WIDTH,
+        memory_fuser_intermediate_dim=64,
+    )
     return Sam3VideoConfig(
-        detector_config=detector, tracker_config=tracker, low_res_mask_size=32, max_num_objects=4,
-        score_threshold_detection=0.05, new_det_thresh=0.05,  # random detections score near 0.26
-    )  # fmt: skip
+        detector_config=detector,
+        tracker_config=tracker,
+        low_res_mask_size=32,
+        max_num_objects=4,
+        score_threshold_detection=0.05,
+        new_det_thresh=0.05,  # random detections score near 0.26
+    )
 
 
 def build_sam3(folder: Path) -> Path:

@@ -88,11 +88,19 @@ def run_toy_study(children: list[str] | None = None, *, seed: int = 1, cohort: b
         facts = Path(f"data/register/{name}.json")
         run_step(register, {"video": video, "facts": facts, "name": name}, None, facts.with_suffix(".record.json"))
         clip = Path(f"data/prepare_clips/{name}.clip.json")
-        run_step(prepare_clips, {"video": video, "register": facts, "clip": clip}, None,
-                 Path(f"data/prepare_clips/{name}.record.json"))  # fmt: skip
+        run_step(
+            prepare_clips,
+            {"video": video, "register": facts, "clip": clip},
+            None,
+            Path(f"data/prepare_clips/{name}.record.json"),
+        )
     pooled = Path("data/gate/register.jsonl")
-    run_step(gate, {"rows": [Path(f"data/register/{v.stem}.json") for v in videos], "pooled": pooled}, None,
-             Path("data/gate/register.record.json"))  # fmt: skip
+    run_step(
+        gate,
+        {"rows": [Path(f"data/register/{v.stem}.json") for v in videos], "pooled": pooled},
+        None,
+        Path("data/gate/register.record.json"),
+    )
     train, test = Path("data/split_subjects/0.train.csv"), Path("data/split_subjects/0.test.csv")
     run_step(
         split_subjects,
@@ -107,13 +115,23 @@ def run_toy_study(children: list[str] | None = None, *, seed: int = 1, cohort: b
         params,
         Path("data/split_subjects/split_subjects.record.json"),
     )
-    clips = {part: [Path(f"data/prepare_clips/{v.stem}.clip.json") for v in videos if v.stem[:4] in part.read_text()]
-             for part in (train, test)}  # fmt: skip
+    clips = {
+        part: [Path(f"data/prepare_clips/{v.stem}.clip.json") for v in videos if v.stem[:4] in part.read_text()]
+        for part in (train, test)
+    }
     weights, predictions = Path("data/finetune/toy/0-0/weights.bin"), Path("data/evaluate/toy/0-0/predictions.csv")
-    run_step(finetune, {"train": train, "clips": clips[train], "weights": weights}, None,
-             weights.with_name("finetune.record.json"))  # fmt: skip
-    run_step(evaluate, {"weights": weights, "test": test, "clips": clips[test], "predictions": predictions}, None,
-             predictions.with_name("evaluate.record.json"))  # fmt: skip
+    run_step(
+        finetune,
+        {"train": train, "clips": clips[train], "weights": weights},
+        None,
+        weights.with_name("finetune.record.json"),
+    )
+    run_step(
+        evaluate,
+        {"weights": weights, "test": test, "clips": clips[test], "predictions": predictions},
+        None,
+        predictions.with_name("evaluate.record.json"),
+    )
     run_step(
         write_report,
         {

@@ -63,9 +63,11 @@ class Vectors(torch.utils.data.Dataset[Any]):
 def collate(samples: list[tuple[np.ndarray, np.ndarray, int]]) -> Batch:
     vectors, labels, rows = zip(*samples, strict=True)
     return Batch(
-        size=len(samples), features=torch.from_numpy(np.stack(vectors)), labels=torch.from_numpy(np.stack(labels)),
+        size=len(samples),
+        features=torch.from_numpy(np.stack(vectors)),
+        labels=torch.from_numpy(np.stack(labels)),
         rows=torch.tensor(rows),
-    )  # fmt: skip
+    )
 
 
 def no_judge(network: nn.Module) -> dict[str, float]:
@@ -73,9 +75,17 @@ def no_judge(network: nn.Module) -> dict[str, float]:
 
 
 def run(
-    folder: Path, chosen: Finetune, *, seed: int = 1, stop_after: int | None = None, fingerprint: str = "same",
-    broken_epoch: int | None = None, judge: Any = no_judge, dropout: float = 0.2, normed: bool = False,
-) -> Outcome:  # fmt: skip
+    folder: Path,
+    chosen: Finetune,
+    *,
+    seed: int = 1,
+    stop_after: int | None = None,
+    fingerprint: str = "same",
+    broken_epoch: int | None = None,
+    judge: Any = no_judge,
+    dropout: float = 0.2,
+    normed: bool = False,
+) -> Outcome:
     def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
         if row["epoch"] == stop_after:
             raise KeyboardInterrupt
@@ -86,10 +96,19 @@ def run(
     try:
         torch.manual_seed(seed)
         outcome = train(
-            Toy(dropout, normed), Vectors(broken_epoch), collate, np.ones(34, np.float32), judge, chosen, seed=seed,
-            group=group, save_as=folder / "state.safetensors", fingerprint=fingerprint, on_epoch=on_epoch,
+            Toy(dropout, normed),
+            Vectors(broken_epoch),
+            collate,
+            np.ones(34, np.float32),
+            judge,
+            chosen,
+            seed=seed,
+            group=group,
+            save_as=folder / "state.safetensors",
+            fingerprint=fingerprint,
+            on_epoch=on_epoch,
             name_of=lambda row: f"clip-{row}",
-        )  # fmt: skip
+        )
     finally:
         leave_group(group)
     if group.leads:

@@ -12,10 +12,12 @@ from childgait.files.poses import Poses, make_poses
 from childgait.gait.skeleton import INDEX, POINTS
 
 LIMBS = (
-    ("left_shoulder", "left_elbow", 0.06, (60, 90, 170)), ("left_elbow", "left_wrist", 0.05, (200, 160, 140)),
-    ("left_hip", "left_knee", 0.09, (40, 60, 40)), ("left_knee", "left_ankle", 0.065, (40, 60, 40)),
+    ("left_shoulder", "left_elbow", 0.06, (60, 90, 170)),
+    ("left_elbow", "left_wrist", 0.05, (200, 160, 140)),
+    ("left_hip", "left_knee", 0.09, (40, 60, 40)),
+    ("left_knee", "left_ankle", 0.065, (40, 60, 40)),
     ("left_heel", "left_big_toe", 0.045, (220, 220, 60)),
-)  # fmt: skip
+)
 
 
 @dataclass

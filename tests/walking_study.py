@@ -53,8 +53,21 @@ def clear_children(each: int, seed: int = 11) -> tuple[tuple[Child, bool], ...]:
 def without_cue(child: Child) -> Child:
     """The same body, walking as everybody does: no pattern, no offset, one rhythm."""
     normal = LimbPlan("normal", 0.0)
-    return replace(child, left=normal, right=normal, speed=0.35, stride=1.0, phase_lag=0.5, tilt=0.0, obliquity=0.0,
-                   rotation=0.0, trunk_lean=0.0, trunk_lean_swing=0.0, arm_swing=20.0, bent_arm="")  # fmt: skip
+    return replace(
+        child,
+        left=normal,
+        right=normal,
+        speed=0.35,
+        stride=1.0,
+        phase_lag=0.5,
+        tilt=0.0,
+        obliquity=0.0,
+        rotation=0.0,
+        trunk_lean=0.0,
+        trunk_lean_swing=0.0,
+        arm_swing=20.0,
+        bent_arm="",
+    )
 
 
 def write_clip(folder: Path, video: str, child: Child, *, neutral: bool, rate: float, pictures: bool) -> None:
@@ -74,10 +87,21 @@ def write_clip(folder: Path, video: str, child: Child, *, neutral: bool, rate: f
         masks = np.stack([cv2.dilate((one > 30).any(axis=2).astype(np.uint8), np.ones((3, 3))) > 0 for one in frames])
         np.save(folder / f"{video}.frames.npy", frames)
         np.save(folder / f"{video}.masks.npy", np.packbits(masks, axis=-1))
-    events = [f"{event['limb']} {event['kind']} {round(float(event['seconds']) * rate)} {event['seconds']:.6f}"
-              for event in motion.events if round(float(event["seconds"]) * rate) < frames_there]  # fmt: skip
-    facts = {"video": video, "view": VIEW, "frames": frames_there, "size": SIZE, "rate": rate, "start_seconds": 0.0,
-             "events": events, "crops": [f"{x} {y} {side}" for x, y in corner]}  # fmt: skip
+    events = [
+        f"{event['limb']} {event['kind']} {round(float(event['seconds']) * rate)} {event['seconds']:.6f}"
+        for event in motion.events
+        if round(float(event["seconds"]) * rate) < frames_there
+    ]
+    facts = {
+        "video": video,
+        "view": VIEW,
+        "frames": frames_there,
+        "size": SIZE,
+        "rate": rate,
+        "start_seconds": 0.0,
+        "events": events,
+        "crops": [f"{x} {y} {side}" for x, y in corner],
+    }
     (folder / f"{video}.clip.json").write_text(json.dumps(facts))
 
 
@@ -94,8 +118,19 @@ def make_walking_study(
         video = f"{subject}-0001_{VIEW}_1-240"
         write_clip(folder, video, child, neutral=neutral, rate=rate, pictures=pictures)
         scores = {name: 2 * sick if name == f"L.{ITEM}" else None for name in names}
-        rows.append({"video": video, "subject": subject, "session": "0001", "view": VIEW, "age_years": child.age_years,
-                     "sex": child.sex, "aid": "none", "split_hash": "", **scores})  # fmt: skip
+        rows.append(
+            {
+                "video": video,
+                "subject": subject,
+                "session": "0001",
+                "view": VIEW,
+                "age_years": child.age_years,
+                "sex": child.sex,
+                "aid": "none",
+                "split_hash": "",
+                **scores,
+            }
+        )
     table = pl.DataFrame(rows, schema=PARTS.schema()).with_columns(pl.lit(hash_of_split(who)).alias("split_hash"))
     paths = {}
     for part in ("train", "validation", "test"):

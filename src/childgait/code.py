@@ -23,7 +23,8 @@ PLUMBING = {PACKAGE / f"{name}.py" for name in ("step", "record", "params", "err
 # the walk five times faster, and every job walks once for its record. An import quoted in a docstring counts, too: one
 # rerun too many, never one too few.
 _STATEMENT = re.compile(
-    r"^[ \t]*(from[ \t]+childgait[\w.]*[ \t]+import[ \t]*(?:\([^)]*\)|[^\n]*)|import[ \t][^\n]*\bchildgait\b[^\n]*)", re.MULTILINE
+    r"^[ \t]*(from[ \t]+childgait[\w.]*[ \t]+import[ \t]*(?:\([^)]*\)|[^\n]*)|import[ \t][^\n]*\bchildgait\b[^\n]*)",
+    re.MULTILINE,
 )
 
 

@@ -35,7 +35,9 @@ class Cohort(Section):
     @classmethod
     def _without_blanks(cls, value: str) -> str:
         if not value or any(letter.isspace() for letter in value):
-            raise ValueError("a path without blanks is expected: steps are started by command lines (a link without any will do)")
+            raise ValueError(
+                "a path without blanks is expected: steps are started by command lines (a link without any will do)"
+            )
         return value
 
 
@@ -52,7 +54,9 @@ class Synthesize(Section):
     crf: int = Field(ge=0, le=35)  # of the encoder; 0 is lossless
     loose: bool  # keypoints as a file a frame, as released; else one zip a video
     bystander: float = Field(ge=0, le=1)  # share of sessions with another person in view
-    rater_margin: float = Field(ge=0, le=10)  # degrees round a band's edge within which a rater may score the other side
+    rater_margin: float = Field(
+        ge=0, le=10
+    )  # degrees round a band's edge within which a rater may score the other side
     jitter: float = Field(ge=0, le=0.1)  # of keypoints at rest, over body height in the picture
     dropout: float = Field(ge=0, le=0.5)  # share of a point's frames with a low score, far off
     swap: float = Field(ge=0, le=1)  # share of leg crossings at which left and right change names
@@ -73,7 +77,9 @@ class Register(Section):
     """What each recording is."""
 
     expected_rate: float = Field(gt=0, le=1000)  # frames a second that the recordings should have; another is noted
-    rate_tolerance: float = Field(ge=0, lt=0.5)  # share by which a frame interval may differ before the rate is called variable
+    rate_tolerance: float = Field(
+        ge=0, lt=0.5
+    )  # share by which a frame interval may differ before the rate is called variable
 
 
 class Deidentify(Section):
@@ -96,8 +102,12 @@ class Deidentify(Section):
     bridge_seconds: float = Field(ge=0, le=2)  # a gap so long is filled in a straight line
     extend_seconds: float = Field(ge=0, le=2)  # a track's ends are held for so long
     person_seconds: float = Field(ge=0, le=10)  # a track so long is a person, who must have a head in every frame
-    most_whole: float = Field(ge=0, le=1)  # share of frames with somebody covered whole, above which a person must decide
-    unseen: Literal["hold", "accept"]  # without SAM 3 nobody sees who stands still, back to the camera: hold every video
+    most_whole: float = Field(
+        ge=0, le=1
+    )  # share of frames with somebody covered whole, above which a person must decide
+    unseen: Literal[
+        "hold", "accept"
+    ]  # without SAM 3 nobody sees who stands still, back to the camera: hold every video
     style: Literal["mosaic", "solid"]
     cells: int = Field(ge=1, le=8)  # across the short side of a cover
     margin: float = Field(ge=0, le=1)  # of a head, added to every side
@@ -147,7 +157,9 @@ class RefinePose(Section):
     min_score: float = Field(ge=0, le=1)  # below it a point is missing
     box_margin: float = Field(ge=0, le=2)  # of the box's height, by which a point may lie outside the child's box
     swap_penalty: float = Field(ge=0, le=5)  # cost of a change of sides, in body heights summed over a leg's points
-    outlier_sigmas: float = Field(ge=2, le=20)  # robust standard deviations off its own way, from which a point is dropped
+    outlier_sigmas: float = Field(
+        ge=2, le=20
+    )  # robust standard deviations off its own way, from which a point is dropped
     longest_gap_seconds: float = Field(ge=0, le=1)  # a longer one stays missing
     joint_noise: float = Field(ge=0, le=3)  # factor on the noise level found, for smoothing all points together; 0: off
     distal_hz: float = Field(ge=2, le=25)  # low-pass of ankles, feet and wrists; below 6 Hz children's ankles suffer
@@ -243,7 +255,9 @@ class Fusion(Section):
 class MeanTeacher(Section):
     """A second network, the moving average of the first, teaches it on clips whose scores nobody knows."""
 
-    pool: Literal["none", "unscored", "training"]  # none: off; children without scores; with the training children's clips
+    pool: Literal[
+        "none", "unscored", "training"
+    ]  # none: off; children without scores; with the training children's clips
     labelled: float = Field(gt=0, le=1)  # share of the training children whose scores are used
     clips_a_step: int = Field(ge=1)  # of the pool, over all processes
     supervised_epochs: int = Field(ge=0)  # before the pool comes in
@@ -301,7 +315,9 @@ class Finetune(Section):
     seeds: list[int] = Field(min_length=1)
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]  # bf16: autocast on a GPU; the CPU always computes in fp32
-    deterministic: bool  # same bytes again on the same kind of CPU; a GPU is slower, and attention's backward still varies
+    deterministic: (
+        bool  # same bytes again on the same kind of CPU; a GPU is slower, and attention's backward still varies
+    )
     threads: int = Field(ge=1, le=256)  # a sum's last bits depend on it, so it is a parameter and not the machine's
     processes: int = Field(ge=1, le=512)  # that train together under torchrun, with cuda each on its own GPU
     workers: int = Field(ge=0, le=64)  # processes that load clips; 0: the training process itself
@@ -350,18 +366,30 @@ class Evaluate(Section):
 class GradeSeverity(Section):
     """Four levels of motor severity, where the cohort has them."""
 
-    models: list[str] = Field(min_length=1)  # networks of models/registry.py; each starts where its run of finetune ended
+    models: list[str] = Field(
+        min_length=1
+    )  # networks of models/registry.py; each starts where its run of finetune ended
     views: int = Field(ge=1)  # windows a video
     bootstrap: int = Field(ge=0)  # draws over children
     seed: int = Field(ge=0)  # of the draws
 
 
 SECTIONS: dict[str, type[Section]] = {
-    "cohort": Cohort, "synthesize": Synthesize, "register": Register, "deidentify": Deidentify, "segment": Segment,
-    "estimate_pose": EstimatePose, "refine_pose": RefinePose, "prepare_clips": PrepareClips, "gate": Gate,
-    "build_labels": BuildLabels, "split_subjects": SplitSubjects, "finetune": Finetune, "evaluate": Evaluate,
+    "cohort": Cohort,
+    "synthesize": Synthesize,
+    "register": Register,
+    "deidentify": Deidentify,
+    "segment": Segment,
+    "estimate_pose": EstimatePose,
+    "refine_pose": RefinePose,
+    "prepare_clips": PrepareClips,
+    "gate": Gate,
+    "build_labels": BuildLabels,
+    "split_subjects": SplitSubjects,
+    "finetune": Finetune,
+    "evaluate": Evaluate,
     "grade_severity": GradeSeverity,
-}  # fmt: skip
+}
 NAME_OF: dict[type[Section], str] = {model: name for name, model in SECTIONS.items()}
 
 S = TypeVar("S", bound=Section)
@@ -375,7 +403,11 @@ def section_of_run(section: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 def section_as_told(name: str, section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A section as a record keeps it; `values` are the job's plain arguments."""
-    return section_of_run(section, values["model_name"]) if name == "finetune" and "model_name" in values else dict(section)
+    return (
+        section_of_run(section, values["model_name"])
+        if name == "finetune" and "model_name" in values
+        else dict(section)
+    )
 
 
 def read_params(path: Path) -> dict[str, Any]:

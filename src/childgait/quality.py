@@ -61,10 +61,14 @@ def per_video() -> list[Any]:
     return [
         *filled("video", "subject", "view"),
         must(gxe.ExpectColumnValuesToBeUnique, "a video counts once", column="video"),
-        must(gxe.ExpectColumnValuesToMatchRegex, "a subject is digits, so that no name gets in", column="subject",
-             regex=SUBJECT),
+        must(
+            gxe.ExpectColumnValuesToMatchRegex,
+            "a subject is digits, so that no name gets in",
+            column="subject",
+            regex=SUBJECT,
+        ),
         must(gxe.ExpectColumnValuesToBeInSet, "views have four names", column="view", value_set=list(VIEWS)),
-    ]  # fmt: skip
+    ]
 
 
 # --- pooling
@@ -228,14 +232,27 @@ def _register(limits: Gate, frame: pl.DataFrame) -> list[Any]:
     return [
         *per_video(),
         *filled("seconds", "frames", "frames_per_second", "variable_rate"),
-        must(gxe.ExpectColumnValuesToBeBetween, "a recording must be long enough to hold steps", column="seconds",
-             min_value=limits.shortest_seconds),
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a recording must be long enough to hold steps",
+            column="seconds",
+            min_value=limits.shortest_seconds,
+        ),
         must(gxe.ExpectColumnValuesToBeUnique, "the same file twice would count a child twice", column="sha256"),
-        should(gxe.ExpectColumnValuesToBeInSet, "time is kept by stamps, but a steady rate is better",
-               column="variable_rate", value_set=[False]),
-        should(gxe.ExpectColumnValuesToBeBetween, "a rate far from the others hints at a wrong header",
-               column="rate_ratio", min_value=low, max_value=high),
-    ]  # fmt: skip
+        should(
+            gxe.ExpectColumnValuesToBeInSet,
+            "time is kept by stamps, but a steady rate is better",
+            column="variable_rate",
+            value_set=[False],
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a rate far from the others hints at a wrong header",
+            column="rate_ratio",
+            min_value=low,
+            max_value=high,
+        ),
+    ]
 
 
 def _with_rate_ratio(frame: pl.DataFrame) -> pl.DataFrame:
@@ -247,22 +264,40 @@ def _deidentify(limits: Gate, frame: pl.DataFrame) -> list[Any]:
     rules = [
         *per_video(),
         *filled("verdict"),
-        must(gxe.ExpectColumnValuesToBeInSet, "a video that is held must be looked at by a person before anything "
-             "downstream sees it", column="verdict", value_set=["covered", "cleared", "keypoints"]),
-    ]  # fmt: skip
+        must(
+            gxe.ExpectColumnValuesToBeInSet,
+            "a video that is held must be looked at by a person before anything downstream sees it",
+            column="verdict",
+            value_set=["covered", "cleared", "keypoints"],
+        ),
+    ]
     if "decoded_sha256" not in frame.columns:  # a study of keypoints has no picture to cover
         return rules
     return [
         *rules,
-        must(gxe.ExpectColumnValuesToBeInSet, "a covered video has frames and the hash of its pixels",
-             column="evidence_whole", value_set=[True]),
-        must(gxe.ExpectColumnValuesToBeUnique, "the same pixels twice would count a child twice",
-             column="decoded_sha256"),
-        should(gxe.ExpectColumnValuesToBeBetween, "a head should be covered in nearly every frame",
-               column="covered_share", min_value=limits.least_covered_share, max_value=1),
-        should(gxe.ExpectColumnValuesToBeBetween, "a cover that takes much of the picture hides the gait as well",
-               column="share_of_picture", max_value=limits.largest_cover_share),
-    ]  # fmt: skip
+        must(
+            gxe.ExpectColumnValuesToBeInSet,
+            "a covered video has frames and the hash of its pixels",
+            column="evidence_whole",
+            value_set=[True],
+        ),
+        must(
+            gxe.ExpectColumnValuesToBeUnique, "the same pixels twice would count a child twice", column="decoded_sha256"
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a head should be covered in nearly every frame",
+            column="covered_share",
+            min_value=limits.least_covered_share,
+            max_value=1,
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a cover that takes much of the picture hides the gait as well",
+            column="share_of_picture",
+            max_value=limits.largest_cover_share,
+        ),
+    ]
 
 
 def _with_evidence_rules(frame: pl.DataFrame) -> pl.DataFrame:
@@ -279,22 +314,51 @@ def _refine_pose(limits: Gate, frame: pl.DataFrame) -> list[Any]:
     return [
         *per_video(),
         *filled("frames", "share_legs_missing", "share_sum"),
-        must(gxe.ExpectColumnValuesToBeBetween, "every point is one thing: measured, corrected, swapped, filled or "
-             "missing", column="share_sum", min_value=0.999, max_value=1.001),
-        must(gxe.ExpectColumnValuesToBeBetween, "without legs there is no gait", column="share_legs_missing",
-             max_value=limits.most_legs_missing),
-        should(gxe.ExpectColumnValuesToBeBetween, "what is filled in was not seen", column="share_filled",
-               max_value=limits.most_filled),
-        must(gxe.ExpectColumnValuesToBeInSet, "a view named the wrong way round exchanges left and right; rename the recording",
-             column="view_turned", value_set=[False]),
-        should(gxe.ExpectColumnValuesToBeInSet, "the child should walk as the view in the name says",
-               column="view_fits", value_set=[True]),
-        should(gxe.ExpectColumnValuesToBeBetween, "a walk without a foot contact cannot be cut into strides",
-               column="events", min_value=1),
-        should(gxe.ExpectColumnValuesToBeBetween, "a stride far from a child's own hints at a wrong rate or wrong "
-               "contacts", column="stride_seconds", min_value=limits.shortest_stride_seconds,
-               max_value=limits.longest_stride_seconds),
-    ]  # fmt: skip
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "every point is one thing: measured, corrected, swapped, filled or missing",
+            column="share_sum",
+            min_value=0.999,
+            max_value=1.001,
+        ),
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "without legs there is no gait",
+            column="share_legs_missing",
+            max_value=limits.most_legs_missing,
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "what is filled in was not seen",
+            column="share_filled",
+            max_value=limits.most_filled,
+        ),
+        must(
+            gxe.ExpectColumnValuesToBeInSet,
+            "a view named the wrong way round exchanges left and right; rename the recording",
+            column="view_turned",
+            value_set=[False],
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeInSet,
+            "the child should walk as the view in the name says",
+            column="view_fits",
+            value_set=[True],
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a walk without a foot contact cannot be cut into strides",
+            column="events",
+            min_value=1,
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a stride far from a child's own hints at a wrong rate or wrong contacts",
+            column="stride_seconds",
+            min_value=limits.shortest_stride_seconds,
+            max_value=limits.longest_stride_seconds,
+        ),
+    ]
 
 
 def _with_share_sum(frame: pl.DataFrame) -> pl.DataFrame:
@@ -307,22 +371,45 @@ def _prepare_clips(limits: Gate, frame: pl.DataFrame) -> list[Any]:
     if "child_share" in frame.columns:  # a study of keypoints has no masks
         pictures = [
             *filled("child_share"),
-            must(gxe.ExpectColumnValuesToBeBetween, "a crop without the child, or full of it, is a wrong mask",
-                 column="child_share", min_value=limits.least_child_share, max_value=limits.most_child_share),
-            should(gxe.ExpectColumnValuesToBeBetween, "the child should be there in nearly every frame",
-                   column="empty_share", max_value=limits.most_empty_masks),
-        ]  # fmt: skip
+            must(
+                gxe.ExpectColumnValuesToBeBetween,
+                "a crop without the child, or full of it, is a wrong mask",
+                column="child_share",
+                min_value=limits.least_child_share,
+                max_value=limits.most_child_share,
+            ),
+            should(
+                gxe.ExpectColumnValuesToBeBetween,
+                "the child should be there in nearly every frame",
+                column="empty_share",
+                max_value=limits.most_empty_masks,
+            ),
+        ]
     return [
         *per_video(),
         *filled("frames", "seconds", "points_known", "points_inside"),
-        must(gxe.ExpectColumnValuesToBeBetween, "a clip must be long enough to hold steps", column="seconds",
-             min_value=limits.shortest_seconds),
-        must(gxe.ExpectColumnValuesToBeBetween, "keypoints must be known", column="points_known",
-             min_value=limits.least_points_known, max_value=1),
-        should(gxe.ExpectColumnValuesToBeBetween, "keypoints should be inside the child's crop",
-               column="points_inside", min_value=limits.least_points_inside, max_value=1),
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a clip must be long enough to hold steps",
+            column="seconds",
+            min_value=limits.shortest_seconds,
+        ),
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "keypoints must be known",
+            column="points_known",
+            min_value=limits.least_points_known,
+            max_value=1,
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "keypoints should be inside the child's crop",
+            column="points_inside",
+            min_value=limits.least_points_inside,
+            max_value=1,
+        ),
         *pictures,
-    ]  # fmt: skip
+    ]
 
 
 def _with_empty_share(frame: pl.DataFrame) -> pl.DataFrame:
@@ -334,21 +421,41 @@ def _with_empty_share(frame: pl.DataFrame) -> pl.DataFrame:
 def _build_labels(limits: Gate, frame: pl.DataFrame) -> list[Any]:
     return [
         *filled("subject", "limb", "code", "views"),
-        must(gxe.ExpectCompoundColumnsToBeUnique, "a child has one score a limb and item",
-             column_list=["subject", "limb", "code"]),
-        must(gxe.ExpectColumnValuesToMatchRegex, "a subject is digits, so that no name gets in", column="subject",
-             regex=SUBJECT),
+        must(
+            gxe.ExpectCompoundColumnsToBeUnique,
+            "a child has one score a limb and item",
+            column_list=["subject", "limb", "code"],
+        ),
+        must(
+            gxe.ExpectColumnValuesToMatchRegex,
+            "a subject is digits, so that no name gets in",
+            column="subject",
+            regex=SUBJECT,
+        ),
         must(gxe.ExpectColumnValuesToBeInSet, "there are two limbs", column="limb", value_set=list(LIMBS)),
         must(gxe.ExpectColumnValuesToBeInSet, "there are 17 items", column="code", value_set=list(CODES)),
         must(gxe.ExpectColumnValuesToBeInSet, "scores are 0, 1 or 2", column="score", value_set=[0, 1, 2]),
-        must(gxe.ExpectColumnValuesToBeInSet, "a score is there, or the reason why not, never both or neither",
-             column="explained", value_set=[True]),
+        must(
+            gxe.ExpectColumnValuesToBeInSet,
+            "a score is there, or the reason why not, never both or neither",
+            column="explained",
+            value_set=[True],
+        ),
         must(gxe.ExpectColumnValuesToBeInSet, "atypical is a score above 0", column="merged_right", value_set=[True]),
-        must(gxe.ExpectColumnValuesToBeBetween, "a child has 34 rows, scored or not", column="rows_of_child",
-             min_value=len(TARGET_NAMES), max_value=len(TARGET_NAMES)),
-        should(gxe.ExpectColumnValuesToBeBetween, "most of a child's items should be scored", column="scored_share",
-               min_value=limits.least_scored_share),
-    ]  # fmt: skip
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "a child has 34 rows, scored or not",
+            column="rows_of_child",
+            min_value=len(TARGET_NAMES),
+            max_value=len(TARGET_NAMES),
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "most of a child's items should be scored",
+            column="scored_share",
+            min_value=limits.least_scored_share,
+        ),
+    ]
 
 
 def _with_label_rules(frame: pl.DataFrame) -> pl.DataFrame:
@@ -366,17 +473,38 @@ def _split_subjects(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         *filled("fold", "subject", "part"),
         must(gxe.ExpectCompoundColumnsToBeUnique, "a child stands once in a fold", column_list=["fold", "subject"]),
         must(gxe.ExpectColumnValuesToBeInSet, "parts have four names", column="part", value_set=[*PART_NAMES, "none"]),
-        must(gxe.ExpectColumnValuesToBeBetween, "the same child may never be in two parts of a fold",
-             column="parts_of_child", min_value=1, max_value=1),
-        must(gxe.ExpectColumnValuesToBeBetween, "each fold needs a train, a validation and a test part",
-             column="parts_of_fold", min_value=len(PART_NAMES)),
-        must(gxe.ExpectColumnValuesToBeInSet, "a test child of the hold-out may be in no fold",
-             column="spared", value_set=[True]),
-        must(gxe.ExpectColumnValuesToBeInSet, "a child in no part needs a reason, one in a part needs none",
-             column="explained", value_set=[True]),
-        should(gxe.ExpectColumnValuesToBeBetween, "few children in a part make a wide interval",
-               column="children_of_part", min_value=limits.fewest_children),
-    ]  # fmt: skip
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "the same child may never be in two parts of a fold",
+            column="parts_of_child",
+            min_value=1,
+            max_value=1,
+        ),
+        must(
+            gxe.ExpectColumnValuesToBeBetween,
+            "each fold needs a train, a validation and a test part",
+            column="parts_of_fold",
+            min_value=len(PART_NAMES),
+        ),
+        must(
+            gxe.ExpectColumnValuesToBeInSet,
+            "a test child of the hold-out may be in no fold",
+            column="spared",
+            value_set=[True],
+        ),
+        must(
+            gxe.ExpectColumnValuesToBeInSet,
+            "a child in no part needs a reason, one in a part needs none",
+            column="explained",
+            value_set=[True],
+        ),
+        should(
+            gxe.ExpectColumnValuesToBeBetween,
+            "few children in a part make a wide interval",
+            column="children_of_part",
+            min_value=limits.fewest_children,
+        ),
+    ]
 
 
 def _with_split_rules(frame: pl.DataFrame) -> pl.DataFrame:

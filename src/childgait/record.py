@@ -75,9 +75,14 @@ class Watch:
 
         began = time.monotonic()
         record: dict[str, Any] = {
-            "step": self.function.__name__, "inputs": {}, "outputs": {}, "values": {}, "params": {},
-            "code": self._code, "environment": {"lock_sha256": lock_hash()},
-        }  # fmt: skip
+            "step": self.function.__name__,
+            "inputs": {},
+            "outputs": {},
+            "values": {},
+            "params": {},
+            "code": self._code,
+            "environment": {"lock_sha256": lock_hash()},
+        }
         for flag in flags:
             value = values[flag.name]
             if flag.kind == "params":
@@ -210,12 +215,20 @@ def log_run(target: Path, step: str, watch: Watch) -> None:
     """One line about this very run. Appended in one write, so parallel jobs do not mix."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     line = {
-        "step": step, "record": shown(target), "started": watch.started, "seconds": round(watch.seconds(), 3),
+        "step": step,
+        "record": shown(target),
+        "started": watch.started,
+        "seconds": round(watch.seconds(), 3),
         "record_seconds": round(watch.keeping_seconds(), 4),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3), "peak_memory_mb": peak_memory_mb(),
-        "host": platform.node(), "device": device(), "python": platform.python_version(), "versions": versions(),
-        **git_state(), **_notes,
-    }  # fmt: skip
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+        "peak_memory_mb": peak_memory_mb(),
+        "host": platform.node(),
+        "device": device(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        **git_state(),
+        **_notes,
+    }
     RUNS.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(RUNS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -251,7 +264,9 @@ def versions() -> dict[str, str]:
 @cache
 def git_state() -> dict[str, Any]:
     """The commit and whether the tree was clean but for what a run writes; the workflow asks git once and hands it on."""
-    if (commit := os.environ.get("CHILDGAIT_COMMIT", "none")) != "none":  # none: not a git checkout, or nobody asked yet
+    if (
+        commit := os.environ.get("CHILDGAIT_COMMIT", "none")
+    ) != "none":  # none: not a git checkout, or nobody asked yet
         return {"commit": commit, "clean": os.environ.get("CHILDGAIT_CLEAN") == "1"}
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

@@ -89,7 +89,9 @@ def parser_of(name: str, function: Callable[..., Any], *, recorded: bool) -> arg
         if flag.kind == "params":
             parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="params.yaml (its section)")
         elif flag.type is bool:
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=flag.default, required=flag.required)
+            parser.add_argument(
+                option, action=argparse.BooleanOptionalAction, default=flag.default, required=flag.required
+            )
         elif flag.kind == "value" and not recorded and flag.required:  # a person's command takes its subject plainly
             parser.add_argument(flag.name, type=flag.type, nargs="*" if flag.many else None)
         else:
@@ -118,7 +120,9 @@ def _check_inputs(flags: list[Flag], values: dict[str, Any]) -> None:
                     )
 
 
-def run_step(function: Callable[..., Any], values: dict[str, Any], params_file: Path | None, record: Path | None) -> None:
+def run_step(
+    function: Callable[..., Any], values: dict[str, Any], params_file: Path | None, record: Path | None
+) -> None:
     """Run a step on real paths: check what goes in, write atomically, leave the sidecar and a line in the log."""
     from childgait.record import Watch
 

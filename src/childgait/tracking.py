@@ -26,15 +26,28 @@ FOLDER = Path("mlruns")
 EXPERIMENT = "childgait"
 FLUSH_SECONDS = 5.0
 ANSWER_SECONDS = 3.0
-REQUIREMENTS = ("mlflow", "torch", "torchvision", "timm", "numpy", "polars", "pydantic", "safetensors", "scikit-learn",
-                "opencv-python-headless")  # fmt: skip
+REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "polars",
+    "pydantic",
+    "safetensors",
+    "scikit-learn",
+    "opencv-python-headless",
+)
 
 # Telemetry stays off, and a server that does not answer is given up quickly; a person's own settings win.
 for _name, _value in {
-    "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-}.items():  # fmt: skip
+}.items():
     os.environ.setdefault(_name, _value)
 
 
@@ -68,9 +81,12 @@ class Run:
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._flushed = time.monotonic()
-        self._do(lambda mlflow: [
-            mlflow.MlflowClient().log_batch(self.id, metrics=waiting[i : i + 900]) for i in range(0, len(waiting), 900)
-        ])  # fmt: skip
+        self._do(
+            lambda mlflow: [
+                mlflow.MlflowClient().log_batch(self.id, metrics=waiting[i : i + 900])
+                for i in range(0, len(waiting), 900)
+            ]
+        )
 
     def data(self, name: str, path: Path, digest: str) -> None:
         """Which data went in: MLflow's digest has room for 36 characters, the tag has all."""
@@ -94,9 +110,12 @@ class Run:
 
         def send(mlflow: Any) -> None:
             mlflow.pyfunc.log_model(
-                name="model", python_model=str(package / "served.py"), code_paths=[str(package)],
-                artifacts={"weights": str(weights), "model": str(description)}, pip_requirements=_pinned(),
-            )  # fmt: skip
+                name="model",
+                python_model=str(package / "served.py"),
+                code_paths=[str(package)],
+                artifacts={"weights": str(weights), "model": str(description)},
+                pip_requirements=_pinned(),
+            )
 
         self._do(send)
 
@@ -151,9 +170,12 @@ def tracked(parent: str, name: str, params: dict[str, Any], tags: dict[str, str]
             parent_id = _parent(mlflow, parent)
         found = _unfinished(mlflow, fingerprint)
         started = mlflow.start_run(
-            run_id=found, run_name=name, parent_run_id=None if found else parent_id, log_system_metrics=True,
+            run_id=found,
+            run_name=name,
+            parent_run_id=None if found else parent_id,
+            log_system_metrics=True,
             tags=tags | {"fingerprint": fingerprint},
-        )  # fmt: skip
+        )
         run.id = started.info.run_id
         if not found:
             mlflow.log_params({key: str(value)[:6000] for key, value in flat(params).items()})

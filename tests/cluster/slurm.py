@@ -85,30 +85,54 @@ class SlurmCluster:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _configure(self) -> None:
         controller, *ports = _free_ports(1 + len(self.nodes))
         host, user = socket.gethostname().split(".")[0], getpass.getuser()
-        for gpu in ("gpu0", "gpu1"):  # a GPU without a device file is dropped by this Slurm; any character device will do
+        for gpu in (
+            "gpu0",
+            "gpu1",
+        ):  # a GPU without a device file is dropped by this Slurm; any character device will do
             link = self.folder / "dev" / gpu
             link.unlink(missing_ok=True)
             link.symlink_to("/dev/null")
         lines = [
-            "ClusterName=childgait", "SlurmctldHost=localhost(127.0.0.1)", f"SlurmctldPort={controller}",
-            f"SlurmUser={user}", f"SlurmdUser={user}", "AuthType=auth/none", "CredType=cred/none",
-            f"StateSaveLocation={self.folder}/state", f"SlurmdSpoolDir={self.folder}/spool/%n",
-            f"SlurmctldPidFile={self.folder}/run/slurmctld.pid", f"SlurmdPidFile={self.folder}/run/slurmd.%n.pid",
-            f"SlurmctldLogFile={self.folder}/log/slurmctld.log", f"SlurmdLogFile={self.folder}/log/slurmd.%n.log",
-            "ProctrackType=proctrack/linuxproc", "TaskPlugin=task/none", "JobAcctGatherType=jobacct_gather/linux",
-            "JobAcctGatherFrequency=task=2", "JobAcctGatherParams=OverMemoryKill",
-            "MpiDefault=none", "ReturnToService=2", "SlurmdTimeout=20", "KillWait=3", "MinJobAge=3600",
-            "SchedulerType=sched/backfill", "SchedulerParameters=bf_interval=2,sched_interval=2,requeue_setup_env_fail",
-            "SelectType=select/cons_tres", "SelectTypeParameters=CR_Core_Memory",
+            "ClusterName=childgait",
+            "SlurmctldHost=localhost(127.0.0.1)",
+            f"SlurmctldPort={controller}",
+            f"SlurmUser={user}",
+            f"SlurmdUser={user}",
+            "AuthType=auth/none",
+            "CredType=cred/none",
+            f"StateSaveLocation={self.folder}/state",
+            f"SlurmdSpoolDir={self.folder}/spool/%n",
+            f"SlurmctldPidFile={self.folder}/run/slurmctld.pid",
+            f"SlurmdPidFile={self.folder}/run/slurmd.%n.pid",
+            f"SlurmctldLogFile={self.folder}/log/slurmctld.log",
+            f"SlurmdLogFile={self.folder}/log/slurmd.%n.log",
+            "ProctrackType=proctrack/linuxproc",
+            "TaskPlugin=task/none",
+            "JobAcctGatherType=jobacct_gather/linux",
+            "JobAcctGatherFrequency=task=2",
+            "JobAcctGatherParams=OverMemoryKill",
+            "MpiDefault=none",
+            "ReturnToService=2",
+            "SlurmdTimeout=20",
+            "KillWait=3",
+            "MinJobAge=3600",
+            "SchedulerType=sched/backfill",
+            "SchedulerParameters=bf_interval=2,sched_interval=2,requeue_setup_env_fail",
+            "SelectType=select/cons_tres",
+            "SelectTypeParameters=CR_Core_Memory",
             "EnforcePartLimits=ALL",  # an impossible request is refused at once instead of waiting for ever
-            "GresTypes=gpu", "SlurmdParameters=config_overrides", "AccountingStorageType=accounting_storage/none",
-        ]  # fmt: skip
+            "GresTypes=gpu",
+            "SlurmdParameters=config_overrides",
+            "AccountingStorageType=accounting_storage/none",
+        ]
         for node, port in zip(self.nodes, ports, strict=True):
             lines.append(
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} "
@@ -121,7 +145,9 @@ class SlurmCluster:
             f"PartitionName=gpu Nodes={everywhere} MaxTime=360 State=UP",
         ]
         (self.folder / "slurm.conf").write_text("\n".join(lines) + "\n")
-        (self.folder / "gres.conf").write_text(f"NodeName={everywhere} Name=gpu Type=fake File={self.folder}/dev/gpu[0-1]\n")
+        (self.folder / "gres.conf").write_text(
+            f"NodeName={everywhere} Name=gpu Type=fake File={self.folder}/dev/gpu[0-1]\n"
+        )
         # Snakemake's job step hands no SLURM_CONF to srun, so srun is told here.
         wrapper = self.folder / "bin" / "srun"
         wrapper.write_text(f'#!/bin/sh\nexport SLURM_CONF={self.folder}/slurm.conf\nexec {_which("srun")} "$@"\n')
@@ -158,8 +184,20 @@ class SlurmCluster:
 
     def jobs(self) -> list[dict[str, str]]:
         """Every job that the controller knows, ended ones too."""
-        fields = ("JobId", "JobState", "Partition", "NumCPUs", "NodeList", "Comment", "TRES", "TimeLimit", "JobName",
-                  "TresPerJob", "Restarts", "RunTime")  # fmt: skip
+        fields = (
+            "JobId",
+            "JobState",
+            "Partition",
+            "NumCPUs",
+            "NodeList",
+            "Comment",
+            "TRES",
+            "TimeLimit",
+            "JobName",
+            "TresPerJob",
+            "Restarts",
+            "RunTime",
+        )
         found = []
         for line in self.run("scontrol", "show", "job", "--oneliner").stdout.splitlines():
             pairs = dict(part.split("=", 1) for part in line.split() if "=" in part)
@@ -170,7 +208,9 @@ class SlurmCluster:
     def table(self) -> str:
         """The jobs as scontrol knows them, for a person."""
         fields = ("JobId", "Comment", "Partition", "NodeList", "JobState", "TRES", "TresPerJob", "TimeLimit", "RunTime")
-        rows = [" | ".join(job[field] for field in fields) for job in sorted(self.jobs(), key=lambda job: int(job["JobId"]))]
+        rows = [
+            " | ".join(job[field] for field in fields) for job in sorted(self.jobs(), key=lambda job: int(job["JobId"]))
+        ]
         return "\n".join(f"| {row} |" for row in [" | ".join(fields), " | ".join("---" for _ in fields), *rows]) + "\n"
 
     def kill_node(self, node: str) -> None:

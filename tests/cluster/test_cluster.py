@@ -22,7 +22,9 @@ from study import Study, clone
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"),
+    pytest.mark.skipif(
+        bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"
+    ),
 ]
 
 SMALLER = {  # than the smoke study
@@ -67,8 +69,14 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, 
     here = small_study(tmp_path_factory.mktemp("here"))
     there = small_study(tmp_path_factory.mktemp("there"))
     small_profile(there.folder, {"groups:\n": PLACES})
-    running = subprocess.Popen(["workflow/run"], cwd=here.folder, env=here.environment(), stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    running = subprocess.Popen(
+        ["workflow/run"],
+        cwd=here.folder,
+        env=here.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
         study = OnCluster(there.folder, cluster)
         study.study()

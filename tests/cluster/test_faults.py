@@ -24,7 +24,9 @@ from faults.small_workflow import environment, make_clone, run
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"),
+    pytest.mark.skipif(
+        bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"
+    ),
 ]
 
 NAMES = ("hungry", "late", "cancelled", "lost", "wrong", "calm")
@@ -78,9 +80,14 @@ class Clone:
 
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["workflow/run"], cwd=self.folder, env=self.environment(), start_new_session=True, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            ["workflow/run"],
+            cwd=self.folder,
+            env=self.environment(),
+            start_new_session=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def environment(self) -> dict[str, str]:
         return self.cluster.environment_over(environment())
@@ -115,12 +122,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     stage = dvc.read_text().replace("[in, steps.py]", "[in, steps.py, troubles.py]")
     dvc.write_text(stage.replace("data/double, ", "data/double, data/trouble, "))
     keep_away = "slurm_extra: \"'--exclude=n2'\""  # of the node that is to die
-    small_profile(folder, {
-        "  mem_mb: 2000\n": f"  mem_mb: 2000\n  {keep_away}\n",
-        "retries: 2 ": "retries: 1 ",
-        "groups:\n": "groups:\n  double: doubles\n",
-        "group-components:\n": "group-components:\n  doubles: 3\n",
-    })  # fmt: skip
+    small_profile(
+        folder,
+        {
+            "  mem_mb: 2000\n": f"  mem_mb: 2000\n  {keep_away}\n",
+            "retries: 2 ": "retries: 1 ",
+            "groups:\n": "groups:\n  double: doubles\n",
+            "group-components:\n": "group-components:\n  doubles: 3\n",
+        },
+    )
     with SlurmCluster(tmp_path_factory.mktemp("slurm"), cpus=8, first_choice="n2") as cluster:
         yield Clone(folder, cluster)
 
@@ -188,7 +198,9 @@ def test_a_run_is_cancelled_as_a_whole(clone: Clone, told: str) -> None:
     clone.set_troubles(False, 300)
     process = clone.start()
     wait_for("jobs at work", lambda: clone.attempts("calm").count("begin") == 2)
-    done = subprocess.run(["workflow/cancel"], cwd=clone.folder, env=clone.environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["workflow/cancel"], cwd=clone.folder, env=clone.environment(), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert clone.cluster.run("squeue", "--noheader").stdout == ""
     process.communicate(timeout=400)

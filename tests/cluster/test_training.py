@@ -16,7 +16,9 @@ from study import Study
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.timeout(200),
-    pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"),
+    pytest.mark.skipif(
+        bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"
+    ),
 ]
 
 
@@ -28,9 +30,17 @@ def test_two_nodes_give_the_weights_of_one_process(tmp_path: Path) -> None:
         environment = cluster.environment_over(Study(ROOT).environment()) | {"OMP_NUM_THREADS": "1"}
         cluster.environment |= environment | {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests"}
         done = cluster.run(
-            "sbatch", "--wait", "--nodes=2", "--ntasks=2", "--time=2", "--mem=3000", f"--chdir={ROOT}",
-            f"--output={tmp_path}/said", "--wrap", f"srun -n1 --nodes=1 --cpu-bind=q {started}",
-        )  # fmt: skip
+            "sbatch",
+            "--wait",
+            "--nodes=2",
+            "--ntasks=2",
+            "--time=2",
+            "--mem=3000",
+            f"--chdir={ROOT}",
+            f"--output={tmp_path}/said",
+            "--wrap",
+            f"srun -n1 --nodes=1 --cpu-bind=q {started}",
+        )
         [job] = cluster.jobs()
     assert done.returncode == 0, (tmp_path / "said").read_text()
     assert job["NodeList"] == "n[1-2]"

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from childgait.commands.check_params import check_ahead, check_graders, check_remotes, check_unseen, names_nothing, videos_named
+from childgait.commands.check_params import (
+    check_ahead,
+    check_graders,
+    check_remotes,
+    check_unseen,
+    names_nothing,
+    videos_named,
+)
 from childgait.errors import StepError
 from childgait.files import corrections, regions, selections
 from childgait.params import Deidentify, load_params, load_section
@@ -80,9 +87,14 @@ def test_a_persons_table_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("name", "columns"),
-    [("regions", regions.REGION_COLUMNS), ("cleared", regions.CLEARED_COLUMNS),
-     ("corrections", corrections.COLUMNS), ("selections", selections.COLUMNS), ("split", ("subject", "part"))],
-)  # fmt: skip
+    [
+        ("regions", regions.REGION_COLUMNS),
+        ("cleared", regions.CLEARED_COLUMNS),
+        ("corrections", corrections.COLUMNS),
+        ("selections", selections.COLUMNS),
+        ("split", ("subject", "part")),
+    ],
+)
 def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, columns: tuple[str, ...]) -> None:
     first = (ROOT / "annotations" / f"{name}.csv").read_text().splitlines()[0].split(",")
     assert set(columns) <= set(first)
@@ -97,7 +109,11 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
         ("finetune", {"models": ["childgait_vido"]}, "did you mean 'childgait_video'?"),
         ("finetune", {"folds": ["holdout", "7"]}, "finetune.folds names 7, but split_subjects.folds is 4"),
         ("finetune", {"overrides": {"rules": {"epoch": 3}}}, "finetune.overrides.rules: epoch is 3"),
-        ("finetune", {"weights": "weights/none.safetensors"}, "finetune.weights is 'weights/none.safetensors', and nothing"),
+        (
+            "finetune",
+            {"weights": "weights/none.safetensors"},
+            "finetune.weights is 'weights/none.safetensors', and nothing",
+        ),
         ("segment", {"backend": "sam3"}, "segment.sam3_folder is 'weights/sam3', and nothing is there"),
         ("estimate_pose", {"backend": "sapiens2"}, "estimate_pose.weights is '', and nothing is there"),
         ("deidentify", {"backends": ["retinaface"]}, "deidentify.retinaface_weights is '', and nothing is there"),

@@ -22,8 +22,10 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     def side(atypical: range) -> dict[str, int]:
         return {str(number): 1 + number % 2 if number in atypical else 0 for number in range(1, 18)}
 
-    rows = [{"patient_id": "0004", "left": side(range(1, 4)), "right": side(range(0))},
-            {"patient_id": "0005", "left": side(range(1, 18)), "right": side(range(0))}]  # fmt: skip
+    rows = [
+        {"patient_id": "0004", "left": side(range(1, 4)), "right": side(range(0))},
+        {"patient_id": "0005", "left": side(range(1, 18)), "right": side(range(0))},
+    ]
     (tmp_path / "labels.json").write_text(json.dumps(rows))
     return tmp_path / "submission.csv", tmp_path / "split.csv", tmp_path / "labels.json"
 

@@ -68,7 +68,9 @@ def test_a_remote_that_is_gone_is_a_failure(tmp_path: Path) -> None:
 
 def test_a_codec_that_loses_pixels_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     lossless = video.write_video
-    monkeypatch.setattr(video, "write_video", lambda path, frames, times: lossless(path, [f // 2 for f in frames], times))
+    monkeypatch.setattr(
+        video, "write_video", lambda path, frames, times: lossless(path, [f // 2 for f in frames], times)
+    )
     assert ("FAIL", "H.264", "written and read losslessly: False") in list(surgery.codecs())
 
 

@@ -35,14 +35,18 @@ stages:
 
 
 DECIDED = {  # people's tables: the head, the child's rows, another child's row
-    "regions": ("video,region,frame,reason\n", '0007-0001_left_1-240,badge,,"red, at the\nbelt"\n' * 2,
-                '0001-0001_left_1-240,badge,,"blue"\n'),
+    "regions": (
+        "video,region,frame,reason\n",
+        '0007-0001_left_1-240,badge,,"red, at the\nbelt"\n' * 2,
+        '0001-0001_left_1-240,badge,,"blue"\n',
+    ),
     "split": ("# who tests\nsubject,part\n", "7,test\n", "0001,train\n"),
-}  # fmt: skip
+}
 KILLED = (  # what killed jobs leave: weights that learnt from the child, and files half written
-    ".cache/finetune/toy-0-0.safetensors", "data/finetune/toy/0-0/.partial-host-1-2-weights.bin",
+    ".cache/finetune/toy-0-0.safetensors",
+    "data/finetune/toy/0-0/.partial-host-1-2-weights.bin",
     "data/prepare_clips/.partial-host-1-2-0007-0001_left_1-240.clip.json",
-)  # fmt: skip
+)
 
 
 def run(*command: str) -> str:
@@ -120,7 +124,6 @@ def leave_notes() -> None:
         for path, text in notes.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text)
-
 
     for path in KILLED:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -229,8 +232,10 @@ def test_copies_without_a_name_are_told_by_their_pixels(clone, tmp_path, capsys)
     Path("picture").write_bytes(cv2.imencode(".png", pictures[9][:, :, ::-1])[1].tobytes())
     assert erase("0007", yes=True) == 1
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("STILL THERE")]
-    assert [line.endswith(f"{path.resolve()}: it shows the child") for line, path in
-            zip(told, (Path("picture"), left / "batch.npy"), strict=True)] == [True, True]  # fmt: skip
+    assert [
+        line.endswith(f"{path.resolve()}: it shows the child")
+        for line, path in zip(told, (Path("picture"), left / "batch.npy"), strict=True)
+    ] == [True, True]
     Path("data/raw/dataset/0007").mkdir()  # it comes back
     write_video(Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4"), pictures)
     for path in (Path("picture"), left / "batch.npy"):
@@ -249,7 +254,9 @@ def test_one_child_after_another_before_anything_is_made_again(clone, capsys):
     bench.write_text("0002-0001_left_1-240")
     assert erase("0002", yes=True, remote=True) == 1
     told = capsys.readouterr().out
-    assert [line.split(": ")[1] for line in told.splitlines() if line.startswith("STILL THERE")] == [str(bench.resolve())]
+    assert [line.split(": ")[1] for line in told.splitlines() if line.startswith("STILL THERE")] == [
+        str(bench.resolve())
+    ]
     assert "of older versions whose listing an earlier erasure has removed" in told
     assert not Path("data/split_subjects/0.test.csv").exists()
 
@@ -305,13 +312,20 @@ def test_mlflow_forgets(tmp_path, monkeypatch):
         ("a.csv", "patient_id,age\n7,8\n17,7\n", "patient_id,age\n17,7\n"),
         ("a.tsv", "age\tsubject\n8\t0007\n7\t0017\n", "age\tsubject\n7\t0017\n"),
         ("a.csv", '\ufeff"subject","x"\r\n"0007","a\nb"\r\n"0017","7"\r\n', '\ufeff"subject","x"\r\n"0017","7"\r\n'),
-        ("a.csv", "# from a clinic\n\nsubject,part\n7,test\n0017,train\n", "# from a clinic\n\nsubject,part\n0017,train\n"),
+        (
+            "a.csv",
+            "# from a clinic\n\nsubject,part\n7,test\n0017,train\n",
+            "# from a clinic\n\nsubject,part\n0017,train\n",
+        ),
         ("a.csv", "video,x\n0007-0001_left_1-240,1\n0017-0001_left_1-240,7\n", "video,x\n0017-0001_left_1-240,7\n"),
-        ("a.json", '[{"patient_id": 7, "x": 1}, {"patient_id": "0017", "left": {"7": 2}}]',
-         '[\n  {\n    "patient_id": "0017",\n    "left": {\n      "7": 2\n    }\n  }\n]\n'),
+        (
+            "a.json",
+            '[{"patient_id": 7, "x": 1}, {"patient_id": "0017", "left": {"7": 2}}]',
+            '[\n  {\n    "patient_id": "0017",\n    "left": {\n      "7": 2\n    }\n  }\n]\n',
+        ),
         ("a.json", '{"0007": {"age": 8}, "files": ["dataset/0007/x.mp4", "y"]}', '{\n  "files": [\n    "y"\n  ]\n}\n'),
     ],
-)  # fmt: skip
+)
 def test_a_childs_rows_leave_a_table_and_no_others(tmp_path, name, before, after):
     path = tmp_path / name
     path.write_bytes(before.encode())
@@ -361,6 +375,8 @@ def test_an_erasure_interrupted_while_dvc_notes_it_is_taken_up_again(clone, monk
         with pytest.raises(KeyboardInterrupt):
             erase("0007", yes=True)
     assert not list(Path("data/raw").rglob("0007*"))
-    assert list(Path("data/register").glob("0007-*.record.json")), "by these the next call finds the child, whatever the cache"
+    assert list(Path("data/register").glob("0007-*.record.json")), (
+        "by these the next call finds the child, whatever the cache"
+    )
     assert erase("0007", yes=True) == 0
     dvc("status", "-q", "data/raw.dvc")

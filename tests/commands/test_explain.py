@@ -35,7 +35,11 @@ def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
 ) -> None:
     run, part = make_run(tmp_path, name)
     explain(run, part, tmp_path, tmp_path / "out", children=2)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"0001.png", "0002.png", "focus.csv"}  # a child's alone
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "0001.png",
+        "0002.png",
+        "focus.csv",
+    }  # a child's alone
     for picture in (tmp_path / "out").glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert mentions(picture.stem).search(names_of(picture)), "an erasure would not find it"

@@ -52,8 +52,14 @@ def test_a_dry_run_writes_nothing(cohort: Path) -> None:
         (lambda root: (root / "cohort.key").unlink(), "there is no key"),
         (lambda root: (root / "cohort.key").chmod(0o644), "others than its owner"),
         (lambda root: (root / "cohort.key").write_bytes(b"secret"), "has 6 bytes"),
-        (lambda root: (root / "clinic" / "Ben Muster" / "with Ben Muster.txt").write_text(""), "elsewhere than at its beginning"),
-        (lambda root: (root / "clinic" / "Ben Muster" / "Anna Example.txt").write_text(""), "elsewhere than at its beginning"),
+        (
+            lambda root: (root / "clinic" / "Ben Muster" / "with Ben Muster.txt").write_text(""),
+            "elsewhere than at its beginning",
+        ),
+        (
+            lambda root: (root / "clinic" / "Ben Muster" / "Anna Example.txt").write_text(""),
+            "elsewhere than at its beginning",
+        ),
     ],
 )
 def test_what_would_tell_a_name_is_refused(cohort: Path, spoil, said: str) -> None:  # type: ignore[no-untyped-def]

@@ -81,8 +81,12 @@ def make_clone(folder: Path, *, link: str | None = None) -> Path:
     shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("rules", "presets"))
     shutil.copytree(ROOT / "profiles" / "default", folder / "profiles" / "default")
     shutil.copytree(ROOT / "annotations", folder / "annotations")
-    for name, text in {"workflow/rules/report.smk": RULES, "dvc.yaml": DVC, "steps.py": STEPS,
-                       ".gitignore": "/data/\n/logs/\n/.snakemake/\n/.cache/\n/reports/\n"}.items():  # fmt: skip
+    for name, text in {
+        "workflow/rules/report.smk": RULES,
+        "dvc.yaml": DVC,
+        "steps.py": STEPS,
+        ".gitignore": "/data/\n/logs/\n/.snakemake/\n/.cache/\n/reports/\n",
+    }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     for number in ITEMS:

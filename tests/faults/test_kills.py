@@ -37,9 +37,14 @@ def duration(tmp_path_factory):
 
 def start(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        ["workflow/run"], cwd=folder, env=environment(), start_new_session=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        ["workflow/run"],
+        cwd=folder,
+        env=environment(),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def kill(process: subprocess.Popen, chance: random.Random) -> None:
@@ -80,7 +85,9 @@ def test_a_run_killed_25_times_ends_as_an_undisturbed_one(tmp_path, undisturbed,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("left", ["an empty list of readers", "a reader of a number in use", "no record", "half a record"])
+@pytest.mark.parametrize(
+    "left", ["an empty list of readers", "a reader of a number in use", "no record", "half a record"]
+)
 def test_what_a_killed_dvc_leaves_is_mended(tmp_path, undisturbed, left):
     """DVC writes these two files in place; the number of a dead process may be another's by now."""
     wanted, lock = undisturbed

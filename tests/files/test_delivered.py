@@ -165,15 +165,17 @@ def test_a_persons_word_on_who_the_child_is_overrules_who_walks(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"at4": change(instance_info=[{"keypoints": [[1, 2]] * 26, "keypoint_scores": [1] * 26}])},
-         r"frame_000005.json has 26 keypoints.*wholebody133.*halpe26"),
+        (
+            {"at4": change(instance_info=[{"keypoints": [[1, 2]] * 26, "keypoint_scores": [1] * 26}])},
+            r"frame_000005.json has 26 keypoints.*wholebody133.*halpe26",
+        ),
         ({"at4": change(instance_info=[{"keypoints": [[1, 2]] * 133}])}, "frame_000005.json.*keypoint_scores"),
         ({"at4": change(instance_info=[{"keypoints": [[1, 2, 3]] * 133, "keypoint_scores": [1] * 133}])}, "133x3"),
         ({"at4": change(instance_info={})}, "frame_000005.json is not a frame"),
         ({"at4": change(frame_index=4)}, "frame 4 twice"),
         ({"at4": change(video_info={**INFO, "width": 640})}, "width: 640, 1920|width: 640.0, 1920"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_understood_is_named(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     folder = deliver(tmp_path / "a", **changes)
     with pytest.raises(StepError, match=says):

@@ -17,8 +17,13 @@ def figure(shift: int = 0, shape: tuple[int, int] = (360, 640)) -> np.ndarray:
     canvas = np.zeros(shape, np.uint8)
     x = 300 + shift
     cv2.circle(canvas, (x, 60), 24, 1, -1)
-    for a, b, thick in [((x, 90), (x, 190), 50), ((x, 190), (x - 50, 330), 22), ((x, 190), (x + 45, 325), 22),
-                        ((x, 100), (x - 60, 180), 14), ((x, 100), (x + 55, 185), 14)]:  # fmt: skip
+    for a, b, thick in [
+        ((x, 90), (x, 190), 50),
+        ((x, 190), (x - 50, 330), 22),
+        ((x, 190), (x + 45, 325), 22),
+        ((x, 100), (x - 60, 180), 14),
+        ((x, 100), (x + 55, 185), 14),
+    ]:
         cv2.line(canvas, a, b, 1, thick)
     return canvas.astype(bool)
 

@@ -24,9 +24,10 @@ def written(tmp_path: Path) -> Path:
 def test_columns_are_the_challenges(written: Path) -> None:
     first, four, eighteen = written.read_text().splitlines()
     assert first == (
-        "ID," + ",".join(f"{side}{number}" for side in "LR" for number in range(1, 18))
+        "ID,"
+        + ",".join(f"{side}{number}" for side in "LR" for number in range(1, 18))
         + ",Total,Left_gait_subtype,Right_gait_subtype"
-    )  # fmt: skip
+    )
     row = dict(zip(COLUMNS, four.split(","), strict=True))
     assert [name for name in ITEMS if row[name] == "1"] == ["L7", "R4"], "the item's number, not its place in a table"
     assert (row["ID"], row["Total"], row["Left_gait_subtype"]) == ("track1-4", "2", "-1")
@@ -61,7 +62,9 @@ def swap(old: str, new: str) -> Callable[[str], str]:
         (lambda text: "", r"lacks the column\(s\) ID"),
     ],
 )
-def test_whatever_the_challenge_would_not_take_is_named(written: Path, change: Callable[[str], str], words: str) -> None:
+def test_whatever_the_challenge_would_not_take_is_named(
+    written: Path, change: Callable[[str], str], words: str
+) -> None:
     before = written.read_text()
     written.write_text(change(before))
     assert written.read_text() != before

@@ -96,7 +96,9 @@ def test_the_rotation_flag_is_applied_to_the_pixels_once(tmp_path: Path) -> None
     data = bytearray((tmp_path / "a.mp4").read_bytes())
     matrix = data.find(b"tkhd") + 44
     assert struct.unpack(">9i", data[matrix : matrix + 36])[0] == 65536
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)  # a quarter turn clockwise
+    data[matrix : matrix + 36] = struct.pack(
+        ">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30
+    )  # a quarter turn clockwise
     (tmp_path / "turned.mp4").write_bytes(data)
     facts = probe(tmp_path / "turned.mp4")
     assert (facts.width, facts.height, facts.rotation) == (48, 64, 270)
@@ -140,9 +142,16 @@ def test_a_part_is_what_the_whole_picture_shows_there(tmp_path: Path, width: int
     frame = next(read_frames(tmp_path / "noise.mp4"))
     whole = frame.pixels
     for left, top, right, bottom in [
-        (0, 0, width, height), (0, 0, 20, 30), (31, 22, 64, 45), (33, 21, 50, 60), (50, 30, width, height),
-        (40, 40, 41, 41), (width, 10, width, 20), (0, 0, 0, 10), (40, 1, 95, 79),
-    ]:  # fmt: skip
+        (0, 0, width, height),
+        (0, 0, 20, 30),
+        (31, 22, 64, 45),
+        (33, 21, 50, 60),
+        (50, 30, width, height),
+        (40, 40, 41, 41),
+        (width, 10, width, 20),
+        (0, 0, 0, 10),
+        (40, 1, 95, 79),
+    ]:
         assert np.array_equal(frame.part(left, top, right, bottom), whole[top:bottom, left:right]), (left, top)
 
 

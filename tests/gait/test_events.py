@@ -13,9 +13,12 @@ from childgait.gait.skeleton import INDEX
 from stick_child import Walk, walk
 
 PATTERNS = {
-    "normal": {}, "equinus": {"ankle": -22.0}, "crouch": {"knee": 28.0, "hip": 18.0, "ankle": 14.0},
-    "slow": {"stride": 1.6, "foot_off": 0.66}, "small": {"stride": 0.75},
-}  # fmt: skip
+    "normal": {},
+    "equinus": {"ankle": -22.0},
+    "crouch": {"knee": 28.0, "hip": 18.0, "ankle": 14.0},
+    "slow": {"stride": 1.6, "foot_off": 0.66},
+    "small": {"stride": 0.75},
+}
 
 
 def seen(true: Walk, noise: float = 0.8, seed: int = 0) -> Poses:

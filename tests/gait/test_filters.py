@@ -35,7 +35,9 @@ def test_the_low_pass_is_butterworths_there_and_back() -> None:
 
 def test_the_band_pass_is_butterworths_there_and_back() -> None:
     wave = np.sin(2 * np.pi * 0.9 * SECONDS) + 0.4 * np.sin(2 * np.pi * 7 * SECONDS) + 0.2
-    expected = sosfiltfilt(butter(2, [0.45, 1.6], "bandpass", fs=60, output="sos"), wave, padtype="even", padlen=len(wave) - 1)
+    expected = sosfiltfilt(
+        butter(2, [0.45, 1.6], "bandpass", fs=60, output="sos"), wave, padtype="even", padlen=len(wave) - 1
+    )
     assert np.abs(band_pass(wave, 60.0, 0.45, 1.6) - expected).max() < 0.02
 
 

@@ -20,7 +20,10 @@ def posture(facing: int, thigh: float, knee: float, ankle: float, lean: float = 
         return 50 * np.array([np.sin(np.radians(degrees)), np.cos(np.radians(degrees))])  # y is down
 
     for limb in ("left", "right"):
-        at = {name: INDEX[f"{limb}_{name}"] for name in ("shoulder", "hip", "knee", "ankle", "heel", "big_toe", "small_toe")}
+        at = {
+            name: INDEX[f"{limb}_{name}"]
+            for name in ("shoulder", "hip", "knee", "ankle", "heel", "big_toe", "small_toe")
+        }
         xy[:, at["shoulder"]] = -2 * hang(-lean)
         xy[:, at["knee"]] = hang(thigh)
         xy[:, at["ankle"]] = xy[:, at["knee"]] + hang(thigh - knee)
@@ -62,7 +65,12 @@ def test_a_walks_knees_read_as_they_bent(view: str) -> None:
 
 
 def test_a_view_says_nothing_of_what_it_does_not_show() -> None:
-    for view, there in (("left", SIDE_CURVES), ("right", SIDE_CURVES), ("forward", END_CURVES), ("backward", END_CURVES)):
+    for view, there in (
+        ("left", SIDE_CURVES),
+        ("right", SIDE_CURVES),
+        ("forward", END_CURVES),
+        ("backward", END_CURVES),
+    ):
         true = walk(view)
         angles = measure_angles(make_poses(true.seconds, true.xy, np.ones(true.xy.shape[:2])), view, 1)
         for limb in ("left", "right"):

@@ -25,9 +25,15 @@ from childgait.gait.skeleton import INDEX
 from stick_child import walk
 
 SETTINGS = Settings(
-    min_score=0.3, box_margin=0.2, swap_penalty=0.15, outlier_sigmas=5.0, longest_gap_seconds=0.15, joint_noise=1.25,
-    distal_hz=8.0, proximal_hz=6.0,
-)  # fmt: skip
+    min_score=0.3,
+    box_margin=0.2,
+    swap_penalty=0.15,
+    outlier_sigmas=5.0,
+    longest_gap_seconds=0.15,
+    joint_noise=1.25,
+    distal_hz=8.0,
+    proximal_hz=6.0,
+)
 KNEE, ANKLE, OTHER = INDEX["left_knee"], INDEX["left_ankle"], INDEX["right_ankle"]
 VIEWS = ("left", "right", "forward", "backward")
 
@@ -62,7 +68,7 @@ def crossings(true: np.ndarray) -> np.ndarray:
 def test_swapped_legs_are_given_back_and_no_others_taken(view: str, pattern: dict[str, float]) -> None:
     true, poses = seen_of(view, **pattern)
     planted = np.zeros(len(poses), bool)
-    for start in (crossings(true) if view in ("left", "right") else np.arange(20, 220, 40)):
+    for start in crossings(true) if view in ("left", "right") else np.arange(20, 220, 40):
         planted[start - 2 : start + 6] = True
     for frame in np.flatnonzero(planted):
         swap(poses, slice(frame, frame + 1), LEG)

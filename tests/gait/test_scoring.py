@@ -90,10 +90,15 @@ def test_contact_is_heel_flat_or_toe(pitch: float, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("height", "bend", "expected"), [(0.03, 0, 0), (0.005, 0, 1), (0.0, 0, 2), (0.15, 0, 0), (0.15, 80, 1), (0.005, 80, 2)]
+    ("height", "bend", "expected"),
+    [(0.03, 0, 0), (0.005, 0, 1), (0.0, 0, 2), (0.15, 0, 0), (0.15, 80, 1), (0.005, 80, 2)],
 )
 def test_clearance_needs_a_bent_limb_to_be_a_high_step(height: float, bend: float, expected: int) -> None:
-    curves = {"clearance": np.full_like(CYCLE, height), "hip": np.full_like(CYCLE, bend), "knee": np.full_like(CYCLE, bend)}
+    curves = {
+        "clearance": np.full_like(CYCLE, height),
+        "hip": np.full_like(CYCLE, bend),
+        "knee": np.full_like(CYCLE, bend),
+    }
     assert scores(curves)["FCL"] == expected
 
 
@@ -113,11 +118,24 @@ def test_trunk_shift_is_taken_about_its_mean(shift: float, expected: int) -> Non
 
 def test_pelvis_foot_and_knee_direction_are_means_over_their_window() -> None:
     flat = np.ones_like(CYCLE)
-    found = scored({"obliquity": 8 * flat, "rotation": -20 * flat, "foot_rotation": 30 * flat, "hindfoot": -3 * flat,
-                    "knee_direction": -30 * flat, "trunk_lean": 8 * flat})  # fmt: skip
+    found = scored(
+        {
+            "obliquity": 8 * flat,
+            "rotation": -20 * flat,
+            "foot_rotation": 30 * flat,
+            "hindfoot": -3 * flat,
+            "knee_direction": -30 * flat,
+            "trunk_lean": 8 * flat,
+        }
+    )
     assert {code: (round(f.value, 6), f.score) for code, f in found.items()} == {
-        "POB": (8, 1), "PRT": (-20, 2), "FRT": (30, 1), "HVV": (-3, 1), "KPA": (-30, 2), "TSG": (8, 1),
-    }  # fmt: skip
+        "POB": (8, 1),
+        "PRT": (-20, 2),
+        "FRT": (30, 1),
+        "HVV": (-3, 1),
+        "KPA": (-30, 2),
+        "TSG": (8, 1),
+    }
 
 
 def test_what_cannot_be_measured_is_left_out() -> None:

@@ -97,8 +97,10 @@ def test_videos_are_compared_by_their_frames(frames):
     record = Path("data/deidentify/0007-0001_left_1-240.record.json")
     record.parent.mkdir()
     for name, digest, frame_digest in (("a", "1", "3"), (".", "2", "3" if frames == "the same" else "4")):
-        body["outputs"] = {"covered": [{"path": video, "sha256": digest, "bytes": 1}],
-                           "evidence": [{"path": evidence, "sha256": frame_digest, "bytes": 1}]}  # fmt: skip
+        body["outputs"] = {
+            "covered": [{"path": video, "sha256": digest, "bytes": 1}],
+            "evidence": [{"path": evidence, "sha256": frame_digest, "bytes": 1}],
+        }
         record.write_text(json.dumps(body))
         if name == "a":
             keep("a")

@@ -121,9 +121,15 @@ def test_two_jobs_that_read_a_raw_file_differently_break_it_too():
 
 
 def test_a_folder_read_whole_leads_to_the_jobs_that_filled_it():
-    job = {"step": "sum", "inputs": {"all": [{"path": "data/register", "sha256": "1", "bytes": 1, "files": 6}]},
-           "outputs": {"out": [{"path": "reports/sum.csv", "sha256": "2", "bytes": 1}]},
-           "values": {}, "params": {}, "code": {}, "environment": {}}  # fmt: skip
+    job = {
+        "step": "sum",
+        "inputs": {"all": [{"path": "data/register", "sha256": "1", "bytes": 1, "files": 6}]},
+        "outputs": {"out": [{"path": "reports/sum.csv", "sha256": "2", "bytes": 1}]},
+        "values": {},
+        "params": {},
+        "code": {},
+        "environment": {},
+    }
     Path("reports/sum.record.json").write_text(json.dumps(job))
     graph = read_graph(Path())
     assert [job.step for job in graph.back("reports/sum.csv").jobs] == ["register"] * 6 + ["sum"]
@@ -133,7 +139,10 @@ def test_a_folder_read_whole_leads_to_the_jobs_that_filled_it():
 def test_what_is_no_record_is_named():
     whole = Path("data/register/0007-0001_left_1-240.record.json").read_text()
     assert job_of("data/x.record.json", whole).step == "register"
-    for text in ('{"step": "x"}', *(whole.replace(f'"{key}"', '"Key"') for key in ("path", "sha256", "code", "inputs"))):
+    for text in (
+        '{"step": "x"}',
+        *(whole.replace(f'"{key}"', '"Key"') for key in ("path", "sha256", "code", "inputs")),
+    ):
         with pytest.raises(StepError, match=r"data/x\.record\.json is not a record"):
             job_of("data/x.record.json", text)
 

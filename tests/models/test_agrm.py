@@ -21,7 +21,9 @@ def test_cells_are_those_of_plain_loops(level: int) -> None:
                 for column in range(level):
                     total = 0.0
                     for frame in range(5):
-                        cell = maps[clip, channel, frame, row * side : (row + 1) * side, column * side : (column + 1) * side]
+                        cell = maps[
+                            clip, channel, frame, row * side : (row + 1) * side, column * side : (column + 1) * side
+                        ]
                         total += float(cell.mean() + cell.max())
                     assert float(found[clip, row * level + column, channel]) == pytest.approx(total / 5, abs=1e-5)
 

@@ -17,7 +17,9 @@ def test_at_full_width_it_has_the_published_size() -> None:
     wide = [layer for layer in network.head if isinstance(layer, torch.nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in wide] == [(8192, 4096), (4096, 4096), (4096, 34)]
     convolutions = sum(parameter.numel() for parameter in network.trunk.parameters())
-    assert convolutions == 27_655_936  # 3x3x3 kernels with biases over 3, 64, 128, 256, 256, 512, 512, 512, 512 channels
+    assert (
+        convolutions == 27_655_936
+    )  # 3x3x3 kernels with biases over 3, 64, 128, 256, 256, 512, 512, 512, 512 channels
     assert network.maps(Batch(1, frames=torch.zeros(1, 16, 112, 112, 3, device="meta"))).shape == (1, 512, 2, 7, 7)
 
 

@@ -52,10 +52,12 @@ def as_transformers(weights, *, old):
             for ours, theirs in {
                 "attn.q_bias": attention + ("q_bias" if old else "query.bias"),
                 "attn.v_bias": attention + ("v_bias" if old else "value.bias"),
-                "norm1": layer + "layernorm_before", "norm2": layer + "layernorm_after",
-                "attn.proj": layer + "attention.output.dense", "mlp.fc1": layer + "intermediate.dense",
+                "norm1": layer + "layernorm_before",
+                "norm2": layer + "layernorm_after",
+                "attn.proj": layer + "attention.output.dense",
+                "mlp.fc1": layer + "intermediate.dense",
                 "mlp.fc2": layer + "output.dense",
-            }.items():  # fmt: skip
+            }.items():
                 rest = rest.replace(ours, theirs)
             name = rest
         named[name.replace("head.", "classifier.")] = value
@@ -86,16 +88,25 @@ def test_a_head_of_our_own_is_taken(weights, tmp_path):
 
 def test_pre_trained_files_bring_a_decoder_and_no_final_norm(weights, tmp_path):
     state = {f"encoder.{n}": v for n, v in weights.items() if not n.startswith(("fc_norm", "head"))}
-    state |= {"encoder.norm.weight": torch.ones(48), "encoder.norm.bias": torch.ones(48), "mask_token": torch.ones(1),
-              "encoder_to_decoder.weight": torch.ones(2, 2), "decoder.blocks.0.norm1.weight": torch.ones(2)}  # fmt: skip
+    state |= {
+        "encoder.norm.weight": torch.ones(48),
+        "encoder.norm.bias": torch.ones(48),
+        "mask_token": torch.ones(1),
+        "encoder_to_decoder.weight": torch.ones(2, 2),
+        "decoder.blocks.0.norm1.weight": torch.ones(2),
+    }
     torch.save({"model": state}, tmp_path / "pt.pth")
     model, loaded = load(tmp_path / "pt.pth")
     same(model, weights, but=("fc_norm",))
     assert torch.equal(model.fc_norm.weight, torch.ones(48))
     assert loaded.kept == ("fc_norm.bias", "fc_norm.weight", "head.bias", "head.weight")
     assert set(loaded.unused) == {
-        "norm.weight", "norm.bias", "mask_token", "encoder_to_decoder.weight", "decoder.blocks.0.norm1.weight",
-    }  # fmt: skip
+        "norm.weight",
+        "norm.bias",
+        "mask_token",
+        "encoder_to_decoder.weight",
+        "decoder.blocks.0.norm1.weight",
+    }
 
 
 def test_the_hub_layout_of_version_2(weights, tmp_path):
@@ -143,7 +154,9 @@ def refused(path, model=None, expected=None):
 def test_another_size_is_named(weights, tmp_path):
     torch.save(build(0, SIZES["small"]).state_dict(), tmp_path / "s.pth")
     said = refused(tmp_path / "s.pth", build(0, SIZES["tiny"]))
-    assert "is of width 384 with 12 blocks and patches of 16 pixels, the model of width 192 with 4 and 16 (tiny)" in said
+    assert (
+        "is of width 384 with 12 blocks and patches of 16 pixels, the model of width 192 with 4 and 16 (tiny)" in said
+    )
     assert "set finetune.encoder.size to small" in said
 
 

@@ -106,7 +106,9 @@ def test_a_tensor_left_on_the_cpu_is_found(mode: FakeTensorMode) -> None:
 # A recurrent network asks cuDNN itself, which needs a driver; the tests below run it where there is one.
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("gru", "lstm")])
 @pytest.mark.parametrize("learns", [True, False])
-def test_nothing_of_a_network_stays_behind_on_the_cpu(name: str, learns: bool, part: Part, mode: FakeTensorMode) -> None:
+def test_nothing_of_a_network_stays_behind_on_the_cpu(
+    name: str, learns: bool, part: Part, mode: FakeTensorMode
+) -> None:
     chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
     network = MODELS[name].build(chosen, SIZE)
     windows = Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)
@@ -165,12 +167,22 @@ def test_the_kernel_and_the_loop_over_clips_agree(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("device", ON_BOTH)
 @pytest.mark.parametrize("name", ["childgait_video", "videomae", "agrm", "lstm", "stgcn_fusion"])
-def test_it_learns_judges_and_explains_itself_on(device: str, name: str, study: Study, part: Part, tmp_path: Path) -> None:
+def test_it_learns_judges_and_explains_itself_on(
+    device: str, name: str, study: Study, part: Part, tmp_path: Path
+) -> None:
     """A network of each kind, in half precision where it is a GPU's."""
     chosen = settings_of(MODELS[name], settings(device=device, precision="bf16", overrides={name: {"frames": 4}}))
     validation = open_part(study.validation, study.clips)
-    learnt = fit_network(MODELS[name], chosen, part, validation, seed=0, save_as=tmp_path / "state.safetensors",
-                         fingerprint="", on_epoch=lambda row, speed: None)  # fmt: skip
+    learnt = fit_network(
+        MODELS[name],
+        chosen,
+        part,
+        validation,
+        seed=0,
+        save_as=tmp_path / "state.safetensors",
+        fingerprint="",
+        on_epoch=lambda row, speed: None,
+    )
     assert [row["epoch"] for row in learnt.history] == [1, 2, 3]
     judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, views=2)
     assert judged.logits.shape == (2 * len(validation.clips), 34)
@@ -191,7 +203,9 @@ def test_what_learnt_on_a_gpu_judges_without_one_but_does_not_learn_there(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     elsewhere = chosen.model_copy(update={"device": "cuda"})
     here = predict(model, chosen, learnt.weights, learnt.facts, validation, views=1)
-    assert np.array_equal(predict(model, elsewhere, learnt.weights, learnt.facts, validation, views=1).logits, here.logits)
+    assert np.array_equal(
+        predict(model, elsewhere, learnt.weights, learnt.facts, validation, views=1).logits, here.logits
+    )
     assert "tcn learnt on a GPU, and torch finds none here" in caplog.text
     with pytest.raises(StepError, match="torch finds no GPU here"):
         fit_network(model, elsewhere, part, validation, **how)

@@ -39,9 +39,14 @@ def test_the_arrays_answer_as_the_library_does(state: dict[str, np.ndarray]) -> 
     item, rows = CODES.index("KFX"), limb_rows(FEATURES).astype(np.float32)
     truth = planted().reshape(60, 2, -1)[:, :, item].T.ravel()
     library = GradientBoostingClassifier(
-        n_estimators=30, max_depth=2, learning_rate=0.2, subsample=0.7, max_features=0.3, init="zero",
+        n_estimators=30,
+        max_depth=2,
+        learning_rate=0.2,
+        subsample=0.7,
+        max_features=0.3,
+        init="zero",
         random_state=3 * len(CODES) + item,
-    ).fit(rows, truth, sample_weight=compute_sample_weight("balanced", truth))  # fmt: skip
+    ).fit(rows, truth, sample_weight=compute_sample_weight("balanced", truth))
     expected = library.decision_function(rows).reshape(2, 60).T
     found = trees().predict(state, FEATURES).reshape(60, 2, -1)[:, :, item]
     assert np.allclose(found, expected, atol=1e-9)

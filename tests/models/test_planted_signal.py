@@ -54,10 +54,17 @@ SHORTER = {"uniformer": {"epochs": 4}}  # its eighteen blocks take long, and it 
 def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool], Study]:
     """By whether strides can be found (30 frames a second, no pictures; else 8), and whether the cue is there."""
     return {
-        (strides, cue): make_walking_study(tmp_path_factory.mktemp("walk"), TRAIN, TEST, neutral=not cue,
-                                           rate=30.0 if strides else 8.0, pictures=not strides)
-        for strides in (True, False) for cue in (True, False)
-    }  # fmt: skip
+        (strides, cue): make_walking_study(
+            tmp_path_factory.mktemp("walk"),
+            TRAIN,
+            TEST,
+            neutral=not cue,
+            rate=30.0 if strides else 8.0,
+            pictures=not strides,
+        )
+        for strides in (True, False)
+        for cue in (True, False)
+    }
 
 
 def kind_of(network: Any) -> str:

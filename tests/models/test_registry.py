@@ -144,7 +144,9 @@ def overfitted(name: str, part: Part) -> tuple[list[float], torch.Tensor]:
 def test_a_network_learns_a_batch_by_heart_and_does_so_again(name: str, part: Part) -> None:
     losses, answers = overfitted(name, part)
     assert answers.shape == (4, len(TARGETS))
-    assert np.mean(losses[-3:]) < 0.75 * losses[0], losses  # torch 2.11 draws other first weights than 2.15 and learns slower
+    assert np.mean(losses[-3:]) < 0.75 * losses[0], (
+        losses
+    )  # torch 2.11 draws other first weights than 2.15 and learns slower
     assert torch.equal(overfitted(name, part)[1], answers)
 
 

@@ -46,7 +46,7 @@ def test_with_torchvisions_weights_it_sees_what_torchvision_sees(tmp_path: Path)
     chosen = settings(weights=str(tmp_path / "r3d_18.pth"), weights_sha256=sha256(tmp_path / "r3d_18.pth"))
     assert load_start(ours, chosen).startswith("r3d_18.pth")
     frames = torch.randint(0, 256, (1, 4, 32, 32, 3), dtype=torch.uint8)
-    colours = (frames.permute(0, 4, 1, 2, 3) / 255 - torch.tensor([0.43216, 0.394666, 0.37645])[:, None, None, None])
+    colours = frames.permute(0, 4, 1, 2, 3) / 255 - torch.tensor([0.43216, 0.394666, 0.37645])[:, None, None, None]
     colours = colours / torch.tensor([0.22803, 0.22145, 0.216989])[:, None, None, None]
     theirs.fc = nn.Identity()
     with torch.no_grad():

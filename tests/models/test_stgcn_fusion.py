@@ -28,8 +28,10 @@ def batch() -> Batch:
     return Batch(1, points=points, features=features)
 
 
-@pytest.mark.parametrize(("join", "reads"), [("cross", "points features"), ("concat", "points features"),
-                                             ("features", "features"), ("skeleton", "points")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("join", "reads"),
+    [("cross", "points features"), ("concat", "points features"), ("features", "features"), ("skeleton", "points")],
+)
 def test_each_switch_reads_what_it_needs_and_nothing_else(join: str, reads: str) -> None:
     network = built(join=join)
     assert network.ingredients == set(reads.split())

@@ -22,8 +22,9 @@ def by_hand(masks, packing):
             for u in range(x * packing.patch, (x + 1) * packing.patch):
                 near = masks[
                     t * packing.tubelet : (t + 1) * packing.tubelet,
-                    max(v - reach, 0) : v + reach + 1, max(u - reach, 0) : u + reach + 1,
-                ]  # fmt: skip
+                    max(v - reach, 0) : v + reach + 1,
+                    max(u - reach, 0) : u + reach + 1,
+                ]
                 count += bool(near.any())
         counts[t, y, x] = count
     order = sorted(counts)
@@ -38,8 +39,10 @@ def by_hand(masks, packing):
 @settings(max_examples=60, deadline=None)
 @given(
     arrays(np.bool_, (4, 12, 12), elements=st.booleans(), fill=st.just(False)),
-    st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.5, 1.0]), st.integers(0, 2), st.integers(1, 12),
-)  # fmt: skip
+    st.sampled_from([0.0, 0.05, 0.1, 0.25, 0.5, 1.0]),
+    st.integers(0, 2),
+    st.integers(1, 12),
+)
 def test_kept_tokens_are_those_counted_by_hand(masks, share, dilate, least):
     packing = Packing(2, 4, "mask", share, dilate, least)
     kept = kept_tokens(masks, packing)

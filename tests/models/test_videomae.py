@@ -55,10 +55,16 @@ def reference():
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
     config = VideoMAEConfig(
-        hidden_size=SMALL.width, num_hidden_layers=SMALL.depth, num_attention_heads=SMALL.heads,
-        intermediate_size=SMALL.hidden, layer_norm_eps=1e-6, qkv_bias=True, use_mean_pooling=True, num_labels=34,
+        hidden_size=SMALL.width,
+        num_hidden_layers=SMALL.depth,
+        num_attention_heads=SMALL.heads,
+        intermediate_size=SMALL.hidden,
+        layer_norm_eps=1e-6,
+        qkv_bias=True,
+        use_mean_pooling=True,
+        num_labels=34,
         attn_implementation="eager",
-    )  # fmt: skip
+    )
     model = VideoMAEForVideoClassification(config)
     model.fc_norm.eps = 1e-6
     return shake(model)
@@ -224,9 +230,16 @@ def test_clips_that_do_not_fit_the_encoder_are_refused():
     class Section:
         frames = 16
         encoder = Encoder(
-            size="tiny", prompt="none", prune="none", min_foreground=0.1, dilate_pixels=0, min_tokens=1, drop_path=0.0,
-            head_hidden=8, head_dropout=0.0,
-        )  # fmt: skip
+            size="tiny",
+            prompt="none",
+            prune="none",
+            min_foreground=0.1,
+            dilate_pixels=0,
+            min_tokens=1,
+            drop_path=0.0,
+            head_hidden=8,
+            head_dropout=0.0,
+        )
 
     with pytest.raises(StepError, match="cannot read clips of 16 frames and 120 pixels"):
         from_settings(Section, 120)

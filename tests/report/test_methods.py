@@ -15,7 +15,13 @@ from childgait.steps.write_report import STEPS, told_as_done
 
 ROOT = Path(__file__).parents[2]
 FRAMES = {"b": 16, "a": 16, "c": 64}
-SILENT = {"synthesize", "review", "trace_lineage", "write_submission", "grade_severity"}  # they move no number of the report
+SILENT = {
+    "synthesize",
+    "review",
+    "trace_lineage",
+    "write_submission",
+    "grade_severity",
+}  # they move no number of the report
 
 
 def test_every_step_of_the_study_has_its_sentence() -> None:
@@ -31,7 +37,10 @@ def test_the_sentences_hold_the_values_that_ran() -> None:
     runs = [{"model": name, "seed": 3, "trained": {"epochs": 40, "frames": frames}} for name, frames in FRAMES.items()]
     settings = told_as_done(settings, [*runs, {"model": "rules", "seed": 3, "trained": None}])
     told = dict(methods(settings, list(STEPS)))
-    assert "at most 40 epochs on windows of 16 frames: a, b; at most 40 epochs on windows of 64 frames: c" in told["finetune"]
+    assert (
+        "at most 40 epochs on windows of 16 frames: a, b; at most 40 epochs on windows of 64 frames: c"
+        in told["finetune"]
+    )
     assert "fitted in one go: rules" in told["finetune"]
     assert "seeds 3" in told["finetune"]
     assert "321 pixels a side" in told["prepare_clips"]

@@ -70,7 +70,14 @@ def test_subjects_are_read_as_they_are_written(tmp_path: Path) -> None:
     out = run(tmp_path, [entry("0001")], PEOPLE)
     people = pl.read_parquet(out["subjects_out"]).rows(named=True)
     first = {"subject": "0001", "age_years": 8.5, "sex": "female", "diagnosis": "CP", "aid": "none", "severity": None}
-    second = {"subject": "0002", "age_years": None, "sex": "male", "diagnosis": "unknown", "aid": "walker", "severity": None}
+    second = {
+        "subject": "0002",
+        "age_years": None,
+        "sex": "male",
+        "diagnosis": "unknown",
+        "aid": "walker",
+        "severity": None,
+    }
     assert people[:2] == [first, second]
 
 
@@ -121,7 +128,7 @@ def test_two_raters_are_compared_and_one_is_chosen(tmp_path: Path) -> None:
         ([entry("0001")], "patient_id,age,sex,severity\n1,4,f,V\n", "line 2: severity is 'V'"),
         ([entry("0001")], "patient_id,years\n1,4\n", r"lacks the column\(s\) age, sex"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_named(tmp_path: Path, entries: object, people: str, message: str) -> None:
     with pytest.raises(StepError, match=message):
         run(tmp_path, entries, people)

@@ -109,7 +109,11 @@ MORE = [
     ("one_split", trained_on_another_split, "fold 0 has 2 different ones"),
     ("every_video_arrives", table("register.parquet", lambda t: t[1:]), "is not registered"),
     ("every_frame_is_kept", table("deidentify.parquet", lambda t: t.with_columns(frames=pl.lit(239))), "deidentify: "),
-    ("every_frame_is_kept", table("prepare_clips.parquet", lambda t: t.with_columns(source_frames=pl.lit(239))), "prepare_clips"),
+    (
+        "every_frame_is_kept",
+        table("prepare_clips.parquet", lambda t: t.with_columns(source_frames=pl.lit(239))),
+        "prepare_clips",
+    ),
     ("parts_are_as_assigned", table("0.test.parquet", lambda t: t.with_columns(subject=pl.lit("0099"))), "child 0099"),
     ("predictions_are_whole", table(PREDICTED, lambda t: pl.concat([t, t])), "answered twice"),
     ("predictions_are_whole", table(PREDICTED, first_row("target", "R.XYZ")), "R.XYZ is not of the test"),
@@ -122,7 +126,9 @@ MORE = [
 
 
 @pytest.mark.parametrize(("name", "broken", "told"), MORE)
-def test_each_thing_that_a_promise_holds_can_break_it(made: Made, name: str, broken: Callable[[Made], None], told: str) -> None:
+def test_each_thing_that_a_promise_holds_can_break_it(
+    made: Made, name: str, broken: Callable[[Made], None], told: str
+) -> None:
     broken(made)
     words = next(promise.__doc__ for promise in PROMISES if promise.__name__ == name)
     with pytest.raises(StepError, match="promises are broken") as caught:

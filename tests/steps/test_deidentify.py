@@ -50,8 +50,14 @@ class Done:
         return mask
 
 
-def run(folder: Path, video: Path | None, poses: Path | None = None, regions: Path | None = None,
-        cleared: Path | None = None, **changes: Any) -> Done:  # fmt: skip
+def run(
+    folder: Path,
+    video: Path | None,
+    poses: Path | None = None,
+    regions: Path | None = None,
+    cleared: Path | None = None,
+    **changes: Any,
+) -> Done:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     register = folder / "register.json"
@@ -59,8 +65,20 @@ def run(folder: Path, video: Path | None, poses: Path | None = None, regions: Pa
     covered = None if video is None else out / f"{NAME}.mp4"
     found = None if video is None else out / f"{NAME}.regions.parquet"
     heads = None if video is None else out / f"{NAME}.heads.jpg"
-    deidentify(video, poses, register, regions, cleared, NAME, covered, found, heads, out / f"{NAME}.poses.parquet",
-               out / f"{NAME}.evidence.json", PARAMS.model_copy(update=changes))  # fmt: skip
+    deidentify(
+        video,
+        poses,
+        register,
+        regions,
+        cleared,
+        NAME,
+        covered,
+        found,
+        heads,
+        out / f"{NAME}.poses.parquet",
+        out / f"{NAME}.evidence.json",
+        PARAMS.model_copy(update=changes),
+    )
     return Done(out)
 
 
@@ -91,7 +109,9 @@ def test_every_head_is_covered_also_when_it_turns_away(walk: tuple[Scene, Path, 
     assert done.evidence["share_silhouette"] > 0
 
 
-def test_the_decoded_output_is_the_input_outside_the_covers_and_flat_cells_inside(walk: tuple[Scene, Path, Done]) -> None:
+def test_the_decoded_output_is_the_input_outside_the_covers_and_flat_cells_inside(
+    walk: tuple[Scene, Path, Done],
+) -> None:
     scene, folder, done = walk
     for raw, out in zip(read_frames(folder / "raw.mp4"), read_frames(done.video), strict=True):
         mask = done.mask(raw.index, scene.size)
@@ -132,8 +152,13 @@ def test_the_same_input_gives_the_same_bytes_with_more_threads(
 
 def leaky(source: Path, target: Path) -> Path:
     """The video with everything that a phone adds: sound, subtitles, chapters, a data track, dates, place, device, cover."""
-    with av.open(str(source)) as old, av.open(str(target), "w", format="matroska" if target.suffix == ".mkv" else "mp4") as new:
-        new.metadata.update({"title": "Anna Example", "creation_time": "2024-05-05T10:00:00Z", "location": "+47.1+008.2/"})
+    with (
+        av.open(str(source)) as old,
+        av.open(str(target), "w", format="matroska" if target.suffix == ".mkv" else "mp4") as new,
+    ):
+        new.metadata.update(
+            {"title": "Anna Example", "creation_time": "2024-05-05T10:00:00Z", "location": "+47.1+008.2/"}
+        )
         new.set_chapters(
             [{"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "Anna walks"}}]
         )
@@ -164,12 +189,20 @@ def leaky(source: Path, target: Path) -> Path:
             said[place] = b"Anna at +47.1+008.2"
         for stream, data in said.items():
             packet = av.Packet(data)
-            packet.stream, packet.time_base, packet.pts, packet.dts, packet.duration = stream, Fraction(1, 1000), 0, 0, 100
+            packet.stream, packet.time_base, packet.pts, packet.dts, packet.duration = (
+                stream,
+                Fraction(1, 1000),
+                0,
+                0,
+                100,
+            )
             new.mux(packet)
     return target
 
 
-@pytest.mark.parametrize(("ending", "kinds"), [(".mkv", {"audio", "subtitle"}), (".mp4", {"audio", "subtitle", "data", "video"})])
+@pytest.mark.parametrize(
+    ("ending", "kinds"), [(".mkv", {"audio", "subtitle"}), (".mp4", {"audio", "subtitle", "data", "video"})]
+)
 def test_nothing_but_the_picture_gets_through(tmp_path: Path, ending: str, kinds: set[str]) -> None:
     scene = Scene(frames=12)
     raw = leaky(scene.write(tmp_path / "plain.mp4"), tmp_path / f"Anna Example{ending}")
@@ -223,14 +256,33 @@ def test_a_killed_job_leaves_no_raw_pixel_anywhere(tmp_path: Path, walk: tuple[S
     (tmp_path / "home").mkdir()
     work = tmp_path / "work"
     work.mkdir()
-    outputs = {"covered": ".mp4", "regions-found": ".parquet", "heads": ".jpg", "keypoints": ".poses.parquet",
-               "evidence": ".json"}  # fmt: skip
+    outputs = {
+        "covered": ".mp4",
+        "regions-found": ".parquet",
+        "heads": ".jpg",
+        "keypoints": ".poses.parquet",
+        "evidence": ".json",
+    }
     flags = [part for flag, ending in outputs.items() for part in (f"--{flag}", str(work / f"made{ending}"))]
-    command = [sys.executable, "-m", "childgait", "deidentify", "--video", str(raw), "--register",
-               str(tmp_path / "register.json"), "--name", NAME, *flags,
-               "--params", str(Path(__file__).parents[2] / "params.yaml")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "childgait",
+        "deidentify",
+        "--video",
+        str(raw),
+        "--register",
+        str(tmp_path / "register.json"),
+        "--name",
+        NAME,
+        *flags,
+        "--params",
+        str(Path(__file__).parents[2] / "params.yaml"),
+    ]
     own = {"TMPDIR": str(tmp_path / "home"), "HOME": str(tmp_path / "home")}
-    job = subprocess.Popen(command, cwd=work, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    job = subprocess.Popen(
+        command, cwd=work, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     while not any(path.stat().st_size > 500_000 for path in work.glob(".partial-*mp4")):
         assert job.poll() is None, "it ended before it could be killed"
         time.sleep(0.005)
@@ -288,9 +340,25 @@ def delivered(folder: Path, heads: list[np.ndarray | None]) -> Path:
         people = []
         if head is not None:
             middle, tall = (head[:2] + head[2:]) / 2, head[3] - head[1]
-            offsets = [(0, 0.1), (0.12, 0), (-0.12, 0), (0.33, 0.02), (-0.33, 0.02), (0.6, 0.9), (-0.6, 0.9), (0.8, 1.6),
-                       (-0.8, 1.6), (0.8, 2.2), (-0.8, 2.2), (0.35, 2.7), (-0.35, 2.7), (0.35, 3.7), (-0.35, 3.7),
-                       (0.35, 4.7), (-0.35, 4.7)]  # fmt: skip
+            offsets = [
+                (0, 0.1),
+                (0.12, 0),
+                (-0.12, 0),
+                (0.33, 0.02),
+                (-0.33, 0.02),
+                (0.6, 0.9),
+                (-0.6, 0.9),
+                (0.8, 1.6),
+                (-0.8, 1.6),
+                (0.8, 2.2),
+                (-0.8, 2.2),
+                (0.35, 2.7),
+                (-0.35, 2.7),
+                (0.35, 3.7),
+                (-0.35, 3.7),
+                (0.35, 4.7),
+                (-0.35, 4.7),
+            ]
             people = [(middle + np.array(offsets) * tall, np.full(17, 0.9))]
         write_frame(target, frame + 1, frame_record(frame, people, {"width": 480, "height": 270, "fps": 30}))
     return target
@@ -404,8 +472,13 @@ def regions(path: Path, *rows: str) -> Path:
 
 def test_a_persons_boxes_are_covered_still_or_moving(tmp_path: Path) -> None:
     scene = Scene(frames=20)
-    table = regions(tmp_path / "regions.csv", f"{NAME},chart,,400,10,440,50", f"{NAME},badge,4,10,200,30,220",
-                    f"{NAME},badge,14,110,200,130,220", "0002-0001_left_1-9,chart,,0,0,480,270")  # fmt: skip
+    table = regions(
+        tmp_path / "regions.csv",
+        f"{NAME},chart,,400,10,440,50",
+        f"{NAME},badge,4,10,200,30,220",
+        f"{NAME},badge,14,110,200,130,220",
+        "0002-0001_left_1-9,chart,,0,0,480,270",
+    )
     done = run(tmp_path, scene.write(tmp_path / "raw.mp4"), regions=table)
     for frame in range(20):
         assert done.mask(frame, scene.size)[10:50, 400:440].all()
@@ -450,10 +523,26 @@ def test_a_damaged_video_names_the_frame_and_leaves_nothing(tmp_path: Path) -> N
     (tmp_path / "raw.mp4").write_bytes(data)
     (tmp_path / "register.json").write_text(json.dumps({"pose_layout": "coco17"}))
     out = tmp_path / "out"
-    arguments = ["--video", str(tmp_path / "raw.mp4"), "--register", str(tmp_path / "register.json"), "--name", NAME,
-                 "--covered", str(out / "a.mp4"), "--regions-found", str(out / "a.parquet"),
-                 "--heads", str(out / "a.jpg"), "--keypoints", str(out / "p.parquet"), "--evidence", str(out / "e.json"),
-                 "--params", str(Path(__file__).parents[2] / "params.yaml")]  # fmt: skip
+    arguments = [
+        "--video",
+        str(tmp_path / "raw.mp4"),
+        "--register",
+        str(tmp_path / "register.json"),
+        "--name",
+        NAME,
+        "--covered",
+        str(out / "a.mp4"),
+        "--regions-found",
+        str(out / "a.parquet"),
+        "--heads",
+        str(out / "a.jpg"),
+        "--keypoints",
+        str(out / "p.parquet"),
+        "--evidence",
+        str(out / "e.json"),
+        "--params",
+        str(Path(__file__).parents[2] / "params.yaml"),
+    ]
     with pytest.raises(StepError, match=r"cannot be decoded from frame \d+ on"):
         call(deidentify, arguments, recorded=True)
     assert list(out.iterdir()) == []
@@ -465,8 +554,13 @@ def test_backends_without_weights_and_with_wrong_ones_are_refused(tmp_path: Path
         run(tmp_path, raw, backends=["retinaface"])
     (tmp_path / "face.onnx").write_bytes(b"x")
     with pytest.raises(StepError, match="these are other weights"):
-        run(tmp_path, raw, backends=["retinaface"], retinaface_weights=str(tmp_path / "face.onnx"),
-            retinaface_sha256="0" * 64)  # fmt: skip
+        run(
+            tmp_path,
+            raw,
+            backends=["retinaface"],
+            retinaface_weights=str(tmp_path / "face.onnx"),
+            retinaface_sha256="0" * 64,
+        )
     with pytest.raises(StepError, match="sam3_weights is empty"):
         run(tmp_path, raw, backends=["sam3"])
 
@@ -494,7 +588,9 @@ def test_the_portraits_head_box_is_the_true_one() -> None:
     assert (HEAD[2:] - HEAD[:2]).tolist() == [154, 182]
 
 
-def test_sam3_finds_by_words_and_follows_a_persons_box(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_sam3_finds_by_words_and_follows_a_persons_box(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """The real classes at a tiny random configuration: what they find is covered, whatever it is."""
     from childgait.files.hashes import sha256
     from childgait.vision import cover
@@ -503,8 +599,12 @@ def test_sam3_finds_by_words_and_follows_a_persons_box(tmp_path: Path, tmp_path_
     weights = build_sam3(tmp_path_factory.mktemp("sam3"))
     scene = Scene(frames=4, size=(112, 112), head_pixels=40)
     raw = scene.write(tmp_path / "raw.mp4")
-    told = {"backends": ["sam3"], "sam3_weights": str(weights), "sam3_sha256": sha256(weights / "model.safetensors"),
-            "sam3_prompts": ["head"]}  # fmt: skip
+    told = {
+        "backends": ["sam3"],
+        "sam3_weights": str(weights),
+        "sam3_sha256": sha256(weights / "model.safetensors"),
+        "sam3_prompts": ["head"],
+    }
     table = regions(tmp_path / "regions.csv", f"{NAME},badge,2,60,70,90,100")
     done = run(tmp_path, raw, regions=table, **told)
     assert done.regions is not None

@@ -28,10 +28,22 @@ def some_poses(path: Path, frames: int) -> Path:
 
 def some_boxes(path: Path, frames: int) -> Path:
     rows = [
-        {"frame": n, "seconds": n * 1001 / 60000, "x0": 0.0, "y0": 0.0, "x1": 9.0, "y1": 9.0, "area": 81,
-         "area_jump": 0.0, "border": False, "joints_inside": 1.0, "pieces": 1, "ok": True}
+        {
+            "frame": n,
+            "seconds": n * 1001 / 60000,
+            "x0": 0.0,
+            "y0": 0.0,
+            "x1": 9.0,
+            "y1": 9.0,
+            "area": 81,
+            "area_jump": 0.0,
+            "border": False,
+            "joints_inside": 1.0,
+            "pieces": 1,
+            "ok": True,
+        }
         for n in range(frames)
-    ]  # fmt: skip
+    ]
     write_table(path, pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
     return path
 
@@ -82,6 +94,8 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"")
     with pytest.raises(StepError, match=r"holds no model\.safetensors"):
         estimate_pose(
-            out, SAPIENS.model_copy(update={"weights": str(tmp_path)}), video=tmp_path / "film.mp4",
+            out,
+            SAPIENS.model_copy(update={"weights": str(tmp_path)}),
+            video=tmp_path / "film.mp4",
             frames=some_boxes(tmp_path / "b.parquet", 8),
-        )  # fmt: skip
+        )

@@ -51,11 +51,18 @@ def describe(study: Study, folder: Path, name: str) -> None:
 def run(study: Study, out: Path, name: str = "coin", params: Evaluate | None = None, **changes: Any) -> dict[str, Any]:
     folder = study.train.parent
     values: dict[str, Any] = {
-        "weights": folder / f"{name}.safetensors", "model": folder / f"{name}.json", "validation": study.validation,
-        "test": study.test, "clips": study.clips, "predictions": out / "predictions.parquet",
-        "metrics": out / "metrics.json", "model_name": name, "fold": "holdout", "seed": 0,
+        "weights": folder / f"{name}.safetensors",
+        "model": folder / f"{name}.json",
+        "validation": study.validation,
+        "test": study.test,
+        "clips": study.clips,
+        "predictions": out / "predictions.parquet",
+        "metrics": out / "metrics.json",
+        "model_name": name,
+        "fold": "holdout",
+        "seed": 0,
         "params": params or judging(),
-    }  # fmt: skip
+    }
     evaluate(**{**values, **changes})
     return json.loads((out / "metrics.json").read_text())
 

@@ -42,10 +42,18 @@ def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def run(study: Study, out: Path, params: Finetune = SMALL, name: str = "childgait_video", **changes: Any) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     values: dict[str, Any] = {
-        "train": study.train, "validation": study.validation, "clips": study.clips,
-        "weights": out / "weights.safetensors", "model": out / "model.json", "history": out / "history.csv",
-        "model_name": name, "fold": "holdout", "seed": 0, "params": params, "checkpoint": out / "cache",
-    }  # fmt: skip
+        "train": study.train,
+        "validation": study.validation,
+        "clips": study.clips,
+        "weights": out / "weights.safetensors",
+        "model": out / "model.json",
+        "history": out / "history.csv",
+        "model_name": name,
+        "fold": "holdout",
+        "seed": 0,
+        "params": params,
+        "checkpoint": out / "cache",
+    }
     finetune(**{**values, **changes})
     return out
 
@@ -96,11 +104,28 @@ def test_torchrun_shares_a_step_and_one_process_writes(study: Study, tmp_path: P
     values["finetune"] = SMALL.model_dump(mode="json")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     two = tmp_path / "two"
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
-                "--rdzv-endpoint", "localhost:0", "-m", "childgait", "finetune"]  # fmt: skip
-    files = {"train": study.train, "validation": study.validation, "weights": two / "weights.safetensors",
-             "model": two / "model.json", "history": two / "history.csv", "params": tmp_path / "params.yaml",
-             "record": two / "finetune.record.json"}  # fmt: skip
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "-m",
+        "childgait",
+        "finetune",
+    ]
+    files = {
+        "train": study.train,
+        "validation": study.validation,
+        "weights": two / "weights.safetensors",
+        "model": two / "model.json",
+        "history": two / "history.csv",
+        "params": tmp_path / "params.yaml",
+        "record": two / "finetune.record.json",
+    }
     flags = [word for name, path in files.items() for word in (f"--{name}", str(path))]
     flags += ["--clips", *map(str, study.clips), "--model-name", "childgait_video", "--fold", "holdout", "--seed", "0"]
     subprocess.run([sys.executable, *torchrun, *flags], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

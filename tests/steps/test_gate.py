@@ -38,8 +38,13 @@ def test_good_rows_pass_as_one_table(tmp_path: Path) -> None:
 def test_a_closed_gate_leaves_no_table_but_what_it_found(tmp_path: Path) -> None:
     rows = good_register()
     rows[3]["view"] = "above"
-    values = {"step": "register", "rows": write_rows(tmp_path, rows), "pooled": tmp_path / "p.parquet",
-              "results": tmp_path / "r.json", "docs": tmp_path / "docs"}  # fmt: skip
+    values = {
+        "step": "register",
+        "rows": write_rows(tmp_path, rows),
+        "pooled": tmp_path / "p.parquet",
+        "results": tmp_path / "r.json",
+        "docs": tmp_path / "docs",
+    }
     found = find("gate")
     assert found is not None
     with pytest.raises(StepError, match=r"views have four names .*0004-0001_left_1-240 \(above\)"):

@@ -17,8 +17,12 @@ from childgait.steps.finetune import finetune
 from childgait.steps.grade_severity import grade_severity
 from small_study import PARAMS, Study, make_study, settings
 
-SMALL = {"skeleton": {"width": 8, "temporal_kernel": 3, "dropout": 0.0}, "epochs": 12, "learning_rate": 0.01,
-         "fusion": {**PARAMS["finetune"]["fusion"], "first_epochs": 2}}  # fmt: skip
+SMALL = {
+    "skeleton": {"width": 8, "temporal_kernel": 3, "dropout": 0.0},
+    "epochs": 12,
+    "learning_rate": 0.01,
+    "fusion": {**PARAMS["finetune"]["fusion"], "first_epochs": 2},
+}
 TOLD = {False: 1, True: 3}  # the level of a child whose legs go slowly, and of one whose legs go fast
 
 
@@ -27,8 +31,10 @@ def is_sick(subject: str) -> bool:
 
 
 def write_subjects(path: Path, level_of: dict[str, int | None]) -> Path:
-    rows = [{"subject": subject, "age_years": 8.0, "sex": "female", "diagnosis": "", "aid": "none", "severity": level}
-            for subject, level in level_of.items()]  # fmt: skip
+    rows = [
+        {"subject": subject, "age_years": 8.0, "sex": "female", "diagnosis": "", "aid": "none", "severity": level}
+        for subject, level in level_of.items()
+    ]
     pl.DataFrame(rows, schema=SUBJECTS.schema()).write_parquet(path)
     return path
 
@@ -49,8 +55,17 @@ def learnt(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         folders[name] = tmp_path_factory.mktemp(name)
         chosen = settings(**{**SMALL, "epochs": 2})
         out = {"weights": "weights.safetensors", "model": "model.json", "history": "history.csv"}
-        finetune(study.train, study.validation, study.clips, model_name=name, fold="holdout", seed=0, params=chosen,
-                 checkpoint=folders[name] / "state", **{flag: folders[name] / file for flag, file in out.items()})  # fmt: skip
+        finetune(
+            study.train,
+            study.validation,
+            study.clips,
+            model_name=name,
+            fold="holdout",
+            seed=0,
+            params=chosen,
+            checkpoint=folders[name] / "state",
+            **{flag: folders[name] / file for flag, file in out.items()},
+        )
         told = json.loads((folders[name] / "model.json").read_text())
         told["settings"] |= {key: value for key, value in SMALL.items() if key in ("epochs", "learning_rate")}
         (folders[name] / "model.json").write_text(json.dumps(told))
@@ -59,18 +74,30 @@ def learnt(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 def run(study: Study, learnt: Path, out: Path, **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "weights": learnt / "weights.safetensors", "model": learnt / "model.json", "train": study.train,
-        "validation": study.validation, "test": study.test, "subjects": study.train.parent / "subjects.parquet",
-        "clips": study.clips, "weights_out": out / "weights.safetensors", "levels": out / "levels.csv",
-        "metrics": out / "metrics.json", "model_name": learnt.name.rstrip("0123456789"), "fold": "holdout", "seed": 0,
-        "params": GradeSeverity(models=["stgcn"], views=2, bootstrap=50, seed=1), "checkpoint": out / "state",
-    }  # fmt: skip
+        "weights": learnt / "weights.safetensors",
+        "model": learnt / "model.json",
+        "train": study.train,
+        "validation": study.validation,
+        "test": study.test,
+        "subjects": study.train.parent / "subjects.parquet",
+        "clips": study.clips,
+        "weights_out": out / "weights.safetensors",
+        "levels": out / "levels.csv",
+        "metrics": out / "metrics.json",
+        "model_name": learnt.name.rstrip("0123456789"),
+        "fold": "holdout",
+        "seed": 0,
+        "params": GradeSeverity(models=["stgcn"], views=2, bootstrap=50, seed=1),
+        "checkpoint": out / "state",
+    }
     grade_severity(**{**values, **changes})
     return json.loads((out / "metrics.json").read_text())
 
 
 @pytest.mark.parametrize("name", ["stgcn", "stgcn_fusion"])
-def test_levels_that_show_in_the_legs_are_found(study: Study, learnt: dict[str, Path], tmp_path: Path, name: str) -> None:
+def test_levels_that_show_in_the_legs_are_found(
+    study: Study, learnt: dict[str, Path], tmp_path: Path, name: str
+) -> None:
     assert name in KEYPOINTS
     found = run(study, learnt[name], tmp_path)
     table = pl.read_csv(tmp_path / "levels.csv", schema_overrides={"subject": pl.String})
@@ -82,9 +109,14 @@ def test_levels_that_show_in_the_legs_are_found(study: Study, learnt: dict[str, 
     assert table["said"].to_list() == (1 + (asked >= 0.5).sum(axis=1)).tolist()
 
 
-def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(
+    study: Study, learnt: dict[str, Path], tmp_path: Path
+) -> None:
     run(study, learnt["stgcn_fusion"], tmp_path)
-    before, after = load_file(learnt["stgcn_fusion"] / "weights.safetensors"), load_file(tmp_path / "weights.safetensors")
+    before, after = (
+        load_file(learnt["stgcn_fusion"] / "weights.safetensors"),
+        load_file(tmp_path / "weights.safetensors"),
+    )
     changed = {name for name in before if before[name].shape != after[name].shape}
     assert before.keys() == after.keys()
     assert changed == {"head.4.weight", "head.4.bias"}

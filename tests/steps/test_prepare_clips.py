@@ -64,18 +64,29 @@ def scene(tmp_path_factory):
     write_poses(folder / "poses.parquet", make_poses(times, xy, np.full((COUNT, 23), 0.9, np.float32)))
     write_poses(folder / "elsewhere.parquet", make_poses(times, xy * 0 + 300, np.full((COUNT, 23), 0.9, np.float32)))
     write_poses(folder / "short.parquet", make_poses(times[:30], xy[:30], np.full((30, 23), 0.9, np.float32)))
-    events = {"limb": ["left", "right"], "kind": ["contact", "foot_off"], "seconds": [0.3, 99.0], "frame": [18, 99],
-              "method": ["standing"] * 2}  # fmt: skip
+    events = {
+        "limb": ["left", "right"],
+        "kind": ["contact", "foot_off"],
+        "seconds": [0.3, 99.0],
+        "frame": [18, 99],
+        "method": ["standing"] * 2,
+    }
     write_table(folder / "events.parquet", pl.DataFrame(events, schema=EVENTS.schema()), EVENTS)
     return folder
 
 
 def run(scene, out, **changed):
     given = {
-        "keypoints": scene / "poses.parquet", "video": scene / "video.mp4", "masks": scene / "video.masks",
-        "boxes": scene / "boxes.parquet", "events": scene / "events.parquet", "points": out / f"{NAME}.points.npy",
-        "clip": out / f"{NAME}.clip.json", "frames": out / f"{NAME}.frames.npy", "mask_bits": out / f"{NAME}.masks.npy",
-    }  # fmt: skip
+        "keypoints": scene / "poses.parquet",
+        "video": scene / "video.mp4",
+        "masks": scene / "video.masks",
+        "boxes": scene / "boxes.parquet",
+        "events": scene / "events.parquet",
+        "points": out / f"{NAME}.points.npy",
+        "clip": out / f"{NAME}.clip.json",
+        "frames": out / f"{NAME}.frames.npy",
+        "mask_bits": out / f"{NAME}.masks.npy",
+    }
     prepare_clips(NAME, params=SETTINGS, **(given | changed))
     return open_clip(out / f"{NAME}.clip.json")
 
@@ -102,7 +113,9 @@ def test_the_clip_is_30_frames_a_second_from_first_to_last_sight(scene, tmp_path
     assert clip.length == 1 + int((38 * 1001 / 60000) * 30)
     assert facts["repeated_frames"] == 0
     assert (facts["video"], facts["subject"], facts["session"], facts["view"]) == (NAME, "0001", "0001", "left")
-    assert facts["events"] == ["left contact 8 0.300000"]  # 0.3 s is 0.283 s after the clip's first frame; the other is outside
+    assert facts["events"] == [
+        "left contact 8 0.300000"
+    ]  # 0.3 s is 0.283 s after the clip's first frame; the other is outside
     assert clip.events[0].frame == 8
 
 

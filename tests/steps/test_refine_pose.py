@@ -21,9 +21,15 @@ from childgait.steps.refine_pose import refine_pose
 from stick_child import walk
 
 PARAMS = RefinePose(
-    min_score=0.3, box_margin=0.2, swap_penalty=0.15, outlier_sigmas=5, longest_gap_seconds=0.15, joint_noise=1,
-    distal_hz=8, proximal_hz=6,
-)  # fmt: skip
+    min_score=0.3,
+    box_margin=0.2,
+    swap_penalty=0.15,
+    outlier_sigmas=5,
+    longest_gap_seconds=0.15,
+    joint_noise=1,
+    distal_hz=8,
+    proximal_hz=6,
+)
 NAME = "0001-0001_right_1-240"
 ENDINGS = ("poses.parquet", "angles.parquet", "events.parquet", "summary.json")
 
@@ -49,10 +55,22 @@ def corrections(folder: Path, *rows: str, header: str = "video,frame,joint,x,y,r
 
 def boxes(path: Path, frames: int, x1: float = 640.0, ok: bool = True) -> Path:
     rows = [
-        {"frame": n, "seconds": n / 60, "x0": 0.0, "y0": 0.0, "x1": x1, "y1": 360.0, "area": 81, "area_jump": 0.0,
-         "border": False, "joints_inside": 1.0, "pieces": 1, "ok": ok}
+        {
+            "frame": n,
+            "seconds": n / 60,
+            "x0": 0.0,
+            "y0": 0.0,
+            "x1": x1,
+            "y1": 360.0,
+            "area": 81,
+            "area_jump": 0.0,
+            "border": False,
+            "joints_inside": 1.0,
+            "pieces": 1,
+            "ok": ok,
+        }
         for n in range(frames)
-    ]  # fmt: skip
+    ]
     write_table(path, pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
     return path
 
@@ -103,9 +121,11 @@ def test_no_events_has_a_reason_and_is_no_error(tmp_path: Path) -> None:
 
 def test_corrections_of_this_video_override_and_others_do_not(tmp_path: Path) -> None:
     table = corrections(
-        tmp_path, f"{NAME},50,left_knee,100.5,200.25,blurred,A", "0002-0001_left_1-9,60,left_knee,1,2,other,A",
+        tmp_path,
+        f"{NAME},50,left_knee,100.5,200.25,blurred,A",
+        "0002-0001_left_1-9,60,left_knee,1,2,other,A",
         f"{NAME},50,left_knee,101.5,200.25,looked again,A",
-    )  # fmt: skip
+    )
     facts = run(tmp_path, corrections=table)
     poses = read_poses(tmp_path / "poses.parquet")
     assert facts["corrections"] == 1

@@ -80,9 +80,12 @@ def test_what_readers_of_the_release_trip_over_is_named(tmp_path: Path) -> None:
     write_frame(poses, 3, frame_record(2, [], None))  # nobody in it
     row = run(tmp_path, make_video(tmp_path / "a.mp4"), poses, name="0007-0001_left_1-240")
     told = " | ".join(row["oddities"])
-    for sentence in ("video_info on 1 of 10 frames only", "1 frames with nobody",
-                     "keypoints for 10 frames, but the video has 12",
-                     "its name says 240 frames (1 to 240), but it has 12"):  # fmt: skip
+    for sentence in (
+        "video_info on 1 of 10 frames only",
+        "1 frames with nobody",
+        "keypoints for 10 frames, but the video has 12",
+        "its name says 240 frames (1 to 240), but it has 12",
+    ):
         assert sentence in told
     assert row["pose_frames_empty"] == 1
 

@@ -23,9 +23,18 @@ FRAME_COUNT = 20
 
 def region(frame: int, **changes: Any) -> dict[str, Any]:
     row = {
-        "frame": frame, "seconds": frame / 60, "region": 0, "whole": False, "source": "detected", "score": 0.9,
-        "x0": 40, "y0": 10, "x1": 60, "y1": 30, "area": 400,
-    }  # fmt: skip
+        "frame": frame,
+        "seconds": frame / 60,
+        "region": 0,
+        "whole": False,
+        "source": "detected",
+        "score": 0.9,
+        "x0": 40,
+        "y0": 10,
+        "x1": 60,
+        "y1": 30,
+        "area": 400,
+    }
     return {name: {**row, **changes}[name] for name in (column.name for column in REGIONS.columns)}
 
 
@@ -80,10 +89,22 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
         write_masks(masks[-1], [child] * FRAME_COUNT)
         frames.append(tmp_path / f"{name}.frames.parquet")
         rows = [
-            {"frame": n, "seconds": n / 60, "x0": 60.0, "y0": 20.0, "x1": 90.0, "y1": 80.0, "area": 1800, "area_jump": 0.0,
-             "border": False, "joints_inside": 1.0, "pieces": 1, "ok": True}
+            {
+                "frame": n,
+                "seconds": n / 60,
+                "x0": 60.0,
+                "y0": 20.0,
+                "x1": 90.0,
+                "y1": 80.0,
+                "area": 1800,
+                "area_jump": 0.0,
+                "border": False,
+                "joints_inside": 1.0,
+                "pieces": 1,
+                "ok": True,
+            }
             for n in range(FRAME_COUNT)
-        ]  # fmt: skip
+        ]
         write_table(frames[-1], pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
     heads, sheet = tmp_path / "0001.heads.jpg", tmp_path / "0001.masks.jpg"
     argv: list[str] = []

@@ -67,7 +67,12 @@ def test_a_walk_from_the_side(side: Run) -> None:
     assert side.median_overlap() > 0.8
     box = side.rows.row(30, named=True)
     rows, columns = np.nonzero(side.masks[30])
-    assert (box["x0"], box["y0"], box["x1"], box["y1"]) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert (box["x0"], box["y0"], box["x1"], box["y1"]) == (
+        columns.min(),
+        rows.min(),
+        columns.max() + 1,
+        rows.max() + 1,
+    )
     assert box["area"] == len(rows)
     assert box["joints_inside"] > 0.9
     assert side.rows["seconds"].to_list() == pytest.approx([i / 60 for i in range(60)])
@@ -182,9 +187,14 @@ def test_selections_of_another_form_are_refused(side: Run) -> None:
     side.folder.joinpath("selections.csv").write_text("video,frame\n")
     with pytest.raises(StepError, match=r"lacks the column\(s\) x0, y0, x1, y1"):
         segment(
-            NAME, side.folder / "v.mp4", side.folder / "a", side.folder / "b", side.folder / "c", side.params,
+            NAME,
+            side.folder / "v.mp4",
+            side.folder / "a",
+            side.folder / "b",
+            side.folder / "c",
+            side.params,
             selections=side.folder / "selections.csv",
-        )  # fmt: skip
+        )
 
 
 def test_sam3_runs_behind_the_same_interface(tmp_path: Path, sam3_folder: Path) -> None:

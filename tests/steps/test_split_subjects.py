@@ -18,7 +18,7 @@ PARAMS = SplitSubjects(seed=1, folds=3, holdout=0.25, validation=0.25)
 
 def write_cohort(
     folder: Path, children: int = 24, without_clips: int = 0, always_typical: str = "", unscored: int = 0
-) -> dict[str, Path]:  # fmt: skip
+) -> dict[str, Path]:
     random = np.random.default_rng(0)
     subjects = [f"{n:04d}" for n in range(1, children + 1)]
     views = default_views()
@@ -28,7 +28,9 @@ def write_cohort(
             for code in CODES:
                 score = 0 if code == always_typical else int(random.integers(3))
                 if subject in subjects[:unscored]:
-                    rows.append((subject, limb, code, None, None, "no rater scored the child", " ".join(views[code]), None))
+                    rows.append(
+                        (subject, limb, code, None, None, "no rater scored the child", " ".join(views[code]), None)
+                    )
                     continue
                 rows.append((subject, limb, code, score, score > 0, None, " ".join(views[code]), None))
     pl.DataFrame(rows, schema=LABELS.schema(), orient="row").write_parquet(folder / "labels.parquet")

@@ -35,8 +35,12 @@ OUTPUTS = {
 
 def trace() -> None:
     values = {name: Path("reports") / file for name, file in OUTPUTS.items()}
-    run_step(trace_lineage, {"report": Path("reports/write_report.record.json"), **values}, None,
-             Path("reports/trace_lineage.record.json"))  # fmt: skip
+    run_step(
+        trace_lineage,
+        {"report": Path("reports/write_report.record.json"), **values},
+        None,
+        Path("reports/trace_lineage.record.json"),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +67,12 @@ def test_the_manifest_joins_hashes_child_and_size():
     rows = {row["path"]: row for row in csv.DictReader(io.StringIO(Path("reports/manifest.csv").read_text()))}
     video = Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4")
     assert rows[str(video)] == {
-        "path": str(video), "subject": "0007", "bytes": "640",
-        "sha256": hashlib.sha256(video.read_bytes()).hexdigest(), "dvc_md5": hashlib.md5(video.read_bytes()).hexdigest(),
-    }  # fmt: skip
+        "path": str(video),
+        "subject": "0007",
+        "bytes": "640",
+        "sha256": hashlib.sha256(video.read_bytes()).hexdigest(),
+        "dvc_md5": hashlib.md5(video.read_bytes()).hexdigest(),
+    }
     assert len(rows) == 8
 
 
@@ -115,9 +122,24 @@ def seed_context(cache: Path, terms: set[str]) -> None:
 
 
 def validate(folder: Path, cache: Path) -> subprocess.CompletedProcess:
-    command = [Path(sys.executable).with_name("rocrate-validator"), "--disable-color", "validate", "--offline",
-               "--metadata-only", "--cache-path", cache, "-p", "provenance-run-crate", "-l", "required", "-v", "-f", "text",
-               "--no-paging", folder]  # fmt: skip
+    command = [
+        Path(sys.executable).with_name("rocrate-validator"),
+        "--disable-color",
+        "validate",
+        "--offline",
+        "--metadata-only",
+        "--cache-path",
+        cache,
+        "-p",
+        "provenance-run-crate",
+        "-l",
+        "required",
+        "-v",
+        "-f",
+        "text",
+        "--no-paging",
+        folder,
+    ]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True)
 
 

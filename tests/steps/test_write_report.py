@@ -42,10 +42,21 @@ def write(made: Made, reports: Path, **changes: dict) -> dict:
     checks = made.folder / "results.json"
     check_study(made.gates, made.labels, made.assignment, made.parts, made.models, made.predictions, checks)
     write_report(
-        made.predictions, made.histories, made.metrics, made.labels, made.subjects, made.agreement, made.results,
-        made.gates, checks, settings_of(made.folder, **changes), reports / "metrics.json", reports / "index.html",
-        [reports / "tables" / name for name in TABLES], [reports / "figures" / name for name in FIGURES],
-    )  # fmt: skip
+        made.predictions,
+        made.histories,
+        made.metrics,
+        made.labels,
+        made.subjects,
+        made.agreement,
+        made.results,
+        made.gates,
+        checks,
+        settings_of(made.folder, **changes),
+        reports / "metrics.json",
+        reports / "index.html",
+        [reports / "tables" / name for name in TABLES],
+        [reports / "figures" / name for name in FIGURES],
+    )
     return json.loads((reports / "metrics.json").read_text())
 
 
@@ -58,7 +69,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Path, dict]:
 
 def child_grid(made: Made, ending: str) -> tuple[np.ndarray, np.ndarray]:
     path = next(p for p in made.predictions if str(p).endswith(ending))
-    rows = pl.read_parquet(path).filter((pl.col("part") == "test") & (pl.col("level") == "child")).drop_nulls("atypical")
+    rows = (
+        pl.read_parquet(path).filter((pl.col("part") == "test") & (pl.col("level") == "child")).drop_nulls("atypical")
+    )
     rows = rows.drop_nulls("probability")
     return rows, path
 
@@ -72,14 +85,20 @@ def test_the_headline_is_what_scikit_learn_says(study: tuple[Made, Path, dict]) 
         rows, _ = child_grid(made, f"childgait_video/holdout-{seed}/predictions.parquet")
         scores = [
             accuracy_score(t["atypical"].to_numpy(), (t["probability"] >= 0.5).to_numpy())
-            for t in (rows.filter(pl.col("target") == name) for name in TARGET_NAMES) if t.height
-        ]  # fmt: skip
+            for t in (rows.filter(pl.col("target") == name) for name in TARGET_NAMES)
+            if t.height
+        ]
         each.append(np.mean(scores))
     head = metrics["headline"]
     assert head["accuracy"] == pytest.approx(np.mean(each), abs=1e-6)
     assert head["accuracy_low"] < head["accuracy"] < head["accuracy_high"]
     assert (head["model"], head["part"], head["children"], head["videos"], head["seeds"]) == (
-        "childgait_video", "hold-out", 4, 8, 2)  # fmt: skip
+        "childgait_video",
+        "hold-out",
+        4,
+        8,
+        2,
+    )
 
 
 def test_every_target_has_its_number(study: tuple[Made, Path, dict]) -> None:
@@ -99,8 +118,12 @@ def test_every_target_has_its_number(study: tuple[Made, Path, dict]) -> None:
 def test_folds_are_pooled_and_kept_apart_from_the_holdout(study: tuple[Made, Path, dict]) -> None:
     models = pl.read_csv(study[1] / "tables" / "models.csv")
     counts = {(scope, model): n for scope, model, n in models.select("scope", "model", "children").iter_rows()}
-    assert counts == {("folds", "childgait_video"): 4, ("folds", "majority"): 4,
-                      ("holdout", "childgait_video"): 4, ("holdout", "majority"): 4}  # fmt: skip
+    assert counts == {
+        ("folds", "childgait_video"): 4,
+        ("folds", "majority"): 4,
+        ("holdout", "childgait_video"): 4,
+        ("holdout", "majority"): 4,
+    }
 
 
 class Loads(HTMLParser):
@@ -142,14 +165,24 @@ def test_the_page_loads_nothing_from_anywhere(study: tuple[Made, Path, dict]) ->
 
 def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None:
     page = (study[1] / "index.html").read_text()
-    for words in ("The children of this cohort are made up", "4 test children: intervals over so few are much too narrow",
-                  "Trained from scratch",
-                  "(published)", "always the majority", "de-identified, not anonymous",
-                  "1 warning", "a steady rate is better", "No child stands in two parts of a fold.",
-                  "decoded whole", "60 frames a second", "kept for the hold-out test",
-                  "childgait_video of a test", "Networks: childgait_video from scratch. All rows",
-                  "balanced accuracy and AUROC are means over the others, F1 over those with atypical ones",
-                  '<th scope="col">F1, both classes</th><th scope="col">AUROC</th>'):  # fmt: skip
+    for words in (
+        "The children of this cohort are made up",
+        "4 test children: intervals over so few are much too narrow",
+        "Trained from scratch",
+        "(published)",
+        "always the majority",
+        "de-identified, not anonymous",
+        "1 warning",
+        "a steady rate is better",
+        "No child stands in two parts of a fold.",
+        "decoded whole",
+        "60 frames a second",
+        "kept for the hold-out test",
+        "childgait_video of a test",
+        "Networks: childgait_video from scratch. All rows",
+        "balanced accuracy and AUROC are means over the others, F1 over those with atypical ones",
+        '<th scope="col">F1, both classes</th><th scope="col">AUROC</th>',
+    ):
         assert words in page, words
 
 
@@ -183,7 +216,10 @@ def test_what_rules_measured_and_trees_lean_on_is_shown(study: tuple[Made, Path,
     measured = pl.read_csv(study[1] / "tables" / "measured.csv").filter(pl.col("fold") == HOLDOUT)
     assert measured.select("code", "value", "frame").row(0) == ("KEX", 21.4, 31)
     assert "own foot_pitch at contact" in (study[1] / "tables" / "importance.csv").read_text()
-    assert pl.read_csv(study[1] / "tables" / "strata.csv")["group"].unique().sort().to_list() == ["sex.female", "view.left"]
+    assert pl.read_csv(study[1] / "tables" / "strata.csv")["group"].unique().sort().to_list() == [
+        "sex.female",
+        "view.left",
+    ]
 
 
 def test_the_items_stand_in_both_orders_beside_the_published_rows(study: tuple[Made, Path, dict]) -> None:

@@ -30,13 +30,21 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     learnt = Learnt({"logit": logit}, [], 0, {"learns": 34})
     chosen = settings_of(MODELS["majority"], settings())
     save_file(learnt.weights, folder / "weights.safetensors")
-    (folder / "model.json").write_text(json.dumps(_description(MODELS["majority"], "holdout", 0, chosen, parts, learnt)))
+    (folder / "model.json").write_text(
+        json.dumps(_description(MODELS["majority"], "holdout", 0, chosen, parts, learnt))
+    )
     views = default_views()
-    rows = [{"subject": "0001", "limb": limb, "code": code, "score": 1, "atypical": True, "views": " ".join(views[code])}
-            for limb in LIMBS for code in CODES]  # fmt: skip
-    pl.DataFrame(rows, schema=LABELS.schema()).write_parquet(folder / "labels.parquet")  # of one child; nobody else has scores
-    pl.DataFrame([{"subject": "0001", "age_years": 7.0, "sex": "male", "diagnosis": "", "aid": "none"}],
-                 schema=SUBJECTS.schema()).write_parquet(folder / "subjects.parquet")  # fmt: skip
+    rows = [
+        {"subject": "0001", "limb": limb, "code": code, "score": 1, "atypical": True, "views": " ".join(views[code])}
+        for limb in LIMBS
+        for code in CODES
+    ]
+    pl.DataFrame(rows, schema=LABELS.schema()).write_parquet(
+        folder / "labels.parquet"
+    )  # of one child; nobody else has scores
+    pl.DataFrame(
+        [{"subject": "0001", "age_years": 7.0, "sex": "male", "diagnosis": "", "aid": "none"}], schema=SUBJECTS.schema()
+    ).write_parquet(folder / "subjects.parquet")
     return study
 
 
@@ -44,11 +52,19 @@ def run(study: Study, out: Path, listed: list[str], **changes: Any) -> dict[str,
     folder = study.train.parent
     lists = out / "split.csv"
     lists.write_text("subject,part,reason\n" + "".join(f"{child},test,challenge\n" for child in listed))
-    write_submission(**{
-        "weights": [folder / "weights.safetensors"], "models": [folder / "model.json"], "clips": study.clips,
-        "subjects": folder / "subjects.parquet", "labels": folder / "labels.parquet", "lists": lists, "views": 2,
-        "submission": out / "submission.csv", **changes,
-    })  # fmt: skip
+    write_submission(
+        **{
+            "weights": [folder / "weights.safetensors"],
+            "models": [folder / "model.json"],
+            "clips": study.clips,
+            "subjects": folder / "subjects.parquet",
+            "labels": folder / "labels.parquet",
+            "lists": lists,
+            "views": 2,
+            "submission": out / "submission.csv",
+            **changes,
+        }
+    )
     return read_submission(out / "submission.csv", set(listed) or None)
 
 

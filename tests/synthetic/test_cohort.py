@@ -80,7 +80,9 @@ def test_layout_is_the_release_s(cohort: Path) -> None:
     labels = json.loads((cohort / "labels.json").read_text())
     assert [row["patient_id"] for row in labels] == ["0001", "0002"]
     head, *children = (cohort / "subjects.csv").read_text().splitlines()
-    assert head == "patient_id,age_years,sex,diagnosis,aid,severity"  # the last is ours: the release's own has no such column
+    assert (
+        head == "patient_id,age_years,sex,diagnosis,aid,severity"
+    )  # the last is ours: the release's own has no such column
     truth = json.loads((cohort / "truth" / "subjects.json").read_text())
     for child in children:
         scores = truth[child.split(",")[0]]["scores"]
@@ -136,8 +138,21 @@ def test_mask_is_where_the_picture_changes(cohort: Path) -> None:
 
 def test_delivered_points_have_the_planted_defects_and_no_others(tmp_path: Path) -> None:
     root = tmp_path / "spoiled"
-    write_cohort(root, small(jitter=0.0, dropout=0.03, swap=1.0, outlier=0.01, missing_video_info=1.0, empty_instances=0.05,
-                             bystander=0.0, seconds=(1.5, 1.5), subjects=2), 1)  # fmt: skip
+    write_cohort(
+        root,
+        small(
+            jitter=0.0,
+            dropout=0.03,
+            swap=1.0,
+            outlier=0.01,
+            missing_video_info=1.0,
+            empty_instances=0.05,
+            bystander=0.0,
+            seconds=(1.5, 1.5),
+            subjects=2,
+        ),
+        1,
+    )
     kinds = set()
     for recording in list_recordings(root):
         truth = load_truth(root / "truth" / f"{recording.name}.npz")

@@ -47,7 +47,9 @@ def test_scores_follow_from_the_measured_values_alone(drawn: list) -> None:
 def test_an_item_can_be_read_from_its_own_curve(drawn: list) -> None:
     """The planted signal: the measured value tells the rated label but for the rater's noise."""
     for code in CODES:
-        pairs = [(bands_of(code).score(s[limb][code]["value"]), s[limb][code]["rated"]) for _, s in drawn for limb in LIMBS]
+        pairs = [
+            (bands_of(code).score(s[limb][code]["value"]), s[limb][code]["rated"]) for _, s in drawn for limb in LIMBS
+        ]
         right = np.mean([(a > 0) == (b > 0) for a, b in pairs])
         assert right > 0.80, code
         assert code in ("FCL", "KFX", "HFX") or right < 1.0, f"{code} has no rater noise"

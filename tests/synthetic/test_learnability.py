@@ -56,7 +56,9 @@ def side_features(child: Child, neutral: tuple[str, ...] = ()) -> np.ndarray:
     trunk = shoulders - points[:, [INDEX["left_hip"], INDEX["right_hip"]]].mean(axis=1)
     angles["trunk"] = np.degrees(np.arctan2(-trunk[:, 0], -trunk[:, 1]))
     cycle = slice(0, 61)
-    parts = [np.r_[a[cycle][::4], a[cycle].min(), a[cycle].max(), a[3:36].max(), a[14:34].min()] for a in angles.values()]
+    parts = [
+        np.r_[a[cycle][::4], a[cycle].min(), a[cycle].max(), a[3:36].max(), a[14:34].min()] for a in angles.values()
+    ]
     return np.concatenate(parts)
 
 
@@ -103,8 +105,21 @@ def test_keypoints_from_behind_beat_the_majority_on_coronal_items(drawn: list[tu
 
 def test_with_the_cue_removed_the_side_view_says_no_more_than_the_majority(drawn: list[tuple[Child, Scores]]) -> None:
     """Hip, knee, ankle and trunk move as in a normal child, the labels stay: nothing is left to be read."""
-    removed = ("hip", "knee", "ankle", "foot_pitch", "trunk_lean", "hip_rotation", "adduction", "rotation", "obliquity",
-               "clearance", "foot_rotation", "hindfoot", "trunk_shift")  # fmt: skip
+    removed = (
+        "hip",
+        "knee",
+        "ankle",
+        "foot_pitch",
+        "trunk_lean",
+        "hip_rotation",
+        "adduction",
+        "rotation",
+        "obliquity",
+        "clearance",
+        "foot_rotation",
+        "hindfoot",
+        "trunk_shift",
+    )
     features = np.array([side_features(child, removed) for child, _ in drawn])
     gains = {code: accuracy(features, y := labels_of(drawn, code)) - majority(y) for code in SAGITTAL}
     assert np.mean(list(gains.values())) < 0.03, gains

@@ -24,9 +24,18 @@ def plain(child: Child, pattern: str = "normal", strength: float = 1.0) -> Child
     """The child's body with one pattern on both limbs and nothing else: hips straight, feet straight."""
     plan = LimbPlan(pattern, strength, foot_rotation=0.0, hindfoot=0.0)
     return replace(
-        child, left=plan, right=plan, tilt=0.0, obliquity=0.0, rotation=0.0, trunk_lean=2.0, speed=0.43, phase_lag=0.5,
-        aid="none", bent_arm="",
-    )  # fmt: skip
+        child,
+        left=plan,
+        right=plan,
+        tilt=0.0,
+        obliquity=0.0,
+        rotation=0.0,
+        trunk_lean=2.0,
+        speed=0.43,
+        phase_lag=0.5,
+        aid="none",
+        bent_arm="",
+    )
 
 
 def seconds_of(child: Child, strides: float = 3.0) -> np.ndarray:
@@ -107,9 +116,14 @@ def test_near_and_far_left_and_right_are_right_in_every_view() -> None:
 def mirrored(child: Child) -> Child:
     other = {"left": "right", "right": "left", "": ""}[child.bent_arm]
     return replace(
-        child, left=child.right, right=child.left, obliquity=-child.obliquity, rotation=-child.rotation,
-        phase_lag=1 - child.phase_lag, bent_arm=other,
-    )  # fmt: skip
+        child,
+        left=child.right,
+        right=child.left,
+        obliquity=-child.obliquity,
+        rotation=-child.rotation,
+        phase_lag=1 - child.phase_lag,
+        bent_arm=other,
+    )
 
 
 @pytest.mark.parametrize("index", range(8))
@@ -136,7 +150,13 @@ def test_events_alternate_and_lie_where_the_feet_are() -> None:
             assert abs(lift) < 0.005
         for limb in LIMBS:
             for stride in strides_of(motion, limb):
-                assert stride.contact < stride.opposite_off < stride.opposite_contact < stride.foot_off < stride.next_contact
+                assert (
+                    stride.contact
+                    < stride.opposite_off
+                    < stride.opposite_contact
+                    < stride.foot_off
+                    < stride.next_contact
+                )
                 assert stride.opposite_off <= stride.passing <= stride.opposite_contact
 
 

@@ -22,7 +22,14 @@ from childgait.vision.faces import CenterFace
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     section = read_params(ROOT / "params.yaml")["synthesize"]
-    changes = {"width": 640, "height": 360, "seconds": (0.5, 0.5), "bystander": 1.0, "missing_views": 0.0, "subjects": 2}
+    changes = {
+        "width": 640,
+        "height": 360,
+        "seconds": (0.5, 0.5),
+        "bystander": 1.0,
+        "missing_views": 0.0,
+        "subjects": 2,
+    }
     root = tmp_path_factory.mktemp("pictures") / "cohort"
     write_cohort(root, Synthesize.model_validate(section | changes), 1)
     return root
@@ -36,7 +43,9 @@ def frames_of(cohort: Path, view: str) -> list[tuple[np.ndarray, dict[str, np.nd
         with av.open(str(video)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 if index % 10 == 5:
-                    found.append((frame.to_ndarray(format="rgb24"), {who: box[index] for who, box in truth.heads.items()}))
+                    found.append(
+                        (frame.to_ndarray(format="rgb24"), {who: box[index] for who, box in truth.heads.items()})
+                    )
     assert found
     return found
 

@@ -19,7 +19,10 @@ ROWS = [("0004", "left"), ("0004", "forward"), ("0005", "left")]
 
 
 def told(level: float, seen: list[str]) -> Run:
-    return Run({"model": "coin", "fold": "holdout", "children": {"train": seen, "validation": []}, "facts": {"level": level}}, {})
+    return Run(
+        {"model": "coin", "fold": "holdout", "children": {"train": seen, "validation": []}, "facts": {"level": level}},
+        {},
+    )
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from childgait.training.attribution import (
     joints_of_places,
     on_frames,
     share_on,
-)  # fmt: skip
+)
 from childgait.training.clips import Windows, collate
 from childgait.training.learn import Judged, loading_of, open_part
 from small_study import SIZE, make_study, settings

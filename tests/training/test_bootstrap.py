@@ -12,7 +12,7 @@ from childgait.training.bootstrap import (
     mean_balanced_accuracy,
     mean_of,
     measure_draws,
-)  # fmt: skip
+)
 from childgait.training.metrics import measure
 
 

@@ -31,8 +31,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def settings(**how: Any) -> Any:
     skeleton = {**PARAMS["finetune"]["skeleton"], "width": 4}
     fusion = {**PARAMS["finetune"]["fusion"], "first_epochs": 2, "heads": 2, **how}
-    return settings_of(MODELS["stgcn_fusion"], small(skeleton=skeleton, fusion=fusion, epochs=2,
-                                                     overrides={"stgcn_fusion": {"frames": 16}}))  # fmt: skip
+    return settings_of(
+        MODELS["stgcn_fusion"],
+        small(skeleton=skeleton, fusion=fusion, epochs=2, overrides={"stgcn_fusion": {"frames": 16}}),
+    )
 
 
 def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int = 0, **how: Any) -> Learnt:
@@ -42,8 +44,15 @@ def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int
 
     folder.mkdir(exist_ok=True)
     parts = [open_part(path, study.clips) for path in (study.train, study.validation)]
-    return fit_network(MODELS[name], settings(**how), *parts, seed=1, save_as=folder / "state.safetensors",
-                       fingerprint="same", on_epoch=on_epoch)  # fmt: skip
+    return fit_network(
+        MODELS[name],
+        settings(**how),
+        *parts,
+        seed=1,
+        save_as=folder / "state.safetensors",
+        fingerprint="same",
+        on_epoch=on_epoch,
+    )
 
 
 def test_numbers_of_the_joint_that_counts_are_chosen() -> None:
@@ -111,7 +120,9 @@ def test_what_was_found_is_told_and_kept_in_the_weights(study: Any, tmp_path: Pa
     assert len(chosen) == len(learnt.facts["numbers"]) == round(0.5 * 2 * len(NAMES))
     assert learnt.facts["numbers"][0] == f"{LIMBS[chosen[0] // len(NAMES)]} {NAMES[chosen[0] % len(NAMES)]}"
     assert not list(tmp_path.glob("first-*"))  # the first network's state is of no use any more
-    judged = predict(MODELS["stgcn_fusion"], settings(), learnt.weights, learnt.facts, open_part(study.test, study.clips), 1)
+    judged = predict(
+        MODELS["stgcn_fusion"], settings(), learnt.weights, learnt.facts, open_part(study.test, study.clips), 1
+    )
     assert np.isfinite(judged.logits).all()
 
 

@@ -21,8 +21,15 @@ SIZE, RATE = 112, 30.0
 
 
 def write_clip(
-    folder: Path, view: str, true: Walk, *, subject: str = "0001", start: float = 0.5, sway: int = 3, events: bool = True
-) -> Clip:  # fmt: skip
+    folder: Path,
+    view: str,
+    true: Walk,
+    *,
+    subject: str = "0001",
+    start: float = 0.5,
+    sway: int = 3,
+    events: bool = True,
+) -> Clip:
     """A clip of points whose crop follows the child, sways and breathes."""
     video, frames = f"{subject}-0001_{view}_1-99", np.arange(len(true.xy))
     middle = np.nanmean(true.xy, axis=1)
@@ -36,10 +43,19 @@ def write_clip(
     moments = [
         str(Event(limb, kind, round(time * RATE), start + time))
         for kind, of in (("contact", true.contacts), ("foot_off", true.foot_offs))
-        for limb, times in of.items() for time in times
-    ]  # fmt: skip
-    facts = {"video": video, "view": view, "frames": len(frames), "size": SIZE, "rate": RATE, "start_seconds": start,
-             "events": moments if events else [], "crops": [f"{s.left} {s.top} {s.side}" for s in squares]}  # fmt: skip
+        for limb, times in of.items()
+        for time in times
+    ]
+    facts = {
+        "video": video,
+        "view": view,
+        "frames": len(frames),
+        "size": SIZE,
+        "rate": RATE,
+        "start_seconds": start,
+        "events": moments if events else [],
+        "crops": [f"{s.left} {s.top} {s.side}" for s in squares],
+    }
     path = folder / f"{video}.clip.json"
     path.write_text(json.dumps(facts))
     return open_clip(path)
@@ -55,7 +71,9 @@ def mirrored(true: Walk) -> Walk:
     xy = true.xy[:, list(MIRRORED)].copy()
     xy[..., 0] = 639 - xy[..., 0]
     swap = lambda of: {"left": of["right"], "right": of["left"]}  # noqa: E731
-    return Walk(true.seconds, xy, *(swap(of) for of in (true.contacts, true.foot_offs, true.knee, true.hip, true.ankle)))
+    return Walk(
+        true.seconds, xy, *(swap(of) for of in (true.contacts, true.foot_offs, true.knee, true.hip, true.ankle))
+    )
 
 
 def test_the_table_says_value_band_score_and_moment(tmp_path: Path) -> None:

@@ -88,9 +88,26 @@ def test_two_processes_give_the_numbers_of_one(normed: bool, tmp_path: Path) -> 
     """torchrun, gloo: two small batches a step, one a process; drop-out included, for its draws belong to the batch; and
     what batch norms remember."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
-                "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]  # fmt: skip
-    program = [str(TESTS / "toy_training.py"), "--epochs", "3", str(tmp_path / "two"), *(["--normed"] if normed else [])]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+    ]
+    program = [
+        str(TESTS / "toy_training.py"),
+        "--epochs",
+        "3",
+        str(tmp_path / "two"),
+        *(["--normed"] if normed else []),
+    ]
     subprocess.run([*torchrun, *program], check=True, env=environment)
     one = toy_training.run(tmp_path / "one", settings(epochs=3), normed=normed).weights
     two = toy_training.read_weights(tmp_path / "two")

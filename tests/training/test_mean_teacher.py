@@ -82,7 +82,9 @@ def test_student_and_teacher_see_one_clip_mirrored_alike(study: Study) -> None:
     loading = Loading(4, frozenset({"frames", "points"}))
     labels = np.full_like(part.atypical, np.nan)
     labels[:, :17] = 0  # as if only left items were shown: mirrored, they are right ones
-    views = TwoViews(Windows(part.clips, labels, loading, seed=3), flip=0.5, how=how(scale=0.0, shift=0.0, weak_shift=0.0))
+    views = TwoViews(
+        Windows(part.clips, labels, loading, seed=3), flip=0.5, how=how(scale=0.0, shift=0.0, weak_shift=0.0)
+    )
     mirrored = []
     for row in range(len(views)):
         weak, strong = views[0, row]
@@ -139,11 +141,14 @@ def test_each_view_shows_its_items() -> None:
     atypical = np.array([[1, np.nan], [np.nan, np.nan], [np.nan, 0]], np.float32)
     shown = shown_by_view(atypical, ["left", "left", "forward"])
     assert {view: (~np.isnan(row)).tolist() for view, row in shown.items()} == {
-        "left": [True, False], "forward": [False, True]
-    }  # fmt: skip
+        "left": [True, False],
+        "forward": [False, True],
+    }
 
 
-def fitted(study: Study, folder: Path, stop_after: int = 0, unlabelled: tuple[Path, ...] = (), **changes: Any) -> Learnt:
+def fitted(
+    study: Study, folder: Path, stop_after: int = 0, unlabelled: tuple[Path, ...] = (), **changes: Any
+) -> Learnt:
     """agrm, tiny, on the small study."""
     teaching = {**HOW.model_dump(), "ramp_epochs": 2, "clips_a_step": 4, **changes}
     narrow = {**PARAMS["finetune"]["cnn"], "width": 2}
@@ -156,9 +161,15 @@ def fitted(study: Study, folder: Path, stop_after: int = 0, unlabelled: tuple[Pa
     folder.mkdir(exist_ok=True)
     parts = [open_part(path, study.clips) for path in (study.train, study.validation)]
     return fit_network(
-        MODELS["agrm"], chosen, *parts, seed=1, save_as=folder / "state.safetensors", fingerprint="same",
-        on_epoch=on_epoch, unlabelled=[open_clip(path) for path in unlabelled],
-    )  # fmt: skip
+        MODELS["agrm"],
+        chosen,
+        *parts,
+        seed=1,
+        save_as=folder / "state.safetensors",
+        fingerprint="same",
+        on_epoch=on_epoch,
+        unlabelled=[open_clip(path) for path in unlabelled],
+    )
 
 
 def same(one: Learnt, two: Learnt) -> bool:
@@ -214,7 +225,9 @@ def test_no_child_of_any_part_may_be_in_the_pool(study: Study, tmp_path: Path) -
         rows = [("0", "0006", "none"), ("holdout", "0006", "test"), ("0", "0099", "none"), ("holdout", "0099", "none")]
         csv.writer(stream).writerows([("fold", "subject", "part"), *rows])
     _check_pool({"0099"}, tmp_path / "subjects.csv")
-    with pytest.raises(StepError, match="child 0006 is to be learnt from without scores, but is in test of fold holdout"):
+    with pytest.raises(
+        StepError, match="child 0006 is to be learnt from without scores, but is in test of fold holdout"
+    ):
         _check_pool({"0006", "0099"}, tmp_path / "subjects.csv")
     with pytest.raises(StepError, match="--unlabelled needs --assignment"):
         _check_pool({"0006"}, None)

@@ -11,7 +11,7 @@ from childgait.training.optim import (
     make_schedule,
     positive_weights,
     weighted_shares,
-)  # fmt: skip
+)
 from small_study import settings
 from toy_training import Toy
 
@@ -46,8 +46,11 @@ def test_rates_shrink_with_depth_and_norms_do_not_decay() -> None:
     optimizer = make_optimizer(Toy(0.0), settings(layer_decay=0.5, learning_rate=0.1))
     schedule = make_schedule(optimizer, settings(layer_decay=0.5, learning_rate=0.1, epochs=4, warmup_epochs=1), 10)
     schedule.step_update(10)
-    rates = {(tuple(p.shape), group["weight_decay"] > 0): group["lr"] for group in optimizer.param_groups
-             for p in group["params"]}  # fmt: skip
+    rates = {
+        (tuple(p.shape), group["weight_decay"] > 0): group["lr"]
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
     assert rates[(8, 6), True] == pytest.approx(rates[(34, 8), True] / 2)
     assert ((8,), False) in rates
     assert ((8,), True) not in rates

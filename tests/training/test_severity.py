@@ -21,7 +21,7 @@ from childgait.training.severity import (
     measure_levels,
     part_of_levels,
     with_intervals,
-)  # fmt: skip
+)
 from small_study import make_study, settings
 
 RANDOM = np.random.default_rng(0)
@@ -41,7 +41,9 @@ def test_a_child_drawn_twice_counts_twice() -> None:
     weights = RANDOM.multinomial(40, np.full(40, 1 / 40)).astype(float)
     drawn = measure_levels(confusions(SAID, TRUTH, weights[None]))
     again = np.repeat(np.arange(40), weights.astype(int))
-    assert drawn["kappa"][0] == pytest.approx(cohen_kappa_score(TRUTH[again], SAID[again], labels=LEVELS, weights="quadratic"))
+    assert drawn["kappa"][0] == pytest.approx(
+        cohen_kappa_score(TRUTH[again], SAID[again], labels=LEVELS, weights="quadratic")
+    )
     assert drawn["accuracy"][0] == pytest.approx((TRUTH[again] == SAID[again]).mean())
 
 
@@ -68,8 +70,10 @@ def test_a_level_has_no_side_so_a_flip_leaves_it(tmp_path: Path) -> None:
     part = open_part(study.train, study.clips)
     asked = part_of_levels(part, dict.fromkeys(part.table["subject"], 3), study.train)
     mirror = Augmentation(flip=1.0, scale=0.0, shift=0.0, colour=0.0, time=0.0)
-    for windows in (Windows(asked.clips, asked.atypical, Loading(4, frozenset({"points"})), augmentation=mirror),
-                    Windows(asked.clips, asked.atypical, Loading(4, frozenset({"points"})))):  # fmt: skip
+    for windows in (
+        Windows(asked.clips, asked.atypical, Loading(4, frozenset({"points"})), augmentation=mirror),
+        Windows(asked.clips, asked.atypical, Loading(4, frozenset({"points"}))),
+    ):
         assert windows[0, 0].labels.tolist() == [1, 1, 0]
 
 

@@ -14,13 +14,30 @@ STYLE = Style(2, 2, 0.3, LEFT, RIGHT, MIDDLE)
 GOLDEN = Path(__file__).parent / "golden"
 
 CHILD = {
-    "nose": (56, 14), "left_eye": (57, 12), "right_eye": (55, 12), "left_ear": (59, 13), "right_ear": (53, 13),
-    "left_shoulder": (63, 28), "right_shoulder": (49, 28), "left_elbow": (68, 40.5), "right_elbow": (44, 40),
-    "left_wrist": (66, 52), "right_wrist": (42.25, 51), "left_hip": (60, 54), "right_hip": (52, 54),
-    "left_knee": (66, 72), "right_knee": (48, 73), "left_ankle": (70, 92), "right_ankle": (40, 90),
-    "left_big_toe": (78, 95), "left_small_toe": (76, 97), "left_heel": (67, 96),
-    "right_big_toe": (47, 96), "right_small_toe": (45, 97), "right_heel": (37, 93),
-}  # fmt: skip
+    "nose": (56, 14),
+    "left_eye": (57, 12),
+    "right_eye": (55, 12),
+    "left_ear": (59, 13),
+    "right_ear": (53, 13),
+    "left_shoulder": (63, 28),
+    "right_shoulder": (49, 28),
+    "left_elbow": (68, 40.5),
+    "right_elbow": (44, 40),
+    "left_wrist": (66, 52),
+    "right_wrist": (42.25, 51),
+    "left_hip": (60, 54),
+    "right_hip": (52, 54),
+    "left_knee": (66, 72),
+    "right_knee": (48, 73),
+    "left_ankle": (70, 92),
+    "right_ankle": (40, 90),
+    "left_big_toe": (78, 95),
+    "left_small_toe": (76, 97),
+    "left_heel": (67, 96),
+    "right_big_toe": (47, 96),
+    "right_small_toe": (45, 97),
+    "right_heel": (37, 93),
+}
 
 
 def child(frames=1, score=0.9):

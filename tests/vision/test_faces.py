@@ -61,19 +61,34 @@ def constant_model(path: Path, outputs: list[np.ndarray], nhwc: bool = False, **
         nodes.append(helper.make_node("Constant", [], [name], value=value))
         infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, output.shape))
     picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
-    model = helper.make_model(helper.make_graph(nodes, "constant", [picture], infos),
-                              opset_imports=[helper.make_opsetid("", 13)], ir_version=8)  # fmt: skip
+    model = helper.make_model(
+        helper.make_graph(nodes, "constant", [picture], infos),
+        opset_imports=[helper.make_opsetid("", 13)],
+        ir_version=8,
+    )
     onnx.save(model, str(path))
-    values = {"width": WIDTH, "height": HEIGHT, "colour": "BGR", "mean": [104, 117, 123], "scale": 1.0,
-              "layout": "NHWC" if nhwc else "NCHW", "licence": "made for this test"} | sidecar  # fmt: skip
+    values = {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "colour": "BGR",
+        "mean": [104, 117, 123],
+        "scale": 1.0,
+        "layout": "NHWC" if nhwc else "NCHW",
+        "licence": "made for this test",
+    } | sidecar
     path.with_name(path.name + ".json").write_text(json.dumps(values))
     return path, sha256(path)
 
 
 def priors() -> list[np.ndarray]:
     """PyTorch descendants: the box as deltas of one prior of the stride 16."""
-    rows = [(x, y, size, stride) for stride, sizes in STRIDES.items()
-            for y in range(HEIGHT // stride) for x in range(WIDTH // stride) for size in sizes]  # fmt: skip
+    rows = [
+        (x, y, size, stride)
+        for stride, sizes in STRIDES.items()
+        for y in range(HEIGHT // stride)
+        for x in range(WIDTH // stride)
+        for size in sizes
+    ]
     deltas, classes = np.zeros((1, len(rows), 4)), np.zeros((1, len(rows), 2))
     classes[..., 0] = 1
     index = rows.index((3, 2, 64, 16))

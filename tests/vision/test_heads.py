@@ -15,12 +15,20 @@ def child(x: float, profile: bool = False) -> np.ndarray:
     """Points of an upright child whose head's middle is at (x, 60); its head is 29 pixels high."""
     wide = 0.0 if profile else 1.0
     at = {
-        "nose": (8 if profile else 0, 63), "left_eye": (5 * wide + 2, 58), "right_eye": (-5 * wide + 2, 58),
-        "left_ear": (9 * wide, 60), "right_ear": (-9 * wide, 60),
-        "left_shoulder": (18 * wide, 86), "right_shoulder": (-18 * wide, 86), "left_hip": (10 * wide, 136),
-        "right_hip": (-10 * wide, 136), "left_knee": (10 * wide, 170), "right_knee": (-10 * wide, 170),
-        "left_ankle": (10 * wide, 204), "right_ankle": (-10 * wide, 204),
-    }  # fmt: skip
+        "nose": (8 if profile else 0, 63),
+        "left_eye": (5 * wide + 2, 58),
+        "right_eye": (-5 * wide + 2, 58),
+        "left_ear": (9 * wide, 60),
+        "right_ear": (-9 * wide, 60),
+        "left_shoulder": (18 * wide, 86),
+        "right_shoulder": (-18 * wide, 86),
+        "left_hip": (10 * wide, 136),
+        "right_hip": (-10 * wide, 136),
+        "left_knee": (10 * wide, 170),
+        "right_knee": (-10 * wide, 170),
+        "left_ankle": (10 * wide, 204),
+        "right_ankle": (-10 * wide, 204),
+    }
     points = np.full((23, 3), np.nan, np.float32)
     for name, (dx, y) in at.items():
         points[INDEX[name]] = x + dx, y, 0.9

@@ -17,9 +17,20 @@ from walk_scene import Scene
 
 def row(frame: int, ok: bool = True, **changes: Any) -> dict[str, Any]:
     return {
-        "frame": frame, "seconds": frame / 60, "x0": 20.0, "y0": 20.0, "x1": 60.0, "y1": 120.0, "area": 4000,
-        "area_jump": 0.0, "border": False, "joints_inside": 1.0, "pieces": 1, "ok": ok, **changes,
-    }  # fmt: skip
+        "frame": frame,
+        "seconds": frame / 60,
+        "x0": 20.0,
+        "y0": 20.0,
+        "x1": 60.0,
+        "y1": 120.0,
+        "area": 4000,
+        "area_jump": 0.0,
+        "border": False,
+        "joints_inside": 1.0,
+        "pieces": 1,
+        "ok": ok,
+        **changes,
+    }
 
 
 def test_frames_are_spread_and_those_below_the_gate_are_among_them() -> None:

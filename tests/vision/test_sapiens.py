@@ -28,13 +28,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("sapiens")
     torch.manual_seed(0)
     config = Sapiens2Config(
-        image_size=[128, 96], hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads_per_layer=[2, 2], num_register_tokens=2, num_labels=308,
+        image_size=[128, 96],
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads_per_layer=[2, 2],
+        num_register_tokens=2,
+        num_labels=308,
         head_config={
-            "upsample_out_channels": [32, 32], "upsample_kernel_sizes": [4, 4], "conv_out_channels": [32],
+            "upsample_out_channels": [32, 32],
+            "upsample_kernel_sizes": [4, 4],
+            "conv_out_channels": [32],
             "conv_kernel_sizes": [1],
         },
-    )  # fmt: skip
+    )
     Sapiens2ForPoseEstimation(config).save_pretrained(where)
     Sapiens2ImageProcessor(size={"height": 128, "width": 96}).save_pretrained(where)
     return where

@@ -2,7 +2,10 @@
 # Requires: labels.json and subjects.csv of the cohort, data/gate/prepare_clips.parquet.
 # Yields: data/build_labels, data/split_subjects, data/gate/build_labels.*, data/gate/split_subjects.*
 
+
 include: "common.smk"
+
+
 GATES_OF_STAGE = ("build_labels", "split_subjects")
 
 
@@ -21,14 +24,14 @@ rule build_labels:
         subjects_out="data/build_labels/subjects.parquet",
         agreement="data/build_labels/agreement.json",
         record="data/build_labels/build_labels.record.json",
-    params:
-        cfg=config["build_labels"],
-        call=flags("build_labels"),
     log:
         "logs/build_labels.log",
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
+    params:
+        cfg=config["build_labels"],
+        call=flags("build_labels"),
     shell:
         "childgait build_labels {params.call} > {log} 2>&1"
 
@@ -44,14 +47,14 @@ rule split_subjects:
         assignment="data/split_subjects/subjects.csv",
         parts=expand("data/split_subjects/{fold}.{part}.parquet", fold=SPLITS, part=PARTS),
         record="data/split_subjects/split_subjects.record.json",
-    params:
-        cfg=config["split_subjects"],
-        call=flags("split_subjects"),
     log:
         "logs/split_subjects.log",
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
+    params:
+        cfg=config["split_subjects"],
+        call=flags("split_subjects"),
     shell:
         "childgait split_subjects {params.call} > {log} 2>&1"
 

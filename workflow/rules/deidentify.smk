@@ -5,6 +5,8 @@ from childgait.commands.check_params import check_unseen
 
 
 include: "common.smk"
+
+
 GATES_OF_STAGE = ("deidentify",)
 
 
@@ -33,9 +35,6 @@ rule deidentify:
             evidence=".evidence.json",
             record=".record.json",
         ),
-    params:
-        cfg=[config["deidentify"], config["cohort"]["pose_layout"]],
-        call=flags("deidentify", name="{video}"),
     log:
         "logs/deidentify/{video}.log",
     cache: True
@@ -43,6 +42,9 @@ rule deidentify:
         mem_mb=memory(16000 if LOOKS_WITH_SAM3 else 2500),
         runtime=minutes(watched(LOOKS_WITH_SAM3, PARAMS["deidentify"].sam3_device, 15)),
         gpu=int(LOOKS_WITH_SAM3 and PARAMS["deidentify"].sam3_device == "cuda"),
+    params:
+        cfg=[config["deidentify"], config["cohort"]["pose_layout"]],
+        call=flags("deidentify", name="{video}"),
     shell:
         "childgait deidentify {params.call} > {log} 2>&1"
 

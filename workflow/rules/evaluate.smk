@@ -2,6 +2,7 @@
 # Requires: data/finetune, the validation and test tables, their clips; labels, subjects and a person's split.csv.
 # Yields: data/evaluate/{model}/{fold}-{seed}/, data/write_submission/
 
+
 include: "common.smk"
 include: "parts.smk"
 
@@ -18,9 +19,6 @@ rule evaluate:
         predictions="data/evaluate/{model}/{fold}-{seed}/predictions.parquet",
         metrics="data/evaluate/{model}/{fold}-{seed}/metrics.json",
         record="data/evaluate/{model}/{fold}-{seed}/evaluate.record.json",
-    params:
-        cfg=config["evaluate"],
-        call=flags("evaluate", model_name="{model}", fold="{fold}", seed="{seed}"),
     log:
         "logs/evaluate/{model}/{fold}-{seed}.log",
     threads: config["finetune"]["threads"]
@@ -28,6 +26,9 @@ rule evaluate:
         mem_mb=memory(4000),
         runtime=minutes(60),
         gpu=lambda wildcards: int(on_gpu(wildcards.model)),
+    params:
+        cfg=config["evaluate"],
+        call=flags("evaluate", model_name="{model}", fold="{fold}", seed="{seed}"),
     shell:
         "childgait evaluate {params.call} > {log} 2>&1"
 
@@ -51,8 +52,6 @@ rule write_submission:
     output:
         submission="data/write_submission/submission.csv",
         record="data/write_submission/write_submission.record.json",
-    params:
-        call=flags("write_submission", views=str(config["evaluate"]["views"])),
     log:
         "logs/write_submission.log",
     threads: config["finetune"]["threads"]
@@ -60,6 +59,8 @@ rule write_submission:
         mem_mb=memory(4000),
         runtime=minutes(60),
         gpu=lambda wildcards: int(on_gpu(PARAMS["finetune"].models[0])),
+    params:
+        call=flags("write_submission", views=str(config["evaluate"]["views"])),
     shell:
         "childgait write_submission {params.call} > {log} 2>&1"
 

@@ -3,6 +3,7 @@
 # with a mean teacher also gets the clips of children in no part of any fold, and the list that says so.
 # Yields: data/finetune/{model}/{fold}-{seed}/
 
+
 include: "common.smk"
 include: "parts.smk"
 
@@ -33,9 +34,6 @@ rule finetune:
             history="history.csv",
             record="finetune.record.json",
         ),
-    params:
-        cfg=training_params,
-        call=flags("finetune", model_name="{model}", fold="{fold}", seed="{seed}"),
     log:
         "logs/finetune/{model}/{fold}-{seed}.log",
     cache: True
@@ -46,6 +44,9 @@ rule finetune:
         gpu=lambda wildcards: processes(wildcards) * on_gpu(wildcards.model),
         processes=processes,
         nodes=1,  # a profile may spread the processes over more
+    params:
+        cfg=training_params,
+        call=flags("finetune", model_name="{model}", fold="{fold}", seed="{seed}"),
     shell:
         "workflow/launch {resources.processes} {resources.nodes} childgait finetune {params.call} > {log} 2>&1"
 

@@ -32,15 +32,15 @@ if "gate" not in {rule.name for rule in workflow.rules}:  # the Snakefile meets 
             pooled="data/gate/{gated}.parquet",
             results="data/gate/{gated}.json",
             record="data/gate/{gated}.record.json",
-        wildcard_constraints:  # a stage runs its own gates and no upstream ones
-            gated="|".join(GATED if "WHOLE_STUDY" in globals() else GATES_OF_STAGE),
-        params:
-            cfg=config["gate"],
-            call=flags("gate", step="{gated}", docs="logs/gate/{gated}"),
         log:
             "logs/gate/{gated}.log",
+        wildcard_constraints:  # a stage runs its own gates and no upstream ones
+            gated="|".join(GATED if "WHOLE_STUDY" in globals() else GATES_OF_STAGE),
         resources:
             mem_mb=memory(1500),
             runtime=minutes(10),
+        params:
+            cfg=config["gate"],
+            call=flags("gate", step="{gated}", docs="logs/gate/{gated}"),
         shell:
             "childgait gate {params.call} > {log} 2>&1"

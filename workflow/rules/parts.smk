@@ -43,9 +43,7 @@ def clips_of(*parts):
             return expand("data/prepare_clips/{video}.clip.json", video=VIDEOS)
         with ASSIGNMENT.open(newline="") as rows:
             wanted = {
-                row["subject"]
-                for row in csv.DictReader(rows)
-                if row["fold"] == wildcards.fold and row["part"] in parts
+                row["subject"] for row in csv.DictReader(rows) if row["fold"] == wildcards.fold and row["part"] in parts
             }
         return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if video.split("-", 1)[0] in wanted]
 

@@ -2,7 +2,10 @@
 # Requires: data/deidentify. Yields: data/segment, data/estimate_pose, data/refine_pose, data/prepare_clips, data/review,
 # data/gate/refine_pose.*, data/gate/prepare_clips.*
 
+
 include: "common.smk"
+
+
 GATES_OF_STAGE = ("refine_pose", "prepare_clips")
 
 
@@ -37,9 +40,6 @@ rule segment:
             summary=".summary.json",
             record=".record.json",
         ),
-    params:
-        cfg=config["segment"],
-        call=flags("segment", name="{video}"),
     log:
         "logs/segment/{video}.log",
     cache: True
@@ -47,6 +47,9 @@ rule segment:
         mem_mb=memory(16000 if BY_SAM3 else 2000),
         runtime=minutes(watched(BY_SAM3, PARAMS["segment"].sam3_device, 15)),
         gpu=int(BY_SAM3 and PARAMS["segment"].sam3_device == "cuda"),
+    params:
+        cfg=config["segment"],
+        call=flags("segment", name="{video}"),
     shell:
         "childgait segment {params.call} > {log} 2>&1"
 
@@ -59,9 +62,6 @@ rule estimate_pose:
         code=code("estimate_pose"),
     output:
         multiext("data/estimate_pose/{video}", keypoints=".poses.parquet", record=".record.json"),
-    params:
-        cfg=config["estimate_pose"],
-        call=flags("estimate_pose"),
     log:
         "logs/estimate_pose/{video}.log",
     cache: True
@@ -69,6 +69,9 @@ rule estimate_pose:
         mem_mb=memory(16000 if BY_SAPIENS else 1000),
         runtime=minutes(watched(BY_SAPIENS, PARAMS["estimate_pose"].device, 10)),
         gpu=int(BY_SAPIENS and PARAMS["estimate_pose"].device == "cuda"),
+    params:
+        cfg=config["estimate_pose"],
+        call=flags("estimate_pose"),
     shell:
         "childgait estimate_pose {params.call} > {log} 2>&1"
 
@@ -88,15 +91,15 @@ rule refine_pose:
             summary=".summary.json",
             record=".record.json",
         ),
-    params:
-        cfg=config["refine_pose"],
-        call=flags("refine_pose", name="{video}"),
     log:
         "logs/refine_pose/{video}.log",
     cache: True
     resources:
         mem_mb=memory(1000),
         runtime=minutes(5),
+    params:
+        cfg=config["refine_pose"],
+        call=flags("refine_pose", name="{video}"),
     shell:
         "childgait refine_pose {params.call} > {log} 2>&1"
 
@@ -117,15 +120,15 @@ rule prepare_clips:
             clip=".clip.json",
             record=".record.json",
         ),
-    params:
-        cfg=config["prepare_clips"],
-        call=flags("prepare_clips", name="{video}"),
     log:
         "logs/prepare_clips/{video}.log",
     cache: True
     resources:
         mem_mb=memory(1500),
         runtime=minutes(10),
+    params:
+        cfg=config["prepare_clips"],
+        call=flags("prepare_clips", name="{video}"),
     shell:
         "childgait prepare_clips {params.call} > {log} 2>&1"
 
@@ -141,13 +144,13 @@ rule review:
         heads="data/review/{subject}.heads.jpg",
         mask_sheet="data/review/{subject}.masks.jpg",
         record="data/review/{subject}.record.json",
-    params:
-        call=flags("review"),
     log:
         "logs/review/{subject}.log",
     resources:
         mem_mb=memory(1500),
         runtime=minutes(10),
+    params:
+        call=flags("review"),
     shell:
         "childgait review {params.call} > {log} 2>&1"
 

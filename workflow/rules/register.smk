@@ -1,7 +1,10 @@
 # What each recording is: one row a video, every oddity named.
 # Requires: the raw cohort. Yields: data/register/{video}.json, data/gate/register.*
 
+
 include: "common.smk"
+
+
 GATES_OF_STAGE = ("register",)
 
 
@@ -16,15 +19,15 @@ rule register:
         code=code("register"),
     output:
         multiext("data/register/{video}", facts=".json", record=".record.json"),
-    params:
-        cfg=[config["register"], config["cohort"]["pose_layout"]],
-        call=flags("register", name="{video}", layout=PARAMS["cohort"].pose_layout),
     log:
         "logs/register/{video}.log",
     cache: True
     resources:
         mem_mb=memory(800),
         runtime=minutes(5),
+    params:
+        cfg=[config["register"], config["cohort"]["pose_layout"]],
+        call=flags("register", name="{video}", layout=PARAMS["cohort"].pose_layout),
     shell:
         "childgait register {params.call} > {log} 2>&1"
 

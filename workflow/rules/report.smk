@@ -4,6 +4,7 @@
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS
 from childgait.report import FIGURES, TABLES
 
+
 include: "common.smk"
 include: "parts.smk"
 
@@ -31,13 +32,13 @@ rule check_study:
     output:
         results="data/check_study/results.json",
         record="data/check_study/check_study.record.json",
-    params:
-        call=flags("check_study"),
     log:
         "logs/check_study.log",
     resources:
         mem_mb=memory(2000),
         runtime=minutes(10),
+    params:
+        call=flags("check_study"),
     shell:
         "childgait check_study {params.call} > {log} 2>&1"
 
@@ -61,13 +62,13 @@ rule write_report:
         tables=expand("reports/tables/{name}", name=TABLES),
         figures=expand("reports/figures/{name}", name=FIGURES),
         record="reports/write_report.record.json",
-    params:
-        call=flags("write_report"),
     log:
         "logs/write_report.log",
     resources:
         mem_mb=memory(2000),
         runtime=minutes(15),
+    params:
+        call=flags("write_report"),
     shell:
         "childgait write_report {params.call} > {log} 2>&1"
 
@@ -83,13 +84,13 @@ rule trace_lineage:
         page="reports/lineage.html",
         crate="reports/ro-crate-metadata.json",
         record="reports/trace_lineage.record.json",
-    params:
-        call=flags("trace_lineage"),
     log:
         "logs/trace_lineage.log",
     resources:
         mem_mb=memory(1000),
         runtime=minutes(10),
+    params:
+        call=flags("trace_lineage"),
     shell:
         "childgait trace_lineage {params.call} > {log} 2>&1"
 
@@ -97,7 +98,11 @@ rule trace_lineage:
 def compared(models):
     """The report's inputs for another set of models, judged on the same splits by the same code."""
     return {
-        **{name: paths for name, paths in rules.write_report.input.items() if name not in ("predictions", "histories", "metrics")},
+        **{
+            name: paths
+            for name, paths in rules.write_report.input.items()
+            if name not in ("predictions", "histories", "metrics")
+        },
         "predictions": evaluated("predictions.parquet", models),
         "histories": finetuned("history.csv", models),
         "metrics": evaluated("metrics.json", models),

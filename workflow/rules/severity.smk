@@ -4,8 +4,10 @@
 
 from childgait.commands.check_params import check_graders
 
+
 include: "common.smk"
 include: "parts.smk"
+
 
 mendable(check_graders, PARAMS)
 
@@ -14,7 +16,9 @@ def graded(name):
     """Every network that grades, fold and seed. No baseline of the items stands beside: the commonest level does."""
     chosen = PARAMS["finetune"]
     models = PARAMS["grade_severity"].models
-    return expand("data/grade_severity/{model}/{fold}-{seed}/" + name, model=models, fold=chosen.folds, seed=chosen.seeds)
+    return expand(
+        "data/grade_severity/{model}/{fold}-{seed}/" + name, model=models, fold=chosen.folds, seed=chosen.seeds
+    )
 
 
 rule grade_severity:
@@ -32,9 +36,6 @@ rule grade_severity:
         levels="data/grade_severity/{model}/{fold}-{seed}/levels.csv",
         metrics="data/grade_severity/{model}/{fold}-{seed}/metrics.json",
         record="data/grade_severity/{model}/{fold}-{seed}/grade_severity.record.json",
-    params:
-        cfg=config["grade_severity"],
-        call=flags("grade_severity", model_name="{model}", fold="{fold}", seed="{seed}"),
     log:
         "logs/grade_severity/{model}/{fold}-{seed}.log",
     threads: config["finetune"]["threads"]
@@ -42,6 +43,9 @@ rule grade_severity:
         mem_mb=memory(4000),
         runtime=minutes(240),
         gpu=lambda wildcards: int(on_gpu(wildcards.model)),
+    params:
+        cfg=config["grade_severity"],
+        call=flags("grade_severity", model_name="{model}", fold="{fold}", seed="{seed}"),
     shell:
         "childgait grade_severity {params.call} > {log} 2>&1"
 

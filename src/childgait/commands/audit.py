@@ -17,7 +17,9 @@ def audit(quiet: bool = False) -> int:
 
     findings, seen = audit_tree(Path())
     if not (findings or seen.records or seen.versions):
-        raise StepError("there is no record and no dvc.lock here to compare files with", hint="run the study first: `make run`")
+        raise StepError(
+            "there is no record and no dvc.lock here to compare files with", hint="run the study first: `make run`"
+        )
     for finding in findings:
         print(finding)
     if not quiet or findings:
@@ -27,5 +29,7 @@ def audit(quiet: bool = False) -> int:
             f"and {seen.versions} versions of dvc.lock"
         )
         if seen.elsewhere:
-            print(f"note: {seen.elsewhere} of the records were made with another envs/requirements.lock than is here now")
+            print(
+                f"note: {seen.elsewhere} of the records were made with another envs/requirements.lock than is here now"
+            )
     return 1 if findings else 0

@@ -73,7 +73,9 @@ def check_ahead(sections: dict[str, Any]) -> None:
         )
     for key, named in weights_named(sections).items():
         if not named or not Path(named).exists():
-            raise StepError(f"{key} is {named!r}, and nothing is there", hint="put your weights there, or choose without them")
+            raise StepError(
+                f"{key} is {named!r}, and nothing is there", hint="put your weights there, or choose without them"
+            )
 
 
 def check_graders(sections: dict[str, Any]) -> None:
@@ -93,8 +95,11 @@ def check_graders(sections: dict[str, Any]) -> None:
 def weights_named(sections: dict[str, Any]) -> dict[str, str]:
     """By key, where the chosen backends and the network look for weights."""
     covering, segment, pose = sections["deidentify"], sections["segment"], sections["estimate_pose"]
-    found = {f"deidentify.{name}_weights": getattr(covering, f"{name}_weights") for name in ("retinaface", "sam3")
-             if name in covering.backends}  # fmt: skip
+    found = {
+        f"deidentify.{name}_weights": getattr(covering, f"{name}_weights")
+        for name in ("retinaface", "sam3")
+        if name in covering.backends
+    }
     if segment.backend == "sam3":
         found["segment.sam3_folder"] = segment.sam3_folder
     if pose.backend == "sapiens2":

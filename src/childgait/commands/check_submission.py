@@ -26,9 +26,13 @@ def check_submission(submission: Path, lists: Path = Path("annotations/split.csv
     both = [child for child in answers if child in scored]
     known = [[scored[child][t.limb][t.code] for t in TARGETS] for child in both]
     truth = [[np.nan if score is None else score > 0 for score in row] for row in known]
-    found = challenge_score(np.array([answers[c] for c in both], float).reshape(-1, 34), np.array(truth, float).reshape(-1, 34))
+    found = challenge_score(
+        np.array([answers[c] for c in both], float).reshape(-1, 34), np.array(truth, float).reshape(-1, 34)
+    )
     if found["value"] is None:
         print(f"  no score: {found['reason']}")
         return
-    print(f"  score {found['value']:.4f} = ½ (accuracy {found['accuracy']:.4f} + 1 − RMSE of totals"
-          f" {found['rmse_of_total']:.3f} / 34), over {found['children']} of them with labels")  # fmt: skip
+    print(
+        f"  score {found['value']:.4f} = ½ (accuracy {found['accuracy']:.4f} + 1 − RMSE of totals"
+        f" {found['rmse_of_total']:.3f} / 34), over {found['children']} of them with labels"
+    )

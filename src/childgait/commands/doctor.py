@@ -17,8 +17,23 @@ from pathlib import Path
 
 Line = tuple[str, str, str]  # ok, note or FAIL; what; found
 
-LIBRARIES = ("av", "opencv-python-headless", "numpy", "polars", "torch", "torchvision", "timm", "onnxruntime",
-             "great-expectations", "mlflow", "dvc", "snakemake", "pydantic", "scikit-learn", "matplotlib")  # fmt: skip
+LIBRARIES = (
+    "av",
+    "opencv-python-headless",
+    "numpy",
+    "polars",
+    "torch",
+    "torchvision",
+    "timm",
+    "onnxruntime",
+    "great-expectations",
+    "mlflow",
+    "dvc",
+    "snakemake",
+    "pydantic",
+    "scikit-learn",
+    "matplotlib",
+)
 WORKING_COPIES = 4  # a study needs about so many times its raw videos: lossless copies, clips, caches
 
 

@@ -62,8 +62,10 @@ def explain(
     print("Two strips a child, the trained model's and that of random weights")
     columns = ("share", "even", "random_share", "agreement")
     share, even, random_share, agreement = (_mean(focus[name].drop_nulls().to_list()) for name in columns)
-    print(f"{out / 'focus.csv'}: at the joints the items are about lies {share} of what counts, of random weights "
-          f"{random_share}, spread evenly {even}; agreement with random weights {agreement}")
+    print(
+        f"{out / 'focus.csv'}: at the joints the items are about lies {share} of what counts, of random weights "
+        f"{random_share}, spread evenly {even}; agreement with random weights {agreement}"
+    )
 
 
 def _mean(values: list[float]) -> str:

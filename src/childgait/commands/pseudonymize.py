@@ -58,7 +58,9 @@ def read_key(path: Path) -> bytes:
             hint=f"make one: head -c {SHORTEST_KEY} /dev/urandom > {path} && chmod 600 {path}",
         )
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise StepError(f"others than its owner may read {path}", hint=f"chmod 600 {path}, and keep it away from the data")
+        raise StepError(
+            f"others than its owner may read {path}", hint=f"chmod 600 {path}, and keep it away from the data"
+        )
     secret = path.read_bytes()
     if len(secret) < SHORTEST_KEY:
         raise StepError(
@@ -77,7 +79,9 @@ def number_of(name: str, secret: bytes) -> str:
 def new_place(path: Path, child: Path, number: str, out: Path) -> Path:
     """Where a child's file goes: the number in place of the child's name at the beginning of each part."""
     parts = path.relative_to(child).parts
-    return out.joinpath(number, *(number + part[len(child.name) :] if part.startswith(child.name) else part for part in parts))
+    return out.joinpath(
+        number, *(number + part[len(child.name) :] if part.startswith(child.name) else part for part in parts)
+    )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -18,7 +18,8 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise StepError(
-            f"{path} is not text in UTF-8 (byte {error.start} says so)", hint="save it as \"CSV UTF-8\" in the spreadsheet"
+            f"{path} is not text in UTF-8 (byte {error.start} says so)",
+            hint='save it as "CSV UTF-8" in the spreadsheet',
         ) from None
 
 

@@ -55,7 +55,9 @@ class Clip:
     rate: float  # frames a second
     events: tuple[Event, ...] = field(repr=False)
     start_seconds: float = 0.0  # of its first frame, in the video
-    crops: tuple[str, ...] = field(default=(), repr=False)  # a frame each: left, top and side of its square in the video
+    crops: tuple[str, ...] = field(
+        default=(), repr=False
+    )  # a frame each: left, top and side of its square in the video
 
     def path(self, part: str) -> Path:
         """`frames`, `masks` or `points`."""
@@ -105,9 +107,16 @@ def open_clip(facts_path: Path) -> Clip:
     facts = json.loads(facts_path.read_text(encoding="utf-8"))
     events = tuple(parse_event(text) for text in facts["events"])
     return Clip(
-        facts_path, facts["video"], facts["view"], facts["frames"], facts["size"], facts["rate"], events,
-        facts.get("start_seconds", 0.0), tuple(facts.get("crops", ())),
-    )  # fmt: skip
+        facts_path,
+        facts["video"],
+        facts["view"],
+        facts["frames"],
+        facts["size"],
+        facts["rate"],
+        events,
+        facts.get("start_seconds", 0.0),
+        tuple(facts.get("crops", ())),
+    )
 
 
 def create_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:

@@ -250,9 +250,10 @@ def check_some_frames(path: Path, cohort: Cohort, found: Inventory) -> None:
             continue
         if wrong := counts - {size}:
             found.error(
-                f"{path}/{name}", f"has {wrong.pop()} keypoints, but {cohort.pose_layout} has {size}",
+                f"{path}/{name}",
+                f"has {wrong.pop()} keypoints, but {cohort.pose_layout} has {size}",
                 "set cohort.pose_layout in params.yaml to the layout of the files",
-            )  # fmt: skip
+            )
             return
         empty += not people
         odd += any(value is None or value != value for value in values)
@@ -286,8 +287,11 @@ def check_completeness(root: Path, found: Inventory, cohort: Cohort) -> None:
         views[said.subject].add(said.view)
     for subject, seen in sorted(views.items()):
         if missing := [view for view in VIEWS if view not in seen]:
-            found.note(root / "dataset" / subject, f"has no view {', '.join(missing)}",
-                       "nothing to do: items that need it are not judged for this child")  # fmt: skip
+            found.note(
+                root / "dataset" / subject,
+                f"has no view {', '.join(missing)}",
+                "nothing to do: items that need it are not judged for this child",
+            )
 
 
 # --- labels and subjects

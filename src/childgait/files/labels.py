@@ -59,8 +59,16 @@ SUBJECTS = Table(
     ),
 )
 
-SEXES = {"f": "female", "female": "female", "girl": "female", "m": "male", "male": "male", "boy": "male",
-         "": "unknown", "unknown": "unknown"}  # fmt: skip
+SEXES = {
+    "f": "female",
+    "female": "female",
+    "girl": "female",
+    "m": "male",
+    "male": "male",
+    "boy": "male",
+    "": "unknown",
+    "unknown": "unknown",
+}
 SEVERITIES = {"": None, "1": 1, "2": 2, "3": 3, "4": 4, "I": 1, "II": 2, "III": 3, "IV": 4}
 
 
@@ -119,7 +127,8 @@ def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
             item = str(int(key)) if str(key).isdigit() else str(key)
             if item in given:
                 raise StepError(
-                    f"{path}: child {subject}, {limb} has item {item} twice, once as {key!r}", hint="keep one score for each item"
+                    f"{path}: child {subject}, {limb} has item {item} twice, once as {key!r}",
+                    hint="keep one score for each item",
                 )
             given[item] = value
         unknown = [key for key in given if key != "Total" and not (str(key).isdigit() and int(key) in BY_NUMBER)]
@@ -167,7 +176,9 @@ def read_children(path: Path) -> pl.DataFrame:
     for number, row in enumerate(frame.iter_rows(named=True), start=2):
         child = read_child(path, number, row)
         if child["subject"] in rows:
-            raise StepError(f"{path}, line {number}: child {child['subject']} is there twice", hint="keep one row a child")
+            raise StepError(
+                f"{path}, line {number}: child {child['subject']} is there twice", hint="keep one row a child"
+            )
         rows[child["subject"]] = child
     return pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema()).sort("subject")
 

@@ -42,7 +42,11 @@ def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, l
     rows = list(csv.reader(text_of(path).splitlines()))
     if not rows or tuple(rows[0]) != COLUMNS:
         lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
-        found = f"lacks the column(s) {', '.join(lacking)}" if lacking else "has its columns in another order, or more of them"
+        found = (
+            f"lacks the column(s) {', '.join(lacking)}"
+            if lacking
+            else "has its columns in another order, or more of them"
+        )
         raise StepError(f"{path} {found}", hint=f"the first line is {','.join(COLUMNS[:3])},…,{','.join(COLUMNS[-3:])}")
     answers: dict[str, list[int]] = {}
     for line, row in enumerate(rows[1:], 2):
@@ -63,7 +67,9 @@ def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, l
 def _child_of(path: Path, line: int, row: list[str]) -> str:
     name = row[0] if row else ""
     if not name.startswith(NAME) or not name.removeprefix(NAME).isdecimal():
-        raise StepError(f"{path}, line {line}: the ID is {name!r}", hint=f"IDs are {NAME} and the child's number: {NAME}4")
+        raise StepError(
+            f"{path}, line {line}: the ID is {name!r}", hint=f"IDs are {NAME} and the child's number: {NAME}4"
+        )
     if len(row) != len(COLUMNS):
         raise StepError(f"{path}, line {line}: {len(row)} values, not {len(COLUMNS)}", hint="a value a column")
     return f"{int(name.removeprefix(NAME)):04d}"

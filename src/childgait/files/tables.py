@@ -68,7 +68,9 @@ def _check(frame: pl.DataFrame, table: Table, where: str) -> None:
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise StepError(f"{where}: table {table.name!r} lacks the column(s) {', '.join(missing)}", hint=AGAIN)
-    wrong = [f"{name} is {frame.schema[name]}, not {kind}" for name, kind in wanted.items() if frame.schema[name] != kind]
+    wrong = [
+        f"{name} is {frame.schema[name]}, not {kind}" for name, kind in wanted.items() if frame.schema[name] != kind
+    ]
     if wrong:
         raise StepError(f"{where}: table {table.name!r}: {'; '.join(wrong)}", hint=AGAIN)
     if table.key and frame.height:

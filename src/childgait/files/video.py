@@ -271,10 +271,17 @@ def probe(path: Path) -> VideoFacts:
         update_hash(digest, upright)
         seconds.append(upright.seconds)
     return VideoFacts(
-        width=upright.planes.width, height=upright.planes.height, rotation=rotation, frames=len(seconds),
-        seconds=tuple(seconds), codec=codec, pixel_format=pixel_format, other_streams=others,
-        metadata=tuple(sorted(keys)), sha256=digest.hexdigest(),
-    )  # fmt: skip
+        width=upright.planes.width,
+        height=upright.planes.height,
+        rotation=rotation,
+        frames=len(seconds),
+        seconds=tuple(seconds),
+        codec=codec,
+        pixel_format=pixel_format,
+        other_streams=others,
+        metadata=tuple(sorted(keys)),
+        sha256=digest.hexdigest(),
+    )
 
 
 def decoded_sha256(path: Path) -> str:
@@ -348,9 +355,14 @@ def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
     """RGB pixels, converted with rounding that is the same on every machine."""
     matrix, source_range = _matrix(colour), 2 if colour.range == 2 else 1
     frame = _converter(threading.get_ident(), matrix, source_range).reformat(
-        _as_frame(planes), format="rgb24", interpolation=_EXACT, src_colorspace=matrix, dst_colorspace=matrix,
-        src_color_range=source_range, dst_color_range=2,
-    )  # fmt: skip
+        _as_frame(planes),
+        format="rgb24",
+        interpolation=_EXACT,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=source_range,
+        dst_color_range=2,
+    )
     pixels: np.ndarray = frame.to_ndarray()
     return pixels
 
@@ -362,10 +374,13 @@ def from_rgb(pixels: np.ndarray, colour: Colour = Colour()) -> Planes:
     height, width = pixels.shape[:2]
     halved = width % 2 == 0 and height % 2 == 0
     frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-        format="yuv420p" if halved else "yuv444p", interpolation=_EXACT,
-        src_colorspace=_matrix(colour), dst_colorspace=_matrix(colour),
-        src_color_range=2, dst_color_range=2 if colour.range == 2 else 1,
-    )  # fmt: skip
+        format="yuv420p" if halved else "yuv444p",
+        interpolation=_EXACT,
+        src_colorspace=_matrix(colour),
+        dst_colorspace=_matrix(colour),
+        src_color_range=2,
+        dst_color_range=2 if colour.range == 2 else 1,
+    )
     return _planes_of(frame)
 
 
@@ -375,9 +390,14 @@ def _matrix(colour: Colour) -> int:
 
 
 def write_video(
-    path: Path, frames: Iterable[np.ndarray | Planes], seconds: Sequence[Fraction], *,
-    lossless: bool = True, crf: int = 18, colour: Colour = Colour(),
-) -> None:  # fmt: skip
+    path: Path,
+    frames: Iterable[np.ndarray | Planes],
+    seconds: Sequence[Fraction],
+    *,
+    lossless: bool = True,
+    crf: int = 18,
+    colour: Colour = Colour(),
+) -> None:
     """One H.264 stream in an mp4: these frames (RGB or planes) at exactly these times, no metadata, one thread."""
     import av
 

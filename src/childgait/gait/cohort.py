@@ -19,7 +19,9 @@ from childgait.errors import StepError
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm")
 POSE_FOLDER = "_filtered_pose"
-_NAME = re.compile(r"(?P<patient>\d{4,})-(?P<session>\d{4,})_(?P<view>forward|backward|left|right)_(?P<start>\d+)-(?P<end>\d+)")
+_NAME = re.compile(
+    r"(?P<patient>\d{4,})-(?P<session>\d{4,})_(?P<view>forward|backward|left|right)_(?P<start>\d+)-(?P<end>\d+)"
+)
 
 
 @dataclass(frozen=True, order=True)

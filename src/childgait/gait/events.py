@@ -112,8 +112,11 @@ def find_travel(poses: Poses, view: View) -> Travel:
 
 
 _WORDS: dict[View, str] = {
-    "left": "to the left", "right": "to the right", "forward": "towards the camera", "backward": "away from the camera",
-}  # fmt: skip
+    "left": "to the left",
+    "right": "to the right",
+    "forward": "towards the camera",
+    "backward": "away from the camera",
+}
 _OPPOSITE: dict[View, View] = {"left": "right", "right": "left", "forward": "backward", "backward": "forward"}
 _WAYS: dict[View, int] = {"left": -1, "right": 1}  # where a child looks in a side view
 assert set(_WORDS) == set(_OPPOSITE) == set(VIEWS)
@@ -388,7 +391,9 @@ def _events_inside(poses: Poses, limb: Limb, contacts: list[float], offs: list[f
 
 def _top(curve: Floats, seconds: Floats, moment: float, stride: float) -> float | None:
     """When the curve is highest in the half stride after mid-stance, between frames; None at the window's ends."""
-    window = np.flatnonzero((seconds >= moment - 0.05 * stride) & (seconds <= moment + 0.5 * stride) & np.isfinite(curve))
+    window = np.flatnonzero(
+        (seconds >= moment - 0.05 * stride) & (seconds <= moment + 0.5 * stride) & np.isfinite(curve)
+    )
     if len(window) < 5:
         return None
     n = int(window[np.argmax(curve[window])])
@@ -483,10 +488,14 @@ def _strides(events: list[Event], limb: Limb, middles: dict[Limb, Floats]) -> li
         passing = [float(moment) for moment in middles[limb] if start < moment < end]
         strides.append(
             Stride(
-                start, between(other, "foot_off", start, end), passing[0] if passing else float("nan"),
-                between(other, "contact", start, end), between(limb, "foot_off", start, end), end,
+                start,
+                between(other, "foot_off", start, end),
+                passing[0] if passing else float("nan"),
+                between(other, "contact", start, end),
+                between(limb, "foot_off", start, end),
+                end,
             )
-        )  # fmt: skip
+        )
     return strides
 
 

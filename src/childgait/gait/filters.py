@@ -103,6 +103,8 @@ def between(seconds: Floats, values: Floats, at: Floats) -> Floats:
     width = float(steps[1, 0])
     s = ((at - seconds[1]) / width)[:, None]
     return np.asarray(
-        (1 + 2 * s) * (1 - s) ** 2 * values[1] + s**2 * (3 - 2 * s) * values[2]
-        + s * (1 - s) ** 2 * width * ends[0] - s**2 * (1 - s) * width * ends[1]
-    )  # fmt: skip
+        (1 + 2 * s) * (1 - s) ** 2 * values[1]
+        + s**2 * (3 - 2 * s) * values[2]
+        + s * (1 - s) ** 2 * width * ends[0]
+        - s**2 * (1 - s) * width * ends[1]
+    )

@@ -40,10 +40,21 @@ _MEASURED_ON: dict[str, tuple[str, ...]] = {
 
 
 def _names() -> tuple[str, ...]:
-    moments = ("at contact", "at foot-off", "least in stance", "most in stance", "least in swing", "most in swing", "mean")
+    moments = (
+        "at contact",
+        "at foot-off",
+        "least in stance",
+        "most in stance",
+        "least in swing",
+        "most in swing",
+        "mean",
+    )
     curves = [f"{curve} {moment}" for curve in (*SIDE_CURVES, *END_CURVES) for moment in moments]
-    seen = [f"{what} {when}" for what in ("foot outwards", "knee outwards", "heel outwards", "hips' width", "stance width")
-            for when in ("in stance", "range")]  # fmt: skip
+    seen = [
+        f"{what} {when}"
+        for what in ("foot outwards", "knee outwards", "heel outwards", "hips' width", "stance width")
+        for when in ("in stance", "range")
+    ]
     times = ["stride seconds", "stance share", "double support share", "step share", "step length", "speed"]
     smooth = ["knee jerk", "foot_pitch jerk"]
     return (*curves, *seen, *times, *smooth, *(f"EVGS {code}" for code in CODES))

@@ -188,9 +188,7 @@ def _line_at_ends(path: Floats, raw: Floats) -> Floats:
 # --- left and right -------------------------------------------------------------------------------------------------
 
 
-def undo_swaps(
-    poses: Poses, penalty: float, view: View | None, corrections: list[Correction], report: Report
-) -> None:
+def undo_swaps(poses: Poses, penalty: float, view: View | None, corrections: list[Correction], report: Report) -> None:
     """Give legs and arms back to their sides: first what is continuous in time, then which way round all of it is."""
     height = body_height(poses.xy)
     if not np.isfinite(height).any() or len(poses) < 3:
@@ -473,7 +471,9 @@ def calm(poses: Poses, noise_factor: float) -> None:
 def _without_noise(values: Floats, lags: NDArray[np.int64], noise_factor: float) -> Floats:
     """The patterns of a table (T, n) over so many frames that noise does not explain; each frame the mean of its windows."""
     count = len(values) - int(lags[-1])
-    left, sizes, right = np.linalg.svd(np.concatenate([values[lag : lag + count] for lag in lags], 1), full_matrices=False)
+    left, sizes, right = np.linalg.svd(
+        np.concatenate([values[lag : lag + count] for lag in lags], 1), full_matrices=False
+    )
     narrow, wide = sorted((count, right.shape[1]))
     ratio, scale = narrow / wide, float(np.sqrt(wide))
     level = noise_factor * float(np.median(sizes)) / scale / _middle_of_noise(ratio)

@@ -26,8 +26,12 @@ Series = NDArray[np.float64]
 # Numbers for the items that the guide describes in words. They are ours.
 STAND_INS: dict[str, Bands] = {
     "IC": Bands(-5.0, 5.0, math.inf, math.inf),  # foot pitch at contact: heel, flat, toe
-    "HL": Bands(-1.75, 0.0, 1.0, 1.75),  # heel rise: 0 feet adjacent, 1 opposite contact; -2 heel never down, 2 forefoot
-    "FCL": Bands(-0.005, 0.010, 0.100, math.inf),  # clearance over leg length; below 0: drags all swing, or low and high
+    "HL": Bands(
+        -1.75, 0.0, 1.0, 1.75
+    ),  # heel rise: 0 feet adjacent, 1 opposite contact; -2 heel never down, 2 forefoot
+    "FCL": Bands(
+        -0.005, 0.010, 0.100, math.inf
+    ),  # clearance over leg length; below 0: drags all swing, or low and high
     "KPA": Bands(-25.0, -10.0, 10.0, 25.0),
     "TLT": Bands(-math.inf, 0.0, 0.12, 0.25),
 }
@@ -177,15 +181,27 @@ def _measure(code: str, window: Callable[[float, float], _Window], stride: Strid
 
 
 CURVE_OF: dict[str, str] = {
-    "IC": "foot_pitch", "HL": "foot_pitch", "SAD": "ankle", "HVV": "hindfoot", "FRT": "foot_rotation",
-    "FCL": "clearance", "WAD": "ankle", "KPA": "knee_direction", "KEX": "knee", "KPS": "knee", "KFX": "knee",
-    "HEX": "hip", "HFX": "hip", "POB": "obliquity", "PRT": "rotation", "TSG": "trunk_lean", "TLT": "trunk_shift",
-}  # fmt: skip
+    "IC": "foot_pitch",
+    "HL": "foot_pitch",
+    "SAD": "ankle",
+    "HVV": "hindfoot",
+    "FRT": "foot_rotation",
+    "FCL": "clearance",
+    "WAD": "ankle",
+    "KPA": "knee_direction",
+    "KEX": "knee",
+    "KPS": "knee",
+    "KFX": "knee",
+    "HEX": "hip",
+    "HFX": "hip",
+    "POB": "obliquity",
+    "PRT": "rotation",
+    "TSG": "trunk_lean",
+    "TLT": "trunk_shift",
+}
 
 
-def score_limb(
-    seconds: Series, curves: Mapping[str, Series], strides: Sequence[Stride]
-) -> dict[str, Measurement]:
+def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[Stride]) -> dict[str, Measurement]:
     """Every item that the given curves and events allow; of several strides, the (lower) median one is reported."""
     given = {name: np.asarray(curve, dtype=np.float64) for name, curve in curves.items()}
     if "trunk_shift" in given:

@@ -47,7 +47,9 @@ class Seen:
     bytes: int
     records: int
     versions: int
-    elsewhere: int  # records made in another environment than the lock names now: no fault, but the lock alone remakes none
+    elsewhere: (
+        int  # records made in another environment than the lock names now: no fault, but the lock alone remakes none
+    )
 
 
 @dataclass(frozen=True)

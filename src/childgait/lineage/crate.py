@@ -46,11 +46,20 @@ def crate_of(graph: Graph) -> Entity:
     return {
         "@context": CONTEXT,
         "@graph": [
-            _descriptor(), root, *_fixed(), _workflow(tools), *tools.values(),
-            *(_how_to(step, place) for place, step in enumerate(tools)), *files, *params.values(), *actions, *controls, run,
+            _descriptor(),
+            root,
+            *_fixed(),
+            _workflow(tools),
+            *tools.values(),
+            *(_how_to(step, place) for place, step in enumerate(tools)),
+            *files,
+            *params.values(),
+            *actions,
+            *controls,
+            run,
             _organize(controls, run),
         ],
-    }  # fmt: skip
+    }
 
 
 def crate_text(graph: Graph) -> str:
@@ -73,20 +82,31 @@ def _ids(entities: list[Entity]) -> list[Entity]:
 
 def _descriptor() -> Entity:
     return {
-        "@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"},
-        "conformsTo": [{"@id": "https://w3id.org/ro/crate/1.1"}, {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"}],
-    }  # fmt: skip
+        "@id": "ro-crate-metadata.json",
+        "@type": "CreativeWork",
+        "about": {"@id": "./"},
+        "conformsTo": [
+            {"@id": "https://w3id.org/ro/crate/1.1"},
+            {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
+        ],
+    }
 
 
 def _root(files: list[Entity], actions: list[Entity]) -> Entity:
     return {
-        "@id": "./", "@type": "Dataset", "name": "A childgait study",
+        "@id": "./",
+        "@type": "Dataset",
+        "name": "A childgait study",
         "description": "Every file of a study of children's gait with its hash, and the job, settings and source files "
         "that made it. Files are named from the folder reports/ of the repository; the videos themselves are not shipped.",
-        "datePublished": FORM_DATED, "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
-        "conformsTo": [{"@id": name} for name in PROFILES], "mainEntity": {"@id": WORKFLOW},
-        "hasPart": [{"@id": WORKFLOW}, *_ids(files)], "mentions": _ids(actions), "author": {"@id": "#authors"},
-    }  # fmt: skip
+        "datePublished": FORM_DATED,
+        "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
+        "conformsTo": [{"@id": name} for name in PROFILES],
+        "mainEntity": {"@id": WORKFLOW},
+        "hasPart": [{"@id": WORKFLOW}, *_ids(files)],
+        "mentions": _ids(actions),
+        "author": {"@id": "#authors"},
+    }
 
 
 def _fixed() -> Iterator[Entity]:
@@ -94,9 +114,13 @@ def _fixed() -> Iterator[Entity]:
         yield {"@id": name, "@type": "CreativeWork", "name": title, "version": name.rsplit("/", 1)[1]}
     yield {"@id": "https://spdx.org/licenses/Apache-2.0", "@type": "CreativeWork", "name": "Apache License 2.0"}
     yield {"@id": "#authors", "@type": "Organization", "name": "The childgait authors"}
-    yield {"@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake", "@type": "ComputerLanguage",
-           "name": "Snakemake",
-           "identifier": {"@id": "https://snakemake.github.io"}, "url": {"@id": "https://snakemake.github.io"}}  # fmt: skip
+    yield {
+        "@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
+        "@type": "ComputerLanguage",
+        "name": "Snakemake",
+        "identifier": {"@id": "https://snakemake.github.io"},
+        "url": {"@id": "https://snakemake.github.io"},
+    }
     yield {
         "@id": "#engine",
         "@type": "SoftwareApplication",
@@ -107,17 +131,25 @@ def _fixed() -> Iterator[Entity]:
 
 def _workflow(tools: dict[str, Entity]) -> Entity:
     return {
-        "@id": WORKFLOW, "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"], "name": "childgait",
-        "version": version("childgait"), "encodingFormat": "text/plain",
+        "@id": WORKFLOW,
+        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+        "name": "childgait",
+        "version": version("childgait"),
+        "encodingFormat": "text/plain",
         "programmingLanguage": {"@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"},
-        "hasPart": _ids(list(tools.values())), "step": [{"@id": f"#how-{step}"} for step in tools],
-    }  # fmt: skip
+        "hasPart": _ids(list(tools.values())),
+        "step": [{"@id": f"#how-{step}"} for step in tools],
+    }
 
 
 def _tool(step: str, jobs: list[Job]) -> Entity:
     hashes = sorted({code_hash(job.code) for job in jobs})
-    return {"@id": f"#step-{step}", "@type": "SoftwareApplication", "name": f"childgait {step.replace('_', '-')}",
-            "softwareVersion": f"{version('childgait')}, source files {', '.join(hashes)}"}  # fmt: skip
+    return {
+        "@id": f"#step-{step}",
+        "@type": "SoftwareApplication",
+        "name": f"childgait {step.replace('_', '-')}",
+        "softwareVersion": f"{version('childgait')}, source files {', '.join(hashes)}",
+    }
 
 
 def _how_to(step: str, place: int) -> Entity:
@@ -130,8 +162,13 @@ def _how_to(step: str, place: int) -> Entity:
 
 
 def _file(path: str, entry: Entry) -> Entity:
-    entity = {"@id": reference(path), "@type": "Dataset" if "files" in entry else "File", "name": path,
-              "sha256": entry["sha256"], "contentSize": str(entry["bytes"])}  # fmt: skip
+    entity = {
+        "@id": reference(path),
+        "@type": "Dataset" if "files" in entry else "File",
+        "name": path,
+        "sha256": entry["sha256"],
+        "contentSize": str(entry["bytes"]),
+    }
     if "files" in entry:
         entity["@id"] += "/"
     if "md5" in entry:
@@ -153,17 +190,25 @@ def _params(job: Job) -> Iterator[Entity]:
 def _action(job: Job) -> Entity:
     read = [{"@id": reference(entry["path"]) + ("/" if "files" in entry else "")} for entry in job.inputs]
     return {
-        "@id": f"#job-{job.name}", "@type": "CreateAction", "name": f"{job.step}: {job.name}",
+        "@id": f"#job-{job.name}",
+        "@type": "CreateAction",
+        "name": f"{job.step}: {job.name}",
         "description": f"environment {job.environment.get('lock_sha256')}; source files {code_hash(job.code)}",
-        "instrument": {"@id": f"#step-{job.step}"}, "object": [*read, *_ids(list(_params(job)))],
-        "result": [{"@id": reference(entry["path"])} for entry in job.outputs], "agent": {"@id": "#authors"},
+        "instrument": {"@id": f"#step-{job.step}"},
+        "object": [*read, *_ids(list(_params(job)))],
+        "result": [{"@id": reference(entry["path"])} for entry in job.outputs],
+        "agent": {"@id": "#authors"},
         "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
-    }  # fmt: skip
+    }
 
 
 def _control(job: Job) -> Entity:
-    return {"@id": f"#control-{job.name}", "@type": "ControlAction", "instrument": {"@id": f"#how-{job.step}"},
-            "object": {"@id": f"#job-{job.name}"}}  # fmt: skip
+    return {
+        "@id": f"#control-{job.name}",
+        "@type": "ControlAction",
+        "instrument": {"@id": f"#how-{job.step}"},
+        "object": {"@id": f"#job-{job.name}"},
+    }
 
 
 def _run(graph: Graph) -> Entity:
@@ -171,13 +216,21 @@ def _run(graph: Graph) -> Entity:
     raw = [path for path in sorted(graph.files) if not graph.makers_of(path)]
     last = [path for path in sorted(graph.files) if path.startswith("reports/")]
     return {
-        "@id": "#run", "@type": "CreateAction", "name": "The study, from raw files to reports",
-        "instrument": {"@id": WORKFLOW}, "agent": {"@id": "#authors"},
+        "@id": "#run",
+        "@type": "CreateAction",
+        "name": "The study, from raw files to reports",
+        "instrument": {"@id": WORKFLOW},
+        "agent": {"@id": "#authors"},
         "object": [{"@id": reference(p) + ("/" if "files" in graph.files[p] else "")} for p in raw],
         "result": [{"@id": reference(p)} for p in last],
-    }  # fmt: skip
+    }
 
 
 def _organize(controls: list[Entity], run: Entity) -> Entity:
-    return {"@id": "#organized", "@type": "OrganizeAction", "instrument": {"@id": "#engine"}, "object": _ids(controls),
-            "result": {"@id": run["@id"]}}  # fmt: skip
+    return {
+        "@id": "#organized",
+        "@type": "OrganizeAction",
+        "instrument": {"@id": "#engine"},
+        "object": _ids(controls),
+        "result": {"@id": run["@id"]},
+    }

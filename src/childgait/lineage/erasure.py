@@ -74,10 +74,14 @@ class Plan:
     def counts(self) -> dict[str, int]:
         """For the tombstone and the terminal."""
         return {
-            "own files": len(self.own), "pooled files": len(self.pooled), "tables": len(self.tables),
-            "logs and notes": len(self.notes), "Snakemake cache": len(self.cached), "MLflow runs": len(self.runs.ids),
+            "own files": len(self.own),
+            "pooled files": len(self.pooled),
+            "tables": len(self.tables),
+            "logs and notes": len(self.notes),
+            "Snakemake cache": len(self.cached),
+            "MLflow runs": len(self.runs.ids),
             **{store.name: len(verdict.objects) for store, verdict in self.stores},
-        }  # fmt: skip
+        }
 
 
 def cohort_folders(root: Path) -> list[Path]:
@@ -97,11 +101,18 @@ def make_plan(subject: str, root: Path, *, remote: bool) -> Plan:
     cohort = cohort_folders(root)
     study = [p for folder in {root / "data", root / "reports", *cohort} for p in files_under(folder)]
     plan.own = sorted({p for p in study if subject_of(os.path.relpath(p, root)) == subject})
-    plan.tables = sorted({
-        p for folder in cohort for p in files_under(folder)
-        if p.suffix in TABLES and not p.name.endswith(ENDING) and p not in plan.own and subject_of(p.name) is None
-        and names_subject(p.read_text(encoding="utf-8", errors="replace"), subject, p.suffix)
-    })  # fmt: skip
+    plan.tables = sorted(
+        {
+            p
+            for folder in cohort
+            for p in files_under(folder)
+            if p.suffix in TABLES
+            and not p.name.endswith(ENDING)
+            and p not in plan.own
+            and subject_of(p.name) is None
+            and names_subject(p.read_text(encoding="utf-8", errors="replace"), subject, p.suffix)
+        }
+    )
     left = {*files_under(root / CHECKPOINTS), *(p for p in study if p.name.startswith(PARTIAL))}  # by killed jobs
     made = {*_pooled(root, subject, plan), *_unrecorded(root, subject, study), *left}
     plan.pooled = sorted(made - {*plan.own, *plan.tables})

@@ -68,8 +68,18 @@ def job_of(record: str, text: str | bytes) -> Job:
         inputs = [entry for entries in body["inputs"].values() for entry in entries]
         for entry in (*inputs, *outputs):
             _ = entry["path"], entry["sha256"], entry["bytes"]
-        return Job(record, body["step"], inputs, outputs, body["params"], body["values"], body["code"],
-                   body["environment"], body["inputs"], made)  # fmt: skip
+        return Job(
+            record,
+            body["step"],
+            inputs,
+            outputs,
+            body["params"],
+            body["values"],
+            body["code"],
+            body["environment"],
+            body["inputs"],
+            made,
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepError(
             f"{record} is not a record ({type(error).__name__}: {error})",

@@ -30,20 +30,28 @@ def page_of(graph: Graph, behind: set[str]) -> str:
     """The page; `behind` are the records of the jobs that the report was made of."""
     raw = {path: entry for path, entry in sorted(graph.files.items()) if graph.is_raw(path)}
     children = sorted({subject for path in raw if (subject := subject_of(path))})
-    return "\n".join([
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<title>Where every number comes from</title><style>{STYLE}</style>",
-        "<h1>Where every number comes from</h1>",
-        f"<p>{len(graph.jobs)} jobs made {len(graph.maker) - len(graph.jobs)} files from {len(raw)} raw files of "
-        f"{len(children)} children; {len(behind)} of the jobs stand behind the report. Each arrow is read as “was read by”, "
-        "with the number of files where the pointer rests. The same in full: <code>lineage.parquet</code>, "
-        "<code>manifest.csv</code>, <code>ro-crate-metadata.json</code>; "
-        "on the command line <code>childgait lineage reports/metrics.json</code>.</p>",
-        "<div class=wide tabindex=0 role=region aria-label='steps and files'>", drawing(graph), "</div>",
-        "<h2>Steps</h2><div class=wide tabindex=0 role=region aria-label=steps>", *_steps(graph, behind), "</div>",
-        "<h2>Raw files</h2><div class=wide tabindex=0 role=region aria-label='raw files'>", *_raw(raw), "</div>",
-        "</html>\n",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+            f"<title>Where every number comes from</title><style>{STYLE}</style>",
+            "<h1>Where every number comes from</h1>",
+            f"<p>{len(graph.jobs)} jobs made {len(graph.maker) - len(graph.jobs)} files from {len(raw)} raw files of "
+            f"{len(children)} children; {len(behind)} of the jobs stand behind the report. Each arrow is read as “was read by”, "
+            "with the number of files where the pointer rests. The same in full: <code>lineage.parquet</code>, "
+            "<code>manifest.csv</code>, <code>ro-crate-metadata.json</code>; "
+            "on the command line <code>childgait lineage reports/metrics.json</code>.</p>",
+            "<div class=wide tabindex=0 role=region aria-label='steps and files'>",
+            drawing(graph),
+            "</div>",
+            "<h2>Steps</h2><div class=wide tabindex=0 role=region aria-label=steps>",
+            *_steps(graph, behind),
+            "</div>",
+            "<h2>Raw files</h2><div class=wide tabindex=0 role=region aria-label='raw files'>",
+            *_raw(raw),
+            "</div>",
+            "</html>\n",
+        ]
+    )
 
 
 def group_of(job: Job) -> str:

@@ -41,7 +41,9 @@ def has_pictures(path: Path) -> bool:
     """By its first bytes, whatever it is called: DVC's objects have no ending."""
     with path.open("rb") as stream:
         head = stream.read(16)
-    return head.startswith((b"\x93NUMPY", b"\xff\xd8\xff", b"\x89PNG", b"\x1aE\xdf\xa3", b"RIFF")) or head[4:8] == b"ftyp"
+    return (
+        head.startswith((b"\x93NUMPY", b"\xff\xd8\xff", b"\x89PNG", b"\x1aE\xdf\xa3", b"RIFF")) or head[4:8] == b"ftyp"
+    )
 
 
 def pictures_in(path: Path, every: int = 10) -> Iterator[NDArray[np.uint8]]:
@@ -86,9 +88,7 @@ def remember(paths: Iterable[Path]) -> list[Known]:
             continue
         room = np.median(np.stack([small for _, small in looks]), axis=0).astype(np.float32)
         known += [
-            Known(bits, small, room)
-            for bits, small in looks
-            if (np.abs(small - room) > _MOVES).mean() >= _LEAST_MOVING
+            Known(bits, small, room) for bits, small in looks if (np.abs(small - room) > _MOVES).mean() >= _LEAST_MOVING
         ]
     return known
 

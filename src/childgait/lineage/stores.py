@@ -69,7 +69,9 @@ class Store:
                     f"{folder}/{entry['relpath']}" for folder in names.get(oid, {"?"})
                 )
         verdict.objects = {
-            oid for oid in oids - keep if not oid.endswith(".dir") and (oid in own or goes(names.get(oid, set()), subject))
+            oid
+            for oid in oids - keep
+            if not oid.endswith(".dir") and (oid in own or goes(names.get(oid, set()), subject))
         }
         nameless = {oid for oid in oids - keep if not oid.endswith(".dir") and oid not in names} - own
         if self.ours:

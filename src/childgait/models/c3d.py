@@ -19,7 +19,12 @@ from childgait.gait.evgs import TARGETS
 from childgait.models.frames import FrameNetwork
 
 CHANNELS = {"conv1": 1, "conv2": 2, "conv3a": 4, "conv3b": 4, "conv4a": 8, "conv4b": 8, "conv5a": 8, "conv5b": 8}
-POOLED_AFTER = {"conv1": (1, 2, 2), "conv2": (2, 2, 2), "conv3b": (2, 2, 2), "conv4b": (2, 2, 2)}  # the fifth: the head's
+POOLED_AFTER = {
+    "conv1": (1, 2, 2),
+    "conv2": (2, 2, 2),
+    "conv3b": (2, 2, 2),
+    "conv4b": (2, 2, 2),
+}  # the fifth: the head's
 WIDE = 64  # times the width
 
 
@@ -46,10 +51,16 @@ def head_of(cells: int, width: int, dropout: float) -> nn.Sequential:
     """The fifth pooling, two wide layers, the answer."""
     wide = WIDE * width
     return nn.Sequential(
-        fifth_pooling(), nn.Flatten(),
-        nn.Linear(cells, wide), nn.ReLU(), nn.Dropout(dropout),
-        nn.Linear(wide, wide), nn.ReLU(), nn.Dropout(dropout), nn.Linear(wide, len(TARGETS)),
-    )  # fmt: skip
+        fifth_pooling(),
+        nn.Flatten(),
+        nn.Linear(cells, wide),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(wide, wide),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(wide, len(TARGETS)),
+    )
 
 
 class C3d(FrameNetwork):

@@ -77,11 +77,18 @@ def load_checkpoint(network: nn.Module, path: Path, expected_sha256: str) -> Loa
     taken = {name: value.to(torch.float32) for name, value in state.items() if name in wanted}
     encoder.load_state_dict(taken, strict=False)
     loaded = Loaded(
-        found, tuple(sorted(taken)), tuple(sorted(set(encoder.state_dict()) - set(taken))),
+        found,
+        tuple(sorted(taken)),
+        tuple(sorted(set(encoder.state_dict()) - set(taken))),
         tuple(sorted(set(state) - set(taken))),
-    )  # fmt: skip
-    log.info("%s: %d tensors taken; not in the file: %s; in the file and not used: %s", path.name, len(taken),
-             ", ".join(loaded.kept) or "none", ", ".join(loaded.unused) or "none")  # fmt: skip
+    )
+    log.info(
+        "%s: %d tensors taken; not in the file: %s; in the file and not used: %s",
+        path.name,
+        len(taken),
+        ", ".join(loaded.kept) or "none",
+        ", ".join(loaded.unused) or "none",
+    )
     return loaded
 
 

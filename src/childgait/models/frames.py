@@ -18,7 +18,10 @@ from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.heads import begin_at
 
-MEAN, DEVIATION = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # Kinetics-400, RGB of 0 to 1 (torchvision)
+MEAN, DEVIATION = (
+    (0.43216, 0.394666, 0.37645),
+    (0.22803, 0.22145, 0.216989),
+)  # Kinetics-400, RGB of 0 to 1 (torchvision)
 
 
 class FrameNetwork(nn.Module):
@@ -55,7 +58,10 @@ class FrameNetwork(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """For timm's layer decay: the stages in order, the head last, at the full rate."""
-        return {"stem": rf"^trunk\.{self.stages[0]}", "blocks": [(rf"^trunk\.{s}", (n,)) for n, s in enumerate(self.stages)]}
+        return {
+            "stem": rf"^trunk\.{self.stages[0]}",
+            "blocks": [(rf"^trunk\.{s}", (n,)) for n, s in enumerate(self.stages)],
+        }
 
     def layer_of(self, parameter: str) -> int:
         part = parameter.split(".")

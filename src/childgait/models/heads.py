@@ -21,7 +21,11 @@ def begin_at(last: nn.Module, prior: Tensor, keep: float = 0.1) -> None:
 
 def ask_instead(network: nn.Module, count: int) -> None:
     """Replace the layer of 34 answers, in place, by a fresh one of `count`."""
-    last = [name for name, part in network.named_modules() if isinstance(part, nn.Linear) and part.out_features == len(TARGETS)]
+    last = [
+        name
+        for name, part in network.named_modules()
+        if isinstance(part, nn.Linear) and part.out_features == len(TARGETS)
+    ]
     assert len(last) == 1, f"{type(network).__name__} has {len(last)} layers of {len(TARGETS)} answers"
     owner, _, name = last[0].rpartition(".")
     old = network.get_submodule(last[0])

@@ -35,10 +35,16 @@ class KinematicTrees:
         nodes = 2 ** (self.depth + 1) - 1
         shape = (len(CODES), self.count, nodes)
         state: dict[str, NDArray] = {
-            "middle": middle, "prior": prior_logit(atypical), "grown": np.zeros(len(CODES), np.int64),
-            "left": np.full(shape, -1), "right": np.full(shape, -1), "feature": np.zeros(shape, np.int64),
-            "threshold": np.zeros(shape), "value": np.zeros(shape), "importance": np.zeros((len(CODES), rows.shape[1])),
-        }  # fmt: skip
+            "middle": middle,
+            "prior": prior_logit(atypical),
+            "grown": np.zeros(len(CODES), np.int64),
+            "left": np.full(shape, -1),
+            "right": np.full(shape, -1),
+            "feature": np.zeros(shape, np.int64),
+            "threshold": np.zeros(shape),
+            "value": np.zeros(shape),
+            "importance": np.zeros((len(CODES), rows.shape[1])),
+        }
         truth = atypical.reshape(len(atypical), 2, len(CODES)).transpose(1, 0, 2).reshape(-1, len(CODES))
         for item in range(len(CODES)):
             seen = ~np.isnan(truth[:, item])
@@ -51,9 +57,14 @@ class KinematicTrees:
         from sklearn.utils.class_weight import compute_sample_weight
 
         forest = GradientBoostingClassifier(
-            n_estimators=self.count, max_depth=self.depth, learning_rate=self.learning_rate, subsample=self.sample,
-            max_features=self.numbers, init="zero", random_state=seed * len(CODES) + item,
-        )  # fmt: skip
+            n_estimators=self.count,
+            max_depth=self.depth,
+            learning_rate=self.learning_rate,
+            subsample=self.sample,
+            max_features=self.numbers,
+            init="zero",
+            random_state=seed * len(CODES) + item,
+        )
         forest.fit(rows, truth, sample_weight=compute_sample_weight("balanced", truth))
         state["grown"][item] = 1
         state["importance"][item] = forest.feature_importances_

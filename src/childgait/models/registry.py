@@ -143,28 +143,46 @@ MODELS: dict[str, Model] = {
         Model("majority", "table", _majority, "Always answers what most training children have."),
         Model("coin", "table", _coin, "Tosses a coin for every child and item."),
         Model("age_sex", "table", _age_sex, "Knows nothing but the child's age and sex (logistic regression)."),
-        Model("rules", "table", _rules, "Measures items on the keypoints by their bands; the majority where they show none."),
+        Model(
+            "rules",
+            "table",
+            _rules,
+            "Measures items on the keypoints by their bands; the majority where they show none.",
+        ),
         Model("kinematic_trees", "table", _kinematic_trees, "Boosted trees on numbers of the walk, an item each."),
         _video("videomae", "VideoMAE v2 on every patch, nothing drawn.", prompt="none", prune="none"),
         _video("prompted", "VideoMAE v2 with the skeleton drawn, on every patch.", prompt="drawn", prune="none"),
         _video("pruned", "VideoMAE v2 on the child's patches, nothing drawn.", prompt="none", prune="mask"),
-        _video("childgait_video", "VideoMAE v2 on the child's patches, with the skeleton drawn on them.",
-               prompt="drawn", prune="mask"),
+        _video(
+            "childgait_video",
+            "VideoMAE v2 on the child's patches, with the skeleton drawn on them.",
+            prompt="drawn",
+            prune="mask",
+        ),
         _video("childgait_video_t8", "ChildGait-Video on 8 frames.", 8, prompt="drawn", prune="mask"),
         _video("childgait_video_t32", "ChildGait-Video on 32 frames.", 32, prompt="drawn", prune="mask"),
         Model("r3d18", "network", _r3d18, "3D ResNet-18: convolutions over space and time."),
         Model("r2plus1d", "network", _r2plus1d, "R(2+1)D-18: convolutions over space, then over time."),
         Model("c3d", "network", _c3d, "C3D: eight convolutions over space and time and two wide layers."),
         Model("uniformer", "network", _uniformer, "UniFormer: convolution among near places, attention among all."),
-        Model("agrm", "network", _agrm, "AGRM: 3D ResNet-18, hierarchical pooling, taught by its own average.",
-              {"mean_teacher": {"pool": "training"}}),
+        Model(
+            "agrm",
+            "network",
+            _agrm,
+            "AGRM: 3D ResNet-18, hierarchical pooling, taught by its own average.",
+            {"mean_teacher": {"pool": "training"}},
+        ),
         _points("stgcn", _stgcn, "ST-GCN: graph convolution over 23 joints and over time."),
-        _points("stgcn_fusion", _stgcn_fusion, "ST-GCN and numbers of the walk that its joints choose, with cross-attention."),
+        _points(
+            "stgcn_fusion",
+            _stgcn_fusion,
+            "ST-GCN and numbers of the walk that its joints choose, with cross-attention.",
+        ),
         _points("gru", _gru, "A GRU in both directions on the keypoints of each frame."),
         _points("lstm", _lstm, "An LSTM in both directions on the keypoints of each frame."),
         _points("tcn", _tcn, "Dilated convolutions over time on the keypoints of each frame."),
     )
-}  # fmt: skip
+}
 
 BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
@@ -188,7 +206,9 @@ def settings_of(model: Model, section: Any) -> Any:
 
     for name in section.overrides:
         if name not in MODELS:
-            raise StepError(f"finetune.overrides names {name!r}, which is no model", hint=f"there are {', '.join(MODELS)}")
+            raise StepError(
+                f"finetune.overrides names {name!r}, which is no model", hint=f"there are {', '.join(MODELS)}"
+            )
     values = section.model_dump()
     for overrides in (model.overrides, section.overrides.get(model.name, {})):
         for key, value in overrides.items():

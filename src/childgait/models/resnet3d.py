@@ -29,9 +29,11 @@ def stem_of(whole: bool, width: int) -> nn.Sequential:
     else:
         between = max(45 * width // 64, 1)
         layers = [
-            nn.Conv3d(3, between, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False), nn.BatchNorm3d(between), nn.ReLU(),
+            nn.Conv3d(3, between, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+            nn.BatchNorm3d(between),
+            nn.ReLU(),
             nn.Conv3d(between, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
-        ]  # fmt: skip
+        ]
     return nn.Sequential(*layers, nn.BatchNorm3d(width), nn.ReLU())
 
 
@@ -39,8 +41,9 @@ def stage_of(kind: Any, before: int, after: int, stride: int) -> nn.Sequential:
     """Two blocks; the first halves time and space, but in the first stage."""
     shortcut = None
     if stride != 1 or before != after:
-        shortcut = nn.Sequential(nn.Conv3d(before, after, 1, kind.get_downsample_stride(stride), bias=False),
-                                 nn.BatchNorm3d(after))  # fmt: skip
+        shortcut = nn.Sequential(
+            nn.Conv3d(before, after, 1, kind.get_downsample_stride(stride), bias=False), nn.BatchNorm3d(after)
+        )
     return nn.Sequential(BasicBlock(before, after, kind, stride, shortcut), BasicBlock(after, after, kind))
 
 

@@ -71,8 +71,10 @@ class TemporalBlock(nn.Module):
         def layer(before: int) -> nn.Sequential:
             return nn.Sequential(
                 nn.Conv1d(before, channels, kernel, padding=reach, dilation=dilation),
-                nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(dropout),
-            )  # fmt: skip
+                nn.BatchNorm1d(channels),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+            )
 
         self.layers = nn.Sequential(layer(channels_in), layer(channels))
         self.shortcut: nn.Module = nn.Identity() if channels_in == channels else nn.Conv1d(channels_in, channels, 1)

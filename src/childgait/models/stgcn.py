@@ -23,9 +23,13 @@ from childgait.models.heads import begin_at
 from childgait.models.points import CHANNELS, body_centred
 
 HEAD_BONES = (
-    ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear"),
-    ("nose", "left_shoulder"), ("nose", "right_shoulder"),
-)  # fmt: skip
+    ("nose", "left_eye"),
+    ("nose", "right_eye"),
+    ("left_eye", "left_ear"),
+    ("right_eye", "right_ear"),
+    ("nose", "left_shoulder"),
+    ("nose", "right_shoulder"),
+)
 CENTRES = ("left_hip", "right_hip")
 
 
@@ -68,14 +72,18 @@ class Block(nn.Module):
         self.spread = nn.Conv2d(channels_in, channels * parts, 1)
         self.edge_weight = nn.Parameter(torch.ones(parts, len(POINTS), len(POINTS)))
         self.over_time = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.ReLU(),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
             nn.Conv2d(channels, channels, (kernel, 1), (stride, 1), (kernel // 2, 0)),
-            nn.BatchNorm2d(channels), nn.Dropout(dropout),
-        )  # fmt: skip
+            nn.BatchNorm2d(channels),
+            nn.Dropout(dropout),
+        )
         same = channels_in == channels and stride == 1
-        self.shortcut: nn.Module = nn.Identity() if same else nn.Sequential(
-            nn.Conv2d(channels_in, channels, 1, (stride, 1)), nn.BatchNorm2d(channels)
-        )  # fmt: skip
+        self.shortcut: nn.Module = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(channels_in, channels, 1, (stride, 1)), nn.BatchNorm2d(channels))
+        )
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:
         """(B, C, T, V) and (parts, V, V) to (B, C', T', V)."""

@@ -39,7 +39,10 @@ class Attend(nn.Module):
 
     def forward(self, asking: Tensor, told: Tensor) -> Tensor:
         q = self.ask(self.norm_asking(asking)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.tell(self.norm_told(told)).chunk(2, -1))
+        k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in self.tell(self.norm_told(told)).chunk(2, -1)
+        )
         found = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         return asking + self.dropout(self.out(found))
 
@@ -51,7 +54,11 @@ class Layer(nn.Module):
         super().__init__()
         self.attend = Attend(width, heads, dropout)
         self.think = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width), nn.Dropout(dropout)
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.GELU(),
+            nn.Linear(2 * width, width),
+            nn.Dropout(dropout),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,9 +111,12 @@ class StgcnFusion(nn.Module):
             self.joints_ask = Attend(width, how.heads, shape.dropout)
         streams = 1 if self.join == "features" else 2
         self.head = nn.Sequential(
-            nn.LayerNorm(streams * width), nn.Linear(streams * width, width), nn.GELU(), nn.Dropout(shape.dropout),
+            nn.LayerNorm(streams * width),
+            nn.Linear(streams * width, width),
+            nn.GELU(),
+            nn.Dropout(shape.dropout),
             nn.Linear(width, len(TARGETS)),
-        )  # fmt: skip
+        )
 
     @property
     def ingredients(self) -> frozenset[Ingredient]:

@@ -31,11 +31,16 @@ class Near(nn.Module):
         super().__init__()
         self.place = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
         self.mix = nn.Sequential(
-            nn.BatchNorm3d(channels), nn.Conv3d(channels, channels, 1),
-            nn.Conv3d(channels, channels, 5, padding=2, groups=channels), nn.Conv3d(channels, channels, 1),
-        )  # fmt: skip
+            nn.BatchNorm3d(channels),
+            nn.Conv3d(channels, channels, 1),
+            nn.Conv3d(channels, channels, 5, padding=2, groups=channels),
+            nn.Conv3d(channels, channels, 1),
+        )
         self.think = nn.Sequential(
-            nn.BatchNorm3d(channels), nn.Conv3d(channels, 4 * channels, 1), nn.GELU(), nn.Conv3d(4 * channels, channels, 1)
+            nn.BatchNorm3d(channels),
+            nn.Conv3d(channels, 4 * channels, 1),
+            nn.GELU(),
+            nn.Conv3d(4 * channels, channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +56,11 @@ class Everywhere(nn.Module):
         super().__init__()
         self.heads = max(channels // HEAD, 1)
         self.place = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
-        self.norm, self.qkv, self.out = nn.LayerNorm(channels), nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.norm, self.qkv, self.out = (
+            nn.LayerNorm(channels),
+            nn.Linear(channels, 3 * channels),
+            nn.Linear(channels, channels),
+        )
         self.think = nn.Sequential(
             nn.LayerNorm(channels), nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
         )

@@ -1,4 +1,13 @@
 """What a reader opens: numbers pooled over runs, the cohort's way through the steps, figures and one page."""
 
-TABLES = ("models.csv", "items.csv", "groups.csv", "strata.csv", "importance.csv", "measured.csv", "flow.csv", "gates.csv")
+TABLES = (
+    "models.csv",
+    "items.csv",
+    "groups.csv",
+    "strata.csv",
+    "importance.csv",
+    "measured.csv",
+    "flow.csv",
+    "gates.csv",
+)
 FIGURES = ("items.png", "models.png", "confusion.png", "curves.png", "calibration.png", "learning.png", "cohort.png")

@@ -25,11 +25,23 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
 STYLE = {
-    "font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": "#9ca3af", "axes.labelcolor": "#374151", "xtick.color": "#374151", "ytick.color": "#374151",
-    "axes.grid": True, "grid.color": "#e5e7eb", "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False,
-    "figure.dpi": 100, "savefig.dpi": 130, "svg.hashsalt": "childgait",
-}  # fmt: skip
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9ca3af",
+    "axes.labelcolor": "#374151",
+    "xtick.color": "#374151",
+    "ytick.color": "#374151",
+    "axes.grid": True,
+    "grid.color": "#e5e7eb",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 130,
+    "svg.hashsalt": "childgait",
+}
 
 
 def save(figure: Any, path: Path) -> None:
@@ -38,9 +50,15 @@ def save(figure: Any, path: Path) -> None:
 
 
 def draw_all(
-    shots: dict[str, Path], judged: Judgement, shown: Measured, everyone: dict[str, Measured], bins: int,
-    histories: dict[str, pl.DataFrame], subjects: pl.DataFrame, rows: list[tuple[str, int, int]],
-) -> None:  # fmt: skip
+    shots: dict[str, Path],
+    judged: Judgement,
+    shown: Measured,
+    everyone: dict[str, Measured],
+    bins: int,
+    histories: dict[str, pl.DataFrame],
+    subjects: pl.DataFrame,
+    rows: list[tuple[str, int, int]],
+) -> None:
     """Every figure of the report, to the paths given by name."""
     draw_items(shots["items.png"], shown, everyone.get("majority"))
     draw_models(shots["models.png"], list(everyone.values()))
@@ -70,8 +88,16 @@ def draw_items(path: Path, shown: Measured, majority: Measured | None) -> None:
                 if majority is not None:
                     value = majority.targets[name]["accuracy"]["value"]
                     if value is not None:
-                        axes.plot([value], [y], marker="|", color=GREY, markersize=11, markeredgewidth=2,
-                                  linestyle="none", label="always the majority" if y == 0 else None)  # fmt: skip
+                        axes.plot(
+                            [value],
+                            [y],
+                            marker="|",
+                            color=GREY,
+                            markersize=11,
+                            markeredgewidth=2,
+                            linestyle="none",
+                            label="always the majority" if y == 0 else None,
+                        )
                 _point(axes, y, shown.targets[name]["accuracy"], BLUE, "o", shown.model if y == 0 else None)
             axes.set_title(f"{limb} limb", fontsize=10)
             axes.set_xlim(-0.02, 1.02)
@@ -79,7 +105,9 @@ def draw_items(path: Path, shown: Measured, majority: Measured | None) -> None:
         panels[0].set_yticks(range(len(CODES)), [f"{BY_CODE[code].number:>2} {code}" for code in CODES])
         panels[0].invert_yaxis()
         figure.tight_layout()
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.01), ncol=2, fontsize=8)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.01), ncol=2, fontsize=8
+        )
         save(figure, path)
 
 
@@ -99,7 +127,9 @@ def draw_models(path: Path, measured: list[Measured]) -> None:
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(len(measured) - 0.5, -0.5)
         axes.set_xlabel("mean over targets, with 95 % interval over children")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.32 if len(measured) < 5 else -0.16), ncol=3, fontsize=8)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.45, -0.32 if len(measured) < 5 else -0.16), ncol=3, fontsize=8
+        )
         save(figure, path)
 
 
@@ -117,8 +147,15 @@ def draw_confusion(path: Path, judged: Judgement) -> None:
                 shares = grid / np.maximum(grid.sum(axis=1, keepdims=True), 1)
                 axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
                 for (y, x), value in np.ndenumerate(grid):
-                    axes.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
-                              color="white" if shares[y, x] > 0.6 else "#1f2937")  # fmt: skip
+                    axes.text(
+                        x,
+                        y,
+                        f"{value:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=7.5,
+                        color="white" if shares[y, x] > 0.6 else "#1f2937",
+                    )
                 axes.set_xticks([])
                 axes.set_yticks([])
                 axes.grid(visible=False)
@@ -162,17 +199,26 @@ def draw_calibration(path: Path, judged: Judgement, bins: int) -> None:
 
     rows = [row for row in reliability(judged.probability[0], judged.truth, bins) if row["cells"]]
     with mpl.rc_context(STYLE):
-        figure, (above, below) = plt.subplots(
-            2, 1, figsize=(4.6, 5.4), sharex=True, height_ratios=(3, 1)
-        )
+        figure, (above, below) = plt.subplots(2, 1, figsize=(4.6, 5.4), sharex=True, height_ratios=(3, 1))
         above.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-        above.plot([row["mean_probability"] for row in rows], [row["share_atypical"] for row in rows],
-                   color=BLUE, marker="o", markersize=5, linewidth=1.2)  # fmt: skip
+        above.plot(
+            [row["mean_probability"] for row in rows],
+            [row["share_atypical"] for row in rows],
+            color=BLUE,
+            marker="o",
+            markersize=5,
+            linewidth=1.2,
+        )
         above.set_ylabel("share that was atypical")
         above.set_ylim(-0.02, 1.02)
         above.set_xlim(-0.02, 1.02)
-        below.bar([(row["from"] + row["to"]) / 2 for row in rows], [row["cells"] for row in rows],
-                  width=0.9 / bins, color=BLUE, alpha=0.7)  # fmt: skip
+        below.bar(
+            [(row["from"] + row["to"]) / 2 for row in rows],
+            [row["cells"] for row in rows],
+            width=0.9 / bins,
+            color=BLUE,
+            alpha=0.7,
+        )
         below.set_xlabel("probability that was said")
         below.set_ylabel("answers")
         figure.tight_layout()
@@ -181,8 +227,11 @@ def draw_calibration(path: Path, judged: Judgement, bins: int) -> None:
 
 def draw_learning(path: Path, histories: dict[str, pl.DataFrame]) -> None:
     """Loss by epoch on training and validation children, a panel a model that learns."""
-    learning = {name: table for name, table in histories.items() if {"epoch", "validation_loss"} <= set(table.columns)
-                and table.height}  # fmt: skip
+    learning = {
+        name: table
+        for name, table in histories.items()
+        if {"epoch", "validation_loss"} <= set(table.columns) and table.height
+    }
     with mpl.rc_context(STYLE):
         count = max(len(learning), 1)
         figure, panels = plt.subplots(1, count, figsize=(min(3.4 * count, 10) + 1, 3), squeeze=False, sharey=True)
@@ -204,7 +253,9 @@ def draw_learning(path: Path, histories: dict[str, pl.DataFrame]) -> None:
         save(figure, path)
 
 
-def draw_cohort(path: Path, subjects: pl.DataFrame, rows: list[tuple[str, int, int]], published: dict[str, float]) -> None:
+def draw_cohort(
+    path: Path, subjects: pl.DataFrame, rows: list[tuple[str, int, int]], published: dict[str, float]
+) -> None:
     """Ages, and how often each item is atypical, beside the published cohort's training labels."""
     with mpl.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), width_ratios=(1, 1.7))
@@ -213,18 +264,32 @@ def draw_cohort(path: Path, subjects: pl.DataFrame, rows: list[tuple[str, int, i
         kinds = {"female": ORANGE, "male": BLUE} | ({"unknown": GREY} if "unknown" in subjects["sex"] else {})
         left.hist(
             [subjects.filter(subjects["sex"] == sex)["age_years"].drop_nulls().to_numpy() for sex in kinds],
-            bins=range(0, max(top, 2) + 2, 2), stacked=True, color=list(kinds.values()), label=list(kinds),
-        )  # fmt: skip
+            bins=range(0, max(top, 2) + 2, 2),
+            stacked=True,
+            color=list(kinds.values()),
+            label=list(kinds),
+        )
         left.set_xlabel("age in years")
         left.set_ylabel("children")
         left.yaxis.get_major_locator().set_params(integer=True)
         left.legend(fontsize=8)
         shares = {name: atypical / known if known else np.nan for name, atypical, known in rows}
-        here = [np.nanmean([shares[f"{limb}.{code}"] for limb in "LR"]) if any(
-            np.isfinite(shares[f"{limb}.{code}"]) for limb in "LR") else np.nan for code in CODES]  # fmt: skip
+        here = [
+            np.nanmean([shares[f"{limb}.{code}"] for limb in "LR"])
+            if any(np.isfinite(shares[f"{limb}.{code}"]) for limb in "LR")
+            else np.nan
+            for code in CODES
+        ]
         right.bar(range(len(CODES)), here, color=BLUE, alpha=0.75, label="this cohort, both limbs")
-        right.plot(range(len(CODES)), [published[code] for code in CODES], marker="D", color=ORANGE, linestyle="none",
-                   markersize=4, label="published training labels")  # fmt: skip
+        right.plot(
+            range(len(CODES)),
+            [published[code] for code in CODES],
+            marker="D",
+            color=ORANGE,
+            linestyle="none",
+            markersize=4,
+            label="published training labels",
+        )
         right.set_xticks(range(len(CODES)), CODES, rotation=60)
         right.set_ylim(0, 1)
         right.set_ylabel("share atypical")

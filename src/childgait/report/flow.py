@@ -27,17 +27,28 @@ class Stage:
         return asdict(self)
 
 
-def flow_of(pooled: dict[str, pl.DataFrame], settings: dict[str, Any], judged_children: int, judged_videos: int,
-            judged_scores: int) -> list[Stage]:  # fmt: skip
+def flow_of(
+    pooled: dict[str, pl.DataFrame],
+    settings: dict[str, Any],
+    judged_children: int,
+    judged_videos: int,
+    judged_scores: int,
+) -> list[Stage]:
     """In running order. `pooled` holds the gates' tables by step."""
     excluded: dict[str, str] = settings["cohort"]["exclude"]
     register = pooled["register"]
     names = set(register["video"]) | set(excluded)
     stages = [
-        Stage("recorded", len({name.split("-", 1)[0] for name in names}), len(names), None, None,
-              listed([f"{name}: {reason}" for name, reason in sorted(excluded.items())])),
+        Stage(
+            "recorded",
+            len({name.split("-", 1)[0] for name in names}),
+            len(names),
+            None,
+            None,
+            listed([f"{name}: {reason}" for name, reason in sorted(excluded.items())]),
+        ),
         _of_videos("register", register, None),
-    ]  # fmt: skip
+    ]
     for step, entered in (("deidentify", "register"), ("refine_pose", "register"), ("prepare_clips", "refine_pose")):
         if step in pooled:
             stages.append(_of_videos(step, pooled[step], pooled.get(entered, register)))
@@ -85,10 +96,10 @@ def listed(parts: list[str], most: int = 6) -> str:
 
 def prevalence(labels: pl.DataFrame) -> list[tuple[str, int, int]]:
     """(target, atypical, known) in the registry's order."""
-    keyed = labels.with_columns(
-        target=pl.col("limb").str.slice(0, 1).str.to_uppercase() + pl.lit(".") + pl.col("code")
-    ).group_by("target").agg(
-        atypical=(pl.col("score") > 0).sum(), known=pl.col("score").is_not_null().sum()
-    )  # fmt: skip
+    keyed = (
+        labels.with_columns(target=pl.col("limb").str.slice(0, 1).str.to_uppercase() + pl.lit(".") + pl.col("code"))
+        .group_by("target")
+        .agg(atypical=(pl.col("score") > 0).sum(), known=pl.col("score").is_not_null().sum())
+    )
     found = {target: (atypical, known) for target, atypical, known in keyed.iter_rows()}
     return [(name, *found.get(name, (0, 0))) for name in TARGET_NAMES]

@@ -29,10 +29,19 @@ def headline_of(settings: dict[str, Any], judged: dict[str, dict[str, Judgement]
 
 def headline_numbers(scope: str, shown: Measured, majority: Measured | None) -> dict[str, Any]:
     over = shown.groups["overall"]
-    head: dict[str, Any] = {"model": shown.model, "part": "hold-out" if scope == "holdout" else "cross-validated",
-                            "children": shown.children, "videos": shown.videos, "seeds": shown.seeds}  # fmt: skip
+    head: dict[str, Any] = {
+        "model": shown.model,
+        "part": "hold-out" if scope == "holdout" else "cross-validated",
+        "children": shown.children,
+        "videos": shown.videos,
+        "seeds": shown.seeds,
+    }
     for metric in HEADLINE_METRICS:
-        head |= {metric: over[metric]["value"], f"{metric}_low": over[metric]["low"], f"{metric}_high": over[metric]["high"]}
+        head |= {
+            metric: over[metric]["value"],
+            f"{metric}_low": over[metric]["low"],
+            f"{metric}_high": over[metric]["high"],
+        }
     head["majority_accuracy"] = majority.groups["overall"]["accuracy"]["value"] if majority else None
     return head
 
@@ -41,8 +50,10 @@ def caveats_of(settings: dict[str, Any], shown: Measured, told: list[dict[str, A
     """What a hurried reader must not take these numbers for."""
     found = []
     if Path(settings["cohort"]["root"]) == MADE_UP:
-        found.append("The children of this cohort are made up: the numbers show that the chain works, not how well a "
-                     "model judges real children.")  # fmt: skip
+        found.append(
+            "The children of this cohort are made up: the numbers show that the chain works, not how well a "
+            "model judges real children."
+        )
     fresh = sorted({t["model"] for t in told if t["weights_from"] == "from scratch"})
     if fresh:
         found.append(f"Trained from scratch, without published weights: {', '.join(fresh)}.")
@@ -52,27 +63,44 @@ def caveats_of(settings: dict[str, Any], shown: Measured, told: list[dict[str, A
         found.append(f"{shown.children} test children: differences of a few points between models are within chance.")
     lacking = [name for name, cells in shown.targets.items() if cells["balanced_accuracy"]["value"] is None]
     if len(lacking) == len(shown.targets):
-        found.append("No target has both typical and atypical test children: balanced accuracy and AUROC are not defined.")
+        found.append(
+            "No target has both typical and atypical test children: balanced accuracy and AUROC are not defined."
+        )
     elif lacking:
-        found.append(f"{len(lacking)} of 34 targets lack typical or atypical test children; balanced accuracy and AUROC "
-                     f"are means over the others, F1 over those with atypical ones.")  # fmt: skip
+        found.append(
+            f"{len(lacking)} of 34 targets lack typical or atypical test children; balanced accuracy and AUROC "
+            f"are means over the others, F1 over those with atypical ones."
+        )
     found.append("The published rows were measured on other children and videos; they stand beside, not in a contest.")
     if settings["cohort"]["modality"] == "video":
         found.append("The videos are de-identified, not anonymous: gait itself identifies.")
     return found
 
 
-def numbers_of(head: dict[str, Any], caveats: list[str], scopes: dict[str, dict[str, Measured]], shown: Measured,
-               rows: list[dict[str, Any]]) -> dict[str, Any]:  # fmt: skip
+def numbers_of(
+    head: dict[str, Any],
+    caveats: list[str],
+    scopes: dict[str, dict[str, Measured]],
+    shown: Measured,
+    rows: list[dict[str, Any]],
+) -> dict[str, Any]:
     """metrics.json: `accuracy.L.IC` is the headline model's; `models.{scope}.{model}` are means over the targets."""
     found: dict[str, Any] = {"headline": head, "caveats": caveats}
     for metric in HEADLINE_METRICS:
-        found[metric] = {side: {code: shown.targets[f"{side}.{code}"][metric]["value"] for code in CODES} for side in "LR"}
+        found[metric] = {
+            side: {code: shown.targets[f"{side}.{code}"][metric]["value"] for code in CODES} for side in "LR"
+        }
     found["models"] = {
-        scope: {name: {metric: model.groups["overall"][metric]["value"] for metric in HEADLINE_METRICS}
-                for name, model in models.items()}
+        scope: {
+            name: {metric: model.groups["overall"][metric]["value"] for metric in HEADLINE_METRICS}
+            for name, model in models.items()
+        }
         for scope, models in scopes.items()
-    }  # fmt: skip
-    found["cohort"] = {row["step"].split(" (")[0]: {key: row[key] for key in ("children", "videos", "frames", "scores")
-                       if row[key] is not None} for row in rows}  # fmt: skip
+    }
+    found["cohort"] = {
+        row["step"].split(" (")[0]: {
+            key: row[key] for key in ("children", "videos", "frames", "scores") if row[key] is not None
+        }
+        for row in rows
+    }
     return found

@@ -21,13 +21,35 @@ from childgait.gait.published import AVERAGES, ITEM_ACCURACY, item_accuracy
 from childgait.report.results import Behind, Cell, Measured
 from childgait.training.metrics import METRICS
 
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "polars", "scikit-learn", "av", "opencv-python-headless",
-             "onnxruntime", "great-expectations", "snakemake", "dvc", "mlflow", "matplotlib")  # fmt: skip
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "polars",
+    "scikit-learn",
+    "av",
+    "opencv-python-headless",
+    "onnxruntime",
+    "great-expectations",
+    "snakemake",
+    "dvc",
+    "mlflow",
+    "matplotlib",
+)
 BEHIND = ("best", "difference", "low", "high", "p", "p_holm")
 SUBGROUP_METRICS = ("accuracy", "balanced_accuracy", "f1")
 TITLES = {"holdout": "Hold-out", "folds": "Cross-validation"}
-SPOKEN = {"f1": "F1", "f1_both": "F1, both classes", "auroc": "AUROC", "auprc": "AUPRC", "ppv": "PPV", "npv": "NPV",
-          "brier": "Brier score", "ece": "calibration error"}  # fmt: skip
+SPOKEN = {
+    "f1": "F1",
+    "f1_both": "F1, both classes",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -67,13 +89,20 @@ def render(values: dict[str, Any]) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=False, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
     filters: dict[str, Callable[..., str]] = {
-        "number": number, "signed": signed, "count": count, "size": size_of, "reading": reading,
+        "number": number,
+        "signed": signed,
+        "count": count,
+        "size": size_of,
+        "reading": reading,
         "spoken": spoken,
-    }  # fmt: skip
+    }
     environment.filters.update(filters)
     return environment.get_template("report.html").render(**values)
 
@@ -87,9 +116,12 @@ def item_orders(shown: Measured, majority: Measured | None) -> list[dict[str, An
     """The per-item table in both column orders in circulation, the published rows beside our own."""
     return [
         {"title": "official order, items 1 to 17", "codes": CODES, "rows": _item_rows(CODES, shown, majority)},
-        {"title": "column order of the published tables", "codes": PUBLISHED_ORDER,
-         "rows": _item_rows(PUBLISHED_ORDER, shown, majority)},
-    ]  # fmt: skip
+        {
+            "title": "column order of the published tables",
+            "codes": PUBLISHED_ORDER,
+            "rows": _item_rows(PUBLISHED_ORDER, shown, majority),
+        },
+    ]
 
 
 def _item_rows(codes: tuple[str, ...], shown: Measured, majority: Measured | None) -> list[dict[str, Any]]:
@@ -99,16 +131,31 @@ def _item_rows(codes: tuple[str, ...], shown: Measured, majority: Measured | Non
             if measured is not None:
                 cells = [_percent(measured.targets[f"{limb[0].upper()}.{code}"]["accuracy"]) for code in codes]
                 own = measured.groups[f"limb.{limb}"]
-                rows.append({"name": f"{measured.model}, {limb}", "cells": cells, "published": False,
-                             "mean": _percent(own["accuracy"]), "f1": number(own["f1"]["value"]),
-                             "chosen": measured is shown})  # fmt: skip
+                rows.append(
+                    {
+                        "name": f"{measured.model}, {limb}",
+                        "cells": cells,
+                        "published": False,
+                        "mean": _percent(own["accuracy"]),
+                        "f1": number(own["f1"]["value"]),
+                        "chosen": measured is shown,
+                    }
+                )
         for name, side in ITEM_ACCURACY:
             if side == limb:
                 said = item_accuracy(name, limb)
                 whole = next(row for row in AVERAGES if row.name == name)
                 mean, f1 = (whole.left, whole.right)[LIMBS.index(limb)], whole.f1 and whole.f1[LIMBS.index(limb)]
-                rows.append({"name": f"{name}, {limb} (published)", "cells": [str(said[code]) for code in codes],
-                             "mean": f"{mean:.0f}", "f1": number(f1), "published": True, "chosen": False})  # fmt: skip
+                rows.append(
+                    {
+                        "name": f"{name}, {limb} (published)",
+                        "cells": [str(said[code]) for code in codes],
+                        "mean": f"{mean:.0f}",
+                        "f1": number(f1),
+                        "published": True,
+                        "chosen": False,
+                    }
+                )
     return rows
 
 
@@ -118,18 +165,26 @@ def _percent(cell: Cell) -> str:
 
 def target_rows(shown: Measured) -> list[dict[str, Any]]:
     return [
-        {"name": name, "known": shown.known[name], "atypical": shown.atypical[name],
-         "cells": [shown.targets[name][metric] for metric in METRICS]}
+        {
+            "name": name,
+            "known": shown.known[name],
+            "atypical": shown.atypical[name],
+            "cells": [shown.targets[name][metric] for metric in METRICS],
+        }
         for name in TARGET_NAMES
-    ]  # fmt: skip
+    ]
 
 
 def published_models() -> list[dict[str, Any]]:
     return [
-        {"name": row.name, "left": row.left / 100, "right": row.right / 100,
-         "f1": None if row.f1 is None else sum(row.f1) / 2}
+        {
+            "name": row.name,
+            "left": row.left / 100,
+            "right": row.right / 100,
+            "f1": None if row.f1 is None else sum(row.f1) / 2,
+        }
         for row in AVERAGES
-    ]  # fmt: skip
+    ]
 
 
 def model_rows(
@@ -139,22 +194,40 @@ def model_rows(
     rows = []
     for name, model in measured.items():
         over = model.groups["overall"]
-        rows.append({
-            "name": name, "children": model.children, "seeds": model.seeds, "left": model.groups["limb.left"]["accuracy"],
-            "right": model.groups["limb.right"]["accuracy"], "accuracy": over["accuracy"],
-            "balanced_accuracy": over["balanced_accuracy"], "f1": over["f1"], "f1_both": over["f1_both"],
-            "auroc": over["auroc"], "balanced": model.balanced["overall"]["accuracy"], "behind": behind.get(name),
-            "inputs": ", ".join(told[name]["inputs"]) or "nothing", "parameters": told[name]["parameters"],
-            "operations": told[name]["operations"], "weights_from": told[name]["weights_from"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "children": model.children,
+                "seeds": model.seeds,
+                "left": model.groups["limb.left"]["accuracy"],
+                "right": model.groups["limb.right"]["accuracy"],
+                "accuracy": over["accuracy"],
+                "balanced_accuracy": over["balanced_accuracy"],
+                "f1": over["f1"],
+                "f1_both": over["f1_both"],
+                "auroc": over["auroc"],
+                "balanced": model.balanced["overall"]["accuracy"],
+                "behind": behind.get(name),
+                "inputs": ", ".join(told[name]["inputs"]) or "nothing",
+                "parameters": told[name]["parameters"],
+                "operations": told[name]["operations"],
+                "weights_from": told[name]["weights_from"],
+            }
+        )
     return sorted(rows, key=lambda row: (-(row["balanced_accuracy"]["value"] or 0.0), row["name"]))
 
 
 def ways_of_judging(run: dict[str, Any]) -> list[dict[str, Any]]:
     """The same answers of one run as they are, with equal classes, and cut where validation was best."""
-    words = {"natural": "as the children are, cut at 0.5", "balanced": "classes reweighed to be equal, cut at 0.5",
-             "tuned": "as the children are, cut where validation is best"}  # fmt: skip
-    return [{"name": name, "cells": [run[key]["groups"]["overall"][metric] for metric in METRICS]} for key, name in words.items()]
+    words = {
+        "natural": "as the children are, cut at 0.5",
+        "balanced": "classes reweighed to be equal, cut at 0.5",
+        "tuned": "as the children are, cut where validation is best",
+    }
+    return [
+        {"name": name, "cells": [run[key]["groups"]["overall"][metric] for metric in METRICS]}
+        for key, name in words.items()
+    ]
 
 
 def calibration_sentence(run: dict[str, Any]) -> str:
@@ -172,17 +245,27 @@ def calibration_sentence(run: dict[str, Any]) -> str:
 def subgroup_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """By run: mean metrics of some of the children, or from some of the views."""
     return [
-        {"model": run["model"], "fold": run["fold"], "seed": run["seed"], "group": group, "children": cells["children"],
-         "answers": cells["cells"], **{metric: cells[metric]["value"] for metric in SUBGROUP_METRICS}}
-        for run in told for group, cells in run["subgroups"].items()
-    ]  # fmt: skip
+        {
+            "model": run["model"],
+            "fold": run["fold"],
+            "seed": run["seed"],
+            "group": group,
+            "children": cells["children"],
+            "answers": cells["cells"],
+            **{metric: cells[metric]["value"] for metric in SUBGROUP_METRICS},
+        }
+        for run in told
+        for group, cells in run["subgroups"].items()
+    ]
 
 
 def importance_rows(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"model": run["model"], "fold": run["fold"], "seed": run["seed"], "item": code, "number": name, "share": share}
-        for run in told for code, shares in run.get("importance", {}).items() for name, share in shares.items()
-    ]  # fmt: skip
+        for run in told
+        for code, shares in run.get("importance", {}).items()
+        for name, share in shares.items()
+    ]
 
 
 def importance_lists(told: list[dict[str, Any]]) -> dict[str, list[tuple[str, list[tuple[str, float]]]]]:
@@ -207,8 +290,9 @@ def measured_grid(rows: list[dict[str, Any]]) -> dict[str, Any]:
     by = {(row["subject"], row["limb"], row["code"]): row for row in rows}
     lines = [
         {"name": f"{subject}, {limb}", "cells": [by.get((subject, limb, code)) for code in codes]}
-        for subject in sorted({row["subject"] for row in rows}) for limb in LIMBS
-    ]  # fmt: skip
+        for subject in sorted({row["subject"] for row in rows})
+        for limb in LIMBS
+    ]
     return {"codes": codes, "lines": lines}
 
 
@@ -239,30 +323,47 @@ def agreement_sentence(agreement: dict[str, Any]) -> str:
 
 
 def write_tables(
-    folder: dict[str, Path], scopes: dict[str, dict[str, Measured]], behind: dict[str, dict[str, Behind]],
-    told: list[dict[str, Any]], flow: list[dict[str, Any]], gates: list[dict[str, Any]],
-) -> None:  # fmt: skip
+    folder: dict[str, Path],
+    scopes: dict[str, dict[str, Measured]],
+    behind: dict[str, dict[str, Behind]],
+    told: list[dict[str, Any]],
+    flow: list[dict[str, Any]],
+    gates: list[dict[str, Any]],
+) -> None:
     """CSV beside the page. Cells that are not defined are empty, with the reason in a column of its own."""
     items, groups = [], []
     for scope, measured in scopes.items():
         for name, model in measured.items():
             head = {"scope": scope, "model": name}
             for target in TARGET_NAMES:
-                which = {"target": target, "item": BY_CODE[target[2:]].number, "children": model.known[target],
-                         "atypical": model.atypical[target]}  # fmt: skip
+                which = {
+                    "target": target,
+                    "item": BY_CODE[target[2:]].number,
+                    "children": model.known[target],
+                    "atypical": model.atypical[target],
+                }
                 items.append(head | which | _spread(model.targets[target], METRICS))
             for group, cells in model.groups.items():
                 groups.append(head | {"group": group} | _spread(cells, METRICS))
     checks = [
-        {"step": gate["step"], "rows": gate["rows"], **{key: check[key] for key in (
-            "expects", "columns", "needs", "severity", "success", "unexpected", "why")}}
-        for gate in gates for check in gate["checks"]
-    ]  # fmt: skip
+        {
+            "step": gate["step"],
+            "rows": gate["rows"],
+            **{key: check[key] for key in ("expects", "columns", "needs", "severity", "success", "unexpected", "why")},
+        }
+        for gate in gates
+        for check in gate["checks"]
+    ]
     tables = {
-        "models.csv": table_of_models(scopes, behind, told), "items.csv": items, "groups.csv": groups, "flow.csv": flow,
-        "gates.csv": checks, "strata.csv": subgroup_rows(told), "importance.csv": importance_rows(told),
+        "models.csv": table_of_models(scopes, behind, told),
+        "items.csv": items,
+        "groups.csv": groups,
+        "flow.csv": flow,
+        "gates.csv": checks,
+        "strata.csv": subgroup_rows(told),
+        "importance.csv": importance_rows(told),
         "measured.csv": measured_rows(told),
-    }  # fmt: skip
+    }
     for name, rows in tables.items():
         pl.DataFrame(rows, infer_schema_length=None).write_csv(folder[name])
 
@@ -275,12 +376,19 @@ def table_of_models(
     for scope, measured in scopes.items():
         for name, model in measured.items():
             away, run = behind[scope].get(name), about[name]
-            rows.append({
-                "scope": scope, "model": name, "children": model.children, "videos": model.videos, "seeds": model.seeds,
-                **_spread(model.groups["overall"], METRICS), "inputs": " ".join(run["inputs"]),
-                **{key: run[key] for key in ("parameters", "operations", "weights_from")},
-                **{f"behind_{key}": getattr(away, key, None) for key in BEHIND},
-            })  # fmt: skip
+            rows.append(
+                {
+                    "scope": scope,
+                    "model": name,
+                    "children": model.children,
+                    "videos": model.videos,
+                    "seeds": model.seeds,
+                    **_spread(model.groups["overall"], METRICS),
+                    "inputs": " ".join(run["inputs"]),
+                    **{key: run[key] for key in ("parameters", "operations", "weights_from")},
+                    **{f"behind_{key}": getattr(away, key, None) for key in BEHIND},
+                }
+            )
     return rows
 
 

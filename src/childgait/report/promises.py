@@ -126,12 +126,18 @@ def parts_hold_the_labels(study: Study) -> Iterator[str]:
     target = pl.col("limb").str.slice(0, 1).str.to_uppercase() + pl.lit(".") + pl.col("code")
     labels = study.labels.select("subject", "score", "views", target=target)
     for (fold, part), table in sorted(study.parts.items()):
-        long = table.unpivot(TARGET_NAMES, index=["video", "subject", "view"], variable_name="target", value_name="given")
+        long = table.unpivot(
+            TARGET_NAMES, index=["video", "subject", "view"], variable_name="target", value_name="given"
+        )
         both = long.join(labels, on=["subject", "target"], how="left")
         shown = pl.col("views").str.split(" ").list.contains(pl.col("view"))
         wanted = pl.when(shown).then(pl.col("score"))
-        for video, name, given in both.filter(~pl.col("given").eq_missing(wanted)).select(
-            "video", "target", "given").sort("video", "target").iter_rows():  # fmt: skip
+        for video, name, given in (
+            both.filter(~pl.col("given").eq_missing(wanted))
+            .select("video", "target", "given")
+            .sort("video", "target")
+            .iter_rows()
+        ):
             yield f"fold {fold}, {part}: {video}, {name} is {given}"
 
 
@@ -156,8 +162,13 @@ def probabilities_are_sound(study: Study) -> Iterator[str]:
     """Probabilities lie between 0 and 1 and are missing only where no view of the child shows the item."""
     for run, table in sorted(study.predictions.items(), key=lambda pair: str(pair[0])):
         p = pl.col("probability")
-        wrong = table.filter((p.is_null() & (pl.col("level") != "child")) | p.is_nan() | (p < 0) | (p > 1)
-                             | (p.is_null() & pl.col("counts")))  # fmt: skip
+        wrong = table.filter(
+            (p.is_null() & (pl.col("level") != "child"))
+            | p.is_nan()
+            | (p < 0)
+            | (p > 1)
+            | (p.is_null() & pl.col("counts"))
+        )
         if wrong.height:
             first = wrong.row(0, named=True)
             yield f"{run.model}, fold {run.fold}: {first['subject']}, {first['target']} is {first['probability']}"
@@ -168,12 +179,15 @@ def children_are_means(study: Study) -> Iterator[str]:
     for run, table in sorted(study.predictions.items(), key=lambda pair: str(pair[0])):
         keys = ["part", "subject", "target"]
         again = (
-            table.filter((pl.col("level") == "video") & pl.col("counts")).group_by(keys).agg(again=pl.col("logit").mean())
+            table.filter((pl.col("level") == "video") & pl.col("counts"))
+            .group_by(keys)
+            .agg(again=pl.col("logit").mean())
         )
         both = table.filter(pl.col("level") == "child").join(again, on=keys, how="left")
         pairs = both.filter(pl.col("logit").is_not_null() | pl.col("again").is_not_null()).select("logit", "again")
-        gap = np.abs(pairs["logit"].cast(pl.Float64).fill_null(np.inf).to_numpy()
-                     - pairs["again"].fill_null(-np.inf).to_numpy())  # fmt: skip
+        gap = np.abs(
+            pairs["logit"].cast(pl.Float64).fill_null(np.inf).to_numpy() - pairs["again"].fill_null(-np.inf).to_numpy()
+        )
         if gap.size and not (gap <= CLOSE).all():
             yield f"{run.model}, fold {run.fold}: {int((~(gap <= CLOSE)).sum())} answers differ, at most by {gap.max():.3g}"
 
@@ -191,10 +205,20 @@ def truth_is_the_label(study: Study) -> Iterator[str]:
 
 
 PROMISES: tuple[Check, ...] = (
-    one_part_a_child, holdout_is_spared, parts_are_as_assigned, no_model_saw_its_test, one_split, every_video_arrives,
-    every_frame_is_kept, parts_have_clips, parts_hold_the_labels, predictions_are_whole, probabilities_are_sound,
-    children_are_means, truth_is_the_label,
-)  # fmt: skip
+    one_part_a_child,
+    holdout_is_spared,
+    parts_are_as_assigned,
+    no_model_saw_its_test,
+    one_split,
+    every_video_arrives,
+    every_frame_is_kept,
+    parts_have_clips,
+    parts_hold_the_labels,
+    predictions_are_whole,
+    probabilities_are_sound,
+    children_are_means,
+    truth_is_the_label,
+)
 
 
 def check_promises(study: Study) -> list[dict[str, Any]]:

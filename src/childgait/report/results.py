@@ -125,7 +125,9 @@ class Measured:
 def measure_model(judged: Judgement, draws: int, seed: int, bins: int = 10) -> Measured:
     draws = draws if len(judged.children) > 1 else 0  # one child drawn again and again is no interval
     natural = _averaged(judged, draws, seed, bins, balanced=False)
-    balanced = _averaged(judged, 0, seed, bins, balanced=True)  # a second view of the same answers; no interval of its own
+    balanced = _averaged(
+        judged, 0, seed, bins, balanced=True
+    )  # a second view of the same answers; no interval of its own
     known = ~np.isnan(judged.truth) & ~np.isnan(judged.probability[0])
     atypical = {name: int((known & (judged.truth == 1))[:, t].sum()) for t, name in enumerate(TARGET_NAMES)}
     counts = {name: int(known[:, t].sum()) for t, name in enumerate(TARGET_NAMES)}
@@ -137,9 +139,16 @@ def measure_model(judged: Judgement, draws: int, seed: int, bins: int = 10) -> M
         for t, name in enumerate(TARGET_NAMES)
     }
     return Measured(
-        judged.model, len(judged.children), judged.videos, len(judged.probability), targets,
-        _of_groups(natural), _of_groups(balanced), atypical, counts,
-    )  # fmt: skip
+        judged.model,
+        len(judged.children),
+        judged.videos,
+        len(judged.probability),
+        targets,
+        _of_groups(natural),
+        _of_groups(balanced),
+        atypical,
+        counts,
+    )
 
 
 def _averaged(judged: Judgement, draws: int, seed: int, bins: int, *, balanced: bool) -> dict[str, Array]:

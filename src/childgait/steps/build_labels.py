@@ -102,11 +102,16 @@ def _label_rows(subjects: list[str], own: dict[str, Sheet], params: BuildLabels)
             reason = "the item has no score" if sheet else "the child is not in the labels file"
         rows.append(
             {
-                "subject": subject, "limb": limb, "code": code, "score": score,
-                "atypical": None if score is None else bool(binary(score)), "reason": reason,
-                "views": " ".join(views[code]), "rater": sheet.rater if sheet else None,
+                "subject": subject,
+                "limb": limb,
+                "code": code,
+                "score": score,
+                "atypical": None if score is None else bool(binary(score)),
+                "reason": reason,
+                "views": " ".join(views[code]),
+                "rater": sheet.rater if sheet else None,
             }
-        )  # fmt: skip
+        )
     return pl.DataFrame(rows, schema=LABELS.schema())
 
 
@@ -125,12 +130,14 @@ def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
             stated = [sheet.stated[one] for one in limbs]
             rows.append(
                 {
-                    "subject": subject, "limb": limb, "scored": len(given),
+                    "subject": subject,
+                    "limb": limb,
+                    "scored": len(given),
                     "total": sum(given) if whole else None,
                     "atypical": sum(score > 0 for score in given) if whole else None,
                     "stated": None if None in stated else sum(total for total in stated if total is not None),
                 }
-            )  # fmt: skip
+            )
     return pl.DataFrame(rows, schema=TOTALS.schema())
 
 

@@ -19,9 +19,14 @@ log = logging.getLogger("childgait")
 
 
 def check_study(
-    gates: list[Input], labels: Input, assignment: Input, parts: list[Input], models: list[Input],
-    predictions: list[Input], results: Output,
-) -> None:  # fmt: skip
+    gates: list[Input],
+    labels: Input,
+    assignment: Input,
+    parts: list[Input],
+    models: list[Input],
+    predictions: list[Input],
+    results: Output,
+) -> None:
     import polars as pl
 
     from childgait.files.atomic import write_json

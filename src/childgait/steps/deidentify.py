@@ -38,15 +38,27 @@ METHODS = (
     "head were covered whole. Without SAM 3 nobody finds who stands still with the back to the camera and has no keypoints "
     "(unseen: {unseen}). The videos are de-identified, not anonymous: gait itself identifies."
 )
-METHODS_OF_KEYPOINTS = "Points of the face and of the hands were left out of the delivered keypoints before anything read them."
+METHODS_OF_KEYPOINTS = (
+    "Points of the face and of the hands were left out of the delivered keypoints before anything read them."
+)
 LOSSY_TOLERANCE = 6  # levels by which a lossy copy may miss a texture on average
 
 
 def deidentify(
-    video: Raw | None, poses: Raw | None, register: Input, regions: Input | None, cleared: Input | None, name: str,
-    covered: Output | None, regions_found: Output | None, heads: Output | None, keypoints: Output, evidence: Output,
-    params: Deidentify, selections: Input | None = None,
-) -> None:  # fmt: skip
+    video: Raw | None,
+    poses: Raw | None,
+    register: Input,
+    regions: Input | None,
+    cleared: Input | None,
+    name: str,
+    covered: Output | None,
+    regions_found: Output | None,
+    heads: Output | None,
+    keypoints: Output,
+    evidence: Output,
+    params: Deidentify,
+    selections: Input | None = None,
+) -> None:
     import cv2
 
     from childgait.files.delivered import read_delivered
@@ -73,8 +85,9 @@ def deidentify(
         write_json(evidence, row | {"verdict": "keypoints", "reasons": ["there is no video"]})
         return
     if covered is None or regions_found is None or heads is None:
-        raise StepError(f"{name} has a video, but no output is named for it",
-                        hint="give --covered, --regions-found and --heads")  # fmt: skip
+        raise StepError(
+            f"{name} has a video, but no output is named for it", hint="give --covered, --regions-found and --heads"
+        )
     seen = cover.look(video, params)
     who = [] if selections is None else read_selections(selections, name, len(seen.seconds), (seen.height, seen.width))
     child = [(one.frame, one.box) for one in who]
@@ -90,8 +103,14 @@ def deidentify(
             f"no person was found in {video}: no face, no keypoints, nobody moving",
             hint="look at the video; exclude it in cohort.exclude, or name the head in regions.csv",
         )
-    write_video(covered, cover.covered_frames(video, plan.covers), seen.seconds, lossless=params.lossless,
-                crf=params.crf, colour=seen.colour)  # fmt: skip
+    write_video(
+        covered,
+        cover.covered_frames(video, plan.covers),
+        seen.seconds,
+        lossless=params.lossless,
+        crf=params.crf,
+        colour=seen.colour,
+    )
     covered.chmod(0o640)
     sha256 = verify(covered, name, seen, plan, 0 if params.lossless else LOSSY_TOLERANCE)
     write_table(regions_found, plan.table, cover.REGIONS)
@@ -151,13 +170,25 @@ def describe(seen: Seen, plan: Plan, params: Deidentify) -> dict[str, Any]:
         return round(rows["frame"].n_unique() / frames, 6)
 
     return {
-        "frames": frames, "width": seen.width, "height": seen.height, "seconds": float(seen.seconds[-1]),
-        "backends": params.backends, "style": params.style, "cells": params.cells, "looks": seen.looks, "unseen": params.unseen,
-        "camera_still": plan.still, "people": plan.people, "frames_covered": covered,
-        "frames_without_head": plan.without_head, "share_of_picture": _share_of_picture(plan.table, seen),
-        **{f"share_{source}": share(source) for source in
-           ("detected", "keypoints", "silhouette", "sam3", "region", "bridged", "extended")},
-    }  # fmt: skip
+        "frames": frames,
+        "width": seen.width,
+        "height": seen.height,
+        "seconds": float(seen.seconds[-1]),
+        "backends": params.backends,
+        "style": params.style,
+        "cells": params.cells,
+        "looks": seen.looks,
+        "unseen": params.unseen,
+        "camera_still": plan.still,
+        "people": plan.people,
+        "frames_covered": covered,
+        "frames_without_head": plan.without_head,
+        "share_of_picture": _share_of_picture(plan.table, seen),
+        **{
+            f"share_{source}": share(source)
+            for source in ("detected", "keypoints", "silhouette", "sam3", "region", "bridged", "extended")
+        },
+    }
 
 
 def _share_of_picture(table: pl.DataFrame, seen: Seen) -> float:

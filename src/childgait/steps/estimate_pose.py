@@ -29,9 +29,13 @@ log = logging.getLogger(__name__)
 
 
 def estimate_pose(
-    keypoints: Output, params: EstimatePose, poses: Input | None = None, video: Input | None = None,
-    frames: Input | None = None, layout: str | None = None,
-) -> None:  # fmt: skip
+    keypoints: Output,
+    params: EstimatePose,
+    poses: Input | None = None,
+    video: Input | None = None,
+    frames: Input | None = None,
+    layout: str | None = None,
+) -> None:
     from childgait.files.poses import write_poses
 
     boxes = None if frames is None else _boxes(frames)
@@ -64,7 +68,9 @@ def _delivered(path: Path | None, layout: str | None, seconds: NDArray[np.float6
         )
     if path.suffix != ".parquet":
         if layout is None:
-            raise StepError(f"{path} is a delivery of unknown layout", hint="say it with --layout, as cohort.pose_layout")
+            raise StepError(
+                f"{path} is a delivery of unknown layout", hint="say it with --layout, as cohort.pose_layout"
+            )
         return read_delivered(path, layout, seconds).poses
     poses = read_poses(path)
     if not len(poses):
@@ -94,4 +100,6 @@ def _sapiens2(video: Path | None, boxes: Any, params: EstimatePose) -> Poses:
             hint="Sapiens 2 looks at pictures: use the delivered keypoints for a cohort without videos",
         )
     model = Sapiens2(Path(params.weights), params.weights_sha256, device=params.device)
-    return model.estimate(read_frames(video), boxes.select("x0", "y0", "x1", "y1").to_numpy(), params.batch, params.flip)
+    return model.estimate(
+        read_frames(video), boxes.select("x0", "y0", "x1", "y1").to_numpy(), params.batch, params.flip
+    )

@@ -75,8 +75,11 @@ def _say(found: dict[str, Any], name: str, fold: str, seed: int) -> None:
     from childgait.gait.evgs import TARGET_NAMES
 
     overall = found["natural"]["groups"]["overall"]
-    values = ", ".join(f"{key} {overall[key]['value']:.3f}" for key in ("accuracy", "balanced_accuracy", "f1")
-                       if overall[key]["value"] is not None)  # fmt: skip
+    values = ", ".join(
+        f"{key} {overall[key]['value']:.3f}"
+        for key in ("accuracy", "balanced_accuracy", "f1")
+        if overall[key]["value"] is not None
+    )
     log.info("evaluate: %s, fold %s, seed %d on %d children: %s", name, fold, seed, found["children"]["test"], values)
     targets = found["natural"]["targets"]
     if gone := [target for target in TARGET_NAMES if targets[target]["balanced_accuracy"]["value"] is None]:

@@ -69,10 +69,16 @@ def finetune(
             learnt = fit_table(chosen, settings, parts["train"], seed=seed)
         else:
             learnt = fit_network(
-                chosen, settings, parts["train"], parts["validation"], seed=seed, save_as=save_as,
-                fingerprint=fingerprint, unlabelled=pool,
+                chosen,
+                settings,
+                parts["train"],
+                parts["validation"],
+                seed=seed,
+                save_as=save_as,
+                fingerprint=fingerprint,
+                unlabelled=pool,
                 on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
-            )  # fmt: skip
+            )
         if not leads:
             return
         save_file(learnt.weights, weights)
@@ -84,8 +90,14 @@ def finetune(
     save_as.unlink(missing_ok=True)
     last = learnt.history[-1] if learnt.history else {}
     told = ", ".join(f"{key} {last[key]:.3f}" for key in ("loss", "validation_loss") if key in last)
-    log.info("finetune: %s, fold %s, seed %d learnt from %d clips%s", model_name, fold, seed,
-             len(parts["train"].clips), f" ({told})" if told else "")  # fmt: skip
+    log.info(
+        "finetune: %s, fold %s, seed %d learnt from %d clips%s",
+        model_name,
+        fold,
+        seed,
+        len(parts["train"].clips),
+        f" ({told})" if told else "",
+    )
 
 
 def _check_parts(parts: dict[str, Part]) -> None:
@@ -108,7 +120,9 @@ def _check_pool(children: set[str], assignment: Path | None) -> None:
     if not children:
         return
     if assignment is None:
-        raise StepError("--unlabelled needs --assignment", hint="give data/split_subjects/subjects.csv, which says who is where")
+        raise StepError(
+            "--unlabelled needs --assignment", hint="give data/split_subjects/subjects.csv, which says who is where"
+        )
     placed = spoken_for(assignment)
     if both := sorted(children & placed.keys()):
         raise StepError(
@@ -144,20 +158,32 @@ def _plain(settings: Finetune) -> dict[str, Any]:
 
 
 def _description(
-    chosen: Model, fold: str, seed: int, settings: Finetune, parts: dict[str, Part], learnt: Learnt,
+    chosen: Model,
+    fold: str,
+    seed: int,
+    settings: Finetune,
+    parts: dict[str, Part],
+    learnt: Learnt,
     pool: Sequence[Clip] = (),
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     children = {name: sorted(set(part.table["subject"])) for name, part in parts.items()}
     clips = {name: len(part.clips) for name, part in parts.items()}
     if pool:  # `evaluate` refuses a test child among any of these
         children["unlabelled"] = sorted({clip.video.split("-", 1)[0] for clip in pool})
         clips["unlabelled"] = len(pool)
     return {
-        "model": chosen.name, "kind": chosen.kind, "remark": chosen.remark, "fold": fold, "seed": seed,
-        "settings": _plain(settings), "split_hash": parts["train"].table["split_hash"][0],
-        "children": children, "clips": clips,
-        "kept_epoch": learnt.kept_epoch, "facts": learnt.facts,
-    }  # fmt: skip
+        "model": chosen.name,
+        "kind": chosen.kind,
+        "remark": chosen.remark,
+        "fold": fold,
+        "seed": seed,
+        "settings": _plain(settings),
+        "split_hash": parts["train"].table["split_hash"][0],
+        "children": children,
+        "clips": clips,
+        "kept_epoch": learnt.kept_epoch,
+        "facts": learnt.facts,
+    }
 
 
 def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
@@ -185,7 +211,11 @@ def _tracked(
         return nullcontext(Run())
     split_hash = parts["train"].table["split_hash"][0]
     tags = {
-        "model": chosen.name, "fold": fold, "seed": str(seed), "split_hash": split_hash,
-        "weights_from": settings.weights_sha256 or "from scratch", "commit": str(git_state()["commit"]),
-    }  # fmt: skip
+        "model": chosen.name,
+        "fold": fold,
+        "seed": str(seed),
+        "split_hash": split_hash,
+        "weights_from": settings.weights_sha256 or "from scratch",
+        "commit": str(git_state()["commit"]),
+    }
     return tracked(chosen.name, f"{chosen.name} {fold}-{seed}", _plain(settings), tags, fingerprint)

@@ -54,7 +54,8 @@ def grade_severity(
     check_run(told, model, model_name, fold, seed)
     if told["kind"] != "network":
         raise StepError(
-            f"{model_name} is no network: it has no last layer to replace", hint="name networks in grade_severity.models"
+            f"{model_name} is no network: it has no last layer to replace",
+            hint="name networks in grade_severity.models",
         )
     people = read_table(subjects, SUBJECTS)
     level_of = dict(people.select("subject", "severity").iter_rows())
@@ -66,26 +67,44 @@ def grade_severity(
     chosen, settings = find_model(model_name), settings_from(told)
     save_as = checkpoint / f"severity-{model_name}-{fold}-{seed}.safetensors"
     network, outcome = severity.learn_levels(
-        chosen, settings, told, load_file(weights), parts["train"], parts["validation"], seed=seed, save_as=save_as,
+        chosen,
+        settings,
+        told,
+        load_file(weights),
+        parts["train"],
+        parts["validation"],
+        seed=seed,
+        save_as=save_as,
         fingerprint=_fingerprint([model, weights, *paths.values(), subjects, *clips]),
-    )  # fmt: skip
+    )
     graded = severity.grade(network, settings, parts["test"], params.views)
     truth, usual = severity.levels_of(parts["test"]), severity.commonest(severity.levels_of(parts["train"]))
     draws = {"draws": params.bootstrap, "seed": params.seed}
     found = {
-        "model": model_name, "fold": fold, "seed": seed, "split_hash": told["split_hash"], "kept_epoch": outcome.kept_epoch,
+        "model": model_name,
+        "fold": fold,
+        "seed": seed,
+        "split_hash": told["split_hash"],
+        "kept_epoch": outcome.kept_epoch,
         "children": {name: len(severity.levels_of(part)) for name, part in parts.items()},
         "without_level": {name: _gone(paths[name], part.table) for name, part in parts.items()},
         "confusion": severity.confusions(graded.levels, truth, np.ones((1, len(truth))))[0].astype(int).tolist(),
         "metrics": severity.with_intervals(graded.levels, truth, **draws),
         "commonest": {"level": usual} | severity.with_intervals(np.full_like(truth, usual), truth, **draws),
-    }  # fmt: skip
+    }
     save_file({name: value.numpy() for name, value in outcome.weights.items()}, weights_out)
     _write_levels(levels, graded, truth, usual)
     write_json(metrics, found)
     save_as.unlink(missing_ok=True)
-    log.info("grade_severity: %s, fold %s, seed %d on %d children: accuracy %.3f, the commonest level's %.3f", model_name, fold,
-             seed, len(truth), np.mean(graded.levels == truth), np.mean(usual == truth))  # fmt: skip
+    log.info(
+        "grade_severity: %s, fold %s, seed %d on %d children: accuracy %.3f, the commonest level's %.3f",
+        model_name,
+        fold,
+        seed,
+        len(truth),
+        np.mean(graded.levels == truth),
+        np.mean(usual == truth),
+    )
 
 
 def _gone(path: Path, kept: pl.DataFrame) -> list[str]:

@@ -44,10 +44,18 @@ class Plan:
 
 
 def prepare_clips(
-    name: str, keypoints: Input, points: Output, clip: Output, params: PrepareClips,
-    video: Input | None = None, masks: Input | None = None, boxes: Input | None = None, events: Input | None = None,
-    frames: Output | None = None, mask_bits: Output | None = None,
-) -> None:  # fmt: skip
+    name: str,
+    keypoints: Input,
+    points: Output,
+    clip: Output,
+    params: PrepareClips,
+    video: Input | None = None,
+    masks: Input | None = None,
+    boxes: Input | None = None,
+    events: Input | None = None,
+    frames: Output | None = None,
+    mask_bits: Output | None = None,
+) -> None:
     import cv2
     import numpy as np
 
@@ -66,14 +74,21 @@ def prepare_clips(
     plan = plan_clip(name, poses.seconds, child, params)
     said = parse_video_name(name)
     facts: dict[str, Any] = {
-        "video": name, "subject": said.subject, "session": said.session, "view": said.view,
-        "frames": len(plan.source), "size": params.size, "rate": params.rate,
-        "seconds": round(len(plan.source) / params.rate, 4), "start_seconds": round(plan.start_seconds, 6),
-        "source_frames": len(poses), "repeated_frames": int((np.diff(plan.source) == 0).sum()),
+        "video": name,
+        "subject": said.subject,
+        "session": said.session,
+        "view": said.view,
+        "frames": len(plan.source),
+        "size": params.size,
+        "rate": params.rate,
+        "seconds": round(len(plan.source) / params.rate, 4),
+        "start_seconds": round(plan.start_seconds, 6),
+        "source_frames": len(poses),
+        "repeated_frames": int((np.diff(plan.source) == 0).sum()),
         "crop_side_pixels": float(np.median([square.side for square in plan.squares])),
         "events": clip_events(events, poses, plan) if events is not None else [],
         "crops": [f"{square.left} {square.top} {square.side}" for square in plan.squares],
-    }  # fmt: skip
+    }
     facts |= write_points(points, name, poses, plan, params)
     if video is not None:
         assert masks is not None
@@ -104,9 +119,7 @@ def read_boxes(path: Path, frames: int) -> NDArray[np.float64]:
     return np.column_stack([table[name].fill_null(np.nan).to_numpy() for name in table.columns])
 
 
-def plan_clip(
-    name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64], params: PrepareClips
-) -> Plan:
+def plan_clip(name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64], params: PrepareClips) -> Plan:
     """From the first to the last frame with a box; each moment takes the source frame nearest in time."""
     import numpy as np
 
@@ -207,7 +220,9 @@ def clip_events(path: Path, poses: Poses, plan: Plan) -> list[str]:
 
     times = poses.seconds[plan.source]
     found = []
-    for limb, kind, seconds in read_table(path, EVENTS).select("limb", "kind", "seconds").sort("seconds", "limb").iter_rows():
+    for limb, kind, seconds in (
+        read_table(path, EVENTS).select("limb", "kind", "seconds").sort("seconds", "limb").iter_rows()
+    ):
         if times[0] <= seconds <= times[-1]:
             found.append(str(Event(limb, kind, int(np.abs(times - seconds).argmin()), seconds)))
     return found

@@ -32,9 +32,16 @@ log = logging.getLogger(__name__)
 
 
 def refine_pose(
-    name: str, keypoints: Input, refined: Output, angles: Output, events: Output, summary: Output, params: RefinePose,
-    frames: Input | None = None, corrections: Input | None = None,
-) -> None:  # fmt: skip
+    name: str,
+    keypoints: Input,
+    refined: Output,
+    angles: Output,
+    events: Output,
+    summary: Output,
+    params: RefinePose,
+    frames: Input | None = None,
+    corrections: Input | None = None,
+) -> None:
     from childgait.files.atomic import write_json
     from childgait.files.corrections import read_corrections
     from childgait.files.poses import read_poses, write_poses
@@ -64,10 +71,16 @@ def refine_pose(
     write_table(angles, angle_table(measure_angles(better, view, travel.facing or 1)), ANGLES)
     write_table(events, event_table(gait.events), EVENTS)
     facts = {
-        "video": name, "subject": video.subject, "view": video.view, "frames": len(better),
-        "seconds": round(float(better.seconds[-1]), 6), "corrections": len(words),
-        **vars(report), **_shares(better), **_walk(travel, gait),
-    }  # fmt: skip
+        "video": name,
+        "subject": video.subject,
+        "view": video.view,
+        "frames": len(better),
+        "seconds": round(float(better.seconds[-1]), 6),
+        "corrections": len(words),
+        **vars(report),
+        **_shares(better),
+        **_walk(travel, gait),
+    }
     write_json(summary, facts)
     log.info("%s: %d frames swapped back, %s", name, report.frames_swapped, gait.reason or f"{len(gait.events)} events")
 
@@ -106,14 +119,22 @@ def _walk(travel: Travel, gait: Gait) -> dict[str, Any]:
     """Where the child went and how it stepped, in plain values."""
     lengths = [stride.next_contact - stride.contact for strides in gait.strides.values() for stride in strides]
     return {
-        "view_seen": travel.seen, "view_fits": travel.fits, "view_turned": travel.turned, "view_note": travel.note,
-        "across_heights": round(travel.across, 4), "growth": round(travel.growth, 4), "facing": travel.facing,
-        "events": len(gait.events), "no_events_because": gait.reason,
+        "view_seen": travel.seen,
+        "view_fits": travel.fits,
+        "view_turned": travel.turned,
+        "view_note": travel.note,
+        "across_heights": round(travel.across, 4),
+        "growth": round(travel.growth, 4),
+        "facing": travel.facing,
+        "events": len(gait.events),
+        "no_events_because": gait.reason,
         "event_method": gait.events[0].method if gait.events else None,
-        "contacts_left": _count(gait, "left"), "contacts_right": _count(gait, "right"),
-        "strides_left": len(gait.strides["left"]), "strides_right": len(gait.strides["right"]),
+        "contacts_left": _count(gait, "left"),
+        "contacts_right": _count(gait, "right"),
+        "strides_left": len(gait.strides["left"]),
+        "strides_right": len(gait.strides["right"]),
         "stride_seconds": round(sum(lengths) / len(lengths), 4) if lengths else None,
-    }  # fmt: skip
+    }
 
 
 def _count(gait: Gait, limb: str) -> int:

@@ -29,9 +29,7 @@ METHODS = (
 METHODS_OF_KEYPOINTS = "Every recording's delivered keypoints were read whole; there are no videos."
 
 
-def register(
-    video: Raw | None, poses: Raw | None, name: str, layout: str, facts: Output, params: Register
-) -> None:
+def register(video: Raw | None, poses: Raw | None, name: str, layout: str, facts: Output, params: Register) -> None:
     from childgait.gait.skeleton import LAYOUTS
 
     if layout not in LAYOUTS:
@@ -41,9 +39,13 @@ def register(
     said = parse_video_name(name)
     refuse_erased(said.subject)
     row: dict[str, Any] = {
-        "video": name, "subject": said.subject, "session": said.session, "view": said.view,
-        "start": said.start, "end": said.end,
-    }  # fmt: skip
+        "video": name,
+        "subject": said.subject,
+        "session": said.session,
+        "view": said.view,
+        "start": said.start,
+        "end": said.end,
+    }
     oddities: list[str] = []
     row |= describe_video(video, params, oddities)
     row |= describe_poses(poses, layout, row, oddities)
@@ -55,8 +57,21 @@ def register(
 
 
 def describe_video(path: Path | None, params: Register, oddities: list[str]) -> dict[str, Any]:
-    columns = ("file", "bytes", "sha256", "codec", "width", "height", "rotation", "rate", "frames_per_second", "frames",
-               "seconds", "variable_rate", "audio")  # fmt: skip
+    columns = (
+        "file",
+        "bytes",
+        "sha256",
+        "codec",
+        "width",
+        "height",
+        "rotation",
+        "rate",
+        "frames_per_second",
+        "frames",
+        "seconds",
+        "variable_rate",
+        "audio",
+    )
     if path is None:
         return dict.fromkeys(columns)
     from childgait.files.video import probe
@@ -66,11 +81,27 @@ def describe_video(path: Path | None, params: Register, oddities: list[str]) -> 
         raise StepError(f"{path} holds a single frame", hint="exclude it in cohort.exclude")
     variable = found.is_variable(params.rate_tolerance)
     note_video(found, variable, params, oddities)
-    return dict(zip(columns, (
-        path.name, path.stat().st_size, sha256(path), found.codec, found.width, found.height, found.rotation,
-        f"{found.rate.numerator}/{found.rate.denominator}", round(float(found.rate), 6), found.frames,
-        round(float(found.seconds[-1]), 6), variable, "audio" in found.other_streams,
-    ), strict=True))  # fmt: skip
+    return dict(
+        zip(
+            columns,
+            (
+                path.name,
+                path.stat().st_size,
+                sha256(path),
+                found.codec,
+                found.width,
+                found.height,
+                found.rotation,
+                f"{found.rate.numerator}/{found.rate.denominator}",
+                round(float(found.rate), 6),
+                found.frames,
+                round(float(found.seconds[-1]), 6),
+                variable,
+                "audio" in found.other_streams,
+            ),
+            strict=True,
+        )
+    )
 
 
 def note_video(found: VideoFacts, variable: bool, params: Register, oddities: list[str]) -> None:
@@ -89,8 +120,17 @@ def note_video(found: VideoFacts, variable: bool, params: Register, oddities: li
 
 
 def describe_poses(path: Path | None, layout: str, row: dict[str, Any], oddities: list[str]) -> dict[str, Any]:
-    columns = ("pose_file", "pose_sha256", "pose_layout", "pose_points", "pose_frames", "pose_frames_empty",
-               "pose_width", "pose_height", "pose_rate")  # fmt: skip
+    columns = (
+        "pose_file",
+        "pose_sha256",
+        "pose_layout",
+        "pose_points",
+        "pose_frames",
+        "pose_frames_empty",
+        "pose_width",
+        "pose_height",
+        "pose_rate",
+    )
     if path is None:
         oddities.append("there are no delivered keypoints")
         return dict.fromkeys(columns)
@@ -100,10 +140,23 @@ def describe_poses(path: Path | None, layout: str, row: dict[str, Any], oddities
     found = inspect_delivered(path, layout)
     oddities += [f"keypoints: {oddity}" for oddity in found.oddities]
     compare_poses(found, row, oddities)
-    return dict(zip(columns, (
-        path.name, hash_of_poses(path), layout, LAYOUTS[layout].size, found.frames, found.frames_empty,
-        found.width, found.height, found.rate,
-    ), strict=True))  # fmt: skip
+    return dict(
+        zip(
+            columns,
+            (
+                path.name,
+                hash_of_poses(path),
+                layout,
+                LAYOUTS[layout].size,
+                found.frames,
+                found.frames_empty,
+                found.width,
+                found.height,
+                found.rate,
+            ),
+            strict=True,
+        )
+    )
 
 
 def hash_of_poses(path: Path) -> str:
@@ -121,9 +174,7 @@ def compare_poses(found: DeliveredFacts, row: dict[str, Any], oddities: list[str
         oddities.append(f"keypoints for {found.frames} frames, but the video has {row['frames']}")
     size = (found.width, found.height)
     if None not in size and size != (row["width"], row["height"]):
-        oddities.append(
-            f"keypoints say {size[0]}x{size[1]} pixels, but the video is {row['width']}x{row['height']}"
-        )
+        oddities.append(f"keypoints say {size[0]}x{size[1]} pixels, but the video is {row['width']}x{row['height']}")
     if found.rate and abs(found.rate - row["frames_per_second"]) > 0.005 * found.rate:
         oddities.append(f"keypoints say {found.rate:.2f} frames a second, the video has {row['frames_per_second']:.2f}")
 
@@ -137,9 +188,13 @@ def from_poses(path: Path | None, row: dict[str, Any]) -> dict[str, Any]:
             hint="put video_info with fps into one of its frames, or bring the video",
         )
     return {
-        "width": row["pose_width"], "height": row["pose_height"], "frames": frames,
-        "frames_per_second": round(rate, 6), "seconds": round((frames - 1) / rate, 6), "variable_rate": False,
-    }  # fmt: skip
+        "width": row["pose_width"],
+        "height": row["pose_height"],
+        "frames": frames,
+        "frames_per_second": round(rate, 6),
+        "seconds": round((frames - 1) / rate, 6),
+        "variable_rate": False,
+    }
 
 
 def compare_name(said: VideoName, frames: int, oddities: list[str]) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from childgait.step import Input, Output
 
-METHODS = "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for a person to look at."
+METHODS = (
+    "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for a person to look at."
+)
 
 
 def review(

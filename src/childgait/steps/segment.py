@@ -31,9 +31,15 @@ log = logging.getLogger(__name__)
 
 
 def segment(
-    name: str, video: Input, masks: Output, frames: Output, summary: Output, params: Segment,
-    poses: Input | None = None, selections: Input | None = None,
-) -> None:  # fmt: skip
+    name: str,
+    video: Input,
+    masks: Output,
+    frames: Output,
+    summary: Output,
+    params: Segment,
+    poses: Input | None = None,
+    selections: Input | None = None,
+) -> None:
     import cv2
 
     from childgait.files.atomic import write_json
@@ -65,12 +71,21 @@ def segment(
         found.flags.append(f"{below} of {table.height} frames are below the gate")
     view = parse_video_name(name)
     facts = {
-        "video": name, "subject": view.subject, "view": view.view, "backend": params.backend, **found.facts,
-        "selections": len(chosen), "keypoints": points is not None, "frames": table.height,
-        "frames_without_child": table.height - there.height, "frames_below_gate": below,
-        "share_below_gate": round(share, 4), "median_height_pixels": float((there["y1"] - there["y0"]).median()),
-        "flags": found.flags, "ok": share <= 1 - params.min_ok_share,
-    }  # fmt: skip
+        "video": name,
+        "subject": view.subject,
+        "view": view.view,
+        "backend": params.backend,
+        **found.facts,
+        "selections": len(chosen),
+        "keypoints": points is not None,
+        "frames": table.height,
+        "frames_without_child": table.height - there.height,
+        "frames_below_gate": below,
+        "share_below_gate": round(share, 4),
+        "median_height_pixels": float((there["y1"] - there["y0"]).median()),
+        "flags": found.flags,
+        "ok": share <= 1 - params.min_ok_share,
+    }
     write_json(summary, facts)
     log.info("%s: %s, %d of %d frames below the gate", name, facts["path"], below, table.height)
 

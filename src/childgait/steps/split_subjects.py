@@ -48,7 +48,7 @@ def split_subjects(
         hash_of_split,
         part_files,
         rows_of_videos,
-    )  # fmt: skip
+    )
     from childgait.files.tables import read_table, write_table
     from childgait.training.splits import plan_folds
 
@@ -65,9 +65,14 @@ def split_subjects(
     usable, left_out = _usable(scored, children, videos, videos_with_labels)
     given = _given(lists, usable, left_out) if lists else {}
     folds = plan_folds(
-        usable, _features(usable, scored, children), given, folds=params.folds, holdout=params.holdout,
-        validation=params.validation, seed=params.seed,
-    )  # fmt: skip
+        usable,
+        _features(usable, scored, children),
+        given,
+        folds=params.folds,
+        holdout=params.holdout,
+        validation=params.validation,
+        seed=params.seed,
+    )
     rows: list[tuple[str, str, str, str | None]] = []
     for fold in fold_names(params.folds):
         rows += [(fold, subject, part, None) for subject, part in sorted(folds[fold].items())]
@@ -126,7 +131,9 @@ def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str
         if listed.get(subject) == "test":
             left_out[subject] += ASKED
     if "test" in listed.values() and "test" not in given.values():
-        log.warning("split_subjects: no test child of %s has scores: the hold-out is dealt from whom it does not list", lists)
+        log.warning(
+            "split_subjects: no test child of %s has scores: the hold-out is dealt from whom it does not list", lists
+        )
     return given
 
 

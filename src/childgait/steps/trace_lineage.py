@@ -72,21 +72,33 @@ def table_of(graph: Graph, behind: set[str]) -> pl.DataFrame:
             for argument, files in entries.items():
                 for entry in files:
                     path = entry["path"]
-                    rows.append({
-                        **common, "direction": direction, "argument": argument, "path": path, "sha256": entry["sha256"],
-                        "bytes": entry["bytes"], "subject": subject_of(path), "raw": graph.is_raw(path),
-                        "in_report": job.record in behind
-                        and (direction == "read" or path in needed or path.startswith("reports/")),
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            **common,
+                            "direction": direction,
+                            "argument": argument,
+                            "path": path,
+                            "sha256": entry["sha256"],
+                            "bytes": entry["bytes"],
+                            "subject": subject_of(path),
+                            "raw": graph.is_raw(path),
+                            "in_report": job.record in behind
+                            and (direction == "read" or path in needed or path.startswith("reports/")),
+                        }
+                    )
     return pl.DataFrame(rows, schema=LINEAGE.schema())
 
 
 def _of_job(job: Job) -> dict[str, Any]:
     return {
-        "step": job.step, "record": job.record, "record_sha256": sha256(Path(job.record)),
-        "params": json.dumps(job.params, sort_keys=True), "values": json.dumps(job.values, sort_keys=True),
-        "code": json.dumps(job.code, sort_keys=True), "environment": job.environment.get("lock_sha256"),
-    }  # fmt: skip
+        "step": job.step,
+        "record": job.record,
+        "record_sha256": sha256(Path(job.record)),
+        "params": json.dumps(job.params, sort_keys=True),
+        "values": json.dumps(job.values, sort_keys=True),
+        "code": json.dumps(job.code, sort_keys=True),
+        "environment": job.environment.get("lock_sha256"),
+    }
 
 
 def write_manifest(path: Path, graph: Graph) -> None:

@@ -18,17 +18,41 @@ METHODS = (
     "Metrics are means over the targets for which they are defined, with the child as the unit; intervals are the "
     "middle 95 % over draws of the test children with replacement."
 )
-STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips", "build_labels",
-         "split_subjects", "finetune", "evaluate", "gate", "check_study", "write_report")  # fmt: skip
+STEPS = (
+    "register",
+    "deidentify",
+    "segment",
+    "estimate_pose",
+    "refine_pose",
+    "prepare_clips",
+    "build_labels",
+    "split_subjects",
+    "finetune",
+    "evaluate",
+    "gate",
+    "check_study",
+    "write_report",
+)
 
 log = logging.getLogger("childgait")
 
 
 def write_report(
-    predictions: list[Input], histories: list[Input], metrics: list[Input], labels: Input, subjects: Input,
-    agreement: Input, gates: list[Input], pooled: list[Input], checks: Input, settings: Input,
-    metrics_out: Output, page: Output, tables: list[Output], figures: list[Output],
-) -> None:  # fmt: skip
+    predictions: list[Input],
+    histories: list[Input],
+    metrics: list[Input],
+    labels: Input,
+    subjects: Input,
+    agreement: Input,
+    gates: list[Input],
+    pooled: list[Input],
+    checks: Input,
+    settings: Input,
+    metrics_out: Output,
+    page: Output,
+    tables: list[Output],
+    figures: list[Output],
+) -> None:
     import polars as pl
 
     from childgait.files.atomic import write_json
@@ -42,12 +66,16 @@ def write_report(
     chosen = read_params(settings)
     draws, seed, bins = (chosen["evaluate"][key] for key in ("bootstrap", "seed", "bins"))
     judged = results.read_judgements(predictions)
-    scopes = {scope: {name: results.measure_model(model, draws, seed, bins) for name, model in models.items()}
-              for scope, models in judged.items()}  # fmt: skip
+    scopes = {
+        scope: {name: results.measure_model(model, draws, seed, bins) for name, model in models.items()}
+        for scope, models in judged.items()
+    }
     scope, model = headline.headline_of(chosen, judged)
     shown, majority = scopes[scope][model], scopes[scope].get("majority")
     read = {path.stem: pl.read_parquet(path) for path in pooled}
-    rows = [stage.row() for stage in flow.flow_of(read, chosen, shown.children, shown.videos, sum(shown.known.values()))]
+    rows = [
+        stage.row() for stage in flow.flow_of(read, chosen, shown.children, shown.videos, sum(shown.known.values()))
+    ]
     doors = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(gates)]
     kept = json.loads(checks.read_text(encoding="utf-8"))
     told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(metrics)]
@@ -58,33 +86,66 @@ def write_report(
     caveats = headline.caveats_of(chosen, shown, told)
     head = headline.headline_numbers(scope, shown, majority)
 
-    behind = {name: results.behind_best(judged[name], found, draws, seed, headline.TOO_FEW) for name, found in scopes.items()}
+    behind = {
+        name: results.behind_best(judged[name], found, draws, seed, headline.TOO_FEW) for name, found in scopes.items()
+    }
     paper.write_tables(placed(tables, TABLES), scopes, behind, told, rows, doors)
     shots = placed(figures, FIGURES)
-    drawing.draw_all(shots, judged[scope][model], shown, scopes[scope], bins, curves(histories),
-                     pl.read_parquet(subjects), flow.prevalence(pl.read_parquet(labels)))  # fmt: skip
+    drawing.draw_all(
+        shots,
+        judged[scope][model],
+        shown,
+        scopes[scope],
+        bins,
+        curves(histories),
+        pl.read_parquet(subjects),
+        flow.prevalence(pl.read_parquet(labels)),
+    )
     write_json(metrics_out, headline.numbers_of(head, caveats, scopes, shown, rows))
     values: dict[str, Any] = {
-        "head": head, "caveats": caveats, "settings": chosen, "settings_text": paper.settings_text(chosen),
-        "version": own_version(), "versions": paper.versions(), "lock": lock(),
-        "scopes": [{"title": paper.TITLES[name], "best": next((row.best for row in behind[name].values()), None),
-                    "models": paper.model_rows(found, behind[name], paper.by_model(told))}
-                   for name, found in sorted(scopes.items(), key=lambda pair: pair[0] != scope)],
+        "head": head,
+        "caveats": caveats,
+        "settings": chosen,
+        "settings_text": paper.settings_text(chosen),
+        "version": own_version(),
+        "versions": paper.versions(),
+        "lock": lock(),
+        "scopes": [
+            {
+                "title": paper.TITLES[name],
+                "best": next((row.best for row in behind[name].values()), None),
+                "models": paper.model_rows(found, behind[name], paper.by_model(told)),
+            }
+            for name, found in sorted(scopes.items(), key=lambda pair: pair[0] != scope)
+        ],
         "importance": paper.importance_lists(told),
         "measured": paper.measured_grid(paper.measured_rows([run for run in told if run["fold"] == first])),
-        "judged": paper.ways_of_judging(own), "calibration": paper.calibration_sentence(own),
+        "judged": paper.ways_of_judging(own),
+        "calibration": paper.calibration_sentence(own),
         "subgroups": paper.subgroup_rows([own]),
-        "published_models": paper.published_models(), "remarks": sorted({(t["model"], t["remark"]) for t in told}),
-        "orders": paper.item_orders(shown, majority), "targets": paper.target_rows(shown),
-        "metric_names": results.METRICS, **names_of_items(), "flow": rows, "gates": doors, "promises": kept["promises"],
+        "published_models": paper.published_models(),
+        "remarks": sorted({(t["model"], t["remark"]) for t in told}),
+        "orders": paper.item_orders(shown, majority),
+        "targets": paper.target_rows(shown),
+        "metric_names": results.METRICS,
+        **names_of_items(),
+        "flow": rows,
+        "gates": doors,
+        "promises": kept["promises"],
         "oddities": paper.oddity_kinds(read["register"]),
         "agreement": paper.agreement_sentence(json.loads(agreement.read_text(encoding="utf-8"))),
-        "methods": methods.methods(told_as_done(chosen, told), list(STEPS), video=chosen["cohort"]["modality"] == "video"),
+        "methods": methods.methods(
+            told_as_done(chosen, told), list(STEPS), video=chosen["cohort"]["modality"] == "video"
+        ),
         "figures": {name: paper.data_uri(path) for name, path in shots.items()},
-    }  # fmt: skip
+    }
     page.write_text(paper.render(values), encoding="utf-8")
-    log.info("report: %s, accuracy %s, balanced accuracy %s", model, paper.number(head["accuracy"]),
-             paper.number(head["balanced_accuracy"]))  # fmt: skip
+    log.info(
+        "report: %s, accuracy %s, balanced accuracy %s",
+        model,
+        paper.number(head["accuracy"]),
+        paper.number(head["balanced_accuracy"]),
+    )
 
 
 def told_as_done(chosen: dict[str, Any], told: list[dict[str, Any]]) -> dict[str, Any]:

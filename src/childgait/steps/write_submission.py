@@ -25,9 +25,15 @@ log = logging.getLogger("childgait")
 
 
 def write_submission(
-    weights: list[Input], models: list[Input], clips: list[Input], subjects: Input, labels: Input, submission: Output,
-    views: int, lists: Input | None = None,
-) -> None:  # fmt: skip
+    weights: list[Input],
+    models: list[Input],
+    clips: list[Input],
+    subjects: Input,
+    labels: Input,
+    submission: Output,
+    views: int,
+    lists: Input | None = None,
+) -> None:
     import polars as pl
     from safetensors.numpy import load_file
 
@@ -40,13 +46,17 @@ def write_submission(
     from childgait.training.answers import Run, answer
     from childgait.training.learn import Part
 
-    runs = [Run(json.loads(told.read_text(encoding="utf-8")), load_file(path))
-            for path, told in zip(weights, models, strict=True)]  # fmt: skip
+    runs = [
+        Run(json.loads(told.read_text(encoding="utf-8")), load_file(path))
+        for path, told in zip(weights, models, strict=True)
+    ]
     people = read_table(subjects, SUBJECTS)
     asked = {name for name, part in read_lists(lists).items() if part == "test"} if lists else set()
     learnt_from = {child for run in runs for names in run.told["children"].values() for child in names}
     found = [open_clip(path) for path in clips]
-    chosen = [clip for clip in found if (child := clip.video.split("-", 1)[0]) in asked or not (asked or child in learnt_from)]
+    chosen = [
+        clip for clip in found if (child := clip.video.split("-", 1)[0]) in asked or not (asked or child in learnt_from)
+    ]
     if not chosen:
         raise StepError(
             "no child is left to answer for: the model has learnt from everybody who has a clip",
@@ -55,7 +65,9 @@ def write_submission(
     rows = [{"video": clip.video, "subject": clip.video.split("-", 1)[0], "view": clip.view} for clip in chosen]
     known = people.select("subject", "age_years", "sex", "aid")
     table = pl.DataFrame(rows, schema=PARTS.schema()).drop("age_years", "sex", "aid")
-    table = table.join(known, on="subject", how="left", maintain_order="left").with_columns(pl.col("sex").fill_null("unknown"))
+    table = table.join(known, on="subject", how="left", maintain_order="left").with_columns(
+        pl.col("sex").fill_null("unknown")
+    )
     children, logits = answer(runs, Part(table, chosen), shown_by_view(read_table(labels, LABELS)), views)
     form.write_submission(submission, children, logits >= 0)
     for child in sorted(asked - set(children)):

@@ -34,7 +34,9 @@ class LimbPlan:
     foot_rotation: float = 8.0  # external, relative to the knee
     hindfoot: float = 4.0  # valgus
     clearance: float = 0.02  # kept under the foot in mid-swing, over leg length
-    drop: float = 0.0  # own side up in own stance: Trendelenburg; negative: the pelvis hiked over the other, swinging limb
+    drop: float = (
+        0.0  # own side up in own stance: Trendelenburg; negative: the pelvis hiked over the other, swinging limb
+    )
     sway: float = 2.5  # trunk towards the own side in own stance
     duty: float = 0.0  # added share of stance
 
@@ -68,10 +70,21 @@ class Child:
 
 
 BILATERAL = {
-    "true_equinus": 0.22, "jump": 0.26, "apparent_equinus": 0.16, "crouch_moderate": 0.08, "crouch_severe": 0.03,
-    "stiff_knee": 0.14, "recurvatum": 0.11,
-}  # fmt: skip
-HEMIPLEGIC = {"drop_foot": 0.40, "drop_foot_steppage": 0.10, "true_equinus": 0.20, "recurvatum": 0.10, "stiff_knee": 0.20}
+    "true_equinus": 0.22,
+    "jump": 0.26,
+    "apparent_equinus": 0.16,
+    "crouch_moderate": 0.08,
+    "crouch_severe": 0.03,
+    "stiff_knee": 0.14,
+    "recurvatum": 0.11,
+}
+HEMIPLEGIC = {
+    "drop_foot": 0.40,
+    "drop_foot_steppage": 0.10,
+    "true_equinus": 0.20,
+    "recurvatum": 0.10,
+    "stiff_knee": 0.20,
+}
 KINDS = {"bilateral": 0.36, "hemiplegia": 0.24, "rotational": 0.20, "mild": 0.20}
 DIAGNOSES = {
     "bilateral": ("bilateral spastic cerebral palsy",),
@@ -136,7 +149,9 @@ def _offsets(rng: Random, kind: str) -> tuple[dict[str, float], dict[str, float]
         "sway": (3.2, 2.2, 0.4),
     }
     drawn = {name: _shared(rng, *numbers) for name, numbers in table.items()}
-    return {name: float(pair[0]) for name, pair in drawn.items()}, {name: float(pair[1]) for name, pair in drawn.items()}
+    return {name: float(pair[0]) for name, pair in drawn.items()}, {
+        name: float(pair[1]) for name, pair in drawn.items()
+    }
 
 
 def draw_child(subject: str, rng: Random) -> Child:
@@ -169,14 +184,26 @@ def draw_child(subject: str, rng: Random) -> Child:
             limb["clearance"] -= 0.008 * strength
     lean = float(rng.normal(1.5, 3.6)) + (2.5 if kind == "bilateral" else 0.0)
     return Child(
-        subject=subject, age_years=round(age, 1), sex=sex, diagnosis=str(rng.choice(DIAGNOSES[kind])), aid=pick(rng, AIDS),
-        height=height, speed=speed, stride=stride_of(age, speed) * float(np.exp(rng.normal(0, 0.08))), phase_lag=lag,
+        subject=subject,
+        age_years=round(age, 1),
+        sex=sex,
+        diagnosis=str(rng.choice(DIAGNOSES[kind])),
+        aid=pick(rng, AIDS),
+        height=height,
+        speed=speed,
+        stride=stride_of(age, speed) * float(np.exp(rng.normal(0, 0.08))),
+        phase_lag=lag,
         left=LimbPlan(left_pattern, float(left_strength), duty=duty[0], **left),
         right=LimbPlan(right_pattern, float(right_strength), duty=duty[1], **right),
-        tilt=float(rng.normal(0, 3.5)), obliquity=float(rng.normal(0, 1.2)), rotation=retraction,
-        trunk_lean=lean, trunk_lean_swing=float(abs(rng.normal(1.2, 0.6))), arm_swing=float(rng.uniform(12, 25)),
-        bent_arm=bent_arm, body={name: share * height for name, share in proportions(age).items()},
-    )  # fmt: skip
+        tilt=float(rng.normal(0, 3.5)),
+        obliquity=float(rng.normal(0, 1.2)),
+        rotation=retraction,
+        trunk_lean=lean,
+        trunk_lean_swing=float(abs(rng.normal(1.2, 0.6))),
+        arm_swing=float(rng.uniform(12, 25)),
+        bent_arm=bent_arm,
+        body={name: share * height for name, share in proportions(age).items()},
+    )
 
 
 def draw_adult(rng: Random) -> Child:
@@ -184,8 +211,23 @@ def draw_adult(rng: Random) -> Child:
     height = float(rng.normal(1.68, 0.08))
     plan = LimbPlan("normal", 0.0)
     return Child(
-        subject="", age_years=35.0, sex=("male", "female")[int(rng.random() < 0.7)], diagnosis="", aid="none",
-        height=height, speed=0.4, stride=float(rng.normal(1.12, 0.05)), phase_lag=0.5, left=plan, right=plan, tilt=0.0,
-        obliquity=0.0, rotation=0.0, trunk_lean=2.0, trunk_lean_swing=1.0, arm_swing=float(rng.uniform(10, 20)),
-        bent_arm="", body={name: share * height for name, share in proportions(17).items()},
-    )  # fmt: skip
+        subject="",
+        age_years=35.0,
+        sex=("male", "female")[int(rng.random() < 0.7)],
+        diagnosis="",
+        aid="none",
+        height=height,
+        speed=0.4,
+        stride=float(rng.normal(1.12, 0.05)),
+        phase_lag=0.5,
+        left=plan,
+        right=plan,
+        tilt=0.0,
+        obliquity=0.0,
+        rotation=0.0,
+        trunk_lean=2.0,
+        trunk_lean_swing=1.0,
+        arm_swing=float(rng.uniform(10, 20)),
+        bent_arm="",
+        body={name: share * height for name, share in proportions(17).items()},
+    )

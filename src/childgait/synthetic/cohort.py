@@ -56,12 +56,14 @@ def rate_child(child: Child, margin: float, rng: Random) -> Scores:
     return {
         limb: {
             code: {
-                "value": round(found.value, 4), "score": found.score, "rated": rate(code, found, margin, rng),
+                "value": round(found.value, 4),
+                "score": found.score,
+                "rated": rate(code, found, margin, rng),
             }
             for code, found in measured[limb].items()
         }
         for limb in LIMBS
-    }  # fmt: skip
+    }
 
 
 def child_of(index: int, params: Synthesize) -> tuple[Child, Scores]:
@@ -114,7 +116,9 @@ def write_cohort(root: Path, params: Synthesize, processes: int) -> dict[str, An
     (root / "dataset").mkdir(parents=True)
     (root / "truth").mkdir()
     labels, subjects, recordings = [], {}, []
-    for made in tqdm(_made(root, params, processes), total=params.subjects, desc="children", unit="child", mininterval=1):
+    for made in tqdm(
+        _made(root, params, processes), total=params.subjects, desc="children", unit="child", mininterval=1
+    ):
         labels.append(made["label"])
         subjects[made["subject"]["subject"]] = made["subject"]
         recordings += made["recordings"]

@@ -51,10 +51,16 @@ def draw_look(rng: Random, *, adult: bool = False) -> Look:
     shirt, trousers, shoe = rng.uniform(35, 225, 3), rng.uniform(25, 150, 3), rng.uniform(30, 200, 3)
     barefoot = not adult and rng.random() < 0.7
     return Look(
-        skin=skin, shirt=shirt, trousers=trousers, shoe=skin * 0.97 if barefoot else shoe,
-        long_trousers=adult or rng.random() < 0.2, long_sleeves=bool(rng.random() < 0.25),
-        stripes=bool(rng.random() < 0.4), build=float(rng.normal(1.0, 0.08)), head=draw_head(rng, skin, hair),
-    )  # fmt: skip
+        skin=skin,
+        shirt=shirt,
+        trousers=trousers,
+        shoe=skin * 0.97 if barefoot else shoe,
+        long_trousers=adult or rng.random() < 0.2,
+        long_sleeves=bool(rng.random() < 0.25),
+        stripes=bool(rng.random() < 0.4),
+        build=float(rng.normal(1.0, 0.08)),
+        head=draw_head(rng, skin, hair),
+    )
 
 
 @dataclass
@@ -147,7 +153,14 @@ class FigureBuilder:
         self.figure.parts.append(part)
 
     def limb(
-        self, start: Array, end: Array, r0: float, r1: float, colour: Array, nearer: float = 0.0, over: Array | None = None
+        self,
+        start: Array,
+        end: Array,
+        r0: float,
+        r1: float,
+        colour: Array,
+        nearer: float = 0.0,
+        over: Array | None = None,
     ) -> Array:
         """A rounded, lit limb between two places; radii as shares of body height. `over` is the depth of what it covers.
         Returns its own depth."""
@@ -212,8 +225,12 @@ class FigureBuilder:
         pelvis = turn_frames(self.motion.parts["pelvis_frame"], self.way)
         height, build = self.child.height, self.look.build
         levels = (  # share of the trunk's height, half its width, half its depth
-            (-0.05, 0.088, 0.066), (0.15, 0.090, 0.066), (0.5, 0.084, 0.060), (0.85, 0.108, 0.066), (1.02, 0.080, 0.052),
-        )  # fmt: skip
+            (-0.05, 0.088, 0.066),
+            (0.15, 0.090, 0.066),
+            (0.5, 0.084, 0.060),
+            (0.85, 0.108, 0.066),
+            (1.02, 0.080, 0.052),
+        )
         right_edge, left_edge, depths = [], [], []
         spine, _ = self.camera.project(np.stack([root, neck], axis=1))
         axis = spine[:, 1] - spine[:, 0]
@@ -366,8 +383,9 @@ class Painter:
             self._outlines.append(_fixed(part.outline) if isinstance(part, Part) else None)
         self._heads = {
             place: (part.middle, _later(part.middle, shutter))
-            for place, part in enumerate(self._parts) if isinstance(part, HeadPart)
-        }  # fmt: skip
+            for place, part in enumerate(self._parts)
+            if isinstance(part, HeadPart)
+        }
 
     def paint(self, canvas: Image, index: int, moment: int) -> None:
         """Frame `index` as the shutter opens (moment 0) or closes (1)."""

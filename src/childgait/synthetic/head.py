@@ -79,7 +79,9 @@ class HeadPictures:
 def draw_head(rng: Random, skin: Array, hair: Array) -> HeadPictures:
     """One person's head. `skin` and `hair` are colours, 0-255."""
     wide, high = rng.uniform(0.92, 1.08, 2)
-    return HeadPictures(skin, hair, (float(wide), float(high)), float(rng.uniform(0.30, 0.55)), bool(rng.random() < 0.5))
+    return HeadPictures(
+        skin, hair, (float(wide), float(high)), float(rng.uniform(0.30, 0.55)), bool(rng.random() < 0.5)
+    )
 
 
 def paste_head(canvas: Image, picture: Image, middle: Array, half: float, roll: float) -> None:

@@ -137,10 +137,13 @@ def frames_as_json(
             seen = delivered.points[index][sure[index]] if sure[index].any() else delivered.points[index]
             low, high = seen.min(axis=0), seen.max(axis=0)
             box = [*low.round(1).tolist(), *(high - low).round(1).tolist()]
-            people = [{
-                "keypoints": points[index].round(2).tolist(), "keypoint_scores": scores[index].round(4).tolist(),
-                "gt_bbox_xywh_px": box,
-            }]  # fmt: skip
+            people = [
+                {
+                    "keypoints": points[index].round(2).tolist(),
+                    "keypoint_scores": scores[index].round(4).tolist(),
+                    "gt_bbox_xywh_px": box,
+                }
+            ]
         content: dict[str, Any] = {"frame_index": index, "instance_info": people}
         if told[index]:
             content["video_info"] = info

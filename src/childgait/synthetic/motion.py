@@ -27,9 +27,21 @@ Array = NDArray[np.float64]
 LIMBS: tuple[str, ...] = evgs.LIMBS
 SIGN = {"left": 1.0, "right": -1.0}  # of y, on which side of the body
 CURVES = (
-    "hip", "knee", "ankle", "foot_pitch", "adduction", "hip_rotation", "obliquity", "rotation", "trunk_lean",
-    "trunk_shift", "knee_direction", "foot_rotation", "hindfoot", "clearance",
-)  # fmt: skip
+    "hip",
+    "knee",
+    "ankle",
+    "foot_pitch",
+    "adduction",
+    "hip_rotation",
+    "obliquity",
+    "rotation",
+    "trunk_lean",
+    "trunk_shift",
+    "knee_direction",
+    "foot_rotation",
+    "hindfoot",
+    "clearance",
+)
 
 
 @dataclass(frozen=True)
@@ -149,8 +161,15 @@ def _neutralised(
     child: Child, cycles: dict[str, tuple[dict[str, Curve], float]], names: set[str]
 ) -> tuple[dict[str, tuple[dict[str, Curve], float]], Child]:
     """The same child with some curves as in a normal one."""
-    kept = {"adduction": "adduction", "hip_rotation": "hip_rotation", "foot_rotation": "foot_rotation",
-            "hindfoot": "hindfoot", "clearance": "clearance", "obliquity": "drop", "trunk_shift": "sway"}  # fmt: skip
+    kept = {
+        "adduction": "adduction",
+        "hip_rotation": "hip_rotation",
+        "foot_rotation": "foot_rotation",
+        "hindfoot": "hindfoot",
+        "clearance": "clearance",
+        "obliquity": "drop",
+        "trunk_shift": "sway",
+    }
     normal = LimbPlan("normal", 0.0)
     plain = {kept[name]: getattr(normal, kept[name]) for name in names if name in kept}
     if "knee_direction" in names:
@@ -174,9 +193,13 @@ def _neutralised(
 
 
 def _add_pelvis_and_trunk(
-    child: Child, cycles: dict[str, tuple[dict[str, Curve], float]], phase: dict[str, Array],
-    angles: dict[str, dict[str, Array]], seconds: Array, seed: int,
-) -> None:  # fmt: skip
+    child: Child,
+    cycles: dict[str, tuple[dict[str, Curve], float]],
+    phase: dict[str, Array],
+    angles: dict[str, dict[str, Array]],
+    seconds: Array,
+    seed: int,
+) -> None:
     """One rigid pelvis: what is up or forward on the left is down or back on the right."""
     left, right = cycles["left"][0], cycles["right"][0]
     stance = {limb: window(phase[limb] % 1, 0.06, 0.46) for limb in LIMBS}
@@ -192,9 +215,12 @@ def _add_pelvis_and_trunk(
     lateral = child.left.sway * over["left"] - child.right.sway * over["right"]
     for limb in LIMBS:
         angles[limb].update(
-            obliquity=SIGN[limb] * obliquity, rotation=SIGN[limb] * rotation, tilt=tilt, trunk_lean=lean,
+            obliquity=SIGN[limb] * obliquity,
+            rotation=SIGN[limb] * rotation,
+            tilt=tilt,
+            trunk_lean=lean,
             trunk_lateral=SIGN[limb] * lateral,
-        )  # fmt: skip
+        )
 
 
 @dataclass
@@ -232,9 +258,17 @@ def _build_leg(child: Child, limb: str, angles: dict[str, Array], pelvis: Array,
     tip = ball + _turn(toe, 0.30 * length)
     hip = _turn(pelvis, 0, sign * body["hip_width"] / 2)
     return _Leg(
-        hip, _turn(femur, z=-body["thigh"]), _turn(tibia, z=-body["shank"]), femur, foot, toe, pitch,
-        np.minimum(np.minimum(heel[:, 2], ball[:, 2]), tip[:, 2]), heel[:, 0], ball[:, 0],
-    )  # fmt: skip
+        hip,
+        _turn(femur, z=-body["thigh"]),
+        _turn(tibia, z=-body["shank"]),
+        femur,
+        foot,
+        toe,
+        pitch,
+        np.minimum(np.minimum(heel[:, 2], ball[:, 2]), tip[:, 2]),
+        heel[:, 0],
+        ball[:, 0],
+    )
 
 
 def _progress(legs: dict[str, _Leg], weight: dict[str, Array], seconds: Array) -> Array:
@@ -246,7 +280,8 @@ def _progress(legs: dict[str, _Leg], weight: dict[str, Array], seconds: Array) -
         ankle = (leg.hip + leg.thigh + leg.shank)[:, 0]
         on_heel = ramp(leg.pitch, -3, 3)
         speed = -(
-            on_heel * np.gradient(ankle + leg.heel_x, seconds) + (1 - on_heel) * np.gradient(ankle + leg.ball_x, seconds)
+            on_heel * np.gradient(ankle + leg.heel_x, seconds)
+            + (1 - on_heel) * np.gradient(ankle + leg.ball_x, seconds)
         )
         total, mass = total + weight[limb] ** 2 * speed, mass + weight[limb] ** 2
     speed = np.maximum(total / np.maximum(mass, 1e-6), 0.05)
@@ -311,9 +346,13 @@ def _place_foot(
 
 
 def _place_upper_body(
-    child: Child, phase: dict[str, Array], angles: dict[str, dict[str, Array]], root: Array, points: Array,
+    child: Child,
+    phase: dict[str, Array],
+    angles: dict[str, dict[str, Array]],
+    root: Array,
+    points: Array,
     parts: dict[str, Array],
-) -> None:  # fmt: skip
+) -> None:
     body, left = child.body, angles["left"]
     turn = -0.6 * (left["rotation"] - child.rotation) + 0.3 * child.rotation
     lateral = left["trunk_lateral"]
@@ -327,9 +366,12 @@ def _place_upper_body(
     center = neck + _turn(gaze, 0.07 * head, 0, body["neck_and_head"] - 0.5 * head)
     parts.update(neck=neck, trunk_frame=trunk, head=center, head_frame=gaze)
     face = {
-        "nose": (0.47, 0.0, -0.08), "left_eye": (0.40, 0.15, 0.03), "right_eye": (0.40, -0.15, 0.03),
-        "left_ear": (0.02, 0.35, -0.03), "right_ear": (0.02, -0.35, -0.03),
-    }  # fmt: skip
+        "nose": (0.47, 0.0, -0.08),
+        "left_eye": (0.40, 0.15, 0.03),
+        "right_eye": (0.40, -0.15, 0.03),
+        "left_ear": (0.02, 0.35, -0.03),
+        "right_ear": (0.02, -0.35, -0.03),
+    }
     for name, (ahead, aside, above) in face.items():
         points[:, INDEX[name]] = center + _turn(gaze, head * ahead, head * aside, head * above)
     for limb in LIMBS:

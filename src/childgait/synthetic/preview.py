@@ -120,8 +120,16 @@ def write_clip(path: Path, root: Path, entry: dict[str, Any]) -> None:
                 _plot(panel, asked, found[name][:count], index, f"{limb} {name}, degrees", row * (height // 3), size)
             for event in truth.events:
                 if abs(event["seconds"] - truth.seconds[index]) < 0.05:
-                    cv2.putText(panel, f"{event['limb']} {event['kind']}", (150, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
-                                SIDES[event["limb"]], 1, cv2.LINE_AA)  # fmt: skip
+                    cv2.putText(
+                        panel,
+                        f"{event['limb']} {event['kind']}",
+                        (150, 14),
+                        cv2.FONT_HERSHEY_SIMPLEX,
+                        0.45,
+                        SIDES[event["limb"]],
+                        1,
+                        cv2.LINE_AA,
+                    )
             picture = np.hstack([annotate(frames[index], truth, index), panel])
             video.add(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420))
 

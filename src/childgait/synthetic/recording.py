@@ -31,7 +31,7 @@ from childgait.synthetic.figure import (
     build_bars,
     draw_look,
     walker_tubes,
-)  # fmt: skip
+)
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
 from childgait.synthetic.motion import Motion, walk
 from childgait.synthetic.scene import Film, Lens, Room, cast_shadow, draw_lens, draw_room, paint_room, shadow_lines
@@ -133,7 +133,9 @@ def _film(
     if walked.other is not None:
         assert session.other_look is not None
         other, adult, offset = walked.other
-        people["bystander"] = FigureBuilder(other, adult, session.other_look, camera, walked.way, offset, PERSON).build()
+        people["bystander"] = FigureBuilder(
+            other, adult, session.other_look, camera, walked.way, offset, PERSON
+        ).build()
     lens = draw_lens(rng)
     painter = Painter([*people.values(), *_things(child, walked, camera, count)], lens.shutter)
     world = into_world(motion.points + walked.offset, walked.way)
@@ -142,24 +144,40 @@ def _film(
     if walked.other is not None:
         shadows.append(shadow_lines(into_world(walked.other[0].points + walked.other[2], walked.way), camera))
     path = root / "dataset" / child.subject / f"{name}.mp4"
-    masks, visible, faces = _expose(path, painter, people, shadows, session, lens, camera, exact, depth, child, params, rng)
+    masks, visible, faces = _expose(
+        path, painter, people, shadows, session, lens, camera, exact, depth, child, params, rng
+    )
     delivered = spoil(exact, visible, size, float(session.rate), params, rng)
     texts, quirks = frames_as_json(name, delivered, size, float(session.rate), params, rng)
     poses = path.with_name(name + POSE_FOLDER + ("" if params.loose else ".zip"))
     (write_loose if params.loose else write_packed)(poses, texts)
     angles = {f"{limb}.{curve}": values for limb in LIMBS for curve, values in motion.curves[limb].items()}
     truth = Truth(
-        name, *size, motion.seconds, exact, visible,
+        name,
+        *size,
+        motion.seconds,
+        exact,
+        visible,
         {who: someone.head.boxes(*size) for who, someone in people.items() if someone.head is not None},
-        faces, angles, motion.events, delivered.planted + quirks,
+        faces,
+        angles,
+        motion.events,
+        delivered.planted + quirks,
         {limb: {"pattern": child.limb(limb).pattern, "strength": child.limb(limb).strength} for limb in LIMBS},
-        scores, masks,
-    )  # fmt: skip
+        scores,
+        masks,
+    )
     save_truth(root / "truth" / f"{name}.npz", truth)
     return {
-        "name": name, "subject": child.subject, "session": f"{session.number:04d}", "view": view, "frames": count,
-        "rate": str(session.rate), "video": str(path.relative_to(root)), "poses": str(poses.relative_to(root)),
-    }  # fmt: skip
+        "name": name,
+        "subject": child.subject,
+        "session": f"{session.number:04d}",
+        "view": view,
+        "frames": count,
+        "rate": str(session.rate),
+        "video": str(path.relative_to(root)),
+        "poses": str(poses.relative_to(root)),
+    }
 
 
 def _things(child: Child, walked: Walk, camera: Camera, count: int) -> list[Figure]:
@@ -173,9 +191,19 @@ def _things(child: Child, walked: Walk, camera: Camera, count: int) -> list[Figu
 
 
 def _expose(
-    path: Path, painter: Painter, people: dict[str, Figure], shadows: list[tuple[NDArray[np.int32], NDArray[np.int32]]],
-    session: Session, lens: Lens, camera: Camera, exact: Array, depth: Array, child: Child, params: Synthesize, rng: Random,
-) -> tuple[list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:  # fmt: skip
+    path: Path,
+    painter: Painter,
+    people: dict[str, Figure],
+    shadows: list[tuple[NDArray[np.int32], NDArray[np.int32]]],
+    session: Session,
+    lens: Lens,
+    camera: Camera,
+    exact: Array,
+    depth: Array,
+    child: Child,
+    params: Synthesize,
+    rng: Random,
+) -> tuple[list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
     """Paint and encode every frame; returns the child's masks, which points are seen, and whose face is."""
     film = Film(lens, camera.width, camera.height, rng)
     empty = paint_room(session.room, camera)
@@ -216,7 +244,13 @@ _GROUP = {"shoulder": "arm", "elbow": "arm", "wrist": "arm"}
 
 
 def _seen(
-    exact: Array, depth: Array, who_is_where: NDArray[np.uint8], figure: Figure, painter: Painter, index: int, child: Child
+    exact: Array,
+    depth: Array,
+    who_is_where: NDArray[np.uint8],
+    figure: Figure,
+    painter: Painter,
+    index: int,
+    child: Child,
 ) -> NDArray[np.bool_]:
     """Which keypoints are in the picture with nothing of weight before them; a limb does not hide its own joints."""
     height, width = who_is_where.shape

@@ -33,9 +33,12 @@ class Lens:
 
 def draw_lens(rng: Random) -> Lens:
     return Lens(
-        gain=float(rng.normal(1.0, 0.07)), drift=float(rng.normal(0, 0.02)), noise=float(rng.uniform(1.0, 3.0)),
-        blur=float(rng.uniform(0.3, 0.7)), shutter=float(rng.uniform(0.2, 0.5)),
-    )  # fmt: skip
+        gain=float(rng.normal(1.0, 0.07)),
+        drift=float(rng.normal(0, 0.02)),
+        noise=float(rng.uniform(1.0, 3.0)),
+        blur=float(rng.uniform(0.3, 0.7)),
+        shutter=float(rng.uniform(0.2, 0.5)),
+    )
 
 
 def _cloud(rng: Random, cells: int = 24, size: int = 512) -> NDArray[np.float32]:
@@ -70,19 +73,29 @@ class Room:
 
 def draw_room(rng: Random) -> Room:
     grey = rng.uniform(120, 185)
-    doors = [(side, float(rng.uniform(-reach, reach)), 0.9, rng.uniform(70, 190, 3)) for side, reach in ((1, 4), (0, 1))]
+    doors = [
+        (side, float(rng.uniform(-reach, reach)), 0.9, rng.uniform(70, 190, 3)) for side, reach in ((1, 4), (0, 1))
+    ]
     posters = [
         (
-            int(rng.integers(2)), float(rng.uniform(-3.5, 3.5)), float(rng.uniform(1.3, 1.7)), float(rng.uniform(0.3, 0.6)),
+            int(rng.integers(2)),
+            float(rng.uniform(-3.5, 3.5)),
+            float(rng.uniform(1.3, 1.7)),
+            float(rng.uniform(0.3, 0.6)),
             rng.uniform(40, 240, 3),
         )
         for _ in range(int(rng.integers(1, 5)))
-    ]  # fmt: skip
+    ]
     return Room(
-        floor=grey + rng.uniform(-25, 25, 3), wall=rng.uniform(165, 225) + rng.uniform(-18, 18, 3),
-        skirting=rng.uniform(50, 130, 3), tile=float(rng.choice([0.3, 0.5, 0.6])), doors=doors, posters=posters,
-        cloud=_cloud(rng), lamp=float(rng.uniform(-2.5, 2.5)),
-    )  # fmt: skip
+        floor=grey + rng.uniform(-25, 25, 3),
+        wall=rng.uniform(165, 225) + rng.uniform(-18, 18, 3),
+        skirting=rng.uniform(50, 130, 3),
+        tile=float(rng.choice([0.3, 0.5, 0.6])),
+        doors=doors,
+        posters=posters,
+        cloud=_cloud(rng),
+        lamp=float(rng.uniform(-2.5, 2.5)),
+    )
 
 
 def _paint_floor(room: Room, x: Array, y: Array) -> Array:

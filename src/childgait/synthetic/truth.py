@@ -1,7 +1,7 @@
 """What is true of a synthetic recording, beside the cohort in `truth/`; no step of the pipeline reads it.
 
-    from childgait.synthetic.truth import load_truth
-    truth = load_truth(Path("data/demo/truth/0001-0001_left_1-240.npz"))
+from childgait.synthetic.truth import load_truth
+truth = load_truth(Path("data/demo/truth/0001-0001_left_1-240.npz"))
 """
 
 from __future__ import annotations
@@ -51,10 +51,19 @@ def pack_mask(mask: NDArray[np.bool_]) -> bytes:
 def save_truth(path: Path, truth: Truth) -> None:
     """One npz without pickles: arrays, the masks end to end, and the rest as JSON text."""
     rest = {
-        "video": truth.video, "width": truth.width, "height": truth.height, "events": truth.events,
-        "planted": truth.planted, "pattern": truth.pattern, "scores": truth.scores,
-    }  # fmt: skip
-    arrays: dict[str, Any] = {"seconds": truth.seconds, "points": truth.points.astype(np.float32), "visible": truth.visible}
+        "video": truth.video,
+        "width": truth.width,
+        "height": truth.height,
+        "events": truth.events,
+        "planted": truth.planted,
+        "pattern": truth.pattern,
+        "scores": truth.scores,
+    }
+    arrays: dict[str, Any] = {
+        "seconds": truth.seconds,
+        "points": truth.points.astype(np.float32),
+        "visible": truth.visible,
+    }
     arrays["rest"] = np.frombuffer(json.dumps(rest, sort_keys=True).encode(), np.uint8)
     arrays["mask_bytes"] = np.frombuffer(b"".join(truth.masks), np.uint8)
     arrays["mask_ends"] = np.cumsum([len(mask) for mask in truth.masks])
@@ -74,11 +83,17 @@ def load_truth(path: Path) -> Truth:
     def group(kind: str) -> dict[str, Any]:
         return {
             name.removeprefix(kind + "."): values.astype(np.float64) if values.dtype == np.float32 else values
-            for name, values in arrays.items() if name.startswith(kind + ".")
-        }  # fmt: skip
+            for name, values in arrays.items()
+            if name.startswith(kind + ".")
+        }
 
     return Truth(
-        seconds=arrays["seconds"], points=arrays["points"].astype(np.float64), visible=arrays["visible"],
-        heads=group("heads"), faces=group("faces"), angles=group("angles"),
-        masks=[blob[a:b] for a, b in pairwise(ends)], **rest,
-    )  # fmt: skip
+        seconds=arrays["seconds"],
+        points=arrays["points"].astype(np.float64),
+        visible=arrays["visible"],
+        heads=group("heads"),
+        faces=group("faces"),
+        angles=group("angles"),
+        masks=[blob[a:b] for a, b in pairwise(ends)],
+        **rest,
+    )

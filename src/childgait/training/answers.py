@@ -47,7 +47,9 @@ def answer(runs: list[Run], part: Part, shown: dict[str, NDArray[np.bool_]], vie
                 f"{run.told['model']}, fold {run.told['fold']}, has learnt from child {both[0]}, for whom it is to answer",
                 hint="list the test's children in split.csv before the split is made, and train again",
             )
-        judged = predict(find_model(run.told["model"]), settings_from(run.told), run.weights, run.told["facts"], part, views)
+        judged = predict(
+            find_model(run.told["model"]), settings_from(run.told), run.weights, run.told["facts"], part, views
+        )
         logits.append(mean_by_video(judged, part.table.height))
     of_video = np.mean(logits, axis=0)
     found = mean_by_child(of_video, visible, subjects, children)

@@ -49,7 +49,9 @@ FOCUS = Table(
         Column("share", "Float64", "of the evidence, at the joints the item is about; null where there is none"),
         Column("even", "Float64", "... if it were spread evenly over what the model sees"),
         Column("random_share", "Float64", "... of a network with random weights"),
-        Column("agreement", "Float64", "rank correlation with the evidence of random weights; near 0 is good; null: flat"),
+        Column(
+            "agreement", "Float64", "rank correlation with the evidence of random weights; near 0 is good; null: flat"
+        ),
     ),
 )
 
@@ -177,9 +179,15 @@ def agreement_of(one: Evidence, two: Evidence) -> float | None:
 
 
 def explain(
-    model: Model, settings: Finetune, weights: dict[str, Any], facts: dict[str, Any], part: Part, judged: Judged,
-    children: int, seed: int,
-) -> tuple[pl.DataFrame, list[Shown], NDArray[np.uint8]]:  # fmt: skip
+    model: Model,
+    settings: Finetune,
+    weights: dict[str, Any],
+    facts: dict[str, Any],
+    part: Part,
+    judged: Judged,
+    children: int,
+    seed: int,
+) -> tuple[pl.DataFrame, list[Shown], NDArray[np.uint8]]:
     """For the first `children` of a part: FOCUS, a row a recording and item it shows; and for each child, of the answer
     `atypical` that the model is surest of, what stands on the sheet, and the sheet."""
     import polars as pl
@@ -207,14 +215,18 @@ def explain(
                 (share, even), (random_share, _) = (share_on(one, belongs, TARGETS[target]) for one in (trained, fresh))
                 found = Shown(video, TARGET_NAMES[target], trained, fresh, agreement_of(trained, fresh))
                 logit = float(logits[row, target])
-                rows.append((video, found.target, float(sigmoid(np.array(logit))), share, even, random_share, found.agreement))
+                rows.append(
+                    (video, found.target, float(sigmoid(np.array(logit))), share, even, random_share, found.agreement)
+                )
                 if best is None or logit > best[0]:
                     best = (logit, found, frames)
         if best is not None:
             shown.append(best[1])
             strips += [on_frames(best[2], one) for one in (best[1].trained, best[1].randomised)]
     if not shown:
-        raise StepError("no recording of these children has a known item", hint="give another --part, or more --children")
+        raise StepError(
+            "no recording of these children has a known item", hint="give another --part, or more --children"
+        )
     return pl.DataFrame(rows, schema=FOCUS.schema(), orient="row"), shown, np.concatenate(strips)
 
 
@@ -238,7 +250,9 @@ def _seen_plainly(part: Part, row: int, loading: Loading, size: int) -> tuple[ND
 
     has_frames = part.clips[row].path("frames").exists()
     wanted: frozenset[Ingredient] = frozenset({"frames", "points"}) if has_frames else frozenset({"points"})
-    plain = Windows(part.clips, part.atypical, replace(loading, drawing=None, packing=None, ingredients=wanted), views=1)
+    plain = Windows(
+        part.clips, part.atypical, replace(loading, drawing=None, packing=None, ingredients=wanted), views=1
+    )
     sample = plain[0, row]
     assert sample.points is not None
     black = np.zeros((len(sample.points), size, size, 3), np.uint8)
@@ -255,7 +269,9 @@ def on_frames(frames: NDArray[np.uint8], evidence: Evidence) -> NDArray[np.uint8
         picture = frames[frame].astype(float)
         tint, unseen = np.zeros(picture.shape[:2]), np.zeros(picture.shape[:2], bool)
         radius = evidence.cell / 2 if evidence.cell else max(picture.shape[0] / 28, 1.0)
-        for place, amount, seen in zip(evidence.where[moment], share[moment], np.isfinite(evidence.amount[moment]), strict=True):
+        for place, amount, seen in zip(
+            evidence.where[moment], share[moment], np.isfinite(evidence.amount[moment]), strict=True
+        ):
             if evidence.cell == 0 and not seen:
                 continue
             low, high = (np.clip(np.ceil(place + end - 1e-6), 0, None).astype(int) for end in (-radius, radius))

@@ -70,11 +70,15 @@ def draw_changes(how: Augmentation, rng: np.random.Generator) -> Draw:
         return float((1 + strength) ** (2 * number - 1))
 
     return Draw(
-        flip=bool(coin < how.flip), zoom=factor(how.scale, zoom),
-        shift_x=how.shift * (2 * x - 1), shift_y=how.shift * (2 * y - 1),
-        brightness=factor(how.colour, brightness), contrast=factor(how.colour, contrast),
-        saturation=factor(how.colour, saturation), stretch=factor(how.time, stretch),
-    )  # fmt: skip
+        flip=bool(coin < how.flip),
+        zoom=factor(how.scale, zoom),
+        shift_x=how.shift * (2 * x - 1),
+        shift_y=how.shift * (2 * y - 1),
+        brightness=factor(how.colour, brightness),
+        contrast=factor(how.colour, contrast),
+        saturation=factor(how.colour, saturation),
+        stretch=factor(how.time, stretch),
+    )
 
 
 def change(window: Window, draw: Draw) -> Window:

@@ -51,8 +51,11 @@ def save(path: Path, state: State, fingerprint: str) -> None:
     from safetensors.torch import save_file
 
     place = {
-        "fingerprint": fingerprint, "epoch": state.epoch, "history": state.history, "best_epoch": state.best_epoch,
-    }  # fmt: skip
+        "fingerprint": fingerprint,
+        "epoch": state.epoch,
+        "history": state.history,
+        "best_epoch": state.best_epoch,
+    }
     with atomic_outputs([path]) as partial:
         save_file(_tensors(state), partial[path], metadata={"place": json.dumps(place)})
 

@@ -93,9 +93,16 @@ class Windows(Dataset[Sample]):
     """`clips[i]` with `labels[i]` is row i of a part table. Without `views` a row is a random window."""
 
     def __init__(
-        self, clips: Sequence[Clip], labels: NDArray[np.float32], loading: Loading, *,
-        seed: int = 0, views: int | None = None, augmentation: Augmentation | None = None, anchor: Anchor = "none",
-    ) -> None:  # fmt: skip
+        self,
+        clips: Sequence[Clip],
+        labels: NDArray[np.float32],
+        loading: Loading,
+        *,
+        seed: int = 0,
+        views: int | None = None,
+        augmentation: Augmentation | None = None,
+        anchor: Anchor = "none",
+    ) -> None:
         assert len(clips) == len(labels), (len(clips), len(labels))
         assert views is None or augmentation is None, "what is judged is not changed"
         self.clips, self.labels, self.loading = list(clips), labels, loading
@@ -126,9 +133,7 @@ class Windows(Dataset[Sample]):
             start = int(spread(starts, self.views)[view])
         return self.sample(row, start, draw)
 
-    def sample(
-        self, row: int, start: int, draw: Draw, roughen: Callable[[Window], Window] | None = None
-    ) -> Sample:  # fmt: skip
+    def sample(self, row: int, start: int, draw: Draw, roughen: Callable[[Window], Window] | None = None) -> Sample:
         """One window, changed as drawn, then roughened, if asked; what the model is shown is made last."""
         window = change(self._window(row, start, draw.stretch), draw)
         features = None if self.features is None else self.features[row]
@@ -163,11 +168,17 @@ class Windows(Dataset[Sample]):
             points = np.nan_to_num(points, nan=0.0)
         packed = loading.packing is not None
         return Sample(
-            row, start, window.labels, frames,
+            row,
+            start,
+            window.labels,
+            frames,
             window.masks if "masks" in loading.ingredients and not packed else None,
             points if "points" in loading.ingredients and not packed else None,
-            features, patches, index, filled,
-        )  # fmt: skip
+            features,
+            patches,
+            index,
+            filled,
+        )
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -182,12 +193,17 @@ def collate(samples: list[Sample]) -> Batch:
             [torch.from_numpy(sample.index) for sample in samples],
         )
     return Batch(
-        size=len(samples), frames=stacked("frames"), masks=stacked("masks"), points=stacked("points"),
-        features=stacked("features"), packed=packed, labels=stacked("labels"),
+        size=len(samples),
+        frames=stacked("frames"),
+        masks=stacked("masks"),
+        points=stacked("points"),
+        features=stacked("features"),
+        packed=packed,
+        labels=stacked("labels"),
         rows=torch.tensor([sample.row for sample in samples]),
         windows=torch.tensor([sample.start for sample in samples]),
         filled=sum(sample.filled for sample in samples),
-    )  # fmt: skip
+    )
 
 
 class Visits(Sampler[Visit]):
@@ -212,9 +228,14 @@ def make_loader(
     """Batches of the windows, and the order whose `epoch` a training loop sets."""
     visits = Visits(len(windows), seed=windows.seed, shuffle=shuffle)
     loader: DataLoader[Any] = DataLoader(
-        windows, batch_size=batch_size, sampler=visits, collate_fn=collate, drop_last=drop_last,
-        pin_memory=pin_memory, **worker_options(workers),
-    )  # fmt: skip
+        windows,
+        batch_size=batch_size,
+        sampler=visits,
+        collate_fn=collate,
+        drop_last=drop_last,
+        pin_memory=pin_memory,
+        **worker_options(workers),
+    )
     return loader, visits
 
 
@@ -224,9 +245,11 @@ def worker_options(workers: int) -> dict[str, Any]:
     if workers == 0:
         return {"num_workers": 0}
     return {
-        "num_workers": workers, "persistent_workers": True, "multiprocessing_context": "forkserver",
+        "num_workers": workers,
+        "persistent_workers": True,
+        "multiprocessing_context": "forkserver",
         "worker_init_fn": _start_worker,
-    }  # fmt: skip
+    }
 
 
 def _start_worker(number: int) -> None:

@@ -36,9 +36,13 @@ AT_ONCE = 16  # clips
 
 
 def choose_numbers(
-    network: nn.Module, windows: Windows, settings: Finetune, seed: int, prior: Tensor,
+    network: nn.Module,
+    windows: Windows,
+    settings: Finetune,
+    seed: int,
+    prior: Tensor,
     learn: Callable[[Stgcn, Finetune], Outcome],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Choose a StgcnFusion's numbers and start its skeleton where a first ST-GCN ended; what was found. Nothing to do for
     any other network. `windows` are the training clips, unchanged; `learn` trains a network on them."""
     if not isinstance(network, StgcnFusion):
@@ -83,9 +87,9 @@ def contributions(network: Stgcn, windows: Windows) -> Floats:
 
 def choose(shares: Floats, count: int) -> NDArray[np.int64]:
     """The `count` numbers measured on the joints that contribute most, in their own order; of equals the first."""
-    score = np.array([
-        np.mean([shares[INDEX[joint]] for joint in joints_of_number(name, limb)]) for limb in LIMBS for name in NAMES
-    ])  # fmt: skip
+    score = np.array(
+        [np.mean([shares[INDEX[joint]] for joint in joints_of_number(name, limb)]) for limb in LIMBS for name in NAMES]
+    )
     return np.sort(np.argsort(-score, kind="stable")[:count]).astype(np.int64)
 
 

@@ -56,12 +56,20 @@ def kinematics(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64
 
 
 FEATURES: dict[str, Features] = {
-    "none": none, "number": number, "age_sex": age_sex, "measured": measured, "kinematics": kinematics,
-}  # fmt: skip
+    "none": none,
+    "number": number,
+    "age_sex": age_sex,
+    "measured": measured,
+    "kinematics": kinematics,
+}
 
 READS: dict[str, tuple[str, ...]] = {  # what each set of features needs to know of a child
-    "none": (), "number": (), "age_sex": ("age", "sex"), "measured": ("points",), "kinematics": ("points",),
-}  # fmt: skip
+    "none": (),
+    "number": (),
+    "age_sex": ("age", "sex"),
+    "measured": ("points",),
+    "kinematics": ("points",),
+}
 
 
 def labels_of_children(part: pl.DataFrame) -> NDArray[np.float32]:

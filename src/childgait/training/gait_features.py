@@ -76,8 +76,11 @@ def measure_walk(clip: Clip) -> Walk:
     travel = find_travel(poses, view)
     events = [
         Event(limb, kind, event.seconds, event.frame, "clip")
-        for event in clip.events for limb in LIMBS for kind in KINDS if (limb, kind) == (event.limb, event.kind)
-    ]  # fmt: skip
+        for event in clip.events
+        for limb in LIMBS
+        for kind in KINDS
+        if (limb, kind) == (event.limb, event.kind)
+    ]
     strides = find_strides(poses, view, travel.facing, events)
     length = poses.seconds[-1] - poses.seconds[0] if len(poses) > 1 else 0.0
     side_view = view in ("left", "right")
@@ -107,8 +110,20 @@ def measure_items(clips: list[Clip]) -> pl.DataFrame:
                 bands = bands_of(code)
                 edges = [edge if np.isfinite(edge) else None for edge in (bands.zero_low, bands.zero_high)]
                 frame = int(np.abs(walk.poses.seconds - found.seconds).argmin())
-                rows.append((clip.video, limb, code, found.value, *edges, found.score, found.seconds, frame,
-                             len(walk.strides[limb]), walk.near(limb)))  # fmt: skip
+                rows.append(
+                    (
+                        clip.video,
+                        limb,
+                        code,
+                        found.value,
+                        *edges,
+                        found.score,
+                        found.seconds,
+                        frame,
+                        len(walk.strides[limb]),
+                        walk.near(limb),
+                    )
+                )
     return pl.DataFrame(rows, schema=MEASURED.schema(), orient="row")
 
 
@@ -168,8 +183,10 @@ def _seen_from_the_end(walk: Walk, limb: Limb) -> dict[str, Floats]:
     """What hints at the foot's, the knee's and the pelvis's rotation and the hindfoot, over the leg's length in the
     picture; outwards is away from the other limb."""
     other = "right" if limb == "left" else "left"
-    at = {name: walk.poses.xy[:, INDEX[name]].astype(np.float64)
-          for name in (f"{side}_{part}" for side in (limb, other) for part in ("hip", "knee", "ankle", "big_toe", "heel"))}
+    at = {
+        name: walk.poses.xy[:, INDEX[name]].astype(np.float64)
+        for name in (f"{side}_{part}" for side in (limb, other) for part in ("hip", "knee", "ankle", "big_toe", "heel"))
+    }
     outwards = np.sign(np.nanmedian((at[f"{limb}_hip"] - at[f"{other}_hip"])[:, 0]))
     leg = np.linalg.norm(at[f"{limb}_hip"] - at[f"{limb}_ankle"], axis=1)
     hip, knee, ankle = (at[f"{limb}_{part}"] for part in ("hip", "knee", "ankle"))

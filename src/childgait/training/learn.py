@@ -32,8 +32,14 @@ if TYPE_CHECKING:
     from childgait.training.mean_teacher import MeanTeacher
 
 CURVES = (
-    "epoch", "learning_rate", "loss", "gradient", "learning", "validation_loss", "validation_balanced_accuracy",
-)  # fmt: skip
+    "epoch",
+    "learning_rate",
+    "loss",
+    "gradient",
+    "learning",
+    "validation_loss",
+    "validation_balanced_accuracy",
+)
 
 log = logging.getLogger("childgait")
 
@@ -103,10 +109,17 @@ def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Le
 
 
 def fit_network(
-    model: Model, settings: Finetune, train: Part, validation: Part, *,
-    seed: int, save_as: Path, fingerprint: str, on_epoch: OnEpoch,
+    model: Model,
+    settings: Finetune,
+    train: Part,
+    validation: Part,
+    *,
+    seed: int,
+    save_as: Path,
+    fingerprint: str,
+    on_epoch: OnEpoch,
     unlabelled: list[Clip] | None = None,
-) -> Learnt:  # fmt: skip
+) -> Learnt:
     """Train in this process, or together with those that torchrun started beside it. `unlabelled` is the mean teacher's
     pool, which may hold training children's clips besides."""
     import torch
@@ -127,18 +140,24 @@ def fit_network(
         same: dict[str, Any] = {"weights": weights, "seed": seed, "group": group, "fingerprint": fingerprint}
         loading = loading_of(network, settings)
         found = choose_numbers(
-            network, Windows(train.clips, train.atypical, loading, views=1), settings, seed, prior,
+            network,
+            Windows(train.clips, train.atypical, loading, views=1),
+            settings,
+            seed,
+            prior,
             lambda one, how: teach(one, train, validation, how, save_as=first_state(save_as), **same),
-        )  # fmt: skip
+        )
         pool = make_pool(everybody, train, unlabelled or [], loading, weights, settings, seed, group)
         outcome = teach(network, train, validation, settings, save_as=save_as, on_epoch=on_epoch, pool=pool, **same)
         first_state(save_as).unlink(missing_ok=True)
     finally:
         leave_group(group)
     facts = {
-        "pixels": pixels, "weights_from": origin, "parameters": sum(p.numel() for p in network.parameters()),
+        "pixels": pixels,
+        "weights_from": origin,
+        "parameters": sum(p.numel() for p in network.parameters()),
         "positive_weights": [round(float(weight), 6) for weight in weights],
-    }  # fmt: skip
+    }
     if pool is not None:
         facts |= {"labelled_clips": len(train.clips), "pool_clips": pool.visits.count}
     facts |= found
@@ -161,20 +180,43 @@ def start_at_shares(network: nn.Module, train: Part, settings: Finetune) -> tupl
 
 
 def teach(
-    network: nn.Module, train: Part, validation: Part, settings: Finetune, *,
-    weights: NDArray[np.float32], seed: int, group: Group, save_as: Path, fingerprint: str,
-    on_epoch: OnEpoch = lambda row, speed: None, pool: MeanTeacher | None = None,
-) -> Outcome:  # fmt: skip
+    network: nn.Module,
+    train: Part,
+    validation: Part,
+    settings: Finetune,
+    *,
+    weights: NDArray[np.float32],
+    seed: int,
+    group: Group,
+    save_as: Path,
+    fingerprint: str,
+    on_epoch: OnEpoch = lambda row, speed: None,
+    pool: MeanTeacher | None = None,
+) -> Outcome:
     """Train a network that is ready to begin."""
     from childgait.training.clips import Windows, collate
     from childgait.training.loop import train as run
 
     loading, videos = loading_of(network, settings), train.table["video"].to_list()
-    windows = Windows(train.clips, train.atypical, loading, seed=seed, augmentation=augmentation_of(settings),
-                      anchor=settings.anchor)  # fmt: skip
+    windows = Windows(
+        train.clips, train.atypical, loading, seed=seed, augmentation=augmentation_of(settings), anchor=settings.anchor
+    )
     judge = make_judge(validation, loading, weights, settings, group.device)
-    return run(network, windows, collate, weights, judge, settings, seed=seed, group=group, save_as=save_as,
-               fingerprint=fingerprint, on_epoch=on_epoch, name_of=lambda row: videos[row], pool=pool)  # fmt: skip
+    return run(
+        network,
+        windows,
+        collate,
+        weights,
+        judge,
+        settings,
+        seed=seed,
+        group=group,
+        save_as=save_as,
+        fingerprint=fingerprint,
+        on_epoch=on_epoch,
+        name_of=lambda row: videos[row],
+        pool=pool,
+    )
 
 
 def first_state(save_as: Path) -> Path:
@@ -194,9 +236,15 @@ def labelled_part(train: Part, share: float, seed: int) -> Part:
 
 
 def make_pool(
-    everybody: Part, labelled: Part, unlabelled: list[Clip], loading: Loading, weights: NDArray[np.float32],
-    settings: Finetune, seed: int, group: Group,
-) -> MeanTeacher | None:  # fmt: skip
+    everybody: Part,
+    labelled: Part,
+    unlabelled: list[Clip],
+    loading: Loading,
+    weights: NDArray[np.float32],
+    settings: Finetune,
+    seed: int,
+    group: Group,
+) -> MeanTeacher | None:
     """The mean teacher with its clips, where there is to be one: children without scores, training children whose scores
     are not used, and, if asked, all training children, their scores aside."""
     how = settings.mean_teacher
@@ -313,8 +361,9 @@ def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
     """Every window once, in order."""
     from childgait.training.clips import make_loader
 
-    return make_loader(windows, batch_size=settings.clips_at_once, workers=settings.workers, shuffle=False,
-                       pin_memory=device != "cpu")[0]  # fmt: skip
+    return make_loader(
+        windows, batch_size=settings.clips_at_once, workers=settings.workers, shuffle=False, pin_memory=device != "cpu"
+    )[0]
 
 
 def judge_loader(network: nn.Module, loader: Any, settings: Finetune, device: str) -> Judged:
@@ -331,8 +380,11 @@ def judge_loader(network: nn.Module, loader: Any, settings: Finetune, device: st
             starts.append(batch.windows.numpy())
             filled += batch.filled
     if filled:
-        log.info("%d patches of %d windows were kept only so that none has too few: their masks are small or empty",
-                 filled, sum(map(len, rows)))  # fmt: skip
+        log.info(
+            "%d patches of %d windows were kept only so that none has too few: their masks are small or empty",
+            filled,
+            sum(map(len, rows)),
+        )
     return Judged(np.concatenate(rows), np.concatenate(starts), np.concatenate(logits))
 
 

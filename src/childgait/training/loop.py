@@ -72,9 +72,12 @@ def train(
     weights = torch.from_numpy(positive_weights).to(group.device)
     visits = Visits(len(windows), settings.clips_a_step, settings.clips_at_once, seed, group)  # type: ignore[arg-type]
     loader = DataLoader(
-        windows, batch_sampler=visits, collate_fn=collate, pin_memory=group.device != "cpu",
+        windows,
+        batch_sampler=visits,
+        collate_fn=collate,
+        pin_memory=group.device != "cpu",
         **worker_options(settings.workers),
-    )  # fmt: skip
+    )
     optimizer = make_optimizer(network, settings)
     schedule = make_schedule(optimizer, settings, visits.steps)
     average = _average_of(network, settings, teaches=pool is not None)
@@ -100,7 +103,9 @@ def train(
             row["gradient"] = max(row["gradient"], _clip(network, settings.clip_norm))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if average is not None:  # a teacher is no average of a few steps: it starts as the network and keeps its decay
+            if (
+                average is not None
+            ):  # a teacher is no average of a few steps: it starts as the network and keeps its decay
                 average.update(network, step=None if pool is not None else epoch * visits.steps + step)
             row["loss"] += loss / visits.steps
             for name, value in zip(POOL_CURVES, told, strict=False):
@@ -162,9 +167,14 @@ def steps_of(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[
 
 
 def _gradients(
-    network: nn.Module, batches: Iterator[tuple[int, Batch]], clips: list[int], weights: Tensor, settings: Finetune,
-    norms: Norms, place: tuple[int, int, int],
-) -> Tensor:  # fmt: skip
+    network: nn.Module,
+    batches: Iterator[tuple[int, Batch]],
+    clips: list[int],
+    weights: Tensor,
+    settings: Finetune,
+    norms: Norms,
+    place: tuple[int, int, int],
+) -> Tensor:
     """Add up the step's gradients over this process's small batches; (1,) their part of the step's loss."""
     network.train()
     device = norms.group.device
@@ -184,9 +194,13 @@ def _gradients(
 
 
 def _share(
-    network: nn.Module, total: Tensor, group: Group, clips: list[int], place: tuple[int, int],
+    network: nn.Module,
+    total: Tensor,
+    group: Group,
+    clips: list[int],
+    place: tuple[int, int],
     name_of: Callable[[int], str],
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Sum gradients and losses over the processes; the losses, the labelled clips' first."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     for parameter in learning:
@@ -240,7 +254,9 @@ def _average_of(network: nn.Module, settings: Finetune, *, teaches: bool) -> Any
 def _is_over(state: checkpoint.State, settings: Finetune) -> bool:
     """Whether the last epoch is done, also in a run that is taken up."""
     waited = state.epoch - (state.best_epoch or 0)
-    return state.epoch == settings.epochs or bool(settings.patience and state.best_epoch and waited >= settings.patience)
+    return state.epoch == settings.epochs or bool(
+        settings.patience and state.best_epoch and waited >= settings.patience
+    )
 
 
 def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetune) -> None:

@@ -132,13 +132,18 @@ class PoolVisits(Visits):
 class MeanTeacher:
     """The pool's part of every step. The teacher itself is the loop's moving average."""
 
-    def __init__(self, views: TwoViews, weights: NDArray[np.float32], settings: Finetune, seed: int, group: Group) -> None:
+    def __init__(
+        self, views: TwoViews, weights: NDArray[np.float32], settings: Finetune, seed: int, group: Group
+    ) -> None:
         self.settings, self.how, self.seed, self.group = settings, settings.mean_teacher, seed, group
         self.weights = torch.from_numpy(weights).to(group.device)
         self.visits = PoolVisits(len(views), self.how.clips_a_step, settings.clips_at_once, seed, group)
         self.loader: DataLoader[Any] = DataLoader(
-            views, batch_sampler=self.visits, collate_fn=collate_pairs, pin_memory=group.device != "cpu",
-            **worker_options(settings.workers)
+            views,
+            batch_sampler=self.visits,
+            collate_fn=collate_pairs,
+            pin_memory=group.device != "cpu",
+            **worker_options(settings.workers),
         )
         self.epoch, self.factor = 0, 0.0
         self.steps: Iterator[tuple[list[int], Iterator[tuple[int, tuple[Batch, Batch]]]]] = iter(())

@@ -18,9 +18,19 @@ from childgait.gait.evgs import BY_CODE, CODES, LIMBS, TARGET_NAMES, TARGETS
 Array = NDArray[np.float64]
 
 METRICS = (
-    "accuracy", "balanced_accuracy", "f1", "f1_both", "auroc", "auprc",
-    "sensitivity", "specificity", "ppv", "npv", "brier", "ece",
-)  # fmt: skip
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "f1_both",
+    "auroc",
+    "auprc",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "brier",
+    "ece",
+)
 
 
 def groups() -> dict[str, list[int]]:
@@ -134,9 +144,11 @@ def confusion(probability: Array, truth: NDArray[np.floating]) -> dict[str, dict
     """Children a target, at threshold 0.5."""
     called, known = probability >= 0.5, ~np.isnan(truth) & ~np.isnan(probability)
     found = {
-        "tp": known & called & (truth == 1), "fp": known & called & (truth == 0),
-        "fn": known & ~called & (truth == 1), "tn": known & ~called & (truth == 0),
-    }  # fmt: skip
+        "tp": known & called & (truth == 1),
+        "fp": known & called & (truth == 0),
+        "fn": known & ~called & (truth == 1),
+        "tn": known & ~called & (truth == 0),
+    }
     return {name: {key: int(cells[:, t].sum()) for key, cells in found.items()} for t, name in enumerate(TARGET_NAMES)}
 
 
@@ -164,6 +176,8 @@ def challenge_score(probability: Array, truth: NDArray[np.floating]) -> dict[str
     accuracy = float((called == real).mean())
     rmse = float(np.sqrt(np.mean((called.sum(axis=1) - real.sum(axis=1)) ** 2.0)))
     return {
-        "value": round((accuracy + 1 - rmse / truth.shape[1]) / 2, 6), "accuracy": round(accuracy, 6),
-        "rmse_of_total": round(rmse, 6), "children": int(whole.sum()),
-    }  # fmt: skip
+        "value": round((accuracy + 1 - rmse / truth.shape[1]) / 2, 6),
+        "accuracy": round(accuracy, 6),
+        "rmse_of_total": round(rmse, 6),
+        "children": int(whole.sum()),
+    }

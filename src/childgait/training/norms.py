@@ -19,7 +19,9 @@ class Norms:
     """The batch norms of a network that several processes teach; one process alone needs no help."""
 
     def __init__(self, network: nn.Module, group: Group) -> None:
-        found = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+        found = [
+            module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats
+        ]
         self.norms, self.group = found if group.world > 1 else [], group
         self.before: list[Tensor] = []
         self.counts: list[Tensor] = []  # of small batches ever seen

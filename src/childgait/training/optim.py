@@ -59,10 +59,15 @@ def make_optimizer(network: nn.Module, settings: Finetune) -> torch.optim.Optimi
 
     has_layers = hasattr(network, "group_matcher")
     return create_optimizer_v2(
-        network, opt="adamw", lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.999),
-        layer_decay=settings.layer_decay if has_layers and settings.layer_decay < 1 else None, foreach=False,
+        network,
+        opt="adamw",
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=(0.9, 0.999),
+        layer_decay=settings.layer_decay if has_layers and settings.layer_decay < 1 else None,
+        foreach=False,
         fused=next(network.parameters()).is_cuda,
-    )  # fmt: skip
+    )
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_an_epoch: int) -> Any:
@@ -71,9 +76,14 @@ def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_an
 
     warm_up = settings.warmup_epochs * steps_an_epoch
     return CosineLRScheduler(
-        optimizer, t_initial=max(settings.epochs * steps_an_epoch - warm_up, 1), lr_min=settings.least_learning_rate,
-        warmup_t=warm_up, warmup_lr_init=0.0, warmup_prefix=True, t_in_epochs=False,
-    )  # fmt: skip
+        optimizer,
+        t_initial=max(settings.epochs * steps_an_epoch - warm_up, 1),
+        lr_min=settings.least_learning_rate,
+        warmup_t=warm_up,
+        warmup_lr_init=0.0,
+        warmup_prefix=True,
+        t_in_epochs=False,
+    )
 
 
 def freeze_for_epoch(network: nn.Module, settings: Finetune, epoch: int) -> int:

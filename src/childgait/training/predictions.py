@@ -81,14 +81,17 @@ def table_of(name: str, part: Part, judged: Judged, temperature: float) -> pl.Da
         flat = logits.reshape(-1)
         frame = pl.DataFrame(
             {
-                "part": [name] * cells, "level": [level] * cells, **spread,
-                "target": list(TARGET_NAMES) * len(logits), "counts": count.reshape(-1),
+                "part": [name] * cells,
+                "level": [level] * cells,
+                **spread,
+                "target": list(TARGET_NAMES) * len(logits),
+                "counts": count.reshape(-1),
                 "atypical": pl.Series(known).fill_nan(None).cast(pl.Int64),
                 "logit": pl.Series(flat).fill_nan(None),
                 "probability": pl.Series(sigmoid(flat)).fill_nan(None),
                 "calibrated": pl.Series(sigmoid(flat / temperature)).fill_nan(None),
             }
-        )  # fmt: skip
+        )
         return frame.with_columns(
             pl.col("subject", "video", "view").cast(pl.String), pl.col("window", "start").cast(pl.Int64)
         )
@@ -98,7 +101,15 @@ def table_of(name: str, part: Part, judged: Judged, temperature: float) -> pl.Da
         [
             rows("window", place[r], videos[r], views[r], number, judged.starts, counts[r], judged.logits),
             rows("video", place, videos, views, np.full(len(whole), -1), np.full(len(whole), -1), counts, of_video),
-            rows("child", np.arange(len(children)), blank, blank, np.full(len(children), -1),
-                 np.full(len(children), -1), ~np.isnan(of_child), of_child),
+            rows(
+                "child",
+                np.arange(len(children)),
+                blank,
+                blank,
+                np.full(len(children), -1),
+                np.full(len(children), -1),
+                ~np.isnan(of_child),
+                of_child,
+            ),
         ]
-    )  # fmt: skip
+    )

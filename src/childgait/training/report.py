@@ -75,10 +75,13 @@ def block(
     for number, name in enumerate(TARGET_NAMES):
         atypical, typical = int(positives[number]), int(counts[number] - positives[number])
         targets[name] = {
-            metric: cell(plain[metric][0, number], None if drawn is None else drawn[metric][:, number],
-                         reason(metric, atypical, typical))
+            metric: cell(
+                plain[metric][0, number],
+                None if drawn is None else drawn[metric][:, number],
+                reason(metric, atypical, typical),
+            )
             for metric in METRICS
-        }  # fmt: skip
+        }
         targets[name] |= {"children": atypical + typical, "atypical": atypical}
     of_groups: dict[str, Any] = {}
     for name, members in groups().items():

@@ -60,9 +60,17 @@ def part_of_levels(part: Part, level_of: Mapping[str, int | None], path: Path) -
 
 
 def learn_levels(
-    model: Model, settings: Finetune, told: dict[str, Any], weights: Mapping[str, Any], train: Part, validation: Part, *,
-    seed: int, save_as: Path, fingerprint: str,
-) -> tuple[nn.Module, Outcome]:  # fmt: skip
+    model: Model,
+    settings: Finetune,
+    told: dict[str, Any],
+    weights: Mapping[str, Any],
+    train: Part,
+    validation: Part,
+    *,
+    seed: int,
+    save_as: Path,
+    fingerprint: str,
+) -> tuple[nn.Module, Outcome]:
     """Teach the levels to a network that has learnt the items; it, with the weights to keep, and how that went."""
     import torch
 
@@ -78,8 +86,17 @@ def learn_levels(
     positive, _ = start_at_shares(network, train, settings)
     group = join_group(settings.device)
     try:
-        outcome = teach(network, train, validation, settings, weights=positive, seed=seed, group=group, save_as=save_as,
-                        fingerprint=fingerprint)  # fmt: skip
+        outcome = teach(
+            network,
+            train,
+            validation,
+            settings,
+            weights=positive,
+            seed=seed,
+            group=group,
+            save_as=save_as,
+            fingerprint=fingerprint,
+        )
     finally:
         leave_group(group)
     network.load_state_dict(outcome.weights)
@@ -125,12 +142,17 @@ def measure_levels(tables: Array) -> dict[str, Array]:
         disagreement = np.einsum("dij,ij->d", by_chance, off**2.0)
         kappa = np.where(disagreement > 0, 1 - np.einsum("dij,ij->d", tables, off**2.0) / disagreement, np.nan)
         return {
-            "accuracy": right.sum(axis=1) / total, "balanced_accuracy": np.nanmean(recall, axis=1), "f1": np.nanmean(f1, axis=1),
-            "kappa": kappa, "error": np.einsum("dij,ij->d", tables, off) / total,
-        }  # fmt: skip
+            "accuracy": right.sum(axis=1) / total,
+            "balanced_accuracy": np.nanmean(recall, axis=1),
+            "f1": np.nanmean(f1, axis=1),
+            "kappa": kappa,
+            "error": np.einsum("dij,ij->d", tables, off) / total,
+        }
 
 
-def with_intervals(said: NDArray[np.int64], truth: NDArray[np.int64], *, draws: int, seed: int) -> dict[str, dict[str, Any]]:
+def with_intervals(
+    said: NDArray[np.int64], truth: NDArray[np.int64], *, draws: int, seed: int
+) -> dict[str, dict[str, Any]]:
     """Every metric with its 95 % interval over draws of children; null with a reason where it is not defined."""
     from childgait.training.bootstrap import draw_weights, interval
 

@@ -111,7 +111,9 @@ def plan_folds(
     else:
         free = [name for name in subjects if name not in given]  # a person's word on the others stands
         share = min(holdout * len(subjects) / max(len(free), 1), 1.0) if given else holdout
-        test = [name for name, part in zip(free, dealt(free, [1 - share, share], 0), strict=True) if part] if free else []
+        test = (
+            [name for name, part in zip(free, dealt(free, [1 - share, share], 0), strict=True) if part] if free else []
+        )
     rest = [name for name in subjects if name not in test]
     if len(rest) < max(folds, 3) or not test:
         raise StepError(

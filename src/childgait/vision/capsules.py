@@ -25,11 +25,16 @@ STROKES: tuple[tuple[str, str, float, float], ...] = tuple(
     (f"{side}_{a}", f"{side}_{b}", radius, longest)
     for side in ("left", "right")
     for a, b, radius, longest in (
-        ("shoulder", "hip", 0.048, 0.45), ("shoulder", "elbow", 0.033, 0.27), ("elbow", "wrist", 0.027, 0.24),
-        ("hip", "knee", 0.05, 0.36), ("knee", "ankle", 0.037, 0.36), ("ankle", "heel", 0.026, 0.14),
-        ("ankle", "big_toe", 0.024, 0.24), ("heel", "big_toe", 0.024, 0.26),
+        ("shoulder", "hip", 0.048, 0.45),
+        ("shoulder", "elbow", 0.033, 0.27),
+        ("elbow", "wrist", 0.027, 0.24),
+        ("hip", "knee", 0.05, 0.36),
+        ("knee", "ankle", 0.037, 0.36),
+        ("ankle", "heel", 0.026, 0.14),
+        ("ankle", "big_toe", 0.024, 0.24),
+        ("heel", "big_toe", 0.024, 0.26),
     )
-)  # fmt: skip
+)
 HAND = 0.05  # how far the hand goes on beyond the wrist
 HEAD_RADIUS, NECK_RADIUS = 0.075, 0.036
 TORSO = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
@@ -198,9 +203,13 @@ def without_joints(points: NDArray[np.float32], gone: NDArray[np.bool_]) -> NDAr
 
 
 def draw(
-    points: NDArray[np.float32], height: float, box: tuple[int, int, int, int], *, thick: float = 1.0,
+    points: NDArray[np.float32],
+    height: float,
+    box: tuple[int, int, int, int],
+    *,
+    thick: float = 1.0,
     without: NDArray[np.bool_] | None = None,
-) -> NDArray[np.uint8]:  # fmt: skip
+) -> NDArray[np.uint8]:
     """A frame's capsules within a box, 255 where the body is; radii times `thick`, `without` some of the strokes."""
     x0, y0, x1, y1 = box
     canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)

@@ -109,9 +109,7 @@ def sample(pictures: Iterable[NDArray[np.uint8]], most: int) -> Samples:
     return samples
 
 
-def make_plan(
-    samples: Samples, body: Body | None, selections: Sequence[tuple[int, Box]], settings: Settings
-) -> Plan:
+def make_plan(samples: Samples, body: Body | None, selections: Sequence[tuple[int, Box]], settings: Settings) -> Plan:
     """Judge the camera, find the child, learn the room. Boxes of selections are in working pixels."""
     size = samples.pictures[0].shape[:2]
     light = [np.ascontiguousarray(picture[..., 0]) for picture in samples.pictures]

@@ -37,8 +37,11 @@ REGIONS = Table(
         Column("seconds", "Float64", "time since the video's first frame"),
         Column("region", "Int32", "number of the track, from 0"),
         Column("whole", "Boolean", "whether the whole person is covered because no head is known"),
-        Column("source", "String", "detected, keypoints, silhouette, sam3, region (a person's file), joined by +; "
-               "bridged; extended; hole"),
+        Column(
+            "source",
+            "String",
+            "detected, keypoints, silhouette, sam3, region (a person's file), joined by +; bridged; extended; hole",
+        ),
         Column("score", "Float32", "the best score of what tells it, 0 where nothing was seen"),
         Column("x0", "Int32", "left edge of what is covered"),
         Column("y0", "Int32", "top edge"),
@@ -46,7 +49,7 @@ REGIONS = Table(
         Column("y1", "Int32", "bottom edge, exclusive"),
         Column("area", "Int32", "pixels of it inside the picture"),
     ),
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -90,8 +93,10 @@ def detectors(params: Deidentify) -> list[faces.Detector]:
         found.append(faces.CenterFace(params.longest_side))
     if "retinaface" in params.backends:
         if not params.retinaface_weights:
-            raise StepError("deidentify.backends names retinaface, but deidentify.retinaface_weights is empty",
-                            hint="give the path and the sha256 of your ONNX file")  # fmt: skip
+            raise StepError(
+                "deidentify.backends names retinaface, but deidentify.retinaface_weights is empty",
+                hint="give the path and the sha256 of your ONNX file",
+            )
         found.append(faces.RetinaFace(Path(params.retinaface_weights), params.retinaface_sha256))
     return found
 
@@ -119,8 +124,17 @@ def look(video: Path, params: Deidentify) -> Seen:
     found = tracks.link(whole, times, "detected", birth=params.birth_score, keep=params.keep_score, bridge=bridge)
     found = [tracks.complete(one, times, bridge=bridge, extend=0.0, follow=Follow(small, scale)) for one in found]
     found += _from_sam3(video, len(seconds), params)
-    return Seen(tuple(seconds), frame.planes.width, frame.planes.height, frame.colour, len(faces_found), found, samples,
-                small, scale)  # fmt: skip
+    return Seen(
+        tuple(seconds),
+        frame.planes.width,
+        frame.planes.height,
+        frame.colour,
+        len(faces_found),
+        found,
+        samples,
+        small,
+        scale,
+    )
 
 
 def from_keypoints(people: list[NDArray[np.float32]], seen: Seen, params: Deidentify) -> None:
@@ -165,8 +179,10 @@ def _sam3(params: Deidentify):  # type: ignore[no-untyped-def]  # its module nee
     from childgait.vision.sam3 import Sam3
 
     if not params.sam3_weights:
-        raise StepError("deidentify.backends names sam3, but deidentify.sam3_weights is empty",
-                        hint="give the folder of SAM 3 and the sha256 of its weights")  # fmt: skip
+        raise StepError(
+            "deidentify.backends names sam3, but deidentify.sam3_weights is empty",
+            hint="give the folder of SAM 3 and the sha256 of its weights",
+        )
     return Sam3(Path(params.sam3_weights), params.sam3_sha256, device=params.sam3_device)
 
 
@@ -211,19 +227,25 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
             part = slice(first, last + 1)
             told = np.array(["keypoints" in source for source in track.source[part]])
             at_end = np.minimum(times[part] - times[first], times[last] - times[part]) <= params.smooth_seconds
-            hardly = np.array([source in ("silhouette", "extended") for source in track.source[part]])  # its top at best
-            margin = np.where(told & ~at_end, params.keypoint_margin, np.where(told, 3, np.where(hardly, 2, 1)) * params.margin)
+            hardly = np.array(
+                [source in ("silhouette", "extended") for source in track.source[part]]
+            )  # its top at best
+            margin = np.where(
+                told & ~at_end, params.keypoint_margin, np.where(told, 3, np.where(hardly, 2, 1)) * params.margin
+            )
             smooth = tracks.smooth(
-                track.box[part], times[part], sigma=params.smooth_seconds, reach=params.extend_seconds,
-                growth=params.growth, margin=margin,
-            )  # fmt: skip
+                track.box[part],
+                times[part],
+                sigma=params.smooth_seconds,
+                reach=params.extend_seconds,
+                growth=params.growth,
+                margin=margin,
+            )
             assert (smooth[:, :2] <= track.box[part, :2]).all(), "a cover cuts off a head it knows"
             assert (smooth[:, 2:] >= track.box[part, 2:]).all(), "a cover cuts off a head it knows"
             boxes |= {first + i: box for i, box in enumerate(smooth)}
         covers.append(_cover(boxes, seen, [params.seed, number, 0], params))
-        rows += [
-            _row(f, times, number, False, track.source[f], track.score[f], box, size) for f, box in boxes.items()
-        ]
+        rows += [_row(f, times, number, False, track.source[f], track.score[f], box, size) for f, box in boxes.items()]
     return Plan(covers, _table(rows), still, int(blind.sum()), len(moving))
 
 
@@ -269,9 +291,15 @@ def _cover(boxes: dict[int, NDArray[np.int64]], seen: Seen, seed: list[int], par
 
 
 def _row(
-    frame: int, times: NDArray[np.float64], number: int, whole: bool, source: str, score: float,
-    box: NDArray[np.int64], size: tuple[int, int],
-) -> tuple[object, ...]:  # fmt: skip
+    frame: int,
+    times: NDArray[np.float64],
+    number: int,
+    whole: bool,
+    source: str,
+    score: float,
+    box: NDArray[np.int64],
+    size: tuple[int, int],
+) -> tuple[object, ...]:
     x0, y0, x1, y1 = (int(v) for v in box)
     area = max(min(x1, size[0]) - max(x0, 0), 0) * max(min(y1, size[1]) - max(y0, 0), 0)
     return frame, float(times[frame]), number, whole, source, round(float(score), 4), x0, y0, x1, y1, area

@@ -162,9 +162,13 @@ def read_sidecar(weights: Path) -> Sidecar:
         values = json.loads(path.read_text(encoding="utf-8"))
         sidecar = Sidecar(**{**values, "mean": tuple(float(v) for v in values["mean"])})
         sound = (
-            sidecar.colour in ("RGB", "BGR") and sidecar.layout in ("NCHW", "NHWC") and len(sidecar.mean) == 3
-            and sidecar.width % 32 == 0 and sidecar.height % 32 == 0 and min(sidecar.width, sidecar.height) > 0
-        )  # fmt: skip
+            sidecar.colour in ("RGB", "BGR")
+            and sidecar.layout in ("NCHW", "NHWC")
+            and len(sidecar.mean) == 3
+            and sidecar.width % 32 == 0
+            and sidecar.height % 32 == 0
+            and min(sidecar.width, sidecar.height) > 0
+        )
     except FileNotFoundError:
         raise StepError(f"there is no sidecar {path}", hint=f"write one like {example}") from None
     except (ValueError, TypeError, KeyError) as error:

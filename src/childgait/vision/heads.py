@@ -80,7 +80,9 @@ def skeletons(people: list[NDArray[np.float32]], seconds: NDArray[np.float64], l
         head = np.stack([rolling(edge, round(_QUICK / step)) for edge in head.T], axis=1)
         for first, end in _known_runs(head[:, 0]):
             head[first:end] = low_pass(head[first:end], seconds[first:end], _BOB_HZ)
-        found.append(Skeleton(head, _bodies(points, height), np.where(np.isfinite(head[:, 0]), _scores(score, known), 0)))
+        found.append(
+            Skeleton(head, _bodies(points, height), np.where(np.isfinite(head[:, 0]), _scores(score, known), 0))
+        )
     return found
 
 
@@ -231,9 +233,13 @@ def shrink(luma: NDArray[np.uint8], width: int = 320) -> NDArray[np.uint8]:
 
 
 def find_silhouettes(
-    small: list[NDArray[np.uint8]], seconds: NDArray[np.float64], scale: float, difference: float, least_height: float,
+    small: list[NDArray[np.uint8]],
+    seconds: NDArray[np.float64],
+    scale: float,
+    difference: float,
+    least_height: float,
     known: list[NDArray[np.float64]],
-) -> Silhouettes:  # fmt: skip
+) -> Silhouettes:
     """What moves, in boxes. `scale`: pixels of the video for one of `small`; `known`: bodies (T, 4) to look past.
 
     A pixel moves if it differs from nearly all of the frames 0.2 to 1.2 seconds before it, or after it: unlike a

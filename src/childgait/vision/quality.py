@@ -28,9 +28,17 @@ def judge(mask: Mask, area_before: int, poses: Poses | None, frame: int, params:
     if not len(rows):
         sure = 0 if poses is None else joints_in(mask, poses, frame, params.min_score)[1]
         return {
-            "x0": None, "y0": None, "x1": None, "y1": None, "area": 0, "area_jump": None, "border": False,
-            "joints_inside": 0.0 if sure else None, "pieces": 0, "ok": not sure,
-        }  # fmt: skip
+            "x0": None,
+            "y0": None,
+            "x1": None,
+            "y1": None,
+            "area": 0,
+            "area_jump": None,
+            "border": False,
+            "joints_inside": 0.0 if sure else None,
+            "pieces": 0,
+            "ok": not sure,
+        }
     x0, x1, y0, y1 = int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
     part = np.ascontiguousarray(mask[y0:y1, x0:x1]).view(np.uint8)
     area = int(part.sum())
@@ -53,15 +61,27 @@ def judge(mask: Mask, area_before: int, poses: Poses | None, frame: int, params:
         and pieces <= params.max_pieces
     )
     return {
-        "x0": float(x0), "y0": float(y0), "x1": float(x1), "y1": float(y1), "area": area, "area_jump": jump,
-        "border": border, "joints_inside": share, "pieces": pieces, "ok": ok,
-    }  # fmt: skip
+        "x0": float(x0),
+        "y0": float(y0),
+        "x1": float(x1),
+        "y1": float(y1),
+        "area": area,
+        "area_jump": jump,
+        "border": border,
+        "joints_inside": share,
+        "pieces": pieces,
+        "ok": ok,
+    }
 
 
 def joints_in(
-    part: Mask, poses: Poses, frame: int, min_score: float,
-    origin: tuple[int, int] = (0, 0), picture: tuple[int, int] | None = None,
-) -> tuple[int, int]:  # fmt: skip
+    part: Mask,
+    poses: Poses,
+    frame: int,
+    min_score: float,
+    origin: tuple[int, int] = (0, 0),
+    picture: tuple[int, int] | None = None,
+) -> tuple[int, int]:
     """Confident keypoints within a mask, and all within the picture. The mask may be a part of it, from `origin` on."""
     width, height = picture or (part.shape[1], part.shape[0])
     sure = poses.seen[frame] & (poses.score[frame] >= min_score)

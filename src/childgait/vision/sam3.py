@@ -139,9 +139,12 @@ class Sam3:
         import torch
 
         session = processor.init_video_session(
-            inference_device=self.device, inference_state_device=self.device, processing_device="cpu",
-            video_storage_device="cpu", dtype=torch.bfloat16,
-        )  # fmt: skip
+            inference_device=self.device,
+            inference_state_device=self.device,
+            processing_device="cpu",
+            video_storage_device="cpu",
+            dtype=torch.bfloat16,
+        )
         for pixels in frames:
             picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
             small = processor.video_processor(videos=[picture[None]], return_tensors="pt").pixel_values_videos[0][0]
@@ -171,9 +174,14 @@ class Sam3:
                 yield distinct({n: one for n, one in found.items() if one is not None})
 
     def track(
-        self, frames: Iterable[NDArray[np.uint8]], *, frame_index: int, box: Box | None = None,
-        points: Sequence[tuple[float, float]] | None = None, mask: Mask | None = None,
-    ) -> Iterator[dict[int, Found]]:  # fmt: skip
+        self,
+        frames: Iterable[NDArray[np.uint8]],
+        *,
+        frame_index: int,
+        box: Box | None = None,
+        points: Sequence[tuple[float, float]] | None = None,
+        mask: Mask | None = None,
+    ) -> Iterator[dict[int, Found]]:
         """The one thing shown on that frame by a box, by points on it, or by its mask, followed both ways; number 1."""
         import torch
 

@@ -60,7 +60,9 @@ def check_weights(folder: Path, expected: str) -> None:
         )
     labels = len(told["id2label"]) if "id2label" in told else told.get("num_labels")
     if labels != _LAYOUT.size:
-        raise StepError(f"{folder} is a model of {labels} points, not {_LAYOUT.size}", hint="give the Goliath pose model")
+        raise StepError(
+            f"{folder} is a model of {labels} points, not {_LAYOUT.size}", hint="give the Goliath pose model"
+        )
 
 
 class Sapiens2:
@@ -73,7 +75,9 @@ class Sapiens2:
         from transformers import Sapiens2ForPoseEstimation, Sapiens2ImageProcessor
 
         if device == "cuda" and not torch.cuda.is_available():
-            raise StepError("estimate_pose.device is cuda, but torch finds none", hint="set it to cpu, or run on a GPU node")
+            raise StepError(
+                "estimate_pose.device is cuda, but torch finds none", hint="set it to cpu, or run on a GPU node"
+            )
         self._device = device
         self._processor = Sapiens2ImageProcessor.from_pretrained(folder, local_files_only=True)
         model = Sapiens2ForPoseEstimation.from_pretrained(folder, local_files_only=True)
@@ -116,7 +120,9 @@ class Sapiens2:
         import torch
 
         boxes = [[box] for _, _, box in waiting]
-        pixels = self._processor([picture for _, picture, _ in waiting], boxes=boxes, return_tensors="pt")["pixel_values"]
+        pixels = self._processor([picture for _, picture, _ in waiting], boxes=boxes, return_tensors="pt")[
+            "pixel_values"
+        ]
         pixels = pixels.to(self._device)
         with torch.inference_mode():
             heat = self._model(pixels).heatmaps[:, _OURS]

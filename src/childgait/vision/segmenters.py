@@ -91,10 +91,12 @@ def classical(film: Film, poses: Poses | None, selections: Sequence[Selection], 
     pointed = [(one.frame, _scaled(one.box, film.scale)) for one in selections]
     plan = make_plan(film.samples, body, pointed, settings)
     facts = {
-        "path": plan.path, "person": plan.person, "camera": plan.camera,
+        "path": plan.path,
+        "person": plan.person,
+        "camera": plan.camera,
         "camera_shift_pixels": None if plan.camera_shift is None else round(plan.camera_shift / film.scale, 3),
         "background_known_share": None if plan.known_share is None else round(plan.known_share, 4),
-    }  # fmt: skip
+    }
     flags = []
     if plan.camera != "static":
         flags.append(f"the camera is {plan.camera}")
@@ -199,5 +201,6 @@ def _track_of(thing: _Object) -> Track:
 
 
 BACKENDS: dict[str, Callable[[Film, Poses | None, Sequence[Selection], Segment], Segmentation]] = {
-    "classical": classical, "sam3": sam3,
-}  # fmt: skip
+    "classical": classical,
+    "sam3": sam3,
+}

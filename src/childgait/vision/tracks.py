@@ -60,9 +60,14 @@ def empty(frames: int) -> Track:
 
 
 def link(
-    found: dict[int, NDArray[np.float64]], seconds: NDArray[np.float64], source: str, *, birth: float, keep: float,
+    found: dict[int, NDArray[np.float64]],
+    seconds: NDArray[np.float64],
+    source: str,
+    *,
+    birth: float,
+    keep: float,
     bridge: float,
-) -> list[Track]:  # fmt: skip
+) -> list[Track]:
     """Join sightings, (n, 5) for each frame that was looked at, from the surest one outward in both directions.
 
     A track is born at `birth` and kept alive by weaker sightings down to `keep`, over gaps of up to `bridge` seconds.
@@ -94,9 +99,13 @@ def link(
 
 
 def _nearest(
-    rows: NDArray[np.float64], frame: int, path: list[int], members: dict[int, NDArray[np.float64]],
-    seconds: NDArray[np.float64], free: set[tuple[int, int]],
-) -> int | None:  # fmt: skip
+    rows: NDArray[np.float64],
+    frame: int,
+    path: list[int],
+    members: dict[int, NDArray[np.float64]],
+    seconds: NDArray[np.float64],
+    free: set[tuple[int, int]],
+) -> int | None:
     """The free sighting of this frame that continues the path, predicted at constant velocity; None if none is near."""
     here = members[path[-1]]
     gap = float(seconds[frame] - seconds[path[-1]])
@@ -181,7 +190,9 @@ def _sized(track: Track, reach: int) -> Track:
     if not top.any() or not sure.any():
         return Track(box, track.source, track.score)
     sides = track.box[:, 2:] - track.box[:, :2]
-    size = np.stack([np.interp(frames, frames[sure], sides[sure, axis]) for axis in (0, 1)], axis=1)[top] * (1 + 3 * UNSURE)
+    size = np.stack([np.interp(frames, frames[sure], sides[sure, axis]) for axis in (0, 1)], axis=1)[top] * (
+        1 + 3 * UNSURE
+    )
     middle = _centre(box[top])[:, 0]
     box[top, 0] = np.minimum(box[top, 0], middle - size[:, 0] / 2)
     box[top, 2] = np.maximum(box[top, 2], middle + size[:, 0] / 2)
@@ -408,9 +419,14 @@ def whole_person(track: Track, hole: tuple[int, int], seconds: NDArray[np.float6
 
 
 def smooth(
-    box: NDArray[np.float64], seconds: NDArray[np.float64], *, sigma: float, reach: float, growth: float,
+    box: NDArray[np.float64],
+    seconds: NDArray[np.float64],
+    *,
+    sigma: float,
+    reach: float,
+    growth: float,
     margin: NDArray[np.float64],
-) -> NDArray[np.int64]:  # fmt: skip
+) -> NDArray[np.int64]:
     """A cover (n, 4) for the boxes of an unbroken stretch: even pixels, smooth path, constant size, nothing cut off.
 
     The size is the largest needed within `reach` seconds; it stays constant for as long as the need changes by less
