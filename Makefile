@@ -34,6 +34,7 @@ lint: $(READY)  ## style, format, types and the package's layers
 	@workflow/with-environment ruff format --check --quiet src tests bench workflow
 	@workflow/with-environment snakefmt --check --quiet Snakefile workflow/rules
 	@workflow/with-environment mypy
+	@workflow/with-environment lint-imports
 
 borders: $(READY)  ## write the borders of the stages in dvc.yaml anew from the rules
 	@workflow/with-environment python workflow/borders.py --write

@@ -20,10 +20,10 @@ import learning
 import polars as pl
 
 from childgait.files.labels import LABELS, SUBJECTS
-from childgait.files.parts import HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
+from childgait.files.split import HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
 from childgait.files.tables import read_table, write_table
+from childgait.metrics.of_study import Judgement, Measured, measure_model, read_judgements
 from childgait.models.registry import MODELS
-from childgait.report.results import Judgement, Measured, measure_model, read_judgements
 
 log = logging.getLogger("bench")
 

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
+from childgait.domain.evgs import CODES, LIMBS
 from childgait.files.hashes import sha256, sha256_of_text
-from childgait.gait.evgs import CODES, LIMBS
-from childgait.gait.published import (
+from childgait.params import Synthesize, load_section
+from childgait.report.published import (
     LIMB_TOTAL_CORRELATION,
     LIMB_TOTAL_MEAN,
     LIMB_TOTAL_SD,
     MAJORITY_ACCURACY,
     PREVALENCE,
 )
-from childgait.params import Synthesize, load_section
 from childgait.synthetic.cohort import child_of, write_cohort
 
 

@@ -229,7 +229,7 @@ def loaded_step(
     """Mean seconds and operations of a step whose batch a loader reads, changes, draws on and cuts; the share kept."""
     from loader import CHANGES, make_clip, settings
 
-    from childgait.training.clips import Windows, make_loader
+    from childgait.training.windows import Windows, make_loader
 
     loading, _ = settings(size.patch)["as in training: all changes, drawn, pruned"]
     with tempfile.TemporaryDirectory() as folder:

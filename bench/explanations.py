@@ -86,8 +86,10 @@ def settings_for(name: str, epochs: int, **changes: Any) -> Any:
 
 def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, float]:
     """What was learnt, what it says of the test children, and its balanced accuracy on the item."""
+    from childgait.files.parts import open_part
     from childgait.models.registry import MODELS
-    from childgait.training.learn import fit_network, open_part, predict
+    from childgait.training.fit import fit_network
+    from childgait.training.predict import predict
 
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation", "test")}
     learnt = fit_network(
@@ -108,9 +110,9 @@ def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, floa
 
 
 def row_of(name: str, study: Any, epochs: int) -> str:
+    from childgait.files.parts import open_part
     from childgait.models.registry import MODELS
-    from childgait.training.attribution import explain
-    from childgait.training.learn import open_part
+    from childgait.training.gradcam import explain
 
     chosen = settings_for(name, epochs)
     learnt, judged, accuracy = learn(name, study, chosen, seed=0)

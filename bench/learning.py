@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from childgait.files.parts import part_files
+from childgait.files.split import part_files
+from childgait.metrics.of_study import Judgement, Measured, compare_models, measure_model, read_judgements
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, MODELS
 from childgait.params import load_params
-from childgait.report.results import Judgement, Measured, compare_models, measure_model, read_judgements
 from childgait.steps.build_labels import build_labels
 from childgait.steps.evaluate import evaluate
 from childgait.steps.finetune import finetune
@@ -108,7 +108,8 @@ def make_parts(work: Path, children: int) -> None:
 
 def make_labels(work: Path, children: int) -> tuple[Path, Path]:
     """Labels and subjects of the first `children` of the cohort, and clips.parquet of their clips."""
-    from childgait.synthetic.cohort import child_of, label_row, severity_of
+    from childgait.synthetic.cohort import child_of, label_row
+    from childgait.synthetic.rating import severity_of
 
     sections: Any = load_params(Path("params.yaml"))
     drawn = [child_of(index, sections["synthesize"]) for index in range(children)]

@@ -5,7 +5,7 @@
     .venv/bin/python bench/lineage.py --megabytes 2000     hash that much, against sha256sum, for the audit's rate
 
 Writes reports/bench/lineage.md. The record trees are written directly (a thousand interpreters would be the wrong
-measure), in the form that record.py writes. What keeping records costs is measured on the real video steps, each
+measure), in the form that engine/record.py writes. What keeping records costs is measured on the real video steps, each
 run with and without, by turns, whole processes; and read from the logs of real studies, if given.
 """
 
@@ -23,9 +23,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from childgait.code import ROOT, code_of
+from childgait.engine.record import LOCK, seal
+from childgait.engine.source_files import ROOT, code_of
 from childgait.files.hashes import sha256
-from childgait.record import LOCK, seal
 
 CHAIN = {  # step: the endings that it writes a video
     "register": (".json",),

@@ -22,7 +22,7 @@ import torch
 from childgait.files.clips import Clip, create_array, open_clip, pack_bits
 from childgait.models.tokens import Packing, grid_of
 from childgait.training.augmentation import Augmentation
-from childgait.training.clips import Loading, Windows, collate
+from childgait.training.windows import Loading, Windows, collate
 from childgait.vision.drawing import Style
 
 NEED = 1450 / 16  # clips a second and core: ViT-B at 25 % kept and 40 % of an H200's matrix rate, 16 cores

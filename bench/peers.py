@@ -19,10 +19,10 @@ from typing import Any
 
 import polars as pl
 
-from childgait.gait.published import AVERAGES
+from childgait.metrics.of_study import behind_best, measure_model, read_judgements
 from childgait.report.headline import TOO_FEW
 from childgait.report.page import TITLES, number, signed, size_of, table_of_models
-from childgait.report.results import behind_best, measure_model, read_judgements
+from childgait.report.published import AVERAGES
 
 LEARNT = "data/finetune/"
 

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from childgait.files.delivered import read_delivered
-from childgait.files.poses import Poses, Status
-from childgait.gait.cohort import list_recordings, parse_video_name
+from childgait.domain.names import parse_video_name
+from childgait.domain.poses import Poses, Status
+from childgait.files.recordings import list_recordings
+from childgait.gait.delivered_keypoints import read_delivered
 from childgait.gait.events import find_events, find_travel
 from childgait.gait.kinematics import measure_angles
 from childgait.gait.refinement import LEG, Settings, refine

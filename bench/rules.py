@@ -17,19 +17,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from childgait.domain.evgs import BY_NUMBER, CODES, TARGETS
+from childgait.domain.names import parse_video_name
+from childgait.domain.poses import Poses, make_poses
 from childgait.files.clips import clips_by_video
-from childgait.files.delivered import read_delivered
-from childgait.files.poses import Poses, make_poses, write_poses
+from childgait.files.poses import write_poses
+from childgait.files.recordings import list_recordings
 from childgait.files.tables import write_table
-from childgait.gait.cohort import list_recordings, parse_video_name
+from childgait.gait.delivered_keypoints import read_delivered
 from childgait.gait.events import EVENTS, as_table, find_events, find_travel
-from childgait.gait.evgs import BY_NUMBER, CODES, TARGETS
+from childgait.gait.features import measured
 from childgait.gait.refinement import Settings, refine
 from childgait.models.rules import beyond_band
 from childgait.params import Cohort, PrepareClips, RefinePose, Synthesize, load_section
 from childgait.steps.prepare_clips import prepare_clips
 from childgait.synthetic.truth import load_truth
-from childgait.training.gait_features import measured
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("exact", "refined")

@@ -64,9 +64,9 @@ def measure(masks: Any, truth: Any, seconds: np.ndarray) -> dict[str, float]:
 
 def one_video(cohort: Path, video: Path, work: Path, params: Any, keypoints: bool) -> dict[str, Any]:
     from childgait.errors import StepError
-    from childgait.files.delivered import read_delivered
     from childgait.files.masks import Masks
     from childgait.files.poses import write_poses
+    from childgait.gait.delivered_keypoints import read_delivered
     from childgait.steps.segment import segment
     from childgait.synthetic.truth import load_truth
 

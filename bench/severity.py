@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from childgait.metrics.intervals import draw_weights, interval
 from childgait.report.page import number
-from childgait.training.bootstrap import draw_weights, interval
 from childgait.training.severity import LEVELS, METRICS, confusions, measure_levels
 
 DRAWS, SEED = 2000, 1

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, default_views
 from childgait.files.labels import LABELS, SUBJECTS
-from childgait.files.parts import HOLDOUT, PART_NAMES, PARTS, WHO, hash_of_split, rows_of_videos
 from childgait.files.predictions import PREDICTIONS
+from childgait.files.split import HOLDOUT, PART_NAMES, PARTS, WHO, hash_of_split, rows_of_videos
 from childgait.files.tables import write_table
-from childgait.gait.evgs import CODES, LIMBS, TARGET_NAMES, default_views
-from childgait.training.metrics import METRICS
+from childgait.metrics.scores import METRICS
 
 SUBJECTS_MADE = [f"{number:04d}" for number in range(1, 17)]
 VIEWS = ("left", "forward")

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import yaml
 
-from childgait.files.parts import PARTS, hash_of_split
-from childgait.gait.evgs import BY_CODE, TARGETS, VIEWS_OF_PLANE
+from childgait.domain.evgs import BY_CODE, TARGETS, VIEWS_OF_PLANE
+from childgait.files.split import PARTS, hash_of_split
 from childgait.params import Evaluate, Finetune
 
 SIZE, LENGTH = 32, 20

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from childgait.gait.skeleton import INDEX, POINTS
+from childgait.domain.skeleton import INDEX, POINTS
 
 _CURVES = {
     "hip": (18.44, (20.86, -3.15, -0.11, -0.11, -0.28), (-3.19, -1.54, 1.62, -0.09, 0.27)),

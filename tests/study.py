@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 
 
 @dataclass(frozen=True)

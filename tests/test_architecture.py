@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from childgait import params, step
-from childgait.code import PACKAGE, code_of
+from childgait import params
+from childgait.engine import flags
+from childgait.engine.source_files import PACKAGE, code_of
 
 ROOT = PACKAGE.parent.parent
 STEPS = sorted(path.stem for path in (PACKAGE / "steps").glob("*.py") if path.stem != "__init__")
@@ -57,7 +58,7 @@ def test_there_are_steps() -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_one_name_a_step(name: str) -> None:
     """The rule, the module, its function, its params, its log and its test are called the same."""
-    found = step.find(name)
+    found = flags.find(name)
     assert found is not None
     function, recorded = found
     assert function.__name__ == name
@@ -66,7 +67,7 @@ def test_one_name_a_step(name: str) -> None:
     assert re.search(rf"^ *rule {name}:", rules, re.MULTILINE), f"no rule {name}"
     assert f"childgait {name} " in rules, f"no rule calls the step {name}"
     assert re.search(rf'"logs/{name}[./]', rules), f"the log of {name} has another name"
-    for flag in step.flags_of(function):
+    for flag in flags.flags_of(function):
         if flag.kind == "params":
             assert params.NAME_OF[flag.type] == name, f"{name} takes the section {params.NAME_OF[flag.type]}"
     assert (ROOT / "tests" / "steps" / f"test_{name}.py").exists(), f"no tests/steps/test_{name}.py"
@@ -113,7 +114,7 @@ def test_what_computes_knows_no_workflow(room: str) -> None:
 
 
 def _reached(path: Path) -> list[Path]:
-    from childgait.code import reached
+    from childgait.engine.source_files import reached
 
     return list(reached(path))
 
@@ -128,9 +129,9 @@ def test_only_register_and_deidentify_read_raw_recordings() -> None:
 
 def test_finetune_is_never_given_a_test_table() -> None:
     assert "test" not in re.sub(r"^#.*$", "", RULES["finetune"], flags=re.MULTILINE)
-    function, _ = step.find("finetune") or (None, None)
+    function, _ = flags.find("finetune") or (None, None)
     assert function is not None
-    assert not [flag.name for flag in step.flags_of(function) if "test" in flag.name]
+    assert not [flag.name for flag in flags.flags_of(function) if "test" in flag.name]
 
 
 def test_rules_hold_to_the_habits() -> None:
@@ -196,12 +197,14 @@ def test_starting_a_step_imports_nothing_heavy(name: str) -> None:
 def test_the_import_walk_sees_local_imports() -> None:
     files = {str(path) for path in code_of("gate")}
     assert "src/childgait/steps/gate.py" in files
-    assert "src/childgait/quality.py" in files  # imported inside the function
-    assert "src/childgait/record.py" not in files  # every step is recorded; the record's own code moves no number
+    assert "src/childgait/gates.py" in files  # imported inside the function
+    assert (
+        "src/childgait/engine/record.py" not in files
+    )  # every step is recorded; the record's own code moves no number
 
 
 def test_only_the_registry_lists_items() -> None:
-    """17 codes in a row stand in gait/evgs.py alone; everybody else asks it."""
+    """17 codes in a row stand in domain/evgs.py alone; everybody else asks it."""
     for path in PACKAGE.rglob("*.py"):
         if path.name != "evgs.py":
             literals = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}

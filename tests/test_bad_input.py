@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from childgait.files.delivered import frame_record, write_frame
 from childgait.files.video import write_video
+from childgait.gait.delivered_keypoints import frame_record, write_frame
 
 ROOT = Path(__file__).parents[1]
 NAME = "0001-0001_left_1-12"

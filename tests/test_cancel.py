@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 
 SQUEUE = '#!/bin/sh\necho "$@" >> asked\n[ ! -e broken ] || { echo "squeue: no controller answers" >&2; exit 1; }\ncat queue\n'
 SCANCEL = '#!/bin/sh\nfor job; do sed -i "/^$job$/d" queue; done\n'  # takes numbers; --name would match one run alone

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS
 from test_plan import add_recording, snakemake
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from childgait.gait.published import AVERAGES
 from childgait.models.registry import MODELS
+from childgait.report.published import AVERAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "workflow" / "presets"

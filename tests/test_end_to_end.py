@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from childgait.engine.record import ENDING
 from childgait.files.hashes import md5
 from childgait.files.video import read_frames, write_video
 from childgait.lineage.check import audit_tree
 from childgait.lineage.graph import subject_of
 from childgait.lineage.pixels import find_pixels, remember
 from childgait.lineage.search import files_under, find_traces
-from childgait.record import ENDING
 from study import Study, clone, clone_of
 from test_no_raw_pixels import bare_heads
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 
 
 def launch(*arguments: str, profile: Path | None = None, path: Path | None = None) -> subprocess.CompletedProcess[str]:

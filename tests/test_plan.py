@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from childgait.code import ROOT
-from childgait.files.parts import ASKED
+from childgait.engine.source_files import ROOT
+from childgait.files.split import ASKED
 
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
 SUBJECTS = ("0001", "0002", "0003", "0004")

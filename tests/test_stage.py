@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 
 # Snakemake, as far as reading its command line and profiles.
 READ = """#!{python}

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import yaml
 
-from childgait.code import ROOT
+from childgait.engine.flags import Input, Output, Raw
+from childgait.engine.run_step import run_step
+from childgait.engine.source_files import ROOT
 from childgait.params import SplitSubjects
-from childgait.step import Input, Output, Raw, run_step
 
 VIEWS = ("forward", "left")
 

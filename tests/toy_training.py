@@ -15,7 +15,7 @@ from torch import nn
 
 from childgait.models.batch import Batch
 from childgait.params import Finetune
-from childgait.training.group import join_group, leave_group
+from childgait.training.distributed import join_group, leave_group
 from childgait.training.loop import Outcome, train
 from small_study import settings
 

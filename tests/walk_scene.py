@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from childgait.files.poses import Poses, make_poses
-from childgait.gait.skeleton import INDEX, POINTS
+from childgait.domain.poses import Poses, make_poses
+from childgait.domain.skeleton import INDEX, POINTS
 
 LIMBS = (
     ("left_shoulder", "left_elbow", 0.06, (60, 90, 170)),

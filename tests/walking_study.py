@@ -16,15 +16,16 @@ import cv2
 import numpy as np
 import polars as pl
 
-from childgait.code import ROOT
-from childgait.files.parts import PARTS, hash_of_split
-from childgait.gait.evgs import TARGETS
+from childgait.domain.evgs import TARGETS
+from childgait.engine.source_files import ROOT
+from childgait.files.split import PARTS, hash_of_split
 from childgait.gait.scoring import bands_of
 from childgait.params import Synthesize, read_params
 from childgait.synthetic.camera import into_world, place_camera
 from childgait.synthetic.child import Child, LimbPlan
-from childgait.synthetic.cohort import child_of, stream
+from childgait.synthetic.cohort import child_of
 from childgait.synthetic.motion import walk
+from childgait.synthetic.rating import stream
 from childgait.vision.drawing import Style, draw_skeletons
 from small_study import Study
 

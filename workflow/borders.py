@@ -16,7 +16,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from childgait.code import code_of
+from childgait.engine.source_files import code_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "workflow" / "rules"

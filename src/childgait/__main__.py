@@ -7,15 +7,15 @@ import logging
 import os
 import sys
 
-from childgait import step
+from childgait.engine import flags, run_step
 from childgait.errors import StepError
 
 
 def usage() -> str:
     lines = ["usage: childgait NAME [--help] …", "", "steps of the study:"]
-    lines += [f"  {name.replace('_', '-'):<18} {remark}" for name, remark in step.names("steps").items()]
+    lines += [f"  {name.replace('_', '-'):<18} {remark}" for name, remark in flags.names("steps").items()]
     lines += ["", "commands:"]
-    lines += [f"  {name.replace('_', '-'):<18} {remark}" for name, remark in step.names("commands").items()]
+    lines += [f"  {name.replace('_', '-'):<18} {remark}" for name, remark in flags.names("commands").items()]
     return "\n".join(lines)
 
 
@@ -26,11 +26,11 @@ def main() -> None:
         return
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("childgait").setLevel(logging.INFO)  # ours speak; the libraries' chatter does not
-    found = step.find(argv[0])
+    found = flags.find(argv[0])
     if found is None:
-        known = [name.replace("_", "-") for name in (*step.names("steps"), *step.names("commands"))]
+        known = [name.replace("_", "-") for name in (*flags.names("steps"), *flags.names("commands"))]
         near = difflib.get_close_matches(argv[0], known, n=1)
-        step.fail(
+        run_step.fail(
             StepError(
                 f"childgait has no step or command {argv[0]!r}",
                 hint=f"did you mean {near[0]!r}?" if near else "`childgait --help` lists them",
@@ -38,9 +38,9 @@ def main() -> None:
         )
     function, recorded = found
     try:
-        code = step.call(function, argv[1:], recorded=recorded)
+        code = run_step.call(function, argv[1:], recorded=recorded)
     except StepError as error:
-        step.fail(error)
+        run_step.fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # whoever read the output (`| head`) has seen enough

@@ -177,7 +177,7 @@ class PrepareClips(Section):
 
 
 class Gate(Section):
-    """Limits of the data gates: a row beyond one is named; `quality.py` says which stop the study."""
+    """Limits of the data gates: a row beyond one is named; `gates.py` says which stop the study."""
 
     shortest_seconds: float = Field(ge=0, le=60)  # of a recording
     odd_rate_share: float = Field(ge=0, le=1)  # by which a recording's rate may differ from the cohort's median

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 
 # What the test cluster is, over profiles/slurm: a small node, a local file system, quick polls.
 SMALL = {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 from cluster.slurm import SlurmCluster, missing_programs, small_profile
 from study import Study, clone
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import toy_training
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 from cluster.slurm import SlurmCluster, missing_programs
 from study import Study
 

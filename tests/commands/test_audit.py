@@ -119,7 +119,7 @@ def dvc(*arguments: str) -> None:
 
 def test_a_forged_record_is_found_through_dvc():
     """Somebody who changes a file and its record, and mends the seal, still meets DVC's version."""
-    from childgait.record import seal
+    from childgait.engine.record import seal
 
     dvc("init", "-q", "--no-scm")
     dvc("add", "-q", "data/register", "reports/metrics.json")

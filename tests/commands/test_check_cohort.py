@@ -15,11 +15,11 @@ import pytest
 from childgait.commands.check_cohort import check_cohort
 from childgait.commands.pack_poses import pack_poses
 from childgait.errors import StepError
-from childgait.files import inventory
-from childgait.files.delivered import frame_record, write_frame
-from childgait.files.inventory import Inventory, take_inventory
 from childgait.files.video import write_video
+from childgait.gait.delivered_keypoints import frame_record, write_frame
 from childgait.params import Cohort
+from childgait.preflight import cohort as inventory
+from childgait.preflight.cohort import Inventory, take_inventory
 
 COHORT = Cohort.model_validate(
     {"root": "x", "pose_layout": "wholebody133", "modality": "video", "exclude": {}, "annotations": "annotations"}

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from childgait.commands.check_params import (
+from childgait.errors import StepError
+from childgait.files import corrections, regions, selections
+from childgait.params import Deidentify, load_params, load_section
+from childgait.preflight.params import (
     check_ahead,
     check_graders,
     check_remotes,
@@ -13,9 +16,6 @@ from childgait.commands.check_params import (
     names_nothing,
     videos_named,
 )
-from childgait.errors import StepError
-from childgait.files import corrections, regions, selections
-from childgait.params import Deidentify, load_params, load_section
 
 ROOT = Path(__file__).parents[2]
 

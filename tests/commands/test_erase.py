@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import toy_study
-from childgait.code import ROOT
 from childgait.commands.erase import erase
+from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased, refuse_erased

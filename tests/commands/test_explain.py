@@ -9,10 +9,11 @@ from safetensors.numpy import save_file
 
 from childgait.commands.explain import explain
 from childgait.errors import StepError
+from childgait.files.parts import open_part
 from childgait.lineage.search import mentions, names_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
-from childgait.training.learn import Learnt, fit_table, open_part
+from childgait.training.fit import Learnt, fit_table
 from small_study import make_study, settings
 
 

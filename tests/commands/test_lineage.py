@@ -10,9 +10,9 @@ import pytest
 
 import toy_study
 from childgait.commands.lineage import lineage
+from childgait.engine.run_step import call
 from childgait.errors import StepError
 from childgait.lineage.show import find_metric
-from childgait.step import call
 
 
 @pytest.fixture(autouse=True)

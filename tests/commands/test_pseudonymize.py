@@ -8,7 +8,7 @@ import pytest
 
 from childgait.commands.pseudonymize import number_of, pseudonymize
 from childgait.errors import StepError
-from childgait.gait.cohort import list_recordings
+from childgait.files.recordings import list_recordings
 
 
 @pytest.fixture

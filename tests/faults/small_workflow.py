@@ -14,13 +14,14 @@ from pathlib import Path
 
 import yaml
 
-from childgait.code import ROOT
+from childgait.engine.source_files import ROOT
 
 ITEMS = range(6)
 STEPS = """
 import json, sys, time
 from pathlib import Path
-from childgait.step import Input, Output, run_step
+from childgait.engine.run_step import run_step
+from childgait.engine.flags import Input, Output
 
 def double(source: Input, target: Output) -> None:
     with target.open("w") as stream:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from childgait.engine.flags import Input, Output
+from childgait.engine.run_step import run_step
 from childgait.errors import StepError
 from childgait.files import atomic
 from childgait.files.atomic import PARTIAL, atomic_outputs, partial_name, write_json, write_text
-from childgait.step import Input, Output, run_step
 
 TESTS = Path(__file__).parent
 STEP = """
@@ -25,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_atomic import {function}
 from childgait.errors import StepError
-from childgait.step import run_step
+from childgait.engine.run_step import run_step
 {before}
 try:
     run_step({function}, {{"source": Path("in.txt"), "first": Path("out/first.bin"), "second": Path("out/second.txt")}},

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from childgait.domain.poses import Poses, Status, make_poses
 from childgait.errors import StepError
-from childgait.files.poses import Poses, Status, make_poses, read_poses, write_poses
+from childgait.files.poses import read_poses, write_poses
 
 
 def some_poses(frames: int = 240, seed: int = 0) -> Poses:

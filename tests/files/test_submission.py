@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.submission import COLUMNS, ITEMS, read_submission, write_submission
-from childgait.gait.evgs import TARGET_NAMES
 
 CHILDREN = ["0004", "0018"]
 

@@ -16,7 +16,7 @@ def _erased(tmp_path, monkeypatch):
 
 
 def test_register_refuses_it():
-    from childgait.gait.skeleton import LAYOUTS
+    from childgait.domain.skeleton import LAYOUTS
     from childgait.steps.register import register
 
     video = Path("0002-0001_left_1-240.mp4")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from childgait.files.poses import Poses, make_poses
+from childgait.domain.evgs import LIMBS
+from childgait.domain.poses import Poses, make_poses
+from childgait.domain.skeleton import INDEX
 from childgait.files.tables import write_table
 from childgait.gait.events import EVENTS, as_table, find_events, find_travel
-from childgait.gait.evgs import LIMBS
-from childgait.gait.skeleton import INDEX
 from stick_child import Walk, walk
 
 PATTERNS = {

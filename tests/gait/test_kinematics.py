@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from childgait.files.poses import Poses, make_poses
+from childgait.domain.poses import Poses, make_poses
+from childgait.domain.skeleton import INDEX
 from childgait.files.tables import write_table
 from childgait.gait.kinematics import ANGLES, CURVES, END_CURVES, PELVIC_TILT, SIDE_CURVES, as_table, measure_angles
-from childgait.gait.skeleton import INDEX
 from stick_child import walk
 
 

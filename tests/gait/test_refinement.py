@@ -7,21 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from childgait.files.poses import Poses, Status, make_poses
-from childgait.gait.refinement import (
-    ARM,
-    HIPS,
-    LEG,
-    Correction,
-    Settings,
-    body_height,
-    calm,
-    fill_gaps,
-    find_outliers,
-    low_pass,
-    refine,
-)
-from childgait.gait.skeleton import INDEX
+from childgait.domain.corrections import Correction
+from childgait.domain.poses import Poses, Status, make_poses
+from childgait.domain.skeleton import INDEX
+from childgait.gait.body import body_height
+from childgait.gait.refinement import ARM, HIPS, LEG, Settings, calm, fill_gaps, find_outliers, low_pass, refine
 from stick_child import walk
 
 SETTINGS = Settings(

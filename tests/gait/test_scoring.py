@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from childgait.gait.evgs import CODES
+from childgait.domain.evgs import CODES
 from childgait.gait.normative import CYCLE, curves_at, pattern_change
 from childgait.gait.scoring import STAND_INS, Measurement, Stride, bands_of, score_limb
 

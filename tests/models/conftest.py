@@ -2,7 +2,7 @@
 
 import pytest
 
-from childgait.training.learn import Part, open_part
+from childgait.files.parts import Part, open_part
 from small_study import Study, make_study
 
 

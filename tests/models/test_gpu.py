@@ -14,16 +14,18 @@ from torch.nn import functional
 
 import toy_training
 from childgait.errors import StepError
+from childgait.files.parts import Part, open_part
 from childgait.models import videomae
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
 from childgait.models.tokens import Packed, pack
 from childgait.models.videomae import Size, VideoMAE, VideoMAESettings
-from childgait.training.attribution import explain
-from childgait.training.clips import Windows, collate
-from childgait.training.learn import Part, fit_network, loading_of, open_part, predict
-from childgait.training.loop import half_precision
+from childgait.training.fit import fit_network
+from childgait.training.gradcam import explain
 from childgait.training.optim import loss_of_clips, make_optimizer
+from childgait.training.order import half_precision
+from childgait.training.predict import loading_of, predict
+from childgait.training.windows import Windows, collate
 from small_study import SIZE, Study, settings
 
 NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]

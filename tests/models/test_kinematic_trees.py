@@ -7,7 +7,7 @@ import pytest
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.utils.class_weight import compute_sample_weight
 
-from childgait.gait.evgs import CODES
+from childgait.domain.evgs import CODES
 from childgait.models.kinematic_trees import KinematicTrees, important, limb_rows
 from childgait.models.majority import prior_logit
 

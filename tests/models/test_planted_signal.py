@@ -16,14 +16,16 @@ import pytest
 import torch
 from torch import nn
 
-from childgait.gait.evgs import TARGET_NAMES
+from childgait.domain.evgs import TARGET_NAMES
+from childgait.files.parts import open_part
 from childgait.models import childgait_video
 from childgait.models.registry import BASELINES, MODELS, settings_of
 from childgait.models.videomae import Size
-from childgait.training.clips import Windows, collate
-from childgait.training.contributions import choose_numbers
-from childgait.training.learn import fit_table, loading_of, open_part, predict
+from childgait.training.fit import fit_table
+from childgait.training.joint_importance import choose_numbers
 from childgait.training.optim import loss_of_clips
+from childgait.training.predict import loading_of, predict
+from childgait.training.windows import Windows, collate
 from small_study import PARAMS, Study, settings
 from walking_study import ITEM, SIZE, make_walking_study
 

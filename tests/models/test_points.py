@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from childgait.gait.skeleton import INDEX, POINTS
+from childgait.domain.skeleton import INDEX, POINTS
 from childgait.models.points import CHANNELS, body_centred
 from stick_child import scored_points
 

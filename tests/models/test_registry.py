@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from childgait.code import code_of
+from childgait.domain.evgs import TARGETS
+from childgait.engine.source_files import code_of
 from childgait.errors import StepError
-from childgait.gait.evgs import TARGETS
+from childgait.files.parts import Part, open_part
 from childgait.models.batch import Batch
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
-from childgait.training.clips import Windows, collate
-from childgait.training.learn import Part, fit_table, loading_of, open_part, predict
+from childgait.training.fit import fit_table
 from childgait.training.optim import loss_of_clips
+from childgait.training.predict import loading_of, predict
+from childgait.training.windows import Windows, collate
 from small_study import SIZE, Study, make_study, settings
 
 TABLES = [name for name, model in MODELS.items() if model.kind == "table"]

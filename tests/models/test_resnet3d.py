@@ -15,7 +15,7 @@ from childgait.models.batch import Batch
 from childgait.models.frames import FrameNetwork
 from childgait.models.registry import MODELS, settings_of
 from childgait.models.resnet3d import trunk_of
-from childgait.training.learn import load_start
+from childgait.training.fit import load_start
 from childgait.training.optim import freeze_for_epoch, make_optimizer
 from small_study import PARAMS, settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from childgait.gait.evgs import CODES, TARGET_NAMES, binary
+from childgait.domain.evgs import CODES, TARGET_NAMES, binary
 from childgait.gait.scoring import bands_of
 from childgait.models.majority import prior_logit
 from childgait.models.rules import SUREST, Rules, beyond_band

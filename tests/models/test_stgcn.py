@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from childgait.gait.skeleton import BONES, INDEX, MIRRORED, POINTS
+from childgait.domain.skeleton import BONES, INDEX, MIRRORED, POINTS
 from childgait.models.batch import Batch
 from childgait.models.stgcn import CENTRES, HEAD_BONES, Stgcn, StgcnSettings, partitioned_graph
 from stick_child import scored_points

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from childgait.gait.numbers import NAMES
+from childgait.gait.feature_names import NAMES
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
 from childgait.models.stgcn import Stgcn

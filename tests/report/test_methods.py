@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from childgait.code import PACKAGE
+from childgait.engine.source_files import PACKAGE
 from childgait.errors import StepError
 from childgait.params import read_params
 from childgait.report import methods as room

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from childgait.errors import StepError
-from childgait.files.parts import HOLDOUT
+from childgait.files.split import HOLDOUT
 from childgait.report.promises import PROMISES
 from childgait.steps.check_study import check_study
 from made_study import Made, write_study

@@ -20,9 +20,9 @@ import polars as pl
 import pytest
 
 from childgait.errors import StepError
-from childgait.files.delivered import frame_record, write_frame
 from childgait.files.poses import read_poses
 from childgait.files.video import probe, read_frames, write_video
+from childgait.gait.delivered_keypoints import frame_record, write_frame
 from childgait.params import Deidentify, load_section
 from childgait.steps.deidentify import deidentify
 from childgait.vision.mosaic import covered_mask
@@ -516,7 +516,7 @@ def test_a_video_without_anybody_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_video_names_the_frame_and_leaves_nothing(tmp_path: Path) -> None:
-    from childgait.step import call
+    from childgait.engine.run_step import call
 
     data = bytearray(Scene(frames=20).write(tmp_path / "raw.mp4").read_bytes())
     data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)

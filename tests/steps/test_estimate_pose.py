@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from childgait.domain.poses import Status, make_poses
 from childgait.errors import StepError
-from childgait.files.delivered import frame_record, pack, write_frame
 from childgait.files.masks import FRAMES
-from childgait.files.poses import Status, make_poses, read_poses, write_poses
+from childgait.files.poses import read_poses, write_poses
 from childgait.files.tables import write_table
+from childgait.gait.delivered_keypoints import frame_record, pack, write_frame
 from childgait.params import EstimatePose
 from childgait.steps.estimate_pose import estimate_pose
 

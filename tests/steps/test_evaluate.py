@@ -10,13 +10,14 @@ import pytest
 from safetensors.numpy import save_file
 from sklearn.metrics import balanced_accuracy_score
 
+from childgait.domain.evgs import TARGET_NAMES, VIEWS_OF_PLANE
 from childgait.errors import StepError
-from childgait.gait.evgs import TARGET_NAMES, VIEWS_OF_PLANE
+from childgait.files.parts import open_part
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Evaluate
 from childgait.steps.evaluate import evaluate
 from childgait.steps.finetune import _description
-from childgait.training.learn import Learnt, open_part
+from childgait.training.fit import Learnt
 from small_study import Study, judging, make_study, settings
 
 

@@ -14,14 +14,13 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from childgait import tracking
-from childgait.code import ROOT
+from childgait.engine import mlflow_tracking
+from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
+from childgait.files.parts import labels_of_children, open_part
 from childgait.params import Finetune
 from childgait.steps.finetune import finetune
 from childgait.training import loop
-from childgait.training.features import labels_of_children
-from childgait.training.learn import open_part
 from small_study import Study, make_study, settings
 
 SMALL = settings(epochs=2, frames=4)
@@ -35,7 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    monkeypatch.setattr(tracking, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(mlflow_tracking, "ANSWER_SECONDS", 0.2)
     monkeypatch.chdir(tmp_path)
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from childgait.domain.poses import make_poses
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
 from childgait.files.hashes import sha256
 from childgait.files.masks import FRAMES, write_masks
-from childgait.files.poses import make_poses, read_poses, write_poses
+from childgait.files.poses import read_poses, write_poses
 from childgait.files.tables import write_table
 from childgait.files.video import read_frames, write_video
 from childgait.gait.events import EVENTS

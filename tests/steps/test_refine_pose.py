@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from childgait.domain.poses import Status, make_poses
+from childgait.domain.skeleton import INDEX
 from childgait.errors import StepError
 from childgait.files.masks import FRAMES
-from childgait.files.poses import Status, make_poses, read_poses, write_poses
+from childgait.files.poses import read_poses, write_poses
 from childgait.files.tables import read_table, write_table
 from childgait.gait.events import EVENTS
 from childgait.gait.kinematics import ANGLES
-from childgait.gait.skeleton import INDEX
 from childgait.params import RefinePose
 from childgait.steps.refine_pose import refine_pose
 from stick_child import walk

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from childgait.errors import StepError
-from childgait.files.delivered import frame_record, pack, write_frame
 from childgait.files.video import write_video
+from childgait.gait.delivered_keypoints import frame_record, pack, write_frame
 from childgait.params import Register
 from childgait.steps.register import register
 

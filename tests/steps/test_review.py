@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import polars as pl
 
+from childgait.engine.run_step import call
 from childgait.files.masks import FRAMES, write_masks
 from childgait.files.tables import write_table
 from childgait.files.video import write_video
-from childgait.step import call
 from childgait.steps.review import review
 from childgait.vision.cover import REGIONS
 from childgait.vision.head_sheet import BARE, RISKIEST, SPREAD, riskiest_frames, write_head_strip

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from childgait.domain.poses import Poses, make_poses
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.masks import FRAMES, Masks
-from childgait.files.poses import Poses, make_poses, write_poses
+from childgait.files.poses import write_poses
 from childgait.files.tables import read_table
 from childgait.files.video import write_video
 from childgait.params import Segment, load_section

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from childgait.domain.evgs import CODES, LIMBS, default_views
 from childgait.errors import StepError
 from childgait.files.labels import LABELS, SUBJECTS
-from childgait.files.parts import part_files, read_part
-from childgait.gait.evgs import CODES, LIMBS, default_views
+from childgait.files.split import part_files, read_part
 from childgait.params import SplitSubjects
 from childgait.steps.split_subjects import split_subjects
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from childgait.code import ROOT
+from childgait.engine.flags import flags_of
+from childgait.engine.run_step import run_step
+from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
 from childgait.params import Synthesize, load_section
-from childgait.step import flags_of, run_step
 from childgait.steps.synthesize import synthesize
 
 

@@ -13,11 +13,11 @@ import polars as pl
 import pytest
 import yaml
 
+from childgait.domain.evgs import CODES, PUBLISHED_ORDER, TARGET_NAMES
 from childgait.errors import StepError
-from childgait.files.parts import HOLDOUT
-from childgait.gait.evgs import CODES, PUBLISHED_ORDER, TARGET_NAMES
-from childgait.gait.published import item_accuracy
+from childgait.files.split import HOLDOUT
 from childgait.report import FIGURES, TABLES
+from childgait.report.published import item_accuracy
 from childgait.steps.check_study import check_study
 from childgait.steps.write_report import write_report
 from made_study import Made, write_study

@@ -9,14 +9,15 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
+from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, default_views
 from childgait.errors import StepError
 from childgait.files.labels import LABELS, SUBJECTS
+from childgait.files.parts import open_part
 from childgait.files.submission import read_submission
-from childgait.gait.evgs import CODES, LIMBS, TARGET_NAMES, default_views
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
 from childgait.steps.write_submission import write_submission
-from childgait.training.learn import Learnt, open_part
+from childgait.training.fit import Learnt
 from small_study import Study, make_study, settings
 
 

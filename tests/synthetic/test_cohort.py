@@ -11,9 +11,10 @@ import av
 import numpy as np
 import pytest
 
-from childgait.code import ROOT
-from childgait.gait.cohort import list_recordings, parse_video_name
-from childgait.gait.skeleton import INDEX
+from childgait.domain.names import parse_video_name
+from childgait.domain.skeleton import INDEX
+from childgait.engine.source_files import ROOT
+from childgait.files.recordings import list_recordings
 from childgait.params import Synthesize, read_params
 from childgait.synthetic.cohort import write_cohort
 from childgait.synthetic.truth import load_truth

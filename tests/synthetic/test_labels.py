@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from childgait.code import ROOT
-from childgait.gait.evgs import CODES, LIMBS
-from childgait.gait.published import PREVALENCE
+from childgait.domain.evgs import CODES, LIMBS
+from childgait.engine.source_files import ROOT
 from childgait.gait.scoring import Measurement, bands_of
 from childgait.params import Synthesize, read_params
-from childgait.synthetic.cohort import child_of, label_row, rate, stream
+from childgait.report.published import PREVALENCE
+from childgait.synthetic.cohort import child_of, label_row
+from childgait.synthetic.rating import rate, stream
 
 CHILDREN = 250
 

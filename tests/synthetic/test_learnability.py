@@ -15,16 +15,17 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from childgait.code import ROOT
-from childgait.gait.evgs import CODES
-from childgait.gait.skeleton import INDEX
+from childgait.domain.evgs import CODES
+from childgait.domain.skeleton import INDEX
+from childgait.engine.source_files import ROOT
 from childgait.params import Synthesize, read_params
 from childgait.synthetic.camera import PASS_OF_VIEW, into_world, place_camera
 from childgait.synthetic.child import Child
-from childgait.synthetic.cohort import Scores, child_of, stream
+from childgait.synthetic.cohort import child_of
 from childgait.synthetic.figure import draw_look
 from childgait.synthetic.motion import walk
 from childgait.synthetic.preview import planar_angles
+from childgait.synthetic.rating import Scores, stream
 from childgait.synthetic.scene import draw_lens, draw_room, paint_room
 
 CHILDREN = 220

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from childgait.gait.evgs import CODES, LIMBS
-from childgait.gait.skeleton import INDEX, MIRRORED
+from childgait.domain.evgs import CODES, LIMBS
+from childgait.domain.skeleton import INDEX, MIRRORED
 from childgait.synthetic.camera import PASS_OF_VIEW, into_world, place_camera
 from childgait.synthetic.child import Child, LimbPlan, draw_child
 from childgait.synthetic.motion import limb_cycle, measure, strides_of, walk

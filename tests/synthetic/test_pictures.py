@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from childgait.code import ROOT
-from childgait.gait.skeleton import INDEX
+from childgait.domain.skeleton import INDEX
+from childgait.engine.source_files import ROOT
 from childgait.params import Synthesize, read_params
 from childgait.synthetic.camera import place_camera
 from childgait.synthetic.cohort import write_cohort

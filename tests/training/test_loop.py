@@ -13,8 +13,8 @@ import torch
 
 import toy_training
 from childgait.errors import StepError
-from childgait.training.group import Group
-from childgait.training.loop import Visits
+from childgait.training.distributed import Group
+from childgait.training.order import Visits
 from small_study import settings
 
 TESTS = Path(__file__).parent.parent

@@ -12,15 +12,16 @@ import torch
 
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
+from childgait.files.parts import Part, open_part
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import MeanTeacher as Settings
 from childgait.steps.finetune import _check_pool, _description
 from childgait.training import loop
 from childgait.training.augmentation import Window
-from childgait.training.clips import Loading, Windows
-from childgait.training.group import Group
-from childgait.training.learn import Learnt, Part, fit_network, labelled_part, open_part
+from childgait.training.distributed import Group
+from childgait.training.fit import Learnt, fit_network, labelled_part
 from childgait.training.mean_teacher import PoolVisits, TwoViews, ramp, roughen_with, shown_by_view, teach
+from childgait.training.windows import Loading, Windows
 from small_study import PARAMS, SIZE, Study, make_study, settings
 
 HOW = Settings.model_validate(PARAMS["finetune"]["mean_teacher"])
@@ -234,7 +235,7 @@ def test_no_child_of_any_part_may_be_in_the_pool(study: Study, tmp_path: Path) -
 
 
 def test_a_pool_is_described_so_that_evaluate_can_refuse_it(study: Study) -> None:
-    from childgait.training.provenance import check_unseen
+    from childgait.training.leak_checks import check_unseen
 
     part = open_part(study.train, study.clips)
     test = open_part(study.test, study.clips)

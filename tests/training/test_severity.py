@@ -7,11 +7,10 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, f1_score
 
+from childgait.files.parts import open_part
 from childgait.models.heads import ask_instead
 from childgait.models.registry import MODELS, settings_of
 from childgait.training.augmentation import Augmentation
-from childgait.training.clips import Loading, Windows
-from childgait.training.learn import open_part
 from childgait.training.severity import (
     LEVELS,
     Graded,
@@ -22,6 +21,7 @@ from childgait.training.severity import (
     part_of_levels,
     with_intervals,
 )
+from childgait.training.windows import Loading, Windows
 from small_study import make_study, settings
 
 RANDOM = np.random.default_rng(0)

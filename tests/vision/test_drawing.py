@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from childgait.gait.skeleton import INDEX, MIRRORED
+from childgait.domain.skeleton import INDEX, MIRRORED
 from childgait.vision.drawing import Style, draw_skeletons
 
 LEFT, RIGHT, MIDDLE = (0, 114, 255), (255, 120, 0), (255, 255, 255)

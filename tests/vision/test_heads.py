@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from childgait.gait.skeleton import HEAD, INDEX
+from childgait.domain.skeleton import HEAD, INDEX
 from childgait.vision import heads
 
 TIMES = np.arange(60) / 60.0

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from childgait.domain.poses import Status
+from childgait.domain.skeleton import INDEX, LAYOUTS
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
-from childgait.files.poses import Status
 from childgait.files.video import Colour, Frame, from_rgb
-from childgait.gait.skeleton import INDEX, LAYOUTS
 from childgait.vision.sapiens import Sapiens2
 
 FRAMES, WIDTH, HEIGHT = 5, 160, 120

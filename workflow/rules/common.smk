@@ -7,11 +7,11 @@ import gc
 import hashlib
 from pathlib import Path
 
-from childgait.code import stamp_of
-from childgait.commands.check_params import videos_named
+from childgait.engine.source_files import stamp_of
+from childgait.preflight.params import videos_named
 from childgait.errors import StepError
 from childgait.files.atomic import write_text
-from childgait.gait.cohort import list_recordings
+from childgait.files.recordings import list_recordings
 from childgait.params import load_params
 
 # A plan of thousands of jobs makes millions of objects that stay; to look for garbage among them costs a sixth of its time.

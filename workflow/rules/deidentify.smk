@@ -1,7 +1,7 @@
 # Nobody recognisable: the same videos with every head covered, and the evidence. The last stage that reads raw data.
 # Requires: the raw cohort, data/register. Yields: data/deidentify/{video}.*, data/gate/deidentify.*
 
-from childgait.commands.check_params import check_unseen
+from childgait.preflight.params import check_unseen
 
 
 include: "common.smk"

@@ -5,7 +5,7 @@ import csv
 from itertools import product
 from pathlib import Path
 
-from childgait.files.parts import spoken_for
+from childgait.files.split import spoken_for
 from childgait.models.registry import BASELINES, MODELS, settings_of
 from childgait.params import section_of_run
 

@@ -2,7 +2,7 @@
 # Requires: data/finetune, data/split_subjects and the clips of their children, data/build_labels.
 # Yields: data/grade_severity/{model}/{fold}-{seed}/, reports/severity/severity.md
 
-from childgait.commands.check_params import check_graders
+from childgait.preflight.params import check_graders
 
 
 include: "common.smk"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from childgait.params import Cohort
 
 if TYPE_CHECKING:
-    from childgait.files.inventory import Problem
+    from childgait.preflight.cohort import Problem
 
 
 def check_cohort(folder: Path, params: Cohort) -> int:
     """Check a folder in the release's layout; the keypoint layout, modality and exclusions are those of params.yaml."""
-    from childgait.files.inventory import take_inventory
-    from childgait.gait.evgs import VIEWS
+    from childgait.domain.evgs import VIEWS
+    from childgait.preflight.cohort import take_inventory
 
     found = take_inventory(folder, params)
     views = ", ".join(f"{sum(said.view == view for said in found.recordings.values())} {view}" for view in VIEWS)

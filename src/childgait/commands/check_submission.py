@@ -9,11 +9,11 @@ def check_submission(submission: Path, lists: Path = Path("annotations/split.csv
     """Its form, and that it answers for the listed test children; with --labels labels.json also the challenge's score."""
     import numpy as np
 
+    from childgait.domain.evgs import TARGETS
     from childgait.files.labels import read_sheets
-    from childgait.files.lists import read_lists
+    from childgait.files.split_list import read_lists
     from childgait.files.submission import ITEMS, read_submission
-    from childgait.gait.evgs import TARGETS
-    from childgait.training.metrics import challenge_score
+    from childgait.metrics.scores import challenge_score
 
     asked = {child for child, part in read_lists(lists).items() if part == "test"} if lists.exists() else set()
     answers = read_submission(submission, asked or None)

@@ -120,10 +120,10 @@ def codecs() -> Iterator[Line]:
 
 def settings(params: Path) -> Iterator[Line]:
     """params.yaml as a whole, and every file of weights that it names."""
-    from childgait.commands.check_params import weights_named
     from childgait.errors import StepError
     from childgait.files.hashes import sha256
     from childgait.params import load_params
+    from childgait.preflight.params import weights_named
 
     try:
         sections = load_params(params)
@@ -213,8 +213,8 @@ def disk(params: Path) -> Iterator[Line]:
 
 def raw_videos(params: Path) -> list[Path]:
     """Of the cohort that params.yaml names; none if the file cannot be read, which is told elsewhere."""
+    from childgait.domain.names import VIDEO_ENDINGS
     from childgait.errors import StepError
-    from childgait.gait.cohort import VIDEO_ENDINGS
     from childgait.params import Cohort, load_section
 
     try:

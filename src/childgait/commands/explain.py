@@ -30,11 +30,12 @@ def explain(
     import numpy as np
     from safetensors.numpy import load_file
 
-    from childgait.gait.cohort import parse_video_name
+    from childgait.domain.names import parse_video_name
+    from childgait.files.parts import open_part
+    from childgait.gait.features import measure_items
     from childgait.models.registry import find_model
-    from childgait.training.attribution import explain as maps_of
-    from childgait.training.gait_features import measure_items
-    from childgait.training.learn import open_part, predict, settings_from
+    from childgait.training.gradcam import explain as maps_of
+    from childgait.training.predict import predict, settings_from
 
     if not (run / "model.json").exists():
         raise StepError(f"{run} has no model.json", hint="name the folder of a finished run, as finetune leaves it")

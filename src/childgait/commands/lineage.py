@@ -14,10 +14,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from childgait.engine.record import shown
 from childgait.errors import StepError
 from childgait.lineage import show
 from childgait.lineage.graph import METRICS, Graph, check_number, read_graph
-from childgait.record import shown
 
 
 def lineage(

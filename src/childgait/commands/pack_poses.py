@@ -10,14 +10,14 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from childgait.domain.names import POSE_FOLDER
 from childgait.errors import StepError
-from childgait.gait.cohort import POSE_FOLDER
 
 
 def pack_poses(folder: Path, remove: bool = False) -> None:
     """Pack every *_filtered_pose folder of a cohort."""
     from childgait.files.atomic import atomic_outputs
-    from childgait.files.delivered import pack
+    from childgait.gait.delivered_keypoints import pack
 
     sources = sorted(path for path in folder.glob(f"dataset/*/*{POSE_FOLDER}") if path.is_dir())
     if not sources:

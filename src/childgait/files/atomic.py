@@ -1,6 +1,6 @@
 """Writes that are whole or not there: to a temporary name beside the target, flushed, renamed.
 
-A step's outputs come through here by themselves (step.py hands the step temporary names), so a step just writes. A
+A step's outputs come through here by themselves (engine/run_step.py hands the step temporary names), so a step just writes. A
 killed process leaves `.partial-…` files, which the next job of that target removes.
 """
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.poses import Poses, make_poses
 from childgait.errors import StepError
-from childgait.files.poses import Poses, make_poses
 
 ENDING = ".clip.json"
 

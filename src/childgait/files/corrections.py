@@ -1,6 +1,6 @@
 """A person's word on single points: corrections.csv, which overrules every estimate and survives every re-run.
 
-Columns: video, frame (from 0), joint (a name of gait/skeleton.py), x, y in pixels, reason. Further columns (who) are
+Columns: video, frame (from 0), joint (a name of domain/skeleton.py), x, y in pixels, reason. Further columns (who) are
 for people. Reads the whole file; yields the rows of one video. The delivered data are never overwritten.
 """
 
@@ -10,10 +10,10 @@ import difflib
 import math
 from pathlib import Path
 
+from childgait.domain.corrections import Correction
+from childgait.domain.skeleton import INDEX
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
-from childgait.gait.refinement import Correction
-from childgait.gait.skeleton import INDEX
 
 COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
 

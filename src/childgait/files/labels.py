@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.domain.evgs import BY_NUMBER, LIMBS
 from childgait.errors import StepError
 from childgait.files.tables import Column, Table
-from childgait.gait.evgs import BY_NUMBER, LIMBS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +26,7 @@ LABELS = Table(
     (
         Column("subject", "String", "pseudonym, four digits or more"),
         Column("limb", "String", "left or right"),
-        Column("code", "String", "item, as in gait/evgs.py"),
+        Column("code", "String", "item, as in domain/evgs.py"),
         Column("score", "Int64", "0 typical, 1, 2; on a binary scale 1 stands for 1 or 2; null where missing"),
         Column("atypical", "Boolean", "score above 0; null where missing"),
         Column("reason", "String", "why the score is missing; null where it is there"),

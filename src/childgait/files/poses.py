@@ -6,31 +6,14 @@ person can filter it. What is missing is NaN in the arrays and null in the table
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from childgait.domain.poses import Poses, Status
+from childgait.domain.skeleton import POINTS
 from childgait.errors import StepError
 from childgait.files.tables import Column, Table, read_table, write_table
-from childgait.gait.skeleton import POINTS
-
-
-class Status(IntEnum):
-    """What a point is: seen, set by a person, given back to its own side, filled in between, or not there."""
-
-    MEASURED = 0
-    CORRECTED = 1
-    SWAPPED = 2
-    FILLED = 3
-    MISSING = 4
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
-
 
 POSES = Table(
     "poses",
@@ -38,7 +21,7 @@ POSES = Table(
     (
         Column("frame", "Int32", "index of the frame in the video, from 0"),
         Column("seconds", "Float64", "time since the video's first frame"),
-        Column("point", "String", "one of the 23 points of gait/skeleton.py"),
+        Column("point", "String", "one of the 23 points of domain/skeleton.py"),
         Column("x", "Float32", "pixels to the right of the top left pixel's centre; null where missing"),
         Column("y", "Float32", "pixels below it; null where missing"),
         Column("score", "Float32", "what the estimator says of itself, 0 where missing"),
@@ -46,44 +29,6 @@ POSES = Table(
     ),
 )
 _GRID = 64.0  # positions are kept to 1/64 pixel: far below any error, and the files get half as big
-
-
-@dataclass
-class Poses:
-    """T frames of the 23 points. Missing points have NaN in `xy` and the status MISSING."""
-
-    seconds: NDArray[np.float64]  # (T,) from the video's first frame
-    xy: NDArray[np.float32]  # (T, 23, 2) pixels
-    score: NDArray[np.float32]  # (T, 23)
-    status: NDArray[np.uint8]  # (T, 23) of Status
-
-    def __post_init__(self) -> None:
-        frames = len(self.seconds)
-        assert self.xy.shape == (frames, len(POINTS), 2), self.xy.shape
-        assert self.score.shape == self.status.shape == (frames, len(POINTS)), (self.score.shape, self.status.shape)
-
-    def __len__(self) -> int:
-        return len(self.seconds)
-
-    @property
-    def seen(self) -> NDArray[np.bool_]:
-        """Where there is a point at all."""
-        return np.asarray(np.isfinite(self.xy).all(axis=2))
-
-    def copy(self) -> Poses:
-        return replace(
-            self, seconds=self.seconds.copy(), xy=self.xy.copy(), score=self.score.copy(), status=self.status.copy()
-        )
-
-
-def make_poses(seconds: NDArray[np.float64], xy: NDArray[np.float32], score: NDArray[np.float32]) -> Poses:
-    """Poses as measured: what has no position is missing, with score 0."""
-    xy = np.array(xy, np.float32)
-    gone = ~np.isfinite(xy).all(axis=2)
-    xy[gone] = np.nan
-    score = np.where(gone, 0.0, np.nan_to_num(score)).astype(np.float32)
-    status = np.where(gone, Status.MISSING, Status.MEASURED).astype(np.uint8)
-    return Poses(np.asarray(seconds, np.float64), xy, score, status)
 
 
 def write_poses(path: Path, poses: Poses) -> None:

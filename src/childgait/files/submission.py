@@ -14,9 +14,9 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from childgait.domain.evgs import BY_CODE, TARGETS
 from childgait.errors import StepError
 from childgait.files.annotations import text_of
-from childgait.gait.evgs import BY_CODE, TARGETS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -166,7 +166,7 @@ def _decode(path: Path, container: Any) -> Iterator[Any]:
     """Every frame of the first video stream as FFmpeg gives it. The first damage ends it, and is named."""
     import av
 
-    from childgait.step import threads
+    from childgait.threads import threads
 
     stream = container.streams.video[0]
     stream.codec_context.thread_count = threads()  # decoded pixels do not depend on it

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.files.poses import Poses
+from childgait.domain.evgs import LIMBS, VIEWS, Limb, View
+from childgait.domain.poses import Poses
+from childgait.domain.skeleton import INDEX
 from childgait.files.tables import Column, Table
-from childgait.gait.evgs import LIMBS, VIEWS, Limb, View
+from childgait.gait.body import body_height
 from childgait.gait.filters import band_pass
-from childgait.gait.refinement import body_height
 from childgait.gait.scoring import Stride
-from childgait.gait.skeleton import INDEX
 
 if TYPE_CHECKING:
     import polars as pl

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.files.poses import Poses
+from childgait.domain.evgs import LIMBS, View
+from childgait.domain.poses import Poses
+from childgait.domain.skeleton import INDEX
 from childgait.files.tables import Column, Table
-from childgait.gait.evgs import LIMBS, View
 from childgait.gait.filters import low_pass
-from childgait.gait.skeleton import INDEX
 
 if TYPE_CHECKING:
     import polars as pl

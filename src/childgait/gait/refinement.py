@@ -17,10 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.files.poses import Poses, Status
-from childgait.gait.evgs import View
+from childgait.domain.corrections import Correction
+from childgait.domain.evgs import View
+from childgait.domain.poses import Poses, Status
+from childgait.domain.skeleton import INDEX, POINTS
+from childgait.gait.body import body_height, mean_known
 from childgait.gait.filters import between, local_cubic, low_pass, running_median
-from childgait.gait.skeleton import INDEX, POINTS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -53,16 +55,6 @@ class Settings:
     joint_noise: float
     distal_hz: float
     proximal_hz: float
-
-
-@dataclass(frozen=True)
-class Correction:
-    """A person's word on one point of one frame."""
-
-    frame: int
-    point: int
-    x: float
-    y: float
 
 
 @dataclass
@@ -120,38 +112,13 @@ def _drop(poses: Poses, which: Bools) -> int:
 # --- person ---------------------------------------------------------------------------------------------------------
 
 
-def body_height(xy: NDArray[np.floating]) -> Floats:
-    """The child's height in pixels in every frame (T,), even; NaN where no body was seen within a second or so.
-
-    From the vertical extent of shoulders to ankles, which is about four fifths of a body (evgs.md 3.5: .82 at six).
-    """
-    with np.errstate(all="ignore"):
-        tops = _mean(xy[:, [INDEX["left_shoulder"], INDEX["right_shoulder"]], 1])
-        lows = np.fmax(xy[:, INDEX["left_ankle"], 1], xy[:, INDEX["right_ankle"], 1]).astype(np.float64)
-    height = (lows - tops) / 0.78
-    height[~(height > 0)] = np.nan
-    good = np.flatnonzero(np.isfinite(height))
-    if not len(good):
-        return height
-    even = np.interp(np.arange(len(height)), good, running_median(height[good], 61))
-    return running_median(even, 31)
-
-
-def _mean(values: NDArray[np.floating]) -> Floats:
-    """The mean over axis 1 of what is there; NaN where nothing is."""
-    there = np.isfinite(values)
-    count = there.sum(axis=1)
-    total = np.where(there, values, 0.0).sum(axis=1, dtype=np.float64)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
-
-
 def person_gate(poses: Poses, boxes: Floats | None, margin: float, report: Report) -> None:
     """Drop frames that show somebody else, and points that lie off the child's box.
 
     A body a third of its height away from where the seconds around have it is another's.
     """
     height = body_height(poses.xy)
-    middle = np.stack([_mean(poses.xy[:, _BODY, axis]) for axis in (0, 1)], axis=1)
+    middle = np.stack([mean_known(poses.xy[:, _BODY, axis]) for axis in (0, 1)], axis=1)
     there = np.flatnonzero(np.isfinite(middle).all(axis=1))
     other = np.zeros(len(poses), bool)
     if len(there) > 5:
@@ -325,7 +292,7 @@ def _whole_way(poses: Poses, swapped: Bools, view: View | None, known: Floats) -
 
 def _order(poses: Poses, pairs: NDArray[np.int64], view: View) -> Floats:
     """(T,): positive where left and right stand as the view has them: seen from the front, left has the larger x."""
-    across = _mean(poses.xy[:, pairs[:, 0], 0] - poses.xy[:, pairs[:, 1], 0])
+    across = mean_known(poses.xy[:, pairs[:, 0], 0] - poses.xy[:, pairs[:, 1], 0])
     return across if view == "forward" else -across
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.evgs import BY_CODE, CODES, Bands
+from childgait.domain.evgs import BY_CODE, CODES, Bands
 
 Series = NDArray[np.float64]
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from childgait.code import ROOT
+from childgait.engine.record import seal_holds
+from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
 from childgait.files.atomic import PARTIAL
 from childgait.files.hashes import sha256, sha256_and_md5, sha256_of_tree
 from childgait.lineage.graph import ROOTS, Graph, Job, job_of, record_files
 from childgait.lineage.versions import Version, cache_folder, listing, versions_here
-from childgait.record import seal_holds
 
 # Made by people's tools, not by the study, and not part of it.
 IGNORED = (".gitignore", ".gitkeep", ".dvcignore", ".snakemake_timestamp")

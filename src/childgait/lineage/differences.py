@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from childgait.engine.record import ENDING
 from childgait.errors import StepError
 from childgait.lineage.graph import METRICS, Graph, Job, job_of, read_graph
 from childgait.lineage.versions import files_at
-from childgait.record import ENDING
 
 
 def graph_at(name: str) -> Graph:

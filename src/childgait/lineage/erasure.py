@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from childgait.code import PACKAGE
+from childgait.engine.record import ENDING, RUNS
+from childgait.engine.source_files import PACKAGE
 from childgait.files.atomic import PARTIAL, remove, write_text
 from childgait.files.hashes import md5, sha256
 from childgait.lineage import mlflow_runs
@@ -37,7 +38,6 @@ from childgait.lineage.graph import (
 from childgait.lineage.search import files_under, find_traces, mentions, names_of
 from childgait.lineage.stores import Store, Verdict, open_stores, scratch_folders, versions_ever
 from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
-from childgait.record import ENDING, RUNS
 
 if TYPE_CHECKING:
     from childgait.lineage.pixels import Known

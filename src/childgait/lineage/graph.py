@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from childgait.engine.record import ENDING
 from childgait.errors import StepError
-from childgait.record import ENDING
 
 ROOTS = ("data", "reports")
 METRICS = "reports/metrics.json"

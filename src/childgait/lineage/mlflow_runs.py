@@ -11,9 +11,9 @@ import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from childgait.engine.mlflow_tracking import EXPERIMENT, FOLDER
 from childgait.errors import StepError
 from childgait.files.atomic import remove as remove_path
-from childgait.tracking import EXPERIMENT, FOLDER
 
 
 @dataclass

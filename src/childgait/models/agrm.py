@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from childgait.gait.evgs import TARGETS
+from childgait.domain.evgs import TARGETS
 from childgait.models.resnet3d import DEEPEST, Resnet3d, trunk_of
 
 LEVELS = (1, 2, 4)  # cells a side

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from childgait.gait.evgs import TARGETS
+from childgait.domain.evgs import TARGETS
 from childgait.models.frames import FrameNetwork
 
 CHANNELS = {"conv1": 1, "conv2": 2, "conv3a": 4, "conv3b": 4, "conv4a": 8, "conv4b": 8, "conv5a": 8, "conv5b": 8}

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
-from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.heads import begin_at
 from childgait.models.tokens import Packing, Prune

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.evgs import TARGETS
+from childgait.domain.evgs import TARGETS
 
 
 class Coin:

@@ -2,7 +2,7 @@
 published weights read strictly.
 
 A network here is `maps(batch)` (B, C, t, h, w), what its last convolution sees, and `answer(maps, batch)` (B, 34), what it says
-of it; whoever explains it (training/attribution.py) stands between the two.
+of it; whoever explains it (training/gradcam.py) stands between the two.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
-from childgait.gait.evgs import TARGETS
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.heads import begin_at
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from childgait.gait.evgs import TARGETS
+from childgait.domain.evgs import TARGETS
 
 
 def begin_at(last: nn.Module, prior: Tensor, keep: float = 0.1) -> None:

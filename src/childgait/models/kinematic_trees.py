@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.evgs import CODES
+from childgait.domain.evgs import CODES
 from childgait.models.majority import prior_logit
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from childgait.gait.skeleton import INDEX
+from childgait.domain.skeleton import INDEX
 
 CHANNELS = 5  # x, y, speed of x, speed of y, score
 

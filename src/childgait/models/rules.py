@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.evgs import TARGETS
+from childgait.domain.evgs import TARGETS
 from childgait.gait.scoring import bands_of
 from childgait.models.majority import prior_logit
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from childgait.gait.evgs import TARGETS
-from childgait.gait.skeleton import POINTS
+from childgait.domain.evgs import TARGETS
+from childgait.domain.skeleton import POINTS
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.heads import begin_at
 from childgait.models.points import CHANNELS, body_centred

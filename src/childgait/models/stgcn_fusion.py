@@ -3,7 +3,7 @@
 Origin: the ST-GCN and clinical gait features description (arXiv 2603.22371, 2026): Grad-CAM on an ST-GCN that has learnt
 before tells which joints count, numbers measured on those joints are taken, and the two streams look at each other. The
 description gives neither widths nor heads nor the list of numbers; ours are chosen here and in params. Which numbers is
-decided in the training fold (training/contributions.py) and kept in `chosen`.
+decided in the training fold (training/joint_importance.py) and kept in `chosen`.
 
 `join` is the ablation: `cross` and `concat` have both streams, `features` the numbers alone; `skeleton` is the ST-GCN
 itself, to the last byte. Reads Batch.points and Batch.features; yields logits (B, 34).
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from childgait.gait.evgs import TARGETS
-from childgait.gait.numbers import NAMES
+from childgait.domain.evgs import TARGETS
+from childgait.gait.feature_names import NAMES
 from childgait.models import stgcn
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.heads import begin_at

@@ -15,13 +15,13 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from childgait.gait.evgs import BY_CODE, CODES, LIMBS, TARGETS
-from childgait.gait.published import PREVALENCE
+from childgait.domain.evgs import BY_CODE, CODES, LIMBS, TARGETS
+from childgait.report.published import PREVALENCE
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from childgait.report.results import Cell, Judgement, Measured
+    from childgait.metrics.of_study import Cell, Judgement, Measured
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
 STYLE = {
@@ -135,7 +135,7 @@ def draw_models(path: Path, measured: list[Measured]) -> None:
 
 def draw_confusion(path: Path, judged: Judgement) -> None:
     """What was said of typical and of atypical children, an item a square and a limb a row; of the first seed."""
-    from childgait.training.metrics import confusion
+    from childgait.metrics.scores import confusion
 
     found = confusion(judged.probability[0], judged.truth)
     with mpl.rc_context(STYLE):
@@ -195,7 +195,7 @@ def draw_curves(path: Path, judged: Judgement) -> None:
 
 def draw_calibration(path: Path, judged: Judgement, bins: int) -> None:
     """What was said against what was true, over all cells of the first seed."""
-    from childgait.training.calibration import reliability
+    from childgait.metrics.calibration import reliability
 
     rows = [row for row in reliability(judged.probability[0], judged.truth, bins) if row["cells"]]
     with mpl.rc_context(STYLE):

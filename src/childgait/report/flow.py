@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from childgait.files.parts import HOLDOUT, PART_NAMES
-from childgait.gait.evgs import TARGET_NAMES
+from childgait.domain.evgs import TARGET_NAMES
+from childgait.files.split import HOLDOUT, PART_NAMES
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from childgait.domain.evgs import CODES
 from childgait.errors import StepError
-from childgait.files.parts import HOLDOUT
-from childgait.gait.evgs import CODES
-from childgait.report.results import HEADLINE_METRICS, Judgement, Measured
+from childgait.files.split import HOLDOUT
+from childgait.metrics.of_study import HEADLINE_METRICS, Judgement, Measured
 
 MADE_UP = Path("data/demo")  # where the walking children of `synthesize` live
 TOO_FEW = 10  # test children, below which drawing them again tells nothing about chance

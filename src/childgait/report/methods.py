@@ -11,7 +11,7 @@ import string
 from pathlib import Path
 from typing import Any
 
-from childgait.code import PACKAGE
+from childgait.engine.source_files import PACKAGE
 from childgait.errors import StepError
 
 

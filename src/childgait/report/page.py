@@ -16,10 +16,10 @@ from typing import Any
 
 import polars as pl
 
-from childgait.gait.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES
-from childgait.gait.published import AVERAGES, ITEM_ACCURACY, item_accuracy
-from childgait.report.results import Behind, Cell, Measured
-from childgait.training.metrics import METRICS
+from childgait.domain.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES
+from childgait.metrics.of_study import Behind, Cell, Measured
+from childgait.metrics.scores import METRICS
+from childgait.report.published import AVERAGES, ITEM_ACCURACY, item_accuracy
 
 LIBRARIES = (
     "torch",

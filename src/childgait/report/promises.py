@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
-from childgait.files.parts import HOLDOUT, PART_NAMES
-from childgait.gait.evgs import TARGET_NAMES
-from childgait.report.results import Run
+from childgait.files.split import HOLDOUT, PART_NAMES
+from childgait.metrics.of_study import Run
 
 CLOSE = 1e-9  # a mean of the same numbers in another order
 

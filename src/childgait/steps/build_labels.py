@@ -9,9 +9,9 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output, Raw
 from childgait.errors import StepError
 from childgait.params import BuildLabels
-from childgait.step import Input, Output, Raw
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,8 +84,8 @@ def _choose(raters: list[str], wanted: str, where: str) -> str:
 def _label_rows(subjects: list[str], own: dict[str, Sheet], params: BuildLabels) -> pl.DataFrame:
     import polars as pl
 
+    from childgait.domain.evgs import CODES, LIMBS, binary, default_views
     from childgait.files.labels import LABELS
-    from childgait.gait.evgs import CODES, LIMBS, binary, default_views
 
     overruled = params.views if isinstance(params.views, dict) else {}
     if wrong := [code for code in overruled if code not in CODES]:
@@ -119,8 +119,8 @@ def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
     """Sums per limb and child; a sum over some of the items would look like a better gait, so it is null."""
     import polars as pl
 
+    from childgait.domain.evgs import CODES, LIMBS
     from childgait.files.labels import TOTALS
-    from childgait.gait.evgs import CODES, LIMBS
 
     rows: list[dict[str, Any]] = []
     for subject, sheet in sorted(own.items()):
@@ -145,8 +145,8 @@ def _agreement(sheets: list[Sheet], raters: list[str], chosen: str, params: Buil
     """Kappa per item (limbs pooled) and ICC of the limb totals, for every pair of raters."""
     from dataclasses import asdict
 
-    from childgait.gait.agreement import exact_agreement, icc, weighted_kappa
-    from childgait.gait.evgs import CODES, LIMBS
+    from childgait.domain.evgs import CODES, LIMBS
+    from childgait.metrics.agreement import exact_agreement, icc, weighted_kappa
 
     by = {rater: {s.subject: s for s in sheets if (s.rater or "") == rater} for rater in raters}
     pairs = []

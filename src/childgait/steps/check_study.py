@@ -10,8 +10,8 @@ import json
 import logging
 from pathlib import Path
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
-from childgait.step import Input, Output
 
 METHODS = "Before anything was reported, the promises listed above were tested on the real outputs of the study."
 
@@ -30,8 +30,8 @@ def check_study(
     import polars as pl
 
     from childgait.files.atomic import write_json
+    from childgait.metrics.of_study import run_of
     from childgait.report.promises import Study, check_promises, part_of
-    from childgait.report.results import run_of
 
     study = Study(
         gates={path.stem: pl.read_parquet(path) for path in gates},

@@ -20,16 +20,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.domain.names import parse_video_name
+from childgait.engine.flags import Input, Output, Raw
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
-from childgait.gait.cohort import parse_video_name
 from childgait.params import Deidentify
-from childgait.step import Input, Output, Raw
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from childgait.files.delivered import DeliveredFacts
+    from childgait.gait.delivered_keypoints import DeliveredFacts
     from childgait.vision.cover import Plan, Seen
 
 METHODS = (
@@ -61,13 +61,13 @@ def deidentify(
 ) -> None:
     import cv2
 
-    from childgait.files.delivered import read_delivered
     from childgait.files.poses import write_poses
     from childgait.files.regions import cleared_by, read_regions
     from childgait.files.selections import read_selections
     from childgait.files.tables import write_table
     from childgait.files.video import write_video
-    from childgait.step import threads
+    from childgait.gait.delivered_keypoints import read_delivered
+    from childgait.threads import threads
     from childgait.vision import cover
     from childgait.vision.head_sheet import write_head_strip
 
@@ -213,6 +213,6 @@ def judge(seen: Seen, plan: Plan, has_keypoints: bool, params: Deidentify) -> di
 def _nobody() -> Any:
     import numpy as np
 
-    from childgait.files.poses import make_poses
+    from childgait.domain.poses import make_poses
 
     return make_poses(np.zeros(0), np.zeros((0, 23, 2), np.float32), np.zeros((0, 23), np.float32))

@@ -10,15 +10,15 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import EstimatePose
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from childgait.files.poses import Poses
+    from childgait.domain.poses import Poses
 
 METHODS = (
     "Keypoints came from the {backend} backend: as delivered, or estimated by Sapiens 2 inside the child's box. Of the "
@@ -58,8 +58,9 @@ def _delivered(path: Path | None, layout: str | None, seconds: NDArray[np.float6
     """The delivery on the video's time stamps; where it ends early, the rest is missing."""
     import numpy as np
 
-    from childgait.files.delivered import read_delivered
-    from childgait.files.poses import make_poses, read_poses
+    from childgait.domain.poses import make_poses
+    from childgait.files.poses import read_poses
+    from childgait.gait.delivered_keypoints import read_delivered
 
     if path is None:
         raise StepError(

@@ -9,8 +9,8 @@ import json
 import logging
 from typing import Any
 
+from childgait.engine.flags import Input, Output
 from childgait.params import Evaluate
-from childgait.step import Input, Output
 
 METHODS = (
     "Each video was judged in {views} windows; logits were averaged over windows, then over the child's videos that show "
@@ -37,14 +37,15 @@ def evaluate(
     from safetensors.numpy import load_file
 
     from childgait.files.atomic import write_json
+    from childgait.files.parts import open_part
     from childgait.files.predictions import PREDICTIONS
     from childgait.files.tables import write_table
+    from childgait.metrics.aggregate import table_of
+    from childgait.metrics.of_run import report
     from childgait.models.registry import find_model
-    from childgait.training.learn import open_part, predict, settings_from
-    from childgait.training.peers import explained, needs_and_costs
-    from childgait.training.predictions import table_of
-    from childgait.training.provenance import check_run, check_split, check_unseen
-    from childgait.training.report import report
+    from childgait.training.leak_checks import check_run, check_split, check_unseen
+    from childgait.training.predict import predict, settings_from
+    from childgait.training.run_facts import explained, needs_and_costs
 
     told = json.loads(model.read_text(encoding="utf-8"))
     check_run(told, model, model_name, fold, seed)
@@ -72,7 +73,7 @@ def evaluate(
 
 
 def _say(found: dict[str, Any], name: str, fold: str, seed: int) -> None:
-    from childgait.gait.evgs import TARGET_NAMES
+    from childgait.domain.evgs import TARGET_NAMES
 
     overall = found["natural"]["groups"]["overall"]
     values = ", ".join(

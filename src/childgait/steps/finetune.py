@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output
 from childgait.params import Finetune
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
     from childgait.files.clips import Clip
+    from childgait.files.parts import Part
     from childgait.models.registry import Model
-    from childgait.training.learn import Learnt, Part
+    from childgait.training.fit import Learnt
 
 METHODS = (
     "Networks learnt with a masked binary cross-entropy over 34 targets ({networks}); fitted in one go: {fitted}. Test "
@@ -49,11 +50,12 @@ def finetune(
     """
     from safetensors.numpy import save_file
 
+    from childgait.engine.record import note
     from childgait.files.atomic import write_json
     from childgait.files.clips import open_clip
+    from childgait.files.parts import open_part
     from childgait.models.registry import find_model, settings_of
-    from childgait.record import note
-    from childgait.training.learn import fit_network, fit_table, open_part
+    from childgait.training.fit import fit_network, fit_table
 
     chosen = find_model(model_name)
     settings = settings_of(chosen, params)
@@ -115,7 +117,7 @@ def _check_parts(parts: dict[str, Part]) -> None:
 def _check_pool(children: set[str], assignment: Path | None) -> None:
     """No child of the mean teacher's pool is in any part of any fold: so none is ever tested, in this run or another."""
     from childgait.errors import StepError
-    from childgait.files.parts import spoken_for
+    from childgait.files.split import spoken_for
 
     if not children:
         return
@@ -133,8 +135,8 @@ def _check_pool(children: set[str], assignment: Path | None) -> None:
 
 def _fingerprint(name: str, fold: str, seed: int, settings: Finetune, tables: list[Path], clips: list[Path]) -> str:
     """What a checkpoint must have been made of to be taken up: the same model, settings, data and code."""
+    from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256, sha256_of_text
-    from childgait.record import describe_code
 
     arrays = sorted(
         path for clip in clips for path in clip.parent.glob(clip.name.removesuffix(".clip.json") + ".*.npy")
@@ -189,7 +191,7 @@ def _description(
 def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
     import polars as pl
 
-    from childgait.training.learn import CURVES
+    from childgait.training.fit import CURVES
 
     curves = [*CURVES, *(name for name in (rows[0] if rows else ()) if name not in CURVES)]  # a mean teacher has more
     schema = dict.fromkeys(curves, pl.Float64)
@@ -204,8 +206,8 @@ def _tracked(
     """The MLflow run of this job; a table model and a process that does not lead have none."""
     from contextlib import nullcontext
 
-    from childgait.record import git_state
-    from childgait.tracking import Run, tracked
+    from childgait.engine.mlflow_tracking import Run, tracked
+    from childgait.engine.record import git_state
 
     if not leads or chosen.kind == "table":
         return nullcontext(Run())

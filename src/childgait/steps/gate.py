@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import Gate
-from childgait.step import Input, Output
 
 METHODS = (
     "Each step's pooled table was tested by Great Expectations before it was used; a broken promise stops the "
@@ -27,17 +27,17 @@ log = logging.getLogger(__name__)
 
 
 def gate(step: str, rows: list[Input], pooled: Output, results: Output, docs: Path, params: Gate) -> None:
-    from childgait import quality
+    from childgait import gates
     from childgait.files.atomic import write_json
 
-    if step not in quality.SUITES:
-        raise StepError(f"no gate is written for the step {step!r}", hint=f"gates: {', '.join(quality.SUITES)}")
-    table = quality.pool(rows)
-    found = quality.run_suite(step, table, params, docs)
+    if step not in gates.SUITES:
+        raise StepError(f"no gate is written for the step {step!r}", hint=f"gates: {', '.join(gates.SUITES)}")
+    table = gates.pool(rows)
+    found = gates.run_suite(step, table, params, docs)
     write_json(docs / "results.json", found)
     if not found["passed"]:
         raise StepError(
-            quality.sentence(found),
+            gates.sentence(found),
             hint=HINTS.get(step, "mend these rows, ")
             + f"or exclude a video with its reason in cohort.exclude; {docs}/index.html shows all",
         )

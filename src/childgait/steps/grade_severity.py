@@ -11,9 +11,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import GradeSeverity
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,11 +44,12 @@ def grade_severity(
 
     from childgait.files.atomic import write_json
     from childgait.files.labels import SUBJECTS
+    from childgait.files.parts import open_part
     from childgait.files.tables import read_table
     from childgait.models.registry import find_model
     from childgait.training import severity
-    from childgait.training.learn import open_part, settings_from
-    from childgait.training.provenance import check_run, check_split, check_unseen
+    from childgait.training.leak_checks import check_run, check_split, check_unseen
+    from childgait.training.predict import settings_from
 
     told = json.loads(model.read_text(encoding="utf-8"))
     check_run(told, model, model_name, fold, seed)
@@ -109,14 +110,14 @@ def grade_severity(
 
 def _gone(path: Path, kept: pl.DataFrame) -> list[str]:
     """Children of the part whose level nobody gave."""
-    from childgait.files.parts import read_part
+    from childgait.files.split import read_part
 
     return sorted(set(read_part(path)["subject"]) - set(kept["subject"]))
 
 
 def _fingerprint(made_of: list[Path]) -> str:
+    from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256, sha256_of_text
-    from childgait.record import describe_code
 
     return sha256_of_text(json.dumps([*(sha256(path) for path in made_of), describe_code(grade_severity)]))
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import PrepareClips
-from childgait.step import Input, Output, threads
+from childgait.threads import threads
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from childgait.files.poses import Poses
+    from childgait.domain.poses import Poses
     from childgait.vision.crop import Square
 
 METHODS = (
@@ -59,10 +60,10 @@ def prepare_clips(
     import cv2
     import numpy as np
 
+    from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
     from childgait.files.hashes import sha256
     from childgait.files.poses import read_poses
-    from childgait.gait.cohort import parse_video_name
     from childgait.vision.crop import boxes_of_points
 
     cv2.setNumThreads(threads())

@@ -10,15 +10,15 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import RefinePose
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from childgait.files.poses import Poses
+    from childgait.domain.poses import Poses
     from childgait.gait.events import Gait, Travel
 
 METHODS = (
@@ -42,14 +42,14 @@ def refine_pose(
     frames: Input | None = None,
     corrections: Input | None = None,
 ) -> None:
+    from childgait.domain.evgs import VIEWS
+    from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
     from childgait.files.corrections import read_corrections
     from childgait.files.poses import read_poses, write_poses
     from childgait.files.tables import write_table
-    from childgait.gait.cohort import parse_video_name
     from childgait.gait.events import EVENTS, find_events, find_travel
     from childgait.gait.events import as_table as event_table
-    from childgait.gait.evgs import VIEWS
     from childgait.gait.kinematics import ANGLES, measure_angles
     from childgait.gait.kinematics import as_table as angle_table
     from childgait.gait.refinement import Settings, refine
@@ -106,8 +106,8 @@ def _shares(poses: Poses) -> dict[str, float]:
     """How much of all points is what, and of the legs is missing."""
     import numpy as np
 
-    from childgait.files.poses import Status
-    from childgait.gait.skeleton import INDEX
+    from childgait.domain.poses import Status
+    from childgait.domain.skeleton import INDEX
 
     shares = {f"share_{status.label}": round(float((poses.status == status).mean()), 5) for status in Status}
     legs = [index for point, index in INDEX.items() if point.split("_")[-1] in ("hip", "knee", "ankle", "heel", "toe")]

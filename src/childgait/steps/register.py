@@ -10,17 +10,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.domain.names import VideoName, parse_video_name
+from childgait.engine.flags import Output, Raw
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
 from childgait.files.hashes import sha256, sha256_of_text
 from childgait.files.tombstones import refuse_erased
-from childgait.gait.cohort import VideoName, parse_video_name
 from childgait.params import Register
-from childgait.step import Output, Raw
 
 if TYPE_CHECKING:
-    from childgait.files.delivered import DeliveredFacts
     from childgait.files.video import VideoFacts
+    from childgait.gait.delivered_keypoints import DeliveredFacts
 
 METHODS = (
     "Every recording was decoded whole; size, rotation, frame times and counts are those of the decoded frames, not of "
@@ -30,7 +30,7 @@ METHODS_OF_KEYPOINTS = "Every recording's delivered keypoints were read whole; t
 
 
 def register(video: Raw | None, poses: Raw | None, name: str, layout: str, facts: Output, params: Register) -> None:
-    from childgait.gait.skeleton import LAYOUTS
+    from childgait.domain.skeleton import LAYOUTS
 
     if layout not in LAYOUTS:
         raise StepError(f"the keypoint layout {layout!r} is unknown", hint=f"known are {', '.join(LAYOUTS)}")
@@ -134,8 +134,8 @@ def describe_poses(path: Path | None, layout: str, row: dict[str, Any], oddities
     if path is None:
         oddities.append("there are no delivered keypoints")
         return dict.fromkeys(columns)
-    from childgait.files.delivered import inspect_delivered
-    from childgait.gait.skeleton import LAYOUTS
+    from childgait.domain.skeleton import LAYOUTS
+    from childgait.gait.delivered_keypoints import inspect_delivered
 
     found = inspect_delivered(path, layout)
     oddities += [f"keypoints: {oddity}" for oddity in found.oddities]

@@ -6,7 +6,7 @@ only pixels that `deidentify` let through.
 
 from __future__ import annotations
 
-from childgait.step import Input, Output
+from childgait.engine.flags import Input, Output
 
 METHODS = (
     "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for a person to look at."

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import Segment
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
+    from childgait.domain.poses import Poses
     from childgait.files.masks import Mask
-    from childgait.files.poses import Poses
     from childgait.vision.segmenters import Film
 
 METHODS = (
@@ -42,12 +42,12 @@ def segment(
 ) -> None:
     import cv2
 
+    from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
     from childgait.files.masks import FRAMES, write_masks
     from childgait.files.selections import read_selections
     from childgait.files.tables import write_table
-    from childgait.gait.cohort import parse_video_name
-    from childgait.step import threads
+    from childgait.threads import threads
     from childgait.vision.segmenters import BACKENDS, look_through
 
     cv2.setNumThreads(threads())
@@ -94,7 +94,8 @@ def _points(path: Path, film: Film) -> Poses | None:
     """The delivered keypoints on the film's frames; None where none were delivered."""
     import numpy as np
 
-    from childgait.files.poses import make_poses, read_poses
+    from childgait.domain.poses import make_poses
+    from childgait.files.poses import read_poses
 
     poses = read_poses(path)
     if not poses.seen.any():
@@ -115,7 +116,7 @@ def _judged(
     masks: Iterator[Mask], film: Film, poses: Poses | None, params: Segment, rows: list[dict[str, Any]]
 ) -> Iterator[Mask]:
     """The masks as they pass by, a row of quality left behind for each."""
-    from childgait.vision.quality import judge
+    from childgait.vision.mask_quality import judge
 
     before = 0
     for frame, mask in enumerate(masks):

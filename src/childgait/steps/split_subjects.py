@@ -10,9 +10,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import SplitSubjects
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ def split_subjects(
     import polars as pl
 
     from childgait.files.labels import LABELS, SUBJECTS
-    from childgait.files.parts import (
+    from childgait.files.split import (
         HOLDOUT,
         PART_NAMES,
         PARTS,
@@ -99,7 +99,7 @@ def _usable(
     """Children with a clip that shows a scored item, and for the others the reason."""
     import polars as pl
 
-    from childgait.gait.evgs import TARGET_NAMES
+    from childgait.domain.evgs import TARGET_NAMES
 
     shown = set(rows.filter(pl.any_horizontal(pl.col(TARGET_NAMES).is_not_null()))["subject"])
     with_clip = set(videos["subject"])
@@ -120,8 +120,8 @@ def _usable(
 def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str, str]:
     """The list's children who can be dealt. Test children without scores, as a challenge has them, are answered for by
     write_submission but judge nobody: where none of the listed has scores, the hold-out is dealt from the others."""
-    from childgait.files.lists import read_lists
-    from childgait.files.parts import ASKED
+    from childgait.files.split import ASKED
+    from childgait.files.split_list import read_lists
 
     listed = read_lists(lists)
     given = {subject: part for subject, part in listed.items() if subject in usable}
@@ -142,8 +142,8 @@ def _features(usable: list[str], scored: pl.DataFrame, children: pl.DataFrame) -
     import numpy as np
     import polars as pl
 
-    from childgait.files.parts import wide_scores
-    from childgait.gait.evgs import TARGET_NAMES
+    from childgait.domain.evgs import TARGET_NAMES
+    from childgait.files.split import wide_scores
     from childgait.training.splits import features_of_children
 
     wide = wide_scores(scored.with_columns(pl.col("atypical").cast(pl.Int64).alias("value")))
@@ -157,8 +157,8 @@ def _tell_gaps(frame: pl.DataFrame, fold: str, part: str) -> None:
     """Items without a positive or a negative child in this part: their metrics will be NaN, and that is said now."""
     import numpy as np
 
-    from childgait.files.parts import atypical_of
-    from childgait.gait.evgs import TARGET_NAMES
+    from childgait.domain.evgs import TARGET_NAMES
+    from childgait.files.split import atypical_of
 
     found = atypical_of(frame)
     for value, word in ((1, "atypical"), (0, "typical")):

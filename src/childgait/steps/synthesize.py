@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from childgait.engine.flags import Output
 from childgait.errors import StepError
 from childgait.params import Synthesize
-from childgait.step import Output, threads
+from childgait.threads import threads
 
 
 def synthesize(

@@ -11,10 +11,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.engine.flags import Input, Output
 from childgait.files.hashes import sha256
 from childgait.files.tables import Column, Table
 from childgait.lineage.graph import Graph, Job, read_graph, subject_of
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,8 +11,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
-from childgait.step import Input, Output
 
 METHODS = (
     "Metrics are means over the targets for which they are defined, with the child as the unit; intervals are the "
@@ -56,9 +56,10 @@ def write_report(
     import polars as pl
 
     from childgait.files.atomic import write_json
-    from childgait.files.parts import HOLDOUT
+    from childgait.files.split import HOLDOUT
+    from childgait.metrics import of_study as results
     from childgait.params import load_params, read_params
-    from childgait.report import FIGURES, TABLES, flow, headline, methods, results
+    from childgait.report import FIGURES, TABLES, flow, headline, methods
     from childgait.report import figures as drawing
     from childgait.report import page as paper
 
@@ -194,13 +195,13 @@ def curves(histories: list[Path]) -> dict[str, Any]:
 
 
 def names_of_items() -> dict[str, Any]:
-    from childgait.gait.evgs import ITEMS
+    from childgait.domain.evgs import ITEMS
 
     return {"names": {i.code: i.name for i in ITEMS}, "numbers": {i.code: i.number for i in ITEMS}}
 
 
 def lock() -> str | None:
-    from childgait.code import ROOT
+    from childgait.engine.source_files import ROOT
     from childgait.files.hashes import sha256
 
     path = ROOT / "envs" / "requirements.lock"

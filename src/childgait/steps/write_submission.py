@@ -10,8 +10,8 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
-from childgait.step import Input, Output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,11 +40,11 @@ def write_submission(
     from childgait.files import submission as form
     from childgait.files.clips import open_clip
     from childgait.files.labels import LABELS, SUBJECTS
-    from childgait.files.lists import read_lists
-    from childgait.files.parts import PARTS
+    from childgait.files.parts import Part
+    from childgait.files.split import PARTS
+    from childgait.files.split_list import read_lists
     from childgait.files.tables import read_table
-    from childgait.training.answers import Run, answer
-    from childgait.training.learn import Part
+    from childgait.training.predict import Run, answer
 
     runs = [
         Run(json.loads(told.read_text(encoding="utf-8")), load_file(path))
@@ -80,7 +80,7 @@ def shown_by_view(labels: pl.DataFrame) -> dict[str, NDArray[np.bool_]]:
     import numpy as np
     import polars as pl
 
-    from childgait.gait.evgs import TARGETS, VIEWS
+    from childgait.domain.evgs import TARGETS, VIEWS
 
     views = dict(labels.select("code", pl.col("views").str.split(" ")).unique("code").iter_rows())
     return {view: np.array([view in views[target.code] for target in TARGETS]) for view in VIEWS}

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.evgs import LIMBS
-from childgait.gait.skeleton import INDEX
+from childgait.domain.evgs import LIMBS
+from childgait.domain.skeleton import INDEX
 from childgait.synthetic.camera import Camera, into_world, turn_frames
 from childgait.synthetic.child import Child, Random
 from childgait.synthetic.head import DEPTH, WIDTH, HeadPictures, draw_head, paste_head

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.skeleton import INDEX, MIRRORED, POINTS
+from childgait.domain.skeleton import INDEX, MIRRORED, POINTS
 from childgait.params import Synthesize
 from childgait.synthetic.child import Random
 

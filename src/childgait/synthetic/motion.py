@@ -17,10 +17,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait import evgs
+from childgait.domain import evgs
+from childgait.domain.skeleton import INDEX, POINTS
 from childgait.gait.normative import CYCLE, GRID, SPEEDS, Curve, curves_at, pattern_change
 from childgait.gait.scoring import Measurement, Stride, score_limb
-from childgait.gait.skeleton import INDEX, POINTS
 from childgait.synthetic.child import Child, LimbPlan
 
 Array = NDArray[np.float64]

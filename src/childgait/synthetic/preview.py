@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.skeleton import BONES, INDEX, bone_side
+from childgait.domain.skeleton import BONES, INDEX, bone_side
 from childgait.synthetic.recording import VideoFile
 from childgait.synthetic.truth import Truth, load_truth
 

@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.cohort import POSE_FOLDER
-from childgait.gait.evgs import LIMBS, VIEWS
-from childgait.gait.skeleton import INDEX, POINTS
+from childgait.domain.evgs import LIMBS, VIEWS
+from childgait.domain.names import POSE_FOLDER
+from childgait.domain.skeleton import INDEX, POINTS
 from childgait.params import Synthesize
 from childgait.synthetic.camera import PASS_OF_VIEW, Camera, into_world, place_camera
 from childgait.synthetic.child import Child, Random, draw_adult
-from childgait.synthetic.cohort import Scores, stream
 from childgait.synthetic.figure import (
     Figure,
     FigureBuilder,
@@ -34,6 +33,7 @@ from childgait.synthetic.figure import (
 )
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
 from childgait.synthetic.motion import Motion, walk
+from childgait.synthetic.rating import Scores, stream
 from childgait.synthetic.scene import Film, Lens, Room, cast_shadow, draw_lens, draw_room, paint_room, shadow_lines
 from childgait.synthetic.truth import Truth, pack_mask, save_truth
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.skeleton import BONES, INDEX
+from childgait.domain.skeleton import BONES, INDEX
 from childgait.synthetic.camera import Camera
 from childgait.synthetic.child import Random
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait import evgs, skeleton
+from childgait.domain import evgs, skeleton
 from childgait.vision.crop import Square, cut_each, to_crop
 
 Side = Literal["left", "right"]

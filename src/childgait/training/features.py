@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.files.parts import children_of
+
 if TYPE_CHECKING:
     import polars as pl
 
     from childgait.files.clips import Clip
 
     Features = Callable[[pl.DataFrame, dict[str, Clip]], NDArray[np.float64]]
-
-
-def children_of(part: pl.DataFrame) -> list[str]:
-    return sorted(part["subject"].unique())
 
 
 def none(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
@@ -44,13 +42,13 @@ def age_sex(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
 
 
 def measured(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
-    from childgait.training.gait_features import measured
+    from childgait.gait.features import measured
 
     return measured(part, clips)
 
 
 def kinematics(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
-    from childgait.training.gait_features import kinematics
+    from childgait.gait.features import kinematics
 
     return kinematics(part, clips)
 
@@ -70,19 +68,3 @@ READS: dict[str, tuple[str, ...]] = {  # what each set of features needs to know
     "measured": ("points",),
     "kinematics": ("points",),
 }
-
-
-def labels_of_children(part: pl.DataFrame) -> NDArray[np.float32]:
-    """(children, 34): 1 atypical, 0 typical, NaN unknown or seen from no view the child was filmed from."""
-    from childgait.files.parts import atypical_of
-
-    return answers_of_children(part, atypical_of(part))
-
-
-def answers_of_children(part: pl.DataFrame, answers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(children, K) of (rows, K): 1 or 0 as the child's rows say, NaN where none of them does."""
-    subjects = part["subject"].to_numpy()
-    rows = [answers[subjects == subject] for subject in children_of(part)]
-    return np.stack(
-        [np.where(np.isnan(r).all(axis=0), np.nan, np.nanmax(np.nan_to_num(r, nan=-1), axis=0)) for r in rows]
-    )

@@ -1,6 +1,6 @@
 """How a network learns: epochs of steps, each step summed over small batches and over processes.
 
-Reads windows (training/clips.py) and the params' finetune section; yields the weights and the learning curve. Nothing
+Reads windows (training/windows.py) and the params' finetune section; yields the weights and the learning curve. Nothing
 here depends on how a step is cut: each small batch draws its random numbers from (seed, epoch, step, batch) and its
 loss is divided by the clips of the whole step. So a run gives the same numbers on one process or several, and a run
 that was killed ends with the same bytes as one that was not.
@@ -13,7 +13,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +21,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from childgait.errors import StepError
 from childgait.models.batch import Batch
 from childgait.training import checkpoint
-from childgait.training.clips import worker_options
-from childgait.training.group import Group
-from childgait.training.norms import Norms
+from childgait.training.batchnorm import Norms
+from childgait.training.distributed import Group
 from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule
+from childgait.training.order import POOL_CURVES, Visits, half_precision, mixed, steps_of
+from childgait.training.windows import worker_options
 
 if TYPE_CHECKING:
     from childgait.params import Finetune
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("childgait")
 
 Judge = Callable[[nn.Module], dict[str, float]]  # validation_loss and whatever else is worth a curve
-POOL_CURVES = ("consistency", "pseudo_loss", "accepted")  # of a mean teacher: two losses, the share of answers taken
 
 OnEpoch = Callable[[dict[str, float], dict[str, float]], None]  # the curve's row; what differs between runs (speed)
 
@@ -126,46 +125,6 @@ def train(
     return Outcome({name: value.detach().cpu() for name, value in chosen.items()}, state.history, kept or state.epoch)
 
 
-class Visits(Sampler[list[tuple[int, int]]]):
-    """An epoch's clips in a seeded order, cut into steps and these into small batches; this process's share of them.
-
-    Small batch k of a step belongs to process k modulo their number, so a step is cut alike for any number of them.
-    """
-
-    def __init__(self, count: int, clips_a_step: int, clips_at_once: int, seed: int, group: Group) -> None:
-        self.count, self.a_step, self.at_once, self.seed, self.group = count, clips_a_step, clips_at_once, seed, group
-        self.epoch = 0
-
-    @property
-    def steps(self) -> int:
-        return math.ceil(self.count / self.a_step)
-
-    def plan(self) -> list[tuple[list[int], list[tuple[int, list[int]]]]]:
-        """For every step, its clips, and this process's small batches with their number."""
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
-        return [self.cut(order[start : start + self.a_step]) for start in range(0, self.count, self.a_step)]
-
-    def cut(self, clips: list[int]) -> tuple[list[int], list[tuple[int, list[int]]]]:
-        """A step's clips, and this process's small batches of them."""
-        batches = [clips[i : i + self.at_once] for i in range(0, len(clips), self.at_once)]
-        return clips, [(k, batch) for k, batch in enumerate(batches) if k % self.group.world == self.group.rank]
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for _, mine in self.plan():
-            for _, batch in mine:
-                yield [(self.epoch, index) for index in batch]
-
-    def __len__(self) -> int:
-        return sum(len(mine) for _, mine in self.plan())
-
-
-def steps_of(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[tuple[int, Any]]]]:
-    """An epoch's steps: the clips of each, and this process's small batches with their number."""
-    batches = iter(loader)
-    for clips, mine in visits.plan():
-        yield clips, ((number, next(batches)) for number, _ in mine)
-
-
 def _gradients(
     network: nn.Module,
     batches: Iterator[tuple[int, Batch]],
@@ -215,18 +174,6 @@ def _share(
             hint="lower finetune.learning_rate or clip_norm, or look at those clips",
         )
     return losses
-
-
-def half_precision(settings: Finetune, device: str) -> Any:
-    """bf16 autocast where params ask for it and the device has it."""
-    if settings.precision == "bf16" and device.startswith("cuda"):
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return nullcontext()
-
-
-def mixed(*numbers: int) -> int:
-    """One seed of several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _clip(network: nn.Module, norm: float) -> float:

@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from childgait.models.batch import Batch
 from childgait.training.augmentation import Augmentation, Window, draw_changes
-from childgait.training.clips import Sample, Windows, collate, starts_of, worker_options
-from childgait.training.group import Group
-from childgait.training.loop import POOL_CURVES, Visits, half_precision, mixed, steps_of
-from childgait.training.norms import Norms
+from childgait.training.batchnorm import Norms
+from childgait.training.distributed import Group
 from childgait.training.optim import loss_of_clips
+from childgait.training.order import POOL_CURVES, Visits, half_precision, mixed, steps_of
+from childgait.training.windows import Sample, Windows, collate, starts_of, worker_options
 
 if TYPE_CHECKING:
     from childgait.params import Finetune

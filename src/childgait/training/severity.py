@@ -4,7 +4,7 @@ A child's level is one more than the number of questions answered with yes, so t
 than a mistake by two (ordinal classes as cumulative questions: Frank and Hall 2001). The questions are learnt as the items
 are: masked cross-entropy, weights from the training children, logits averaged over a child's windows and videos.
 
-Metrics are computed for many weightings of the same children at once, as in training/metrics.py; what is not defined is NaN.
+Metrics are computed for many weightings of the same children at once, as in metrics/scores.py; what is not defined is NaN.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
-from childgait.training.features import children_of
-from childgait.training.learn import Part
-from childgait.training.metrics import Array, sigmoid
+from childgait.files.parts import Part, children_of
+from childgait.metrics.scores import Array, sigmoid
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,8 +74,9 @@ def learn_levels(
     import torch
 
     from childgait.models.heads import ask_instead
-    from childgait.training.group import join_group, leave_group
-    from childgait.training.learn import prepare_torch, start_at_shares, teach
+    from childgait.training.distributed import join_group, leave_group
+    from childgait.training.fit import start_at_shares, teach
+    from childgait.training.predict import prepare_torch
 
     prepare_torch(settings)
     torch.manual_seed(seed)
@@ -105,9 +105,9 @@ def learn_levels(
 
 def grade(network: nn.Module, settings: Finetune, part: Part, views: int) -> Graded:
     """The mean logit of a child's windows, a video counting once, as probabilities."""
-    from childgait.training.clips import Windows
-    from childgait.training.learn import judge_windows, loading_of
-    from childgait.training.predictions import child_logits
+    from childgait.metrics.aggregate import child_logits
+    from childgait.training.predict import judge_windows, loading_of
+    from childgait.training.windows import Windows
 
     network.to(settings.device)
     windows = Windows(part.clips, part.atypical, loading_of(network, settings), views=views)
@@ -117,7 +117,7 @@ def grade(network: nn.Module, settings: Finetune, part: Part, views: int) -> Gra
 
 def levels_of(part: Part) -> NDArray[np.int64]:
     """(children,) the true level of each, from the questions' answers."""
-    from childgait.training.features import answers_of_children
+    from childgait.files.parts import answers_of_children
 
     return 1 + answers_of_children(part.table, part.atypical).sum(axis=1).astype(np.int64)
 
@@ -154,7 +154,7 @@ def with_intervals(
     said: NDArray[np.int64], truth: NDArray[np.int64], *, draws: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Every metric with its 95 % interval over draws of children; null with a reason where it is not defined."""
-    from childgait.training.bootstrap import draw_weights, interval
+    from childgait.metrics.intervals import draw_weights, interval
 
     plain = measure_levels(confusions(said, truth, np.ones((1, len(truth)))))
     drawn = measure_levels(confusions(said, truth, draw_weights(len(truth), draws, seed))) if draws else {}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
-from childgait.files.parts import HOLDOUT
+from childgait.files.split import HOLDOUT
 
 DRAWS = 32  # dealings of which the most even one is kept
 

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.files.poses import Poses
+from childgait.domain.poses import Poses
+from childgait.domain.skeleton import HEAD, INDEX
 from childgait.gait.filters import running_median
-from childgait.gait.skeleton import HEAD, INDEX
 
 # Strokes between two points, with their radius and the length they never exceed, as shares of body height.
 STROKES: tuple[tuple[str, str, float, float], ...] = tuple(

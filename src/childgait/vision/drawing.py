@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.gait.skeleton import BONES, HEAD, POINTS, bone_side, side
+from childgait.domain.skeleton import BONES, HEAD, POINTS, bone_side, side
 
 Side = Literal["left", "right"]
 Colour = tuple[int, int, int]

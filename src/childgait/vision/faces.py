@@ -48,7 +48,7 @@ def _session(model: bytes) -> Any:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
-    from childgait.step import threads
+    from childgait.threads import threads
 
     onnxruntime.set_default_logger_severity(3)
     options = onnxruntime.SessionOptions()

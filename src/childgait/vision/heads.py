@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.skeleton import HEAD, INDEX
 from childgait.gait.filters import low_pass
-from childgait.gait.skeleton import HEAD, INDEX
 
 Box = NDArray[np.float64]  # (4,) or (N, 4)
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.poses import Poses, make_poses
+from childgait.domain.skeleton import LAYOUTS, MIRRORED, POINTS
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
-from childgait.files.poses import Poses, make_poses
-from childgait.gait.skeleton import LAYOUTS, MIRRORED, POINTS
 
 if TYPE_CHECKING:
     import torch

@@ -15,16 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.poses import Poses
 from childgait.errors import StepError
 from childgait.files.masks import Mask, decode, encode
-from childgait.files.poses import Poses
 from childgait.files.selections import Selection
 from childgait.files.video import read_frames
 from childgait.vision.background import Samples
 from childgait.vision.camera import camera_shift
-from childgait.vision.classical import Settings, make_plan, sample, silhouettes, working
-from childgait.vision.people import Box, Region, Track, chosen_track
-from childgait.vision.quality import joints_in
+from childgait.vision.mask_quality import joints_in
+from childgait.vision.motion_regions import Box, Region, Track, chosen_track
+from childgait.vision.silhouettes import Settings, make_plan, sample, silhouettes, working
 
 if TYPE_CHECKING:
     from childgait.params import Segment
@@ -81,7 +81,7 @@ def _work_size(size: tuple[int, int], work_height: int) -> tuple[int, int]:
 
 
 def classical(film: Film, poses: Poses | None, selections: Sequence[Selection], params: Segment) -> Segmentation:
-    """Capsules, background and movement, as vision/classical.py combines them."""
+    """Capsules, background and movement, as vision/silhouettes.py combines them."""
     from childgait.vision.capsules import body_of
 
     settings = Settings(params.samples, params.free_share, params.seed_noise, params.grow_noise, params.camera_pixels)

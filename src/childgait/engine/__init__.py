@@ -1,0 +1,1 @@
+"""Runs a step: command line from its signature, atomic outputs, records, source stamps, MLflow."""

@@ -1,0 +1,125 @@
+"""Who trains, who validates, who tests: the part tables that split_subjects writes and every model reads.
+
+A part is a row a video: who walks, from where, and 34 scores (null where unknown, or where the item cannot be judged
+from that view). `split_hash` is the same in all three parts of a fold: rows of two models stand in one table only if
+it is the same.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from childgait.domain.evgs import TARGET_NAMES, TARGETS, VIEWS
+from childgait.files.hashes import sha256_of_text
+from childgait.files.tables import Column, Table, read_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+PART_NAMES = ("train", "validation", "test")
+HOLDOUT = "holdout"
+
+ASKED = "; the list asks for it as test"  # ends the reason of a child in no part, whom nothing may learn from
+
+PARTS = Table(
+    "parts",
+    ("video",),
+    (
+        Column("video", "String", "name of the recording"),
+        Column("subject", "String", "pseudonym"),
+        Column("session", "String", "session of the recording"),
+        Column("view", "String", "forward, backward, left or right"),
+        Column("age_years", "Float64", "age; null where unknown"),
+        Column("sex", "String", "female, male or unknown"),
+        Column("aid", "String", "walking aid, or none"),
+        Column("split_hash", "String", "sha256 of the fold's list of children and their parts"),
+        *(Column(name, "Int64", "score 0, 1, 2; null: unknown, or not seen from this view") for name in TARGET_NAMES),
+    ),
+)
+WHO = Table(
+    "who",
+    ("fold", "subject"),
+    (
+        Column("fold", "String", "0, 1, … or holdout"),
+        Column("subject", "String", "pseudonym"),
+        Column("part", "String", "train, validation, test, or none"),
+        Column("reason", "String", "why the child is in no part; null otherwise"),
+    ),
+)
+
+
+def fold_names(folds: int) -> list[str]:
+    """The folds of a study: `0` … `folds - 1`, then `holdout`."""
+    return [*(str(number) for number in range(folds)), HOLDOUT]
+
+
+def part_files(folds: int) -> list[str]:
+    """The files that split_subjects writes, in the order in which it expects them."""
+    return [f"{fold}.{part}.parquet" for fold in fold_names(folds) for part in PART_NAMES]
+
+
+def hash_of_split(who: dict[str, str]) -> str:
+    """One hash for who is where: `subject part` a line, sorted."""
+    return sha256_of_text("".join(f"{subject} {part}\n" for subject, part in sorted(who.items())))
+
+
+def spoken_for(assignment: Path) -> dict[str, str]:
+    """child: part and fold, of all who are in a part of any fold, or whom a person's list asks for as test. Nothing may
+    learn from them outside their part, not even without their scores. Reads split_subjects' subjects.csv."""
+    found: dict[str, str] = {}
+    with assignment.open(newline="", encoding="utf-8") as rows:
+        for row in csv.DictReader(rows):
+            if row["part"] != "none":
+                found[row["subject"]] = f"in {row['part']} of fold {row['fold']}"
+            elif (row.get("reason") or "").endswith(ASKED):
+                found.setdefault(row["subject"], "asked for as test by the list of the split")
+    return found
+
+
+def read_part(path: Path) -> pl.DataFrame:
+    return read_table(path, PARTS)
+
+
+def scores_of(part: pl.DataFrame) -> NDArray[np.float32]:
+    """(rows, 34) scores, NaN where null."""
+    import numpy as np
+
+    return part.select(TARGET_NAMES).to_numpy().astype(np.float32)
+
+
+def atypical_of(part: pl.DataFrame) -> NDArray[np.float32]:
+    """(rows, 34): 1 atypical, 0 typical, NaN where null. What every model learns."""
+    import numpy as np
+
+    scores = scores_of(part)
+    return np.where(np.isnan(scores), np.nan, (scores > 0).astype(np.float32)).astype(np.float32)
+
+
+def wide_scores(long: pl.DataFrame) -> pl.DataFrame:
+    """A row a child, a column a target, from the column `value` of a table by subject, limb and code."""
+    import polars as pl
+
+    wide = long.select("subject").unique(maintain_order=True)
+    for target in TARGETS:
+        rows = long.filter((pl.col("limb") == target.limb) & (pl.col("code") == target.code))
+        column = rows.select("subject", pl.col("value").alias(target.name))
+        wide = wide.join(column, on="subject", how="left", maintain_order="left")
+    return wide
+
+
+def rows_of_videos(videos: pl.DataFrame, children: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """The rows of all videos, without their `split_hash`: a score is null where the view does not show the item."""
+    import polars as pl
+
+    names = videos.select("video", "subject", "session", "view")
+    people = children.select("subject", "age_years", "sex", "aid")
+    frames = []
+    for view in VIEWS:
+        seen = pl.col("views").str.split(" ").list.contains(view)
+        wide = wide_scores(labels.with_columns(pl.when(seen).then(pl.col("score")).alias("value")))
+        frames.append(names.filter(pl.col("view") == view).join(people, on="subject").join(wide, on="subject"))
+    return pl.concat(frames).sort("video")

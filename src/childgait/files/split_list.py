@@ -1,0 +1,29 @@
+"""A person's list of who is in which part of the hold-out: annotations/split.csv, with the columns subject and part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from childgait.errors import StepError
+from childgait.files.annotations import rows_of
+from childgait.files.split import PART_NAMES
+
+
+def read_lists(path: Path) -> dict[str, str]:
+    """Who is in which part of the hold-out, by a person's file; others stay free. No row: nobody is fixed."""
+    from childgait.files.labels import subject_name
+
+    given: dict[str, str] = {}
+    for _, row in rows_of(path, ("subject", "part")):
+        subject, part = subject_name(row["subject"]), row["part"].strip()
+        if part not in PART_NAMES:
+            raise StepError(f"{path}: child {subject} is put into {part!r}", hint=f"parts are {', '.join(PART_NAMES)}")
+        if given.get(subject, part) != part:
+            raise StepError(
+                f"{path}: child {subject} is in two parts, {given[subject]} and {part}",
+                hint="a child who trains a model cannot test it; keep one of the lines",
+            )
+        given[subject] = part
+    if given and "test" not in given.values():
+        raise StepError(f"{path} names no test child", hint="list the children of the hold-out test")
+    return given

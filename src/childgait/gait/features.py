@@ -1,0 +1,265 @@
+"""What a clip's keypoints measure: the score's items by rule, and numbers of the walk for models that read a table.
+
+Reads clips (their keypoints, events and crops) and works in pixels of the video, where floor and camera stand still.
+Yields for every limb and item the measured value with its moment (`measure_items`), and for every child a row of numbers
+(`measured`, `kinematics`), NaN where no view shows it or no stride was found. In a side view the limb near the camera is
+read; the far one, half hidden, only where no recording shows it near.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.domain.evgs import CODES, LIMBS, TARGETS, VIEWS, Limb, View
+from childgait.domain.poses import Poses
+from childgait.domain.skeleton import INDEX
+from childgait.files.clips import Clip
+from childgait.files.tables import Column, Table
+from childgait.gait.body import body_height
+from childgait.gait.events import Event, Kind, find_strides, find_travel
+from childgait.gait.feature_names import NAMES
+from childgait.gait.kinematics import END_CURVES, SIDE_CURVES, Angles, measure_angles
+from childgait.gait.scoring import Measurement, Stride, bands_of, score_limb
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Floats = NDArray[np.float64]
+KINDS: tuple[Kind, ...] = ("contact", "foot_off")
+
+MEASURED = Table(
+    "measured",
+    ("video", "limb", "code"),
+    (
+        Column("video", "String", "name of the recording"),
+        Column("limb", "String", "left or right"),
+        Column("code", "String", "item of the score"),
+        Column("value", "Float64", "what was measured, in the item's unit (degrees, or as gait/scoring.py says)"),
+        Column("zero_low", "Float64", "typical from here; null: no lower edge"),
+        Column("zero_high", "Float64", "to here; null: no upper edge"),
+        Column("score", "Int64", "0, 1 or 2 by the bands"),
+        Column("seconds", "Float64", "when it was read, since the video's first frame"),
+        Column("frame", "Int64", "the clip's frame nearest to that"),
+        Column("strides", "Int64", "that there were to choose the median from"),
+        Column("near", "Boolean", "whether the limb is the one near the camera, or both are alike"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One clip, measured."""
+
+    view: View
+    poses: Poses
+    angles: Angles
+    strides: dict[Limb, list[Stride]]
+    speed: float  # body heights a second across the picture; NaN in an end view
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        return SIDE_CURVES if self.view in ("left", "right") else END_CURVES
+
+    def near(self, limb: str) -> bool:
+        return self.view not in ("left", "right") or self.view == limb
+
+
+def measure_walk(clip: Clip) -> Walk:
+    poses = clip.poses()
+    view = next(known for known in VIEWS if known == clip.view)
+    travel = find_travel(poses, view)
+    events = [
+        Event(limb, kind, event.seconds, event.frame, "clip")
+        for event in clip.events
+        for limb in LIMBS
+        for kind in KINDS
+        if (limb, kind) == (event.limb, event.kind)
+    ]
+    strides = find_strides(poses, view, travel.facing, events)
+    length = poses.seconds[-1] - poses.seconds[0] if len(poses) > 1 else 0.0
+    side_view = view in ("left", "right")
+    speed = abs(travel.across) / length if side_view and length > 0 else np.nan
+    return Walk(view, poses, measure_angles(poses, view, travel.facing or 1), strides, speed)
+
+
+def score_walk(walk: Walk) -> dict[Limb, dict[str, Measurement]]:
+    """limb, item: what was measured, of those items that the view shows."""
+    found: dict[Limb, dict[str, Measurement]] = {}
+    for limb in LIMBS:
+        curves = {name: walk.angles.curves[limb][name] for name in walk.curves}
+        there = {name: curve for name, curve in curves.items() if np.isfinite(curve).any()}
+        found[limb] = score_limb(walk.poses.seconds, there, walk.strides[limb])
+    return found
+
+
+def measure_items(clips: list[Clip]) -> pl.DataFrame:
+    """The table MEASURED: what the rules saw, where, and when, so that a person can look there."""
+    import polars as pl
+
+    rows = []
+    for clip in clips:
+        walk = measure_walk(clip)
+        for limb, items in score_walk(walk).items():
+            for code, found in items.items():
+                bands = bands_of(code)
+                edges = [edge if np.isfinite(edge) else None for edge in (bands.zero_low, bands.zero_high)]
+                frame = int(np.abs(walk.poses.seconds - found.seconds).argmin())
+                rows.append(
+                    (
+                        clip.video,
+                        limb,
+                        code,
+                        found.value,
+                        *edges,
+                        found.score,
+                        found.seconds,
+                        frame,
+                        len(walk.strides[limb]),
+                        walk.near(limb),
+                    )
+                )
+    return pl.DataFrame(rows, schema=MEASURED.schema(), orient="row")
+
+
+# --- numbers of a limb's walk ---------------------------------------------------------------------------------------
+
+
+def describe_limb(walk: Walk, limb: Limb) -> dict[str, float]:
+    """By name, those of NAMES that this view shows: the median over the limb's strides."""
+    strides = walk.strides[limb]
+    rows = [_of_stride(walk, limb, stride) for stride in strides]
+    numbers = {name: _median([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    numbers |= {f"EVGS {code}": found.value for code, found in score_walk(walk)[limb].items()}
+    if np.isfinite(walk.speed):
+        numbers["speed"] = walk.speed
+    return numbers
+
+
+def _median(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.median(known)) if known else float("nan")
+
+
+def _of_stride(walk: Walk, limb: Limb, stride: Stride) -> dict[str, float]:
+    seconds, numbers = walk.poses.seconds, {}
+    stance = (seconds >= stride.contact) & (seconds <= stride.foot_off)
+    swing = (seconds > stride.foot_off) & (seconds <= stride.next_contact)
+    whole = (seconds >= stride.contact) & (seconds <= stride.next_contact)
+    for name in walk.curves:
+        curve = walk.angles.curves[limb][name]
+        numbers[f"{name} at contact"] = _at(seconds, curve, stride.contact)
+        numbers[f"{name} at foot-off"] = _at(seconds, curve, stride.foot_off)
+        for phase, inside in (("stance", stance), ("swing", swing)):
+            numbers[f"{name} least in {phase}"] = _over(np.min, curve[inside])
+            numbers[f"{name} most in {phase}"] = _over(np.max, curve[inside])
+        numbers[f"{name} mean"] = _over(np.mean, curve[whole])
+        if name in ("knee", "foot_pitch"):
+            numbers[f"{name} jerk"] = _jerk(curve[whole], seconds[whole])
+    length = stride.next_contact - stride.contact
+    other = (stride.opposite_off - stride.contact) + (stride.foot_off - stride.opposite_contact)
+    numbers |= {
+        "stride seconds": length,
+        "stance share": (stride.foot_off - stride.contact) / length,
+        "double support share": other / length,
+        "step share": (stride.opposite_contact - stride.contact) / length,
+    }
+    if walk.view in ("left", "right"):
+        apart = walk.poses.xy[:, INDEX["left_ankle"], 0] - walk.poses.xy[:, INDEX["right_ankle"], 0]
+        numbers["step length"] = abs(_at(seconds, apart / body_height(walk.poses.xy), stride.contact))
+    else:
+        for name, curve in _seen_from_the_end(walk, limb).items():
+            numbers[f"{name} in stance"] = _over(np.mean, curve[stance])
+            numbers[f"{name} range"] = _over(np.ptp, curve[whole])
+    return numbers
+
+
+def _seen_from_the_end(walk: Walk, limb: Limb) -> dict[str, Floats]:
+    """What hints at the foot's, the knee's and the pelvis's rotation and the hindfoot, over the leg's length in the
+    picture; outwards is away from the other limb."""
+    other = "right" if limb == "left" else "left"
+    at = {
+        name: walk.poses.xy[:, INDEX[name]].astype(np.float64)
+        for name in (f"{side}_{part}" for side in (limb, other) for part in ("hip", "knee", "ankle", "big_toe", "heel"))
+    }
+    outwards = np.sign(np.nanmedian((at[f"{limb}_hip"] - at[f"{other}_hip"])[:, 0]))
+    leg = np.linalg.norm(at[f"{limb}_hip"] - at[f"{limb}_ankle"], axis=1)
+    hip, knee, ankle = (at[f"{limb}_{part}"] for part in ("hip", "knee", "ankle"))
+    share = (knee[:, 1] - hip[:, 1]) / (ankle[:, 1] - hip[:, 1])
+    on_the_line = hip[:, 0] + share * (ankle[:, 0] - hip[:, 0])
+    return {
+        "foot outwards": outwards * (at[f"{limb}_big_toe"] - at[f"{limb}_heel"])[:, 0] / leg,
+        "knee outwards": outwards * (knee[:, 0] - on_the_line) / leg,
+        "heel outwards": outwards * (at[f"{limb}_heel"] - ankle)[:, 0] / leg,
+        "hips' width": np.abs(at[f"{limb}_hip"] - at[f"{other}_hip"])[:, 0] / leg,
+        "stance width": outwards * (ankle - at[f"{other}_ankle"])[:, 0] / leg,
+    }
+
+
+def _at(seconds: Floats, curve: Floats, moment: float) -> float:
+    return float(np.interp(moment, seconds, curve)) if np.isfinite(moment) else float("nan")
+
+
+def _over(how: Callable[[Floats], np.floating], values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(how(known)) if known.size else float("nan")
+
+
+def _jerk(curve: Floats, seconds: Floats) -> float:
+    """How jerky, on a logarithmic scale that knows neither the stride's length nor the curve's range."""
+    if len(curve) < 6 or not np.isfinite(curve).all() or np.ptp(curve) == 0:
+        return float("nan")
+    third = np.diff(curve, 3) / np.median(np.diff(seconds)) ** 3
+    return float(np.log(np.mean(third**2) * (seconds[-1] - seconds[0]) ** 6 / np.ptp(curve) ** 2))
+
+
+# --- a row a child --------------------------------------------------------------------------------------------------
+
+
+def _of_children(part: pl.DataFrame, clips: dict[str, Clip], names: tuple[str, ...]) -> Floats:
+    """(children, 2, names): left and right limb; the median over recordings, of near limbs where there are any."""
+    children = sorted(part["subject"].unique())
+    result = np.full((len(children), len(LIMBS), len(names)), np.nan)
+    for row, child in enumerate(children):
+        videos = part.filter(part["subject"] == child)["video"].sort().to_list()
+        walks = [measure_walk(clips[video]) for video in videos]
+        for side, limb in enumerate(LIMBS):
+            seen: dict[bool, list[Floats]] = {True: [], False: []}
+            for walk in walks:
+                numbers = describe_limb(walk, limb)
+                seen[walk.near(limb)].append(np.array([numbers.get(name, np.nan) for name in names]))
+            near, far = (_median_rows(seen[is_near], len(names)) for is_near in (True, False))
+            result[row, side] = np.where(np.isnan(near), far, near)
+    return result
+
+
+def _median_rows(rows: list[Floats], width: int) -> Floats:
+    if not rows:
+        return np.full(width, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column that no recording shows is NaN, as it should be
+        return np.asarray(np.nanmedian(np.stack(rows), axis=0))
+
+
+def measured(part: pl.DataFrame, clips: dict[str, Clip]) -> Floats:
+    """(children, 34): the measured value of every target."""
+    names = tuple(f"EVGS {code}" for code in CODES)
+    return _of_children(part, clips, names).reshape(-1, len(TARGETS))
+
+
+def kinematics(part: pl.DataFrame, clips: dict[str, Clip]) -> Floats:
+    """(children, 2 x NAMES): the left limb's numbers, then the right one's."""
+    found = _of_children(part, clips, NAMES)
+    return found.reshape(len(found), -1)
+
+
+def numbers_of_clips(clips: list[Clip]) -> NDArray[np.float32]:
+    """(clips, 2 x NAMES): what each recording shows by itself, the left limb's numbers, then the right one's."""
+    walks = [measure_walk(clip) for clip in clips]
+    rows = [[describe_limb(walk, limb) for limb in LIMBS] for walk in walks]
+    return np.array([[of_limb.get(name, np.nan) for of_limb in row for name in NAMES] for row in rows], np.float32)

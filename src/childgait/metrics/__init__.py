@@ -1,0 +1,1 @@
+"""Scores, intervals, calibration and agreement, of one run and of a study."""

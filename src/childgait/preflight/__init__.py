@@ -1,0 +1,1 @@
+"""What stops a run before it plans: checks of params and of a cohort."""

@@ -1,0 +1,284 @@
+"""What moved an answer, by one interface for every network: patches, cells of a 3D convolution, joints of a skeleton.
+
+A network says what it last saw (`maps`) and what it answers to that (`answer`); the gradient of one target's logit between
+the two tells what counted. Where the maps are features of a deep layer that is Grad-CAM (Selvaraju et al., 2017): channels
+weighed by their mean gradient, what speaks for the answer kept. Where they are the input itself (`maps_are_inputs`) it is
+|gradient times input|. Either way `Evidence` is an amount at places in the picture, so models stand side by side:
+
+- the share of it at the joints an item is about, beside the share that evenly spread evidence would have there;
+- the check that it means something: the same from a network with fresh random weights. Where the two agree in rank, the map
+  shows the picture and not what was learnt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.domain.evgs import TARGET_NAMES, TARGETS, Target
+from childgait.domain.skeleton import INDEX, POINTS
+from childgait.errors import StepError
+from childgait.files.tables import Column, Table
+from childgait.gait.feature_names import joints_of_item
+
+if TYPE_CHECKING:
+    import polars as pl
+    from torch import nn
+
+    from childgait.files.parts import Part
+    from childgait.metrics.aggregate import Judged
+    from childgait.models.batch import Batch, Ingredient
+    from childgait.models.registry import Model
+    from childgait.params import Finetune
+    from childgait.training.windows import Loading
+
+Floats = NDArray[np.float64]
+SHEET_FRAMES = 8
+REACH = 1 / 7  # of the picture's side: a spot belongs to the nearest joint, if that is no farther
+FINE = 4  # spots a side of a cell
+
+FOCUS = Table(
+    "focus",
+    ("video", "target"),
+    (
+        Column("video", "String", "name of the recording"),
+        Column("target", "String", "limb and item, as L.IC"),
+        Column("probability", "Float64", "of atypical, by this recording's middle window"),
+        Column("share", "Float64", "of the evidence, at the joints the item is about; null where there is none"),
+        Column("even", "Float64", "... if it were spread evenly over what the model sees"),
+        Column("random_share", "Float64", "... of a network with random weights"),
+        Column(
+            "agreement", "Float64", "rank correlation with the evidence of random weights; near 0 is good; null: flat"
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One window, one target: how much each place counted, at t moments."""
+
+    amount: Floats  # (t, P), 0 or more; NaN: not seen by the model
+    where: Floats  # (t, P, 2) pixels of the window's picture
+    frames: NDArray[np.int64]  # (t,) the window's frame of each moment
+    cell: int  # pixels a side of a patch or cell; 0: the places are the 23 joints
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Evidence that stands on the sheet, beside that of random weights."""
+
+    video: str
+    target: str
+    trained: Evidence
+    randomised: Evidence
+    agreement: float | None
+
+
+def counted(network: nn.Module, batch: Batch, targets: list[int]) -> list[Any]:
+    """For each target what every place counted, as a tensor: (B, t, …) of maps, (N,) of packed patches."""
+    import torch
+
+    network.eval()
+    model: Any = network
+    with torch.enable_grad():
+        maps = model.maps(batch).detach().requires_grad_()
+        logits = model.answer(maps, batch)
+        found = []
+        for target in targets:
+            (gradient,) = torch.autograd.grad(logits[:, target].sum(), maps, retain_graph=True)
+            if getattr(model, "maps_are_inputs", False):
+                found.append((gradient * maps).sum(dim=1).abs().detach())
+            else:
+                weights = gradient.flatten(2).mean(dim=2).view(*gradient.shape[:2], *[1] * (maps.ndim - 2))
+                found.append((weights * maps).sum(dim=1).relu().detach())
+    return found
+
+
+def grad_cam(network: nn.Module, batch: Batch, target: int) -> Floats:
+    """(B, t, …) of one target."""
+    return np.asarray(counted(network, batch, [target])[0].double().cpu().numpy())
+
+
+def evidence_of(
+    network: nn.Module, loading: Loading, batch: Batch, points: Floats, size: int, targets: list[int]
+) -> list[Evidence]:
+    """Of a batch of one clip, for each target; `points` (T, 23, 3) are its keypoints in pixels of the picture."""
+    assert batch.size == 1
+    amounts = [one.double().cpu().numpy() for one in counted(network, batch, targets)]
+    if loading.packing is not None:
+        return [_at_patches(one, batch, loading, size) for one in amounts]
+    return [_at_joints(one[0], points) if one.ndim == 3 else _at_cells(one[0], len(points), size) for one in amounts]
+
+
+def _at_patches(amount: Floats, batch: Batch, loading: Loading, size: int) -> Evidence:
+    from childgait.models.tokens import grid_of
+
+    assert batch.packed is not None
+    assert loading.packing is not None
+    t, h, w = grid_of(loading.frames, size, loading.packing.tubelet, loading.packing.patch)
+    whole = np.full(t * h * w, np.nan)
+    whole[batch.packed.index.cpu().numpy()] = amount
+    return _at_cells(whole.reshape(t, h, w), loading.frames, size)
+
+
+def _at_cells(amount: Floats, frames: int, size: int) -> Evidence:
+    t, h, w = amount.shape
+    middles = [(np.arange(count) + 0.5) * size / count - 0.5 for count in (h, w)]
+    y, x = np.meshgrid(*middles, indexing="ij")
+    where = np.broadcast_to(np.stack([x, y], axis=-1).reshape(1, h * w, 2), (t, h * w, 2))
+    return Evidence(amount.reshape(t, h * w), where, _moments(t, frames), max(round(size / h), 1))
+
+
+def _at_joints(amount: Floats, points: Floats) -> Evidence:
+    moments = _moments(len(amount), len(points))
+    there = points[moments]
+    return Evidence(np.where(there[..., 2] > 0, amount, np.nan), there[..., :2], moments, 0)
+
+
+def _moments(count: int, frames: int) -> NDArray[np.int64]:
+    """The frame in the middle of each of `count` equal stretches."""
+    return np.floor((np.arange(count) + 0.5) * frames / count).astype(np.int64)
+
+
+def joints_of_places(evidence: Evidence, points: Floats, size: int) -> Floats:
+    """(t, P, 23) which part of each place belongs to each joint. A cell is wider than a knee, so it is looked at in
+    `FINE` by `FINE` spots: a spot belongs to the nearest joint, if that is no farther than REACH, else to none."""
+    if evidence.cell == 0:
+        return np.broadcast_to(np.eye(len(POINTS)), (*evidence.amount.shape, len(POINTS)))
+    there = points[evidence.frames]
+    steps = ((np.arange(FINE) + 0.5) / FINE - 0.5) * evidence.cell
+    spots = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    away = np.linalg.norm((evidence.where[:, :, None] + spots)[:, :, :, None] - there[:, None, None, :, :2], axis=-1)
+    away = np.where((there[..., 2] > 0)[:, None, None], away, np.inf)
+    nearest = np.eye(len(POINTS))[away.argmin(axis=3)] * (away.min(axis=3) <= REACH * size)[..., None]
+    return np.asarray(nearest.mean(axis=2))
+
+
+def share_on(evidence: Evidence, belongs: Floats, target: Target) -> tuple[float | None, float | None]:
+    """The share of the evidence at the joints the target is about, and the share that even evidence would have."""
+    about = belongs[..., [INDEX[joint] for joint in joints_of_item(target.code, target.limb)]].sum(axis=2)
+    seen = np.isfinite(evidence.amount)
+    whole = evidence.amount[seen].sum()
+    if not seen.any() or whole <= 0:
+        return None, None
+    return float((evidence.amount * about)[seen].sum() / whole), float(about[seen].mean())
+
+
+def agreement_of(one: Evidence, two: Evidence) -> float | None:
+    """Rank correlation over what both see; None where one of them is flat."""
+    from scipy.stats import spearmanr
+
+    seen = np.isfinite(one.amount) & np.isfinite(two.amount)
+    first, second = one.amount[seen], two.amount[seen]
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return round(float(spearmanr(first, second).statistic), 4)
+
+
+def explain(
+    model: Model,
+    settings: Finetune,
+    weights: dict[str, Any],
+    facts: dict[str, Any],
+    part: Part,
+    judged: Judged,
+    children: int,
+    seed: int,
+) -> tuple[pl.DataFrame, list[Shown], NDArray[np.uint8]]:
+    """For the first `children` of a part: FOCUS, a row a recording and item it shows; and for each child, of the answer
+    `atypical` that the model is surest of, what stands on the sheet, and the sheet."""
+    import polars as pl
+
+    from childgait.metrics.scores import sigmoid
+    from childgait.training.predict import loading_of
+    from childgait.training.windows import Windows, collate
+
+    pair = _networks(model, settings, weights, facts, seed)
+    loading, size = loading_of(pair[0], settings), facts["pixels"]
+    windows = Windows(part.clips, part.atypical, loading, views=1)
+    subjects = part.table["subject"].to_numpy()
+    logits = np.full(part.atypical.shape, np.nan)
+    logits[judged.rows] = judged.logits
+    rows, shown, strips = [], [], []
+    for subject in sorted(set(subjects))[:children]:
+        best: tuple[float, Shown, NDArray[np.uint8]] | None = None
+        for row in np.flatnonzero(subjects == subject):
+            targets = np.flatnonzero(~np.isnan(part.atypical[row])).tolist()
+            video, batch = str(part.table["video"][int(row)]), collate([windows[0, int(row)]])
+            frames, points = _seen_plainly(part, int(row), loading, size)
+            both = [evidence_of(one, loading, batch, points, size, targets) for one in pair]
+            belongs = joints_of_places(both[0][0], points, size) if targets else np.zeros(0)  # the same for all
+            for target, trained, fresh in zip(targets, *both, strict=True):
+                (share, even), (random_share, _) = (share_on(one, belongs, TARGETS[target]) for one in (trained, fresh))
+                found = Shown(video, TARGET_NAMES[target], trained, fresh, agreement_of(trained, fresh))
+                logit = float(logits[row, target])
+                rows.append(
+                    (video, found.target, float(sigmoid(np.array(logit))), share, even, random_share, found.agreement)
+                )
+                if best is None or logit > best[0]:
+                    best = (logit, found, frames)
+        if best is not None:
+            shown.append(best[1])
+            strips += [on_frames(best[2], one) for one in (best[1].trained, best[1].randomised)]
+    if not shown:
+        raise StepError(
+            "no recording of these children has a known item", hint="give another --part, or more --children"
+        )
+    return pl.DataFrame(rows, schema=FOCUS.schema(), orient="row"), shown, np.concatenate(strips)
+
+
+def _networks(
+    model: Model, settings: Finetune, weights: dict[str, Any], facts: dict[str, Any], seed: int
+) -> tuple[nn.Module, nn.Module]:
+    """The trained network, and one with fresh random weights."""
+    import torch
+
+    network = None if model.kind == "table" else model.build(settings, facts["pixels"])
+    if network is None or not network.ingredients & {"frames", "points"}:
+        raise StepError(f"{model.name} reads neither pictures nor joints", hint="maps are made for networks that do")
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    torch.manual_seed(seed)
+    return network, model.build(settings, facts["pixels"])
+
+
+def _seen_plainly(part: Part, row: int, loading: Loading, size: int) -> tuple[NDArray[np.uint8], Floats]:
+    """The window's frames (black in a study of keypoints) and keypoints, nothing drawn, nothing dropped."""
+    from childgait.training.windows import Windows
+
+    has_frames = part.clips[row].path("frames").exists()
+    wanted: frozenset[Ingredient] = frozenset({"frames", "points"}) if has_frames else frozenset({"points"})
+    plain = Windows(
+        part.clips, part.atypical, replace(loading, drawing=None, packing=None, ingredients=wanted), views=1
+    )
+    sample = plain[0, row]
+    assert sample.points is not None
+    black = np.zeros((len(sample.points), size, size, 3), np.uint8)
+    return black if sample.frames is None else sample.frames, sample.points.astype(np.float64)
+
+
+def on_frames(frames: NDArray[np.uint8], evidence: Evidence) -> NDArray[np.uint8]:
+    """A strip of frames: each place tinted by its share of the largest amount; what the model does not see is grey."""
+    share = np.nan_to_num(evidence.amount / max(float(np.nanmax(evidence.amount, initial=0.0)), 1e-12))
+    chosen = np.unique(np.linspace(0, len(frames) - 1, SHEET_FRAMES).round().astype(int))
+    nearest = np.abs(evidence.frames[None] - chosen[:, None]).argmin(axis=1)
+    strip = []
+    for frame, moment in zip(chosen, nearest, strict=True):
+        picture = frames[frame].astype(float)
+        tint, unseen = np.zeros(picture.shape[:2]), np.zeros(picture.shape[:2], bool)
+        radius = evidence.cell / 2 if evidence.cell else max(picture.shape[0] / 28, 1.0)
+        for place, amount, seen in zip(
+            evidence.where[moment], share[moment], np.isfinite(evidence.amount[moment]), strict=True
+        ):
+            if evidence.cell == 0 and not seen:
+                continue
+            low, high = (np.clip(np.ceil(place + end - 1e-6), 0, None).astype(int) for end in (-radius, radius))
+            box = (slice(low[1], high[1]), slice(low[0], high[0]))
+            tint[box] = np.maximum(tint[box], amount)
+            unseen[box] |= not seen
+        tinted = picture * (1 - 0.6 * tint[..., None]) + np.array([255.0, 64.0, 0.0]) * 0.6 * tint[..., None]
+        strip.append(np.where(unseen[..., None], picture.mean(axis=2, keepdims=True) * 0.5, tinted))
+    return np.concatenate(strip, axis=1).round().astype(np.uint8)

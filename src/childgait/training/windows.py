@@ -1,0 +1,259 @@
+"""Windows of T frames from prepared clips, as batches for any model.
+
+Training takes a random window of every row of a part table, changed at random; judging takes `views` windows spread
+evenly over each. A visit is named (epoch, index) and seeds its own generator with (seed, epoch, index), so batches do
+not depend on how many workers there are.
+
+What a model sees is said by one `Loading`; prompting and the choice of patches happen here, in the workers, so that
+only the patches that are kept travel to the device.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from childgait.files.clips import Clip
+from childgait.models.batch import Batch, Ingredient
+from childgait.models.tokens import Packing, cut, pack
+from childgait.training.augmentation import UNCHANGED, Augmentation, Draw, Window, change, draw_changes
+from childgait.vision.drawing import Style, draw_skeletons
+
+Visit = tuple[int, int]  # epoch, index
+Anchor = Literal["none", "contact"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What a model is shown. It must be the same in training and in judging."""
+
+    frames: int  # T
+    ingredients: frozenset[Ingredient]
+    drawing: Style | None = None  # skeletons are drawn on the frames
+    packing: Packing | None = None  # frames come as packed patches
+
+    def reads(self, part: Ingredient) -> bool:
+        """Whether a part of the clip is read, be it for the model itself or for prompting and pruning."""
+        needed = {
+            "points": self.drawing is not None,
+            "masks": self.packing is not None and self.packing.prune == "mask",
+            "frames": self.packing is not None,
+        }
+        return part in self.ingredients or needed.get(part, False)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window, ready to be put beside others."""
+
+    row: int
+    start: int
+    labels: NDArray[np.float32]
+    frames: NDArray[np.uint8] | None
+    masks: NDArray[np.bool_] | None
+    points: NDArray[np.float32] | None
+    features: NDArray[np.float32] | None
+    patches: NDArray[np.uint8] | None
+    index: NDArray[np.int64] | None
+    filled: int  # tokens that stay only because there must be some
+
+
+def starts_of(clip: Clip, frames: int, anchor: Anchor) -> NDArray[np.int64]:
+    """Every frame that a window may begin at, in order; never past the last whole window, for a short clip only 0."""
+    last = max(clip.length - frames, 0)
+    if anchor == "contact":
+        contacts = [event.frame - frames // 2 for event in clip.events if event.kind == "contact"]
+        if contacts:
+            return np.unique(np.clip(contacts, 0, last)).astype(np.int64)
+    return np.arange(last + 1, dtype=np.int64)
+
+
+def spread(starts: NDArray[np.int64], views: int) -> NDArray[np.int64]:
+    """`views` of them, evenly spread with the first and last among them; the middle one where one is asked for."""
+    if views == 1:
+        return starts[[len(starts) // 2]]
+    return starts[np.rint(np.linspace(0, len(starts) - 1, views)).astype(int)]
+
+
+def window_frames(start: int, frames: int, length: int, stretch: float = 1.0) -> NDArray[np.int64]:
+    """The clip's frames that a window shows; a clip that ends too early repeats its last frame."""
+    return np.minimum(start + np.rint(np.arange(frames) * stretch), length - 1).astype(np.int64)
+
+
+class Windows(Dataset[Sample]):
+    """`clips[i]` with `labels[i]` is row i of a part table. Without `views` a row is a random window."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        labels: NDArray[np.float32],
+        loading: Loading,
+        *,
+        seed: int = 0,
+        views: int | None = None,
+        augmentation: Augmentation | None = None,
+        anchor: Anchor = "none",
+    ) -> None:
+        assert len(clips) == len(labels), (len(clips), len(labels))
+        assert views is None or augmentation is None, "what is judged is not changed"
+        self.clips, self.labels, self.loading = list(clips), labels, loading
+        self.seed, self.views, self.augmentation, self.anchor = seed, views, augmentation, anchor
+        self.features = None
+        if loading.reads("features"):
+            from childgait.gait.features import numbers_of_clips
+
+            self.features = numbers_of_clips(self.clips)
+        bare = sum(not any(event.kind == "contact" for event in clip.events) for clip in clips)
+        if anchor == "contact" and bare:
+            log.warning("%d of %d clips have no foot contact: their windows may begin anywhere", bare, len(clips))
+
+    def __len__(self) -> int:
+        return len(self.clips) * (self.views or 1)
+
+    def __getitem__(self, visit: Visit) -> Sample:
+        epoch, index = visit
+        row, view = divmod(index, self.views or 1)
+        clip, draw = self.clips[row], UNCHANGED
+        starts = starts_of(clip, self.loading.frames, self.anchor)
+        if self.views is None:
+            rng = np.random.default_rng([self.seed, epoch, index])
+            start = int(starts[rng.integers(len(starts))])
+            if self.augmentation is not None:
+                draw = draw_changes(self.augmentation, rng)
+        else:
+            start = int(spread(starts, self.views)[view])
+        return self.sample(row, start, draw)
+
+    def sample(self, row: int, start: int, draw: Draw, roughen: Callable[[Window], Window] | None = None) -> Sample:
+        """One window, changed as drawn, then roughened, if asked; what the model is shown is made last."""
+        window = change(self._window(row, start, draw.stretch), draw)
+        features = None if self.features is None else self.features[row]
+        if features is not None and draw.flip:
+            features = features.reshape(2, -1)[::-1].reshape(-1)  # the limbs swap names
+        return self._sample(row, start, window if roughen is None else roughen(window), features)
+
+    def _window(self, row: int, start: int, stretch: float) -> Window:
+        clip, read = self.clips[row], self.loading.reads
+        index = window_frames(start, self.loading.frames, clip.length, stretch)
+        return Window(
+            frames=clip.frames(index) if read("frames") else None,
+            masks=clip.masks(index) if read("masks") else None,
+            points=clip.points(index) if read("points") else None,
+            labels=self.labels[row],
+            near="left" if clip.view == "left" else "right",
+            size=clip.size,
+        )
+
+    def _sample(self, row: int, start: int, window: Window, features: NDArray[np.float32] | None) -> Sample:
+        loading, frames, points = self.loading, window.frames, window.points
+        if loading.drawing is not None:
+            assert frames is not None
+            assert points is not None
+            frames = draw_skeletons(frames, points, loading.drawing, window.near)
+        patches, index, filled = None, None, 0
+        if loading.packing is not None:
+            assert frames is not None
+            patches, kept = cut(frames, window.masks, loading.packing)
+            index, filled, frames = kept.index, kept.filled, None
+        if points is not None:  # a network cannot read NaN; the score says that there is nothing
+            points = np.nan_to_num(points, nan=0.0)
+        packed = loading.packing is not None
+        return Sample(
+            row,
+            start,
+            window.labels,
+            frames,
+            window.masks if "masks" in loading.ingredients and not packed else None,
+            points if "points" in loading.ingredients and not packed else None,
+            features,
+            patches,
+            index,
+            filled,
+        )
+
+
+def collate(samples: list[Sample]) -> Batch:
+    def stacked(part: str) -> torch.Tensor | None:
+        arrays = [getattr(sample, part) for sample in samples]
+        return None if arrays[0] is None else torch.from_numpy(np.stack(arrays))
+
+    packed = None
+    if samples[0].patches is not None:
+        packed = pack(
+            [torch.from_numpy(sample.patches) for sample in samples],
+            [torch.from_numpy(sample.index) for sample in samples],
+        )
+    return Batch(
+        size=len(samples),
+        frames=stacked("frames"),
+        masks=stacked("masks"),
+        points=stacked("points"),
+        features=stacked("features"),
+        packed=packed,
+        labels=stacked("labels"),
+        rows=torch.tensor([sample.row for sample in samples]),
+        windows=torch.tensor([sample.start for sample in samples]),
+        filled=sum(sample.filled for sample in samples),
+    )
+
+
+class Visits(Sampler[Visit]):
+    """The order of an epoch, the same whoever asks. Set `epoch` before each."""
+
+    def __init__(self, count: int, *, seed: int, shuffle: bool) -> None:
+        self.count, self.seed, self.shuffle, self.epoch = count, seed, shuffle, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Visit]:
+        order = np.arange(self.count)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        return ((self.epoch, int(index)) for index in order)
+
+
+def make_loader(
+    windows: Windows, *, batch_size: int, workers: int, shuffle: bool, drop_last: bool = False, pin_memory: bool = False
+) -> tuple[DataLoader[Any], Visits]:
+    """Batches of the windows, and the order whose `epoch` a training loop sets."""
+    visits = Visits(len(windows), seed=windows.seed, shuffle=shuffle)
+    loader: DataLoader[Any] = DataLoader(
+        windows,
+        batch_size=batch_size,
+        sampler=visits,
+        collate_fn=collate,
+        drop_last=drop_last,
+        pin_memory=pin_memory,
+        **worker_options(workers),
+    )
+    return loader, visits
+
+
+def worker_options(workers: int) -> dict[str, Any]:
+    """How a DataLoader starts its workers: not by a plain fork, which copies the locks of OpenCV's and torch's threads
+    as they are just then, and can hang for ever."""
+    if workers == 0:
+        return {"num_workers": 0}
+    return {
+        "num_workers": workers,
+        "persistent_workers": True,
+        "multiprocessing_context": "forkserver",
+        "worker_init_fn": _start_worker,
+    }
+
+
+def _start_worker(number: int) -> None:
+    """Workers are the parallelism; OpenCV's own threads beside them would only fight."""
+    import cv2
+
+    cv2.setNumThreads(1)

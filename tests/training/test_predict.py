@@ -1,0 +1,54 @@
+"""What a model answers for children without scores: from the views that show an item, over all runs."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from childgait.domain.evgs import TARGET_NAMES
+from childgait.errors import StepError
+from childgait.files.parts import Part
+from childgait.files.split import PARTS
+from childgait.metrics.aggregate import Judged
+from childgait.training import learn
+from childgait.training.predict import Run, answer
+
+SIDE, END = TARGET_NAMES.index("L.KFX"), TARGET_NAMES.index("L.POB")
+SHOWN = {"left": np.arange(34) != END, "forward": np.arange(34) == END}
+ROWS = [("0004", "left"), ("0004", "forward"), ("0005", "left")]
+
+
+def told(level: float, seen: list[str]) -> Run:
+    return Run(
+        {"model": "coin", "fold": "holdout", "children": {"train": seen, "validation": []}, "facts": {"level": level}},
+        {},
+    )
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Part:
+    """Two windows of the first video, one of each other; a video's logits tell which one it is."""
+
+    def predict(model: Any, settings: Any, weights: Any, facts: dict[str, float], part: Part, views: int) -> Judged:
+        level = np.array([1.0, 3.0, -5.0, 7.0]) + facts["level"]
+        return Judged(np.array([0, 0, 1, 2]), np.zeros(4, int), np.repeat(level[:, None], 34, axis=1))
+
+    monkeypatch.setattr(learn, "predict", predict)
+    monkeypatch.setattr(learn, "settings_from", lambda told: None)
+    rows = [{"video": f"{child}-0001_{view}_1-9", "subject": child, "view": view} for child, view in ROWS]
+    return Part(pl.DataFrame(rows, schema=PARTS.schema()), [])
+
+
+def test_the_views_that_show_an_item_answer(part: Part, caplog: pytest.LogCaptureFixture) -> None:
+    children, logits = answer([told(0.0, ["0001"]), told(1.0, ["0002"])], part, SHOWN, 2)
+    assert children == ["0004", "0005"]
+    assert logits[0, SIDE] == pytest.approx(2.5), "the mean of two windows, of two runs; the end view has no say"
+    assert logits[0, END] == pytest.approx(-4.5)
+    assert logits[1, END] == pytest.approx(7.5), "no recording shows it: another view answers, and that is said"
+    assert "1 answers are of children without a recording that shows the item" in caplog.text
+
+
+def test_a_model_does_not_answer_for_whom_it_has_learnt_from(part: Part) -> None:
+    with pytest.raises(StepError, match="coin, fold holdout, has learnt from child 0005, for whom it is to answer"):
+        answer([told(0.0, ["0005"])], part, SHOWN, 2)
