@@ -11,7 +11,7 @@ from childgait.errors import StepError
 from childgait.files.parts import Part
 from childgait.files.split import PARTS
 from childgait.metrics.aggregate import Judged
-from childgait.training import learn
+from childgait.training import predict as prediction
 from childgait.training.predict import Run, answer
 
 SIDE, END = TARGET_NAMES.index("L.KFX"), TARGET_NAMES.index("L.POB")
@@ -34,8 +34,8 @@ def part(monkeypatch: pytest.MonkeyPatch) -> Part:
         level = np.array([1.0, 3.0, -5.0, 7.0]) + facts["level"]
         return Judged(np.array([0, 0, 1, 2]), np.zeros(4, int), np.repeat(level[:, None], 34, axis=1))
 
-    monkeypatch.setattr(learn, "predict", predict)
-    monkeypatch.setattr(learn, "settings_from", lambda told: None)
+    monkeypatch.setattr(prediction, "predict", predict)
+    monkeypatch.setattr(prediction, "settings_from", lambda told: None)
     rows = [{"video": f"{child}-0001_{view}_1-9", "subject": child, "view": view} for child, view in ROWS]
     return Part(pl.DataFrame(rows, schema=PARTS.schema()), [])
 
