@@ -213,6 +213,36 @@ class SplitSubjects(Section):
     validation: float = Field(gt=0, lt=0.9)  # share of the others who validate
 
 
+class Pretrain(Section):
+    """Synthetic walks that a network learns from before it is trained on the cohort."""
+
+    models: list[str]  # networks that this study pre-trains, each on its own inputs; empty: none
+    seed: int = Field(ge=0)  # of the synthetic children; never the one of synthesize
+    children: int = Field(ge=1)  # numbers 0 … n - 1 of that seed
+    held_out_children: int = Field(ge=1)  # the numbers after those, for validation
+    seconds: float = Field(ge=0.5, le=20)  # of a walk
+    pixels: int = Field(ge=32, le=512, multiple_of=8)  # side of the painted square; as prepare_clips.size
+    frame_step: int = Field(ge=1, le=4)  # of 30 frames per second; as finetune.frame_step
+    windows: int = Field(ge=1)  # training budget; the learning rate falls along one cosine over it
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, lt=1)  # its peak
+    warmup_windows: int = Field(ge=0)
+    weight_decay: float = Field(ge=0, lt=1)
+    clip_norm: float = Field(ge=0)  # of the gradient; 0: not clipped
+    head_hidden: int = Field(ge=1)  # width of the hidden layer between clip features and measures
+    validation_windows: int = Field(ge=1)  # of the held-out children
+    validation_every: int = Field(ge=1)  # training windows between two validations, and two checkpoints
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]  # bf16: autocast on a GPU, or on a CPU with instructions for it
+    threads: int = Field(ge=1, le=256)  # of the training process; the last bits of a sum depend on it
+    workers: int = Field(ge=0, le=64)  # processes that paint windows; 0: the training process itself
+    bystander: float = Field(ge=0, le=1)  # share of walks with another person in view
+    jitter: float = Field(ge=0, le=0.1)  # of keypoints at rest, over body height in the picture
+    dropout: float = Field(ge=0, le=0.5)  # share of a point's frames without a position
+    swap: float = Field(ge=0, le=1)  # share of leg crossings at which left and right change names
+    outlier: float = Field(ge=0, le=0.5)  # share of a point's frames at a wrong place with a high score
+
+
 class Encoder(Section):
     """The video transformer. The registry's models overrule prompt and prune."""
 
@@ -222,6 +252,7 @@ class Encoder(Section):
     min_foreground: float = Field(ge=0, le=1)  # share of a patch that is child, from which it stays
     dilate_pixels: int = Field(ge=0, le=64)  # the mask grows by this before counting
     min_tokens: int = Field(ge=1)  # never fewer
+    positions: Literal["interpolated", "separable"]  # of tokens, at sizes without published weights
     drop_path: float = Field(ge=0, lt=1)  # share of clips that skip the last block; less in those before
     head_hidden: int = Field(ge=1)
     head_dropout: float = Field(ge=0, lt=1)
@@ -386,6 +417,7 @@ SECTIONS: dict[str, type[Section]] = {
     "gate": Gate,
     "build_labels": BuildLabels,
     "split_subjects": SplitSubjects,
+    "pretrain": Pretrain,
     "finetune": Finetune,
     "evaluate": Evaluate,
     "grade_severity": GradeSeverity,

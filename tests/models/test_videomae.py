@@ -10,10 +10,11 @@ from torch import nn
 
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
+from childgait.models import videomae
 from childgait.models.batch import Batch
 from childgait.models.checkpoints import load_checkpoint
 from childgait.models.childgait_video import ChildGaitVideo, ChildGaitVideoSettings, from_settings
-from childgait.models.tokens import Packing, pack_clips
+from childgait.models.tokens import Packing, pack, pack_clips
 from childgait.models.videomae import DEVIATION, MEAN, SIZES, DropPath, Size, VideoMAE, VideoMAESettings, positions
 
 SMALL = Size(width=96, depth=3, heads=4, hidden=192, patch=16)
@@ -167,6 +168,40 @@ def test_positions_are_official_or_say_that_they_are_interpolated():
     assert positions(48, 14, (8, 16, 16))[1] == "official"  # giant's patches are smaller
 
 
+def test_separable_positions_can_be_read_by_a_linear_layer():
+    table, how = positions(192, 16, (8, 4, 4), "separable")
+    assert how == "separable"
+    assert table.shape == (128, 192)
+    place = torch.stack(torch.meshgrid(*(torch.arange(n) for n in (8, 4, 4)), indexing="ij"), dim=-1).flatten(0, 2)
+    design = torch.cat([table, torch.ones(len(table), 1)], dim=1).double()
+    fitted = design @ torch.linalg.lstsq(design, place.double(), driver="gelsd").solution
+    assert (fitted - place).abs().max() < 0.01
+    assert positions(192, 16, (8, 14, 14), "separable")[1] == "official"  # published weights keep their table
+
+
+@pytest.mark.parametrize("lengths", [(5, 9, 7), (40, 41, 64), (1, 1, 2)])
+def test_padded_attention_equals_the_loop_over_clips(lengths, monkeypatch):
+    index = [torch.arange(length) for length in lengths]
+    packed = pack([torch.zeros(length, 4, dtype=torch.uint8) for length in lengths], index)
+    qkv = torch.randn(sum(lengths), 3, 3, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    assert videomae.padding_pays(lengths)
+    padded = videomae.attend(qkv, packed)
+    (gradient,) = torch.autograd.grad(padded.square().sum(), qkv)
+    monkeypatch.setattr(videomae, "PADDED_LONGEST", 0)
+    assert not videomae.padding_pays(lengths)
+    looped = videomae.attend(qkv, packed)
+    (expected,) = torch.autograd.grad(looped.square().sum(), qkv)
+    torch.testing.assert_close(padded, looped, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
+    half = videomae.attend_padded(qkv.detach().bfloat16(), packed)
+    torch.testing.assert_close(half.float(), looped.detach(), rtol=0.05, atol=0.02)
+
+
+def test_unlike_or_long_clips_are_not_padded():
+    assert not videomae.padding_pays((4, 4, 40))
+    assert not videomae.padding_pays((1568, 1500))
+
+
 def test_drop_path_leaves_out_whole_clips():
     video, masks = clips_of(4, 4, 64)
     packed = pack_clips(video, masks, PRUNED)
@@ -236,6 +271,7 @@ def test_clips_that_do_not_fit_the_encoder_are_refused():
             min_foreground=0.1,
             dilate_pixels=0,
             min_tokens=1,
+            positions="interpolated",
             drop_path=0.0,
             head_hidden=8,
             head_dropout=0.0,

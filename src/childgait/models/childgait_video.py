@@ -19,7 +19,7 @@ from childgait.errors import StepError
 from childgait.models.batch import Batch, Ingredient
 from childgait.models.heads import begin_at
 from childgait.models.tokens import Packing, Prune
-from childgait.models.videomae import SIZES, TUBELET, VideoMAE, VideoMAESettings
+from childgait.models.videomae import SIZES, TUBELET, Positions, VideoMAE, VideoMAESettings
 
 Prompt = Literal["none", "drawn"]
 
@@ -39,6 +39,7 @@ class ChildGaitVideoSettings:
     drop_path: float
     head_hidden: int
     head_dropout: float
+    positions: Positions = "interpolated"
 
 
 class ChildGaitVideo(nn.Module):
@@ -49,7 +50,7 @@ class ChildGaitVideo(nn.Module):
         self.settings = settings
         size = SIZES[settings.size]
         self.encoder = VideoMAE(
-            VideoMAESettings(size, settings.frames, settings.pixels, 0, settings.drop_path, head_dropout=0.0)
+            VideoMAESettings(size, settings.frames, settings.pixels, 0, settings.drop_path, 0.0, settings.positions)
         )
         first, last = nn.Linear(size.width, settings.head_hidden), nn.Linear(settings.head_hidden, len(TARGETS))
         self.head = nn.Sequential(first, nn.GELU(), nn.Dropout(settings.head_dropout), last)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from timm.layers import Mlp
@@ -29,6 +30,12 @@ log = logging.getLogger(__name__)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, RGB
 TUBELET = 2
 OFFICIAL_FRAMES, OFFICIAL_PIXELS = 16, 224
+
+Positions = Literal["interpolated", "separable"]
+
+# A CPU pads clips to the longest where that costs at most this many times their tokens, and where clips are short:
+# the batched products of a long clip no longer fit the cache, and a loop over clips is as fast.
+PADDED_SHARE, PADDED_LONGEST = 1.6, 256
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class VideoMAESettings:
     outputs: int  # of the official linear head; 0: features only
     drop_path: float  # of the last block; block 0 has none, linear between
     head_dropout: float
+    positions: Positions = "interpolated"  # of a grid that no published weights know
 
 
 def sinusoids(count: int, width: int) -> Tensor:
@@ -67,13 +75,35 @@ def sinusoids(count: int, width: int) -> Tensor:
     return torch.where(column % 2 == 0, angle.sin(), angle.cos())
 
 
-def positions(width: int, patch: int, grid: tuple[int, int, int]) -> tuple[Tensor, str]:
-    """A row a token of the grid, and how it came about.
+def separable(width: int, grid: tuple[int, int, int], temperature: float = 50.0) -> Tensor:
+    """(tokens, width): sines and cosines of time, height and width, a third of the columns each.
+
+    A linear layer can read a token's place from it, which it cannot from a table of flat token numbers. The temperature
+    suits axes of some ten tokens; 10000 is for sequences of hundreds.
+    """
+    third = width // 3 // 2 * 2
+    widths = (third, third, width - 2 * third)
+    axes = []
+    for axis, (count, columns) in enumerate(zip(grid, widths, strict=True)):
+        frequencies = temperature ** (-torch.arange(columns // 2, dtype=torch.float64) / (columns / 2))
+        angle = torch.arange(count, dtype=torch.float64)[:, None] * frequencies
+        shape = [count if other == axis else 1 for other in range(3)]
+        axes.append(torch.cat([angle.sin(), angle.cos()], dim=1).view(*shape, columns).expand(*grid, columns))
+    return torch.cat(axes, dim=-1).flatten(0, 2).float()
+
+
+def positions(
+    width: int, patch: int, grid: tuple[int, int, int], other: Positions = "interpolated"
+) -> tuple[Tensor, str]:
+    """One row per token of the grid, and how it came about.
 
     Published weights know the table of 16 frames of 224 pixels. Another grid gets that table interpolated linearly in
-    time, height and width; a fresh table would give every token the number of another place.
+    time, height and width (a fresh table would give every token the number of another place), or, for weights that are
+    trained here, a separable table.
     """
     official = grid_of(OFFICIAL_FRAMES, OFFICIAL_PIXELS, TUBELET, patch)
+    if grid != official and other == "separable":
+        return separable(width, grid), "separable"
     table = sinusoids(official[0] * official[1] * official[2], width)
     if grid == official:
         return table.float(), "official"
@@ -86,8 +116,8 @@ def positions(width: int, patch: int, grid: tuple[int, int, int]) -> tuple[Tenso
 def attend(qkv: Tensor, packed: Packed) -> Tensor:
     """Attention within each clip, from (N, 3, heads, width of a head) to (N, heads, width of a head).
 
-    Half precision on CUDA has a kernel for clips of different lengths. Elsewhere a loop over clips is the fastest exact
-    way: padding, nested tensors and one block-diagonal mask all measured slower on CPU.
+    Half precision on CUDA has a kernel for clips of different lengths. A CPU pads short clips to the longest; for long
+    ones a loop over clips is the fastest exact way (nested tensors and one block-diagonal mask measured slower).
     """
     assert sum(packed.lengths) == qkv.shape[0], (packed.lengths, qkv.shape)
     if qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16):
@@ -96,11 +126,34 @@ def attend(qkv: Tensor, packed: Packed) -> Tensor:
     if len(set(packed.lengths)) == 1:  # nothing ragged: all clips in one call
         q, k, v = qkv.unflatten(0, (len(packed.lengths), -1)).permute(2, 0, 3, 1, 4).contiguous()
         return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1)
+    if not qkv.is_cuda and padding_pays(packed.lengths):
+        return attend_padded(qkv, packed)
     each = []
     for clip in qkv.split(packed.lengths):
         q, k, v = clip.permute(1, 2, 0, 3).contiguous()[:, None]
         each.append(functional.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1))
     return torch.cat(each)
+
+
+def padding_pays(lengths: tuple[int, ...]) -> bool:
+    """Whether one padded product is faster on a CPU than a loop over clips."""
+    longest = max(lengths)
+    return longest <= PADDED_LONGEST and longest * len(lengths) < PADDED_SHARE * sum(lengths)
+
+
+def attend_padded(qkv: Tensor, packed: Packed) -> Tensor:
+    """All clips padded to the longest, in one masked product; equal to the loop but for rounding.
+
+    Plain products instead of the fused kernel: its backward is slow on a CPU for sequences this short.
+    """
+    clips, longest = len(packed.lengths), max(packed.lengths)
+    starts = packed.offsets[:-1].long()
+    place = torch.arange(qkv.shape[0], device=qkv.device) - starts[packed.clip] + packed.clip * longest
+    mask = qkv.new_full((clips * longest,), float("-inf")).index_fill(0, place, 0.0).view(clips, 1, 1, longest)
+    padded = qkv.new_zeros(clips * longest, *qkv.shape[1:]).index_copy(0, place, qkv)
+    q, k, v = padded.unflatten(0, (clips, longest)).permute(2, 0, 3, 1, 4).unbind(0)
+    weights = torch.softmax((q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + mask, dim=-1)
+    return (weights.to(v.dtype) @ v).transpose(1, 2).flatten(0, 1)[place]
 
 
 def attend_at_once(qkv: Tensor, packed: Packed) -> Tensor:
@@ -188,7 +241,7 @@ class VideoMAE(nn.Module):
         self.fc_norm = nn.LayerNorm(size.width, eps=1e-6)
         self.head_dropout = nn.Dropout(settings.head_dropout)
         self.head = nn.Linear(size.width, settings.outputs) if settings.outputs else nn.Identity()
-        table, self.positions_are = positions(size.width, size.patch, self.grid)
+        table, self.positions_are = positions(size.width, size.patch, self.grid, settings.positions)
         if self.positions_are != "official":
             log.info("positions are %s", self.positions_are)
         # Computed, not learned, and in no checkpoint: so it is no part of the state either.
