@@ -1,13 +1,14 @@
 """People and things as outlines in the picture, ready to be painted from far to near.
 
-Everything is worked out for all frames at once: tapered limbs, the trunk, the head's direction and size. Painting a frame
-is then a sorted list of polygons. Reads a Motion, a look and a camera; opens nothing.
+Everything is worked out for all frames at once: tapered limbs, the trunk, the head's direction and size. Painting a
+frame is then a sorted list of polygons. Reads a Motion, a look and a camera; opens nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -43,6 +44,11 @@ class Look:
     stripes: bool
     build: float  # thickness of the limbs
     head: HeadPictures
+
+    @property
+    def stripe(self) -> Array:
+        """The colour of the shirt's stripes."""
+        return 255 - self.shirt
 
 
 def draw_look(rng: Random, *, adult: bool = False) -> Look:
@@ -131,6 +137,9 @@ def _shade(colour: Array, factor: float) -> Colour:
 class FigureBuilder:
     """Collects the parts of one person in one view."""
 
+    LIMB_LAYERS: ClassVar[tuple[tuple[float, float, float], ...]] = ((0.78, 0.5, 0.92), (0.48, 1.0, 1.06))
+    TORSO_LAYERS: ClassVar[tuple[tuple[float, float], ...]] = ((0.80, 0.90), (0.45, 1.02))
+
     def __init__(
         self, motion: Motion, child: Child, look: Look, camera: Camera, way: str, offset: Array, base: int
     ) -> None:
@@ -147,6 +156,10 @@ class FigureBuilder:
     def part(self, name: str) -> Array:
         return self.place(self.motion.parts[name])
 
+    def shade(self, colour: Array, factor: float) -> Colour:
+        """A colour under more or less light."""
+        return _shade(colour, factor)
+
     def _add(self, part: Part) -> None:
         part.identity = self.base + len(self.figure.parts)
         self.figure.groups[part.identity] = self._group
@@ -162,20 +175,25 @@ class FigureBuilder:
         nearer: float = 0.0,
         over: Array | None = None,
     ) -> Array:
-        """A rounded, lit limb between two places; radii as shares of body height. `over` is the depth of what it covers.
-        Returns its own depth."""
+        """Add a rounded, lit limb between two places and return its depth.
+
+        Radii are shares of body height; `over` is the depth of what the limb covers.
+        """
         (p0, d0), (p1, d1) = self.camera.project(start), self.camera.project(end)
         thick = self.child.height * self.look.build * self.camera.focal
         a, b = r0 * thick / d0, r1 * thick / d1
         layers = []
-        for size, push, light in ((0.78, 0.5, 0.92), (0.48, 1.0, 1.06)):
+        for size, push, light in self.LIMB_LAYERS:
             if size * max(float(a.max()), float(b.max())) < 1.2:
                 continue  # too thin to show
             shift = _LIGHT * push
             layers.append(
-                (_capsule(p0 + a[:, None] * shift, p1 + b[:, None] * shift, size * a, size * b), _shade(colour, light))
+                (
+                    _capsule(p0 + a[:, None] * shift, p1 + b[:, None] * shift, size * a, size * b),
+                    self.shade(colour, light),
+                )
             )
-        layers.insert(0, (_capsule(p0, p1, a, b), _shade(colour, 0.72)))
+        layers.insert(0, (_capsule(p0, p1, a, b), self.shade(colour, 0.72)))
         depth = ((d0 + d1) / 2 if over is None else over) - nearer
         self._add(Part(layers[0][0], depth, layers, 0))
         return depth
@@ -207,7 +225,7 @@ class FigureBuilder:
         radius = 0.019 * self.child.height * self.camera.focal / depth
         base = self.look.trousers if self.look.long_trousers else self.look.skin
         outline = _capsule(pixel, pixel + np.array([0.0, 0.01]), radius * np.clip(facing, 0.3, 1), radius)
-        self._add(Part(outline, over, [(outline, _shade(base, 1.22))], 0, shown=facing > 0.25))
+        self._add(Part(outline, over, [(outline, self.shade(base, 1.22))], 0, shown=facing > 0.25))
 
     def arm(self, limb: str) -> None:
         shoulder, elbow, wrist = (self.point(f"{limb}_{name}") for name in ("shoulder", "elbow", "wrist"))
@@ -258,14 +276,14 @@ class FigureBuilder:
 
     def _torso(self, left: list[Array], right: list[Array], depth: Array, colour: Array) -> None:
         layers = []
-        for size, light in ((1.0, 0.74), (0.80, 0.90), (0.45, 1.02)):
+        for size, light in ((1.0, 0.74), *self.TORSO_LAYERS):
             edges = []
             for a, b in zip(left, right, strict=True):
                 middle, half = (a + b) / 2, (b - a) / 2
                 middle = middle + np.linalg.norm(half, axis=-1, keepdims=True) * _LIGHT * (1 - size)
                 edges.append((middle - size * half, middle + size * half))
             outline = np.stack([e[0] for e in edges] + [e[1] for e in reversed(edges)], axis=1)
-            layers.append((outline, _shade(colour, light)))
+            layers.append((outline, self.shade(colour, light)))
         self._add(Part(layers[0][0], depth, layers, 0))
 
     def _stripes(self, left: list[Array], right: list[Array], depth: Array) -> None:
@@ -279,7 +297,7 @@ class FigureBuilder:
                 b = (1 - part) * right[low] + part * right[low + 1]
                 edges.append((a * 0.94 + b * 0.06, a * 0.06 + b * 0.94))
             outline = np.stack([edges[0][0], edges[1][0], edges[1][1], edges[0][1]], axis=1)
-            self._add(Part(outline, depth - 0.001, [(outline, _shade(255 - self.look.shirt, 0.8))], 0))
+            self._add(Part(outline, depth - 0.001, [(outline, self.shade(self.look.stripe, 0.8))], 0))
 
     def build_head(self) -> None:
         place = self.part("head")

@@ -1,7 +1,7 @@
 """The keypoints as they are delivered: 133 points, imperfect the way an estimator is, with the release's quirks.
 
-Every planted defect is reported, so that a repair can be judged. Face and hand points are invented round head and wrist,
-also from behind, as estimators do.
+Every planted defect is reported, so that a repair can be checked. Face and hand points are invented round head and
+wrist, also from behind, as estimators do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,19 @@ from childgait.synthetic.child import Random
 
 Array = NDArray[np.float64]
 LEGS = tuple(i for i, name in enumerate(POINTS) if name.split("_")[-1] in ("knee", "ankle", "toe", "heel"))
+
+
+class ErrorRates(Protocol):
+    """How often and how far an estimator errs; `Synthesize` and `StreamSettings` have these."""
+
+    @property
+    def jitter(self) -> float: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def swap(self) -> float: ...
+    @property
+    def outlier(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ def _runs(rng: Random, count: int, rate: float, longest: int) -> list[tuple[int,
 
 
 def spoil(
-    exact: Array, visible: NDArray[np.bool_], size: tuple[int, int], rate: float, params: Synthesize, rng: Random
+    exact: Array, visible: NDArray[np.bool_], size: tuple[int, int], rate: float, params: ErrorRates, rng: Random
 ) -> Delivered:
     """Jitter, drop-outs, left-right swaps and confident outliers on the exact points."""
     count = len(exact)
@@ -66,7 +79,7 @@ def spoil(
 
 
 def _swap_legs(
-    exact: Array, points: Array, scores: Array, planted: list[dict[str, Any]], params: Synthesize, rng: Random
+    exact: Array, points: Array, scores: Array, planted: list[dict[str, Any]], params: ErrorRates, rng: Random
 ) -> None:
     """Left and right change names for some frames while the legs cross in the picture."""
     apart = exact[:, INDEX["left_ankle"], 0] - exact[:, INDEX["right_ankle"], 0]
@@ -81,7 +94,7 @@ def _swap_legs(
 
 
 def _throw_out(
-    points: Array, scores: Array, size: tuple[int, int], planted: list[dict[str, Any]], params: Synthesize, rng: Random
+    points: Array, scores: Array, size: tuple[int, int], planted: list[dict[str, Any]], params: ErrorRates, rng: Random
 ) -> None:
     """A point jumps to the picture's edge and is sure of itself."""
     for point, name in enumerate(POINTS):

@@ -5,7 +5,7 @@ Writes per view the video, the delivered keypoints and the truth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,39 +17,20 @@ from numpy.typing import NDArray
 
 from childgait.domain.evgs import LIMBS, VIEWS
 from childgait.domain.names import POSE_FOLDER
-from childgait.domain.skeleton import INDEX, POINTS
+from childgait.domain.skeleton import POINTS
 from childgait.params import Synthesize
 from childgait.synthetic.camera import PASS_OF_VIEW, Camera, into_world, place_camera
-from childgait.synthetic.child import Child, Random, draw_adult
-from childgait.synthetic.figure import (
-    Figure,
-    FigureBuilder,
-    Look,
-    Painter,
-    bar_tubes,
-    build_bars,
-    draw_look,
-    walker_tubes,
-)
+from childgait.synthetic.child import Child, Random
+from childgait.synthetic.figure import Figure, FigureBuilder, Look, Painter, draw_look
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
-from childgait.synthetic.motion import Motion, walk
+from childgait.synthetic.motion import walk
 from childgait.synthetic.rating import Scores, stream
 from childgait.synthetic.scene import Film, Lens, Room, cast_shadow, draw_lens, draw_room, paint_room, shadow_lines
 from childgait.synthetic.truth import Truth, pack_mask, save_truth
+from childgait.synthetic.walks import CHILD, PERSON, Walk, build_aid, draw_other, seen_points
 
 Array = NDArray[np.float64]
 RATES = {"59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
-CHILD, PERSON, THING = 1, 101, 250  # identities in the picture of who is where
-
-
-@dataclass(frozen=True)
-class Walk:
-    """One way along the walkway: what both cameras see of it."""
-
-    way: str
-    motion: Motion
-    offset: Array  # added to the child's own coordinates, to have the walk's middle in the room's
-    other: tuple[Motion, Child, Array] | None  # another person's motion, body and offset
 
 
 @dataclass(frozen=True)
@@ -97,26 +78,8 @@ def _draw_walk(child: Child, way: str, session: Session, params: Synthesize, rng
     offset = np.array([-(path[0] + path[-1]) / 2 + rng.normal(0, 0.08), rng.normal(0, 0.05), 0.0])
     other = None
     if session.other_look is not None:
-        other = _draw_other(motion, way, offset, rng, pace)
+        other = draw_other(motion, way, offset, rng, pace)
     return Walk(way, motion, offset, other)
-
-
-def _draw_other(motion: Motion, way: str, offset: Array, rng: Random, pace: float) -> tuple[Motion, Child, Array]:
-    """A therapist or parent: walks beside the child, or stands at the side."""
-    adult = draw_adult(rng)
-    near = 1.0 if way == "out" else -1.0  # the side of the camera beside the walkway
-    side = near if rng.random() < 0.2 else -near
-    if rng.random() < 0.6:
-        probe = walk(adult, np.arange(0, 2, 0.02))
-        own = probe.parts["pelvis"][-1, 0] / 1.98
-        adult = replace(adult, stride=float(adult.stride * own / max(pace, 0.3)))
-        moving = walk(adult, motion.seconds, start=float(rng.random()))
-        return moving, adult, offset + np.array([rng.uniform(-0.7, 0.6), side * rng.uniform(0.65, 0.85), 0.0])
-    still = walk(adult, np.linspace(0, 0.02, 3), start=0.06)
-    count = len(motion.seconds)
-    points = np.repeat(still.points[1:2], count, axis=0)
-    parts = {name: np.repeat(values[1:2], count, axis=0) for name, values in still.parts.items()}
-    return replace(still, points=points, parts=parts), adult, np.array([rng.uniform(-1.5, 1.5), side * 0.95, 0.0])
 
 
 def _film(
@@ -137,7 +100,7 @@ def _film(
             other, adult, session.other_look, camera, walked.way, offset, PERSON
         ).build()
     lens = draw_lens(rng)
-    painter = Painter([*people.values(), *_things(child, walked, camera, count)], lens.shutter)
+    painter = Painter([*people.values(), *build_aid(child, walked, camera, count)], lens.shutter)
     world = into_world(motion.points + walked.offset, walked.way)
     exact, depth = camera.project(world)
     shadows = [shadow_lines(world, camera)]
@@ -180,16 +143,6 @@ def _film(
     }
 
 
-def _things(child: Child, walked: Walk, camera: Camera, count: int) -> list[Figure]:
-    """A walker, or parallel bars."""
-    if child.aid == "walker":
-        tubes = walker_tubes(walked.motion, child, walked.way, walked.offset)
-        return [build_bars(tubes, camera, 0.014, np.array([110.0, 115, 125]), count, THING)]
-    if child.aid == "parallel bars":
-        return [build_bars(bar_tubes(child), camera, 0.02, np.array([150.0, 130, 95]), count, THING)]
-    return []
-
-
 def _expose(
     path: Path,
     painter: Painter,
@@ -224,7 +177,9 @@ def _expose(
             who_is_where[:] = 0
             painter.identify(who_is_where, index)
             masks.append(pack_mask((who_is_where >= CHILD) & (who_is_where < PERSON)))
-            visible[index] = _seen(exact[index], depth[index], who_is_where, people["child"], painter, index, child)
+            visible[index] = seen_points(
+                exact[index], depth[index], who_is_where, people["child"], painter.identity_depth, index, child
+            )
             for who, person in people.items():
                 faces[who][index] = _face_seen(person, who_is_where, index)
     return masks, visible, faces
@@ -238,40 +193,6 @@ def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> b
         return False
     seen = int((who_is_where == head.identity).sum())
     return seen > 0.5 * np.pi * float(head.half_width()[index] * head.half[index])
-
-
-_GROUP = {"shoulder": "arm", "elbow": "arm", "wrist": "arm"}
-
-
-def _seen(
-    exact: Array,
-    depth: Array,
-    who_is_where: NDArray[np.uint8],
-    figure: Figure,
-    painter: Painter,
-    index: int,
-    child: Child,
-) -> NDArray[np.bool_]:
-    """Which keypoints are in the picture with nothing of weight before them; a limb does not hide its own joints."""
-    height, width = who_is_where.shape
-    pixels = np.rint(exact).astype(int)
-    inside = np.all((pixels >= 0) & (pixels < (width, height)), axis=1)
-    result = np.zeros(len(POINTS), dtype=bool)
-    assert figure.head is not None
-    for place, name in enumerate(POINTS):
-        if not inside[place]:
-            continue
-        identity = int(who_is_where[pixels[place, 1], pixels[place, 0]])
-        if place <= INDEX["right_ear"]:
-            own = identity == figure.head.identity
-            result[place] = identity == 0 or (own and depth[place] < figure.head.depth[index] + 0.06)
-            continue
-        limb, joint = name.split("_", 1)
-        group = figure.groups.get(identity, "")
-        slack = 0.07 if group == "trunk" else 0.03
-        in_front = identity != 0 and painter.identity_depth[identity][index] < depth[place] - slack * child.height
-        result[place] = not in_front or group == f"{limb}_{_GROUP.get(joint, 'leg')}"
-    return result
 
 
 class VideoFile:

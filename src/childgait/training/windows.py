@@ -139,7 +139,7 @@ class Windows(Dataset[Sample]):
         features = None if self.features is None else self.features[row]
         if features is not None and draw.flip:
             features = features.reshape(2, -1)[::-1].reshape(-1)  # the limbs swap names
-        return self._sample(row, start, window if roughen is None else roughen(window), features)
+        return make_sample(self.loading, row, start, window if roughen is None else roughen(window), features)
 
     def _window(self, row: int, start: int, stretch: float) -> Window:
         clip, read = self.clips[row], self.loading.reads
@@ -153,32 +153,36 @@ class Windows(Dataset[Sample]):
             size=clip.size,
         )
 
-    def _sample(self, row: int, start: int, window: Window, features: NDArray[np.float32] | None) -> Sample:
-        loading, frames, points = self.loading, window.frames, window.points
-        if loading.drawing is not None:
-            assert frames is not None
-            assert points is not None
-            frames = draw_skeletons(frames, points, loading.drawing, window.near)
-        patches, index, filled = None, None, 0
-        if loading.packing is not None:
-            assert frames is not None
-            patches, kept = cut(frames, window.masks, loading.packing)
-            index, filled, frames = kept.index, kept.filled, None
-        if points is not None:  # a network cannot read NaN; the score says that there is nothing
-            points = np.nan_to_num(points, nan=0.0)
-        packed = loading.packing is not None
-        return Sample(
-            row,
-            start,
-            window.labels,
-            frames,
-            window.masks if "masks" in loading.ingredients and not packed else None,
-            points if "points" in loading.ingredients and not packed else None,
-            features,
-            patches,
-            index,
-            filled,
-        )
+
+def make_sample(
+    loading: Loading, row: int, start: int, window: Window, features: NDArray[np.float32] | None = None
+) -> Sample:
+    """Draw the skeleton on a window, cut it into the kept patches, and leave out what the model does not read."""
+    frames, points = window.frames, window.points
+    if loading.drawing is not None:
+        assert frames is not None
+        assert points is not None
+        frames = draw_skeletons(frames, points, loading.drawing, window.near)
+    patches, index, filled = None, None, 0
+    if loading.packing is not None:
+        assert frames is not None
+        patches, kept = cut(frames, window.masks, loading.packing)
+        index, filled, frames = kept.index, kept.filled, None
+    if points is not None:  # a network cannot read NaN; the score says that there is nothing
+        points = np.nan_to_num(points, nan=0.0)
+    packed = loading.packing is not None
+    return Sample(
+        row,
+        start,
+        window.labels,
+        frames,
+        window.masks if "masks" in loading.ingredients and not packed else None,
+        points if "points" in loading.ingredients and not packed else None,
+        features,
+        patches,
+        index,
+        filled,
+    )
 
 
 def collate(samples: list[Sample]) -> Batch:
