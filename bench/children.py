@@ -117,11 +117,11 @@ def link_clips(work: Path, base: Path) -> None:
 
 
 def report(found: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> str:
-    judged, watched = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
+    judged, with_runtime = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
     text = [
         "# How judging grows with the children who teach",
         "",
-        f"The same {judged} children are judged and the same {watched} validate; seed {given.seed}; networks from scratch on the"
+        f"The same {judged} children are judged and the same {with_runtime} validate; seed {given.seed}; networks from scratch on the"
         f" CPU. Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
         f" {', '.join(given.set) or 'none'}. Balanced accuracy is the mean over the 34 targets where it is defined; intervals are"
         " the middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.",

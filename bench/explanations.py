@@ -71,10 +71,10 @@ def settings_for(name: str, epochs: int, **changes: Any) -> Any:
         epochs=epochs,
         learning_rate=rates.get(name, 0.002),
         warmup_epochs=2,
-        clips_a_step=8,
-        clips_at_once=8,
-        average_decay=0.9,
-        changes=still,
+        batch_size=8,
+        micro_batch_size=8,
+        ema_decay=0.9,
+        augmentation=still,
         cnn={"width": 4, "dropout": 0.2},
         encoder=encoder,
         checkpoint_epochs=epochs,
@@ -102,7 +102,7 @@ def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, floa
         save_as=Path(tempfile.mkdtemp()) / "state.safetensors",
         on_epoch=lambda row, speed: None,
     )
-    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, parts["test"], views=1)
+    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, parts["test"], windows_per_video=1)
     known = ~np.isnan(parts["test"].atypical).all(axis=0)
     truth = parts["test"].atypical[judged.rows][:, known][:, 0] == 1
     said = judged.logits[:, known][:, 0] > 0
@@ -131,7 +131,7 @@ def few_scores(study: Any, epochs: int, seeds: int) -> list[str]:
         "labelled": 0.1,
         "decay": 0.95,
         "ramp_epochs": epochs // 2,
-        "clips_a_step": 16,
+        "batch_size": 16,
     }
     rows, found = [], []
     for seed in range(seeds):

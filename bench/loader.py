@@ -21,7 +21,7 @@ import torch
 
 from childgait.files.clips import Clip, create_array, open_clip, pack_bits
 from childgait.models.tokens import Packing, grid_of
-from childgait.training.augmentation import Augmentation
+from childgait.params import Augmentation
 from childgait.training.windows import Loading, Windows, collate
 from childgait.vision.drawing import Style
 
@@ -56,8 +56,8 @@ def make_clip(folder: Path, number: int, pixels: int) -> Clip:
 def settings(patch: int) -> dict[str, tuple[Loading, Augmentation | None]]:
     pruned, dense = (Packing(2, patch, prune, 0.1, 2, 32) for prune in ("mask", "none"))
     frames = frozenset({"frames"})
-    still = Augmentation(0, 0, 0, 0, 0)
-    zoom = Augmentation(CHANGES.flip, CHANGES.scale, CHANGES.shift, 0, 0)
+    still = Augmentation(flip=0, scale=0, shift=0, colour=0, time=0)
+    zoom = Augmentation(flip=CHANGES.flip, scale=CHANGES.scale, shift=CHANGES.shift, colour=0, time=0)
     return {
         "as in training: all changes, drawn, pruned": (Loading(16, frames, STYLE, pruned), CHANGES),
         "without colour": (Loading(16, frames, STYLE, pruned), zoom),

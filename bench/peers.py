@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from childgait.metrics.of_study import behind_best, measure_model, read_judgements
+from childgait.metrics.of_study import gap_to_best, measure_model, read_judgements
 from childgait.report.headline import TOO_FEW
 from childgait.report.page import TITLES, number, signed, size_of, table_of_models
 from childgait.report.published import AVERAGES
@@ -64,7 +64,7 @@ def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
         scope: {name: measure_model(model, 2000, 0) for name, model in models.items()}
         for scope, models in judged.items()
     }
-    behind = {scope: behind_best(judged[scope], found, 2000, 0, TOO_FEW) for scope, found in scopes.items()}
+    behind = {scope: gap_to_best(judged[scope], found, 2000, 0, TOO_FEW) for scope, found in scopes.items()}
     seconds = {
         folder.name: [float(path.read_text()) for path in folder.glob("*/seconds")]
         for folder in (work / "finetune").iterdir()
@@ -77,7 +77,7 @@ def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:
         "# All rows, trained on the same children and judged by the same code",
         "",
         "Means over the targets for which a number is defined, and over seeds; the 95 % intervals are over draws of the test",
-        "children. Behind the best: balanced accuracy less that of the best row, paired over the same children; p is",
+        "children. GapToBest the best: balanced accuracy less that of the best row, paired over the same children; p is",
         "two-sided, after Holm's correction over the rows, and the best was picked on these very children. Operations are",
         "those of one clip, forward. Seconds are the processor's, of one training, in the median; they stand here only,",
         "for they differ between machines.",
@@ -129,7 +129,7 @@ def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * 8 + "|---" + "|--:" * 3 + "|"]
     for row in own.iter_rows(named=True):
         spent = seconds.get(row["model"])
-        best = row["behind_best"] is None
+        best = row["gap_to_best"] is None
         cells = [
             row["model"],
             number(row["balanced_accuracy"], 3),

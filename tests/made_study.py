@@ -13,7 +13,7 @@ import polars as pl
 from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, default_views
 from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.predictions import PREDICTIONS
-from childgait.files.split import HOLDOUT, PART_NAMES, PARTS, WHO, hash_of_split, rows_of_videos
+from childgait.files.split import ASSIGNMENT, HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
 from childgait.files.tables import write_table
 from childgait.metrics.scores import METRICS
 
@@ -138,7 +138,7 @@ def make_parts(
             )
         who += [(fold, s, p, None) for s, p in where.items()]
         who += [(fold, s, "none", "kept for the hold-out test") for s in SUBJECTS_MADE if s not in where]
-    return pl.DataFrame(who, schema=WHO.schema(), orient="row"), parts
+    return pl.DataFrame(who, schema=ASSIGNMENT.schema(), orient="row"), parts
 
 
 def write_gates(

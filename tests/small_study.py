@@ -100,20 +100,20 @@ def settings(**changes: object) -> Finetune:
     small = {
         "epochs": 3,
         "frames": 4,
-        "clips_a_step": 4,
-        "clips_at_once": 2,
+        "batch_size": 4,
+        "micro_batch_size": 2,
         "threads": 1,
         "workers": 0,
         "warmup_epochs": 1,
         "checkpoint_epochs": 1,
-        "validation_views": 1,
+        "validation_windows": 1,
         "device": "cpu",
         "precision": "fp32",
         "encoder": {**PARAMS["finetune"]["encoder"], "min_tokens": 2, "head_hidden": 16, "dilate_pixels": 0},
-        "changes": {"flip": 0.5, "scale": 0.1, "shift": 0.05, "colour": 0.1, "time": 0.1},
+        "augmentation": {"flip": 0.5, "scale": 0.1, "shift": 0.05, "colour": 0.1, "time": 0.1},
     }
     return Finetune.model_validate({**PARAMS["finetune"], **small, **changes})
 
 
 def judging(**changes: object) -> Evaluate:
-    return Evaluate.model_validate({**PARAMS["evaluate"], "views": 2, "bootstrap": 50, **changes})
+    return Evaluate.model_validate({**PARAMS["evaluate"], "windows_per_video": 2, "bootstrap": 50, **changes})

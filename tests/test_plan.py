@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from childgait.engine.source_files import ROOT
-from childgait.files.split import ASKED
+from childgait.files.split import REQUESTED
 
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
 SUBJECTS = ("0001", "0002", "0003", "0004")
@@ -190,7 +190,7 @@ def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_chi
         ("0003", "validation", ""),
         ("0004", "test", ""),
         ("0005", "none", "the child has no score"),
-        ("0006", "none", "the child has no score" + ASKED),
+        ("0006", "none", "the child has no score" + REQUESTED),
     ]
     try:
         params.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -102,7 +102,7 @@ class Deidentify(Section):
     bridge_seconds: float = Field(ge=0, le=2)  # a gap so long is filled in a straight line
     extend_seconds: float = Field(ge=0, le=2)  # a track's ends are held for so long
     person_seconds: float = Field(ge=0, le=10)  # a track so long is a person, who must have a head in every frame
-    most_whole: float = Field(
+    max_whole_person_share: float = Field(
         ge=0, le=1
     )  # share of frames with somebody covered whole, above which a person must decide
     unseen: Literal[
@@ -201,7 +201,7 @@ class BuildLabels(Section):
 
     scale: Literal["ordinal", "binary"]  # ordinal: 0, 1, 2; binary: 0, 1, as the public challenge's file
     rater: str  # whose scores are the labels where several people scored; "" for entries that name nobody
-    views: dict[str, list[Literal["forward", "backward", "left", "right"]]] | Literal["registry"]
+    camera_views: dict[str, list[Literal["forward", "backward", "left", "right"]]] | Literal["registry"]
 
 
 class SplitSubjects(Section):
@@ -278,7 +278,7 @@ class Fusion(Section):
 
     join: Literal["cross", "concat", "features", "skeleton"]  # cross-attention, side by side, or one stream alone
     choose: Literal["contributions", "random", "all"]  # which numbers: by the joints that a first ST-GCN leans on, ...
-    keep: float = Field(gt=0, le=1)  # share of the numbers that are chosen
+    keep_share: float = Field(gt=0, le=1)  # share of the numbers that are chosen
     first_epochs: int = Field(ge=1)  # of that ST-GCN
     heads: Literal[1, 2, 4, 8]  # of attention
 
@@ -290,7 +290,7 @@ class MeanTeacher(Section):
         "none", "unscored", "training"
     ]  # none: off; children without scores; with the training children's clips
     labelled: float = Field(gt=0, le=1)  # share of the training children whose scores are used
-    clips_a_step: int = Field(ge=1)  # of the pool, over all processes
+    batch_size: int = Field(ge=1)  # of the pool, over all processes
     supervised_epochs: int = Field(ge=0)  # before the pool comes in
     ramp_epochs: int = Field(ge=1)  # in which the pool's weight rises from 0
     weight: float = Field(ge=0, le=100)  # of the pool's loss at the end of the ramp
@@ -328,7 +328,7 @@ class Drawing(Section):
     middle: tuple[int, int, int]
 
 
-class Changes(Section):
+class Augmentation(Section):
     """How much a training window is changed at random; all zero: not at all."""
 
     flip: float = Field(ge=0, le=1)  # share of windows mirrored, left and right swapped with them
@@ -363,23 +363,23 @@ class Finetune(Section):
     weights: str  # a checkpoint to start from; empty: from scratch
     weights_sha256: str
     drawing: Drawing
-    changes: Changes
+    augmentation: Augmentation
     epochs: int = Field(ge=1)
-    clips_a_step: int = Field(ge=1)  # over all processes
-    clips_at_once: int = Field(ge=1)  # that a process computes together; a step is summed of such small batches
+    batch_size: int = Field(ge=1)  # over all processes
+    micro_batch_size: int = Field(ge=1)  # that a process computes together; a step is summed of such small batches
     learning_rate: float = Field(gt=0, lt=1)  # its peak
-    least_learning_rate: float = Field(ge=0, lt=1)  # where the cosine ends
+    min_learning_rate: float = Field(ge=0, lt=1)  # where the cosine ends
     warmup_epochs: int = Field(ge=0)
     weight_decay: float = Field(ge=0, lt=1)
     layer_decay: float = Field(gt=0, le=1)  # of the rate, with every layer below the head; 1: none
     clip_norm: float = Field(ge=0)  # of the gradient; 0: not clipped
     positive_weight_cap: float = Field(ge=1)  # atypical cells weigh up to this (or down to its inverse)
-    average_decay: float = Field(ge=0, lt=1)  # of the moving average of weights that is judged and kept; 0: none
+    ema_decay: float = Field(ge=0, lt=1)  # of the moving average of weights that is judged and kept; 0: none
     freeze_layers: int = Field(ge=0)  # so many of the first layers never learn
     freeze_epochs: int = Field(ge=0)  # in the first epochs only the head learns
     patience: int = Field(ge=0)  # epochs without a better validation loss before it stops; 0: never
-    keep: Literal["last", "best"]  # which epoch's weights; best: lowest validation loss
-    validation_views: int = Field(ge=1)  # windows a validation video, after every epoch
+    checkpoint: Literal["last", "best"]  # which epoch's weights; best: lowest validation loss
+    validation_windows: int = Field(ge=1)  # windows a validation video, after every epoch
     checkpoint_epochs: int = Field(ge=1)  # between two checkpoints
     overrides: dict[str, dict[str, Any]]  # model: keys of this section that differ for it
 
@@ -387,7 +387,7 @@ class Finetune(Section):
 class Evaluate(Section):
     """How it is judged."""
 
-    views: int = Field(ge=1)  # windows a video
+    windows_per_video: int = Field(ge=1)
     bootstrap: int = Field(ge=0)  # draws over children
     seed: int = Field(ge=0)  # of the draws
     bins: int = Field(ge=2, le=50)  # of probability, for the calibration error
@@ -400,7 +400,7 @@ class GradeSeverity(Section):
     models: list[str] = Field(
         min_length=1
     )  # networks of models/registry.py; each starts where its run of finetune ended
-    views: int = Field(ge=1)  # windows a video
+    windows_per_video: int = Field(ge=1)
     bootstrap: int = Field(ge=0)  # draws over children
     seed: int = Field(ge=0)  # of the draws
 
@@ -433,7 +433,7 @@ def section_of_run(section: Mapping[str, Any], model: str) -> dict[str, Any]:
     return own | {"overrides": section["overrides"].get(model, {})}
 
 
-def section_as_told(name: str, section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def section_for_record(name: str, section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A section as a record keeps it; `values` are the job's plain arguments."""
     return (
         section_of_run(section, values["model_name"])
@@ -484,6 +484,24 @@ def load_section(path: Path, model: type[S]) -> S:
     return section
 
 
+# Keys of earlier versions: (section or part, old key) -> what the key is called now.
+RENAMED = {
+    ("finetune", "changes"): "augmentation",
+    ("finetune", "clips_a_step"): "batch_size",
+    ("finetune", "clips_at_once"): "micro_batch_size",
+    ("finetune", "average_decay"): "ema_decay",
+    ("finetune", "keep"): "checkpoint",
+    ("finetune", "validation_views"): "validation_windows",
+    ("finetune", "least_learning_rate"): "min_learning_rate",
+    ("finetune", "mean_teacher", "clips_a_step"): "batch_size",
+    ("finetune", "fusion", "keep"): "keep_share",
+    ("build_labels", "views"): "camera_views",
+    ("evaluate", "views"): "windows_per_video",
+    ("grade_severity", "views"): "windows_per_video",
+    ("deidentify", "most_whole"): "max_whole_person_share",
+}
+
+
 def _near(name: str, valid: Any) -> str:
     near = difflib.get_close_matches(str(name), list(valid), n=1)
     return f" (nearest valid name: {near[0]!r})" if near else f" (valid: {', '.join(valid)})"
@@ -493,6 +511,8 @@ def _problem(section: str, model: type[Section], detail: Any) -> str:
     """One sentence of a validation error: section, key, found, allowed."""
     key = ".".join(str(part) for part in detail["loc"])
     where = f"{section}.{key}" if key else section
+    if detail["type"] == "extra_forbidden" and (now := RENAMED.get((section, *detail["loc"]))):
+        return f"{where} is called {now} now"
     if detail["type"] == "extra_forbidden":
         return f"{where} is no key of this section{_near(str(detail['loc'][-1]), model.model_fields)}"
     if detail["type"] == "missing":

@@ -32,7 +32,7 @@ SMALLER = {  # than the smoke study
     "  subjects: 6\n": "  subjects: 5\n",
     "  holdout: 0.34\n": "  holdout: 0.2\n",
     "  models: [childgait_video, kinematic_trees, rules]\n": "  models: [childgait_video]\n",
-    "  epochs: 3\n": "  epochs: 2\n  processes: 2\n  clips_at_once: 4\n",
+    "  epochs: 3\n": "  epochs: 2\n  processes: 2\n  micro_batch_size: 4\n",
 }
 # Two processes train together: here side by side, there on two nodes. No GPU computes, but jobs go where GPUs are.
 MODEL = "data/finetune/childgait_video/holdout-0/model.json"

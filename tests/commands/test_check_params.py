@@ -13,7 +13,7 @@ from childgait.preflight.params import (
     check_graders,
     check_remotes,
     check_unseen,
-    names_nothing,
+    unmatched_rows,
     videos_named,
 )
 
@@ -69,7 +69,7 @@ def test_a_row_that_names_no_recording_is_told(tmp_path: Path) -> None:
         "video,region,frame,x0,y0,x1,y1\n0001-0001_left_1-240,badge,,1,1,5,5\n0001-0001_left_1-24,badge,,1,1,5,5\n"
         "0008-0001_left_1-240,of a child who is not in this cohort,,1,1,5,5\n 0001-0001_left_1-240,blank,,1,1,5,5\n"
     )
-    wrong, blank = names_nothing(cohort, tmp_path)
+    wrong, blank = unmatched_rows(cohort, tmp_path)
     assert "line 3: 0001-0001_left_1-24 is no recording" in wrong
     assert "line 5:  0001-0001_left_1-240 is no recording" in blank
 

@@ -13,7 +13,7 @@ from childgait.files.parts import open_part
 from childgait.lineage.search import mentions, names_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
-from childgait.training.fit import Learnt, fit_table
+from childgait.training.fit import FitResult, fit_table
 from small_study import make_study, settings
 
 
@@ -24,7 +24,7 @@ def make_run(folder: Path, name: str) -> tuple[Path, Path]:
     network = MODELS[name].build(chosen, 32)
     weights = {} if name == "coin" else {key: value.numpy() for key, value in network.state_dict().items()}
     parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
-    told = _description(MODELS[name], "holdout", 0, chosen, parts, Learnt(weights, [], 1, {"pixels": 32}))
+    told = _description(MODELS[name], "holdout", 0, chosen, parts, FitResult(weights, [], 1, {"pixels": 32}))
     (folder / "model.json").write_text(json.dumps(told))
     save_file(weights or {"seed": torch.tensor([1]).numpy()}, folder / "weights.safetensors")
     return folder, study.train

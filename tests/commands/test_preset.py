@@ -88,10 +88,10 @@ def test_an_unknown_preset_names_the_nearest(params: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("evaluat: {views: 1}", "sets evaluat, which"),
+        ("evaluat: {windows_per_video: 1}", "sets evaluat, which"),
         ("evaluate: {vews: 1}", r"sets evaluate\.vews, which"),
         ("finetune: {encoder: {sise: tiny}}", r"sets finetune\.encoder\.sise, which"),
-        ("evaluate: {views: 0}", r"evaluate\.views is 0, but"),
+        ("evaluate: {windows_per_video: 0}", r"evaluate\.windows_per_video is 0, but"),
     ],
 )
 def test_a_wrong_preset_leaves_the_file_alone(params: Path, tmp_path: Path, text: str, message: str) -> None:

@@ -14,7 +14,7 @@ from childgait.engine.flags import Input, Output, Raw
 from childgait.engine.run_step import run_step
 from childgait.engine.source_files import PACKAGE
 from childgait.errors import StepError
-from childgait.params import section_as_told
+from childgait.params import section_for_record
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +59,12 @@ def test_params_stand_under_their_section():
 def test_a_run_is_told_without_the_study_around_it():
     """One more model, seed or another model's overrides: the record of this run stays the same."""
     section = {"models": ["a"], "folds": ["0"], "seeds": [1], "epochs": 3, "overrides": {"a": {"epochs": 4}}}
-    told = section_as_told("finetune", section, {"model_name": "a", "fold": "0"})
+    told = section_for_record("finetune", section, {"model_name": "a", "fold": "0"})
     assert told == {"epochs": 3, "overrides": {"epochs": 4}}
     wider = section | {"models": ["a", "b"], "seeds": [1, 2], "overrides": {"a": {"epochs": 4}, "b": {}}}
-    assert section_as_told("finetune", wider, {"model_name": "a"}) == told
-    assert section_as_told("finetune", section | {"epochs": 5}, {"model_name": "a"}) != told
-    assert section_as_told("evaluate", {"views": 4}, {"model_name": "a"}) == {"views": 4}
+    assert section_for_record("finetune", wider, {"model_name": "a"}) == told
+    assert section_for_record("finetune", section | {"epochs": 5}, {"model_name": "a"}) != told
+    assert section_for_record("evaluate", {"windows_per_video": 4}, {"model_name": "a"}) == {"windows_per_video": 4}
 
 
 def test_a_table_says_which_children_are_in_it():

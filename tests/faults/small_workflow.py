@@ -55,7 +55,7 @@ rule double:
 rule add:
     input: parts=expand("data/double/{n}.txt", n=range(COUNT)), code="steps.py"
     output: total="reports/metrics.json", record="reports/add.record.json"
-    params: cfg=config["evaluate"]["views"]
+    params: cfg=config["evaluate"]["windows_per_video"]
     shell: "python steps.py add {output.total} {output.record} {params.cfg} {input.parts}"
 """.replace("COUNT", str(len(ITEMS)))
 DVC = """
@@ -63,7 +63,7 @@ stages:
   report:
     cmd: workflow/stage report
     deps: [in, steps.py]
-    params: [evaluate.views]
+    params: [evaluate.windows_per_video]
     outs: [data/double, reports]
 """
 
@@ -103,7 +103,7 @@ def make_clone(folder: Path, *, link: str | None = None) -> Path:
 
 def set_factor(folder: Path, factor: int) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values["evaluate"]["views"] = factor
+    values["evaluate"]["windows_per_video"] = factor
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 

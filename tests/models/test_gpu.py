@@ -23,7 +23,7 @@ from childgait.models.videomae import Size, VideoMAE, VideoMAESettings
 from childgait.training.fit import fit_network
 from childgait.training.gradcam import explain
 from childgait.training.optim import loss_of_clips, make_optimizer
-from childgait.training.order import half_precision
+from childgait.training.order import autocast
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
 from small_study import SIZE, Study, settings
@@ -38,7 +38,7 @@ ON_BOTH = ["cpu", pytest.param("cuda", marks=needs_gpu)]
 
 @pytest.fixture
 def mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
-    """Within it tensors have a kind, a shape and a device, and mixing devices fails; bf16 as loop.half_precision asks."""
+    """Within it tensors have a kind, a shape and a device, and mixing devices fails; bf16 as loop.autocast asks."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))  # asked for where kernels are chosen
     before = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
     torch.set_autocast_enabled("cuda", True)  # the context manager refuses where no GPU is
@@ -81,12 +81,12 @@ def test_the_kernel_is_given_what_it_takes(mode: FakeTensorMode, monkeypatch: py
     seen: list[tuple[Any, ...]] = []
     kernel = videomae.attend_at_once
 
-    def watched(qkv: Tensor, packed: Packed) -> Tensor:
+    def with_runtime(qkv: Tensor, packed: Packed) -> Tensor:
         out = kernel(qkv, packed)
         seen.append((qkv.dtype, packed.offsets.dtype, packed.offsets.device.type, out.dtype, out.shape))
         return out
 
-    monkeypatch.setattr(videomae, "attend_at_once", watched)
+    monkeypatch.setattr(videomae, "attend_at_once", with_runtime)
     network = to_no_gpu(VideoMAE(VideoMAESettings(SMALL, 4, 64, 34, 0.1, 0.1)), mode)
     assert isinstance(network, VideoMAE)
     packed = emptied(noise(LENGTHS), mode)
@@ -113,7 +113,7 @@ def test_nothing_of_a_network_stays_behind_on_the_cpu(
 ) -> None:
     chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
     network = MODELS[name].build(chosen, SIZE)
-    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)
+    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)
     batch = emptied(collate([windows[0, row] for row in range(4)]), mode)
     to_no_gpu(network, mode).train(learns)
     with mode:
@@ -186,7 +186,7 @@ def test_it_learns_judges_and_explains_itself_on(
         on_epoch=lambda row, speed: None,
     )
     assert [row["epoch"] for row in learnt.history] == [1, 2, 3]
-    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, views=2)
+    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, windows_per_video=2)
     assert judged.logits.shape == (2 * len(validation.clips), 34)
     assert np.isfinite(judged.logits).all()
     focus, shown, sheet = explain(MODELS[name], chosen, learnt.weights, learnt.facts, validation, judged, 1, 0)
@@ -204,9 +204,9 @@ def test_what_learnt_on_a_gpu_judges_without_one_but_does_not_learn_there(
     learnt = fit_network(model, chosen, part, validation, **how)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     elsewhere = chosen.model_copy(update={"device": "cuda"})
-    here = predict(model, chosen, learnt.weights, learnt.facts, validation, views=1)
+    here = predict(model, chosen, learnt.weights, learnt.facts, validation, windows_per_video=1)
     assert np.array_equal(
-        predict(model, elsewhere, learnt.weights, learnt.facts, validation, views=1).logits, here.logits
+        predict(model, elsewhere, learnt.weights, learnt.facts, validation, windows_per_video=1).logits, here.logits
     )
     assert "tcn learnt on a GPU, and torch finds none here" in caplog.text
     with pytest.raises(StepError, match="torch finds no GPU here"):
@@ -240,7 +240,7 @@ def test_clips_that_keep_different_numbers_of_tokens_equal_each_alone_on(device:
     gradients = [parameter.grad for parameter in network.parameters()]
     network.zero_grad()
     network.to(device)
-    with half_precision(settings(precision="bf16"), device):
+    with autocast(settings(precision="bf16"), device):
         together = network(packed.to(device))
     (together.float() * weights.to(device)).sum().backward()
     allowed = 1e-5 if device == "cpu" else 0.05

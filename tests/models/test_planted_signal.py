@@ -70,12 +70,12 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool],
 
 
 def kind_of(network: Any) -> str:
-    return "patches" if hasattr(network, "packing") else "pictures" if "frames" in network.ingredients else "points"
+    return "patches" if hasattr(network, "packing") else "pictures" if "frames" in network.inputs else "points"
 
 
 def samples_of(network: nn.Module, chosen: Any, study: Study, part: str) -> tuple[list[Any], np.ndarray]:
     opened = open_part(getattr(study, part), study.clips)
-    windows = Windows(opened.clips, opened.atypical, loading_of(network, chosen), views=VIEWS)
+    windows = Windows(opened.clips, opened.atypical, loading_of(network, chosen), windows_per_video=VIEWS)
     return [windows[0, index] for index in range(len(windows))], opened.atypical[:, TARGET] == 1
 
 
@@ -105,10 +105,10 @@ def answers_of_network(name: str, study: Study) -> tuple[np.ndarray, np.ndarray]
     network = MODELS[name].build(chosen, SIZE)
     how = PACE[kind_of(network)] | SHORTER.get(name, {})
     prior = torch.full((34,), 0.5)
-    network.start_at(prior)
+    network.set_prior_bias(prior)
     samples, _ = samples_of(network, chosen, study, "train")
     opened = open_part(study.train, study.clips)
-    plain = Windows(opened.clips, opened.atypical, loading_of(network, chosen), views=1)
+    plain = Windows(opened.clips, opened.atypical, loading_of(network, chosen), windows_per_video=1)
 
     def first(one: nn.Module, less: Any) -> Any:
         return SimpleNamespace(weights=learn(one, samples_of(one, chosen, study, "train")[0], **how).state_dict())
@@ -125,7 +125,7 @@ def answers_of_table(name: str, study: Study) -> tuple[np.ndarray, np.ndarray]:
     chosen = settings_of(MODELS[name], settings())
     learnt = fit_table(MODELS[name], chosen, open_part(study.train, study.clips), seed=0)
     part = open_part(study.test, study.clips)
-    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, part, views=1)
+    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, part, windows_per_video=1)
     return judged.logits[:, TARGET], part.atypical[judged.rows, TARGET] == 1
 
 

@@ -34,7 +34,7 @@ def test_networks_that_need_no_video_are_named() -> None:
     blind = set()
     for name in NETWORKS:
         network = MODELS[name].build(settings_of(MODELS[name], settings()), SIZE)
-        blind |= set() if network.ingredients & {"frames", "masks"} else {name}
+        blind |= set() if network.inputs & {"frames", "masks"} else {name}
     assert blind == set(KEYPOINTS)
 
 
@@ -99,7 +99,7 @@ def test_a_table_model_reads_clips(name: str, part: Part, study: Study) -> None:
     chosen, validation = settings_of(MODELS[name], settings()), open_part(study.validation, study.clips)
     learnt = fit_table(MODELS[name], chosen, part, seed=1)
     assert learnt.facts["learns"] > 0
-    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, views=1)
+    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, windows_per_video=1)
     assert judged.logits.shape == (validation.table.height, len(TARGETS))
     assert np.isfinite(judged.logits).all()
     assert all(value.dtype.kind in "fi" for value in learnt.weights.values())  # what a safetensors file can hold
@@ -111,7 +111,7 @@ def built(name: str, part: Part) -> tuple[Any, Batch]:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = MODELS[name].build(chosen, SIZE)
-    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)
+    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)
     batch = collate([windows[0, row] for row in range(4)])
     if batch.features is not None:  # the bars of light of this study take no steps that could be measured
         batch.features = torch.randn(batch.features.shape, generator=torch.Generator().manual_seed(0))
@@ -155,10 +155,10 @@ def test_a_network_learns_a_batch_by_heart_and_does_so_again(name: str, part: Pa
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_given_what_it_reads_and_nothing_else(name: str, part: Part) -> None:
     network, batch = built(name, part)
-    assert network.ingredients <= {"frames", "masks", "points", "features"}
+    assert network.inputs <= {"frames", "masks", "points", "features"}
     packed = hasattr(network, "packing")
     given = {key for key in ("frames", "masks", "points", "features") if getattr(batch, key) is not None}
-    assert given == (set() if packed else network.ingredients)
+    assert given == (set() if packed else network.inputs)
     assert (batch.packed is not None) == packed
     network.eval()
     one = collate_one(network, name, part)
@@ -169,7 +169,7 @@ def test_a_network_is_given_what_it_reads_and_nothing_else(name: str, part: Part
 
 def collate_one(network: Any, name: str, part: Part) -> Batch:
     chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
-    return collate([Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)[0, 1]])
+    return collate([Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)[0, 1]])
 
 
 @pytest.mark.parametrize("name", KEYPOINTS)

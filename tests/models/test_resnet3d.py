@@ -89,5 +89,5 @@ def test_layers_are_numbered_from_the_stem_to_the_head() -> None:
 
 def test_it_starts_at_the_shares_it_is_given() -> None:
     network = built("r3d18", 4)
-    network.start_at(torch.full((34,), 0.2))
+    network.set_prior_bias(torch.full((34,), 0.2))
     assert torch.allclose(network.head.linear.bias, torch.logit(torch.tensor(0.2)).expand(34))

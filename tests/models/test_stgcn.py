@@ -40,5 +40,5 @@ def test_width_and_time_go_as_published() -> None:
     maps = network.maps(Batch(1, points=points))
     assert maps.shape == (1, 32, 10, len(POINTS))
     assert [block.over_time[2].stride[0] for block in network.blocks] == [1, 1, 1, 1, 2, 1, 1, 2, 1, 1]
-    network.start_at(torch.full((34,), 0.25))
+    network.set_prior_bias(torch.full((34,), 0.25))
     assert torch.allclose(network.head.bias, torch.logit(torch.tensor(0.25)).expand(34))

@@ -34,7 +34,7 @@ def batch() -> Batch:
 )
 def test_each_switch_reads_what_it_needs_and_nothing_else(join: str, reads: str) -> None:
     network = built(join=join)
-    assert network.ingredients == set(reads.split())
+    assert network.inputs == set(reads.split())
     given = batch()
     for name in {"points", "features"} - set(reads.split()):
         setattr(given, name, None)
@@ -77,7 +77,7 @@ def test_a_missing_number_says_so_whatever_the_others_are() -> None:
 
 
 def test_only_the_chosen_numbers_are_read() -> None:
-    network: StgcnFusion = built(join="features", keep=0.1)
+    network: StgcnFusion = built(join="features", keep_share=0.1)
     count = round(0.1 * NUMBERS)
     network.numbers.chosen.copy_(torch.arange(NUMBERS - count, NUMBERS))
     features = torch.zeros(1, NUMBERS, requires_grad=True)

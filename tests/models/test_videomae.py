@@ -233,18 +233,18 @@ def test_childgait_video_answers_34_items_and_starts_at_the_prior():
     batch = Batch(3, packed=pack_clips(video, masks, model.packing))
     assert model(batch).shape == (3, 34)
     prior = torch.linspace(0.1, 0.9, 34)
-    model.start_at(prior)
+    model.set_prior_bias(prior)
     close(model(batch).sigmoid(), prior.expand(3, 34), 0.02)
 
 
 def test_both_switches_off_is_plain_videomae():
     model = ChildGaitVideo(ChildGaitVideoSettings("tiny", 4, 64, "none", "none", 0.1, 2, 8, 0.1, 64, 0.3))
-    assert model.ingredients == {"frames"}
+    assert model.inputs == {"frames"}
     assert not model.prompted
     video, masks = clips_of(2, 4, 64)
     assert pack_clips(video, masks, model.packing).lengths == (32, 32)
     on = ChildGaitVideo(SETTINGS)
-    assert on.ingredients == {"frames", "points", "masks"}
+    assert on.inputs == {"frames", "points", "masks"}
     assert on.prompted
     assert [p.shape for p in on.parameters()] == [p.shape for p in model.parameters()]
 

@@ -10,7 +10,7 @@ from childgait.errors import StepError
 from childgait.params import BuildLabels
 from childgait.steps.build_labels import build_labels
 
-PARAMS = BuildLabels(scale="ordinal", rater="", views="registry")
+PARAMS = BuildLabels(scale="ordinal", rater="", camera_views="registry")
 
 
 def entry(patient: object, left: int | None = 0, right: int | None = 1, **more: object) -> dict[str, object]:
@@ -146,7 +146,7 @@ def test_the_scale_is_declared_and_checked(tmp_path: Path) -> None:
 
 
 def test_views_may_be_overruled_per_item(tmp_path: Path) -> None:
-    out = run(tmp_path, [entry("0001")], PEOPLE, PARAMS.model_copy(update={"views": {"PRT": ["left", "right"]}}))
+    out = run(tmp_path, [entry("0001")], PEOPLE, PARAMS.model_copy(update={"camera_views": {"PRT": ["left", "right"]}}))
     labels = pl.read_parquet(out["labels_out"])
     assert labels.filter(pl.col("code") == "PRT")["views"].unique().item() == "left right"
     with pytest.raises(StepError, match="names 'PTR', which is no item"):

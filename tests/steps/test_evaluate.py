@@ -17,7 +17,7 @@ from childgait.models.registry import MODELS, settings_of
 from childgait.params import Evaluate
 from childgait.steps.evaluate import evaluate
 from childgait.steps.finetune import _description
-from childgait.training.fit import Learnt
+from childgait.training.fit import FitResult
 from small_study import Study, judging, make_study, settings
 
 
@@ -44,7 +44,7 @@ def describe(study: Study, folder: Path, name: str) -> None:
         network = MODELS[name].build(chosen, 32)
         torch.nn.init.normal_(network.head[-1].weight, std=0.5)
         weights, facts = {k: v.numpy() for k, v in network.state_dict().items()}, {"pixels": 32}
-    learnt = Learnt(weights, [], 2, facts)
+    learnt = FitResult(weights, [], 2, facts)
     save_file(weights, folder / f"{name}.safetensors")
     (folder / f"{name}.json").write_text(json.dumps(_description(MODELS[name], "holdout", 0, chosen, parts, learnt)))
 

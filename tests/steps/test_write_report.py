@@ -194,8 +194,8 @@ def test_the_best_row_stands_first_and_the_others_behind_it(study: tuple[Made, P
     assert "<small>p " not in page, "four children are too few for a p"
     rows = {(r["scope"], r["model"]): r for r in pl.read_csv(study[1] / "tables" / "models.csv").to_dicts()}
     best, other = rows["holdout", "childgait_video"], rows["holdout", "majority"]
-    assert best["behind_best"] is None
-    assert other["behind_best"] == "childgait_video"
+    assert best["gap_to_best"] is None
+    assert other["gap_to_best"] == "childgait_video"
     assert other["behind_difference"] == pytest.approx(other["balanced_accuracy"] - best["balanced_accuracy"], abs=1e-6)
     assert other["behind_low"] <= other["behind_difference"] <= other["behind_high"] < 0
     assert (other["behind_p"], other["behind_p_holm"]) == (None, None)

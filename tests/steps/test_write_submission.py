@@ -17,7 +17,7 @@ from childgait.files.submission import read_submission
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
 from childgait.steps.write_submission import write_submission
-from childgait.training.fit import Learnt
+from childgait.training.fit import FitResult
 from small_study import Study, make_study, settings
 
 
@@ -28,7 +28,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     logit = np.full(34, -1.0)
     logit[TARGET_NAMES.index("R.TLT")] = 1.0
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation")}
-    learnt = Learnt({"logit": logit}, [], 0, {"learns": 34})
+    learnt = FitResult({"logit": logit}, [], 0, {"learns": 34})
     chosen = settings_of(MODELS["majority"], settings())
     save_file(learnt.weights, folder / "weights.safetensors")
     (folder / "model.json").write_text(

@@ -13,7 +13,7 @@ from torch import nn
 from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import INDEX
 from childgait.files.parts import open_part
-from childgait.metrics.aggregate import Judged
+from childgait.metrics.aggregate import WindowLogits
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
 from childgait.training.gradcam import (
@@ -57,7 +57,7 @@ def test_only_the_patch_that_the_network_reads_counts(tmp_path: Path) -> None:
     chosen = settings_of(MODELS["videomae"], settings(frames=4))
     network = MODELS["videomae"].build(chosen, SIZE)
     part = open_part(study.train, study.clips)
-    batch = collate([Windows(part.clips, part.atypical, loading_of(network, chosen), views=1)[0, 0]])
+    batch = collate([Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)[0, 0]])
     network.answer = lambda maps, batch: maps[2].sum().expand(1, 34)
     (amount,) = counted(network, batch, [5])
     assert amount[2] > 0
@@ -72,7 +72,7 @@ def test_every_kind_of_network_says_where(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = MODELS[kind].build(chosen, SIZE)
     loading = loading_of(network, chosen)
-    windows = Windows(part.clips, part.atypical, loading, views=1)
+    windows = Windows(part.clips, part.atypical, loading, windows_per_video=1)
     points = part.clips[0].points(np.arange(4)).astype(float)
     trained = evidence_of(network, loading, collate([windows[0, 0]]), points, SIZE, list(range(34)))
     assert len(trained) == 34
@@ -145,7 +145,7 @@ def test_maps_stand_beside_those_of_random_weights(kind: str, tmp_path: Path) ->
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     part = open_part(study.train, study.clips)
     rows = np.arange(part.table.height)
-    judged = Judged(rows, np.zeros_like(rows), np.random.default_rng(0).normal(size=(len(rows), 34)))
+    judged = WindowLogits(rows, np.zeros_like(rows), np.random.default_rng(0).normal(size=(len(rows), 34)))
     focus, shown, sheet = explain(model, chosen, weights, {"pixels": SIZE}, part, judged, children=2, seed=0)
     assert [one.video[:4] for one in shown] == ["0001", "0002"]
     known = int((~np.isnan(part.atypical[:4])).sum())
@@ -169,7 +169,7 @@ def test_the_check_finds_a_map_that_random_weights_also_draw(tmp_path: Path) -> 
     weights = {name: value.numpy() for name, value in MODELS["stgcn"].build(chosen, SIZE).state_dict().items()}
     part = open_part(study.train, study.clips)
     rows = np.arange(part.table.height)
-    judged = Judged(rows, np.zeros_like(rows), np.zeros((len(rows), 34)))
+    judged = WindowLogits(rows, np.zeros_like(rows), np.zeros((len(rows), 34)))
     focus, _, _ = explain(MODELS["stgcn"], chosen, weights, {"pixels": SIZE}, part, judged, children=1, seed=7)
     assert (focus["agreement"].drop_nulls() == 1.0).all()
     assert focus["share"].equals(focus["random_share"])

@@ -15,8 +15,8 @@ from childgait.files.parts import open_part
 from childgait.gait.feature_names import NAMES, joints_of_number
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
-from childgait.training.augmentation import Augmentation
-from childgait.training.fit import Learnt, fit_network
+from childgait.params import Augmentation
+from childgait.training.fit import FitResult, fit_network
 from childgait.training.joint_importance import choose, contributions, scale_numbers
 from childgait.training.predict import predict
 from childgait.training.windows import Loading, Windows
@@ -39,7 +39,7 @@ def settings(**how: Any) -> Any:
     )
 
 
-def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int = 0, **how: Any) -> Learnt:
+def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int = 0, **how: Any) -> FitResult:
     def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
         if row["epoch"] == stop_after:
             raise KeyboardInterrupt
@@ -82,7 +82,7 @@ def test_a_joint_that_alone_moves_the_answer_contributes_alone(study: Any) -> No
             return maps.mean(dim=(2, 3)).expand(-1, 34)
 
     part = open_part(study.train, study.clips)
-    windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points"})), views=1)
+    windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points"})), windows_per_video=1)
     shares = contributions(Known(), windows)  # type: ignore[arg-type]
     assert shares[INDEX["left_ankle"]] == pytest.approx(1.0)
 
@@ -91,7 +91,7 @@ def test_numbers_are_scaled_by_the_training_clips_and_their_mirror_images(study:
     part = open_part(study.train, study.clips)
     chosen = settings(choose="all")
     network = MODELS["stgcn_fusion"].build(chosen, 32)
-    windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points", "features"})), views=1)
+    windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points", "features"})), windows_per_video=1)
     assert windows.features is not None
     scale_numbers(network, windows, np.arange(2 * len(NAMES)))
     middle = network.numbers.middle.numpy().reshape(2, -1)

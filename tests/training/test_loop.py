@@ -25,7 +25,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 def test_it_learns_what_can_be_seen(tmp_path: Path) -> None:
-    outcome = toy_training.run(tmp_path, settings(epochs=30, learning_rate=0.03, average_decay=0.0))
+    outcome = toy_training.run(tmp_path, settings(epochs=30, learning_rate=0.03, ema_decay=0.0))
     assert outcome.history[-1]["loss"] < 0.3 * outcome.history[0]["loss"]
     assert len(outcome.history) == outcome.kept_epoch == 30
 
@@ -117,9 +117,9 @@ def test_two_processes_give_the_numbers_of_one(normed: bool, tmp_path: Path) -> 
 
 
 def test_a_step_is_the_same_however_it_is_cut(tmp_path: Path) -> None:
-    plain = settings(average_decay=0.0, epochs=2)
-    whole = toy_training.run(tmp_path / "a", plain.model_copy(update={"clips_at_once": 4}), dropout=0.0)
-    cut = toy_training.run(tmp_path / "b", plain.model_copy(update={"clips_at_once": 1}), dropout=0.0)
+    plain = settings(ema_decay=0.0, epochs=2)
+    whole = toy_training.run(tmp_path / "a", plain.model_copy(update={"micro_batch_size": 4}), dropout=0.0)
+    cut = toy_training.run(tmp_path / "b", plain.model_copy(update={"micro_batch_size": 1}), dropout=0.0)
     for name, value in whole.weights.items():
         torch.testing.assert_close(cut.weights[name], value, rtol=1e-4, atol=1e-6)
 
@@ -147,7 +147,7 @@ def test_it_stops_when_validation_gets_no_better_and_keeps_the_best(tmp_path: Pa
         kept.append(network.state_dict()["last.weight"].clone())
         return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
 
-    outcome = toy_training.run(tmp_path, settings(epochs=6, patience=2, keep="best"), judge=judge)
+    outcome = toy_training.run(tmp_path, settings(epochs=6, patience=2, checkpoint="best"), judge=judge)
     assert len(outcome.history) == 4
     assert outcome.kept_epoch == 2
     assert torch.equal(outcome.weights["last.weight"], kept[1])
@@ -176,5 +176,5 @@ def test_without_a_known_answer_no_epoch_is_the_best(tmp_path: Path) -> None:
         return {"validation_loss": float("nan"), "validation_balanced_accuracy": float("nan")}
 
     with pytest.raises(StepError, match="no validation child has a known answer"):
-        toy_training.run(tmp_path / "best", settings(keep="best"), judge=judge)
-    assert toy_training.run(tmp_path / "last", settings(keep="last", patience=0), judge=judge).kept_epoch == 3
+        toy_training.run(tmp_path / "best", settings(checkpoint="best"), judge=judge)
+    assert toy_training.run(tmp_path / "last", settings(checkpoint="last", patience=0), judge=judge).kept_epoch == 3

@@ -19,7 +19,7 @@ from childgait.steps.finetune import _check_pool, _description
 from childgait.training import loop
 from childgait.training.augmentation import Window
 from childgait.training.distributed import Group
-from childgait.training.fit import Learnt, fit_network, labelled_part
+from childgait.training.fit import FitResult, fit_network, labelled_part
 from childgait.training.mean_teacher import PoolVisits, TwoViews, ramp, roughen_with, shown_by_view, teach
 from childgait.training.windows import Loading, Windows
 from small_study import PARAMS, SIZE, Study, make_study, settings
@@ -125,7 +125,7 @@ def test_the_wiped_rectangle_is_wiped_from_everything() -> None:
 
 
 def test_the_pool_goes_round_and_everybody_has_a_turn() -> None:
-    visits = PoolVisits(5, clips_a_step=4, clips_at_once=2, seed=1, group=Group(0, 1, "cpu"))
+    visits = PoolVisits(5, batch_size=4, micro_batch_size=2, seed=1, group=Group(0, 1, "cpu"))
     visits.wanted = 5
     plan = visits.plan()
     assert [len(clips) for clips, _ in plan] == [4] * 5
@@ -149,9 +149,9 @@ def test_each_view_shows_its_items() -> None:
 
 def fitted(
     study: Study, folder: Path, stop_after: int = 0, unlabelled: tuple[Path, ...] = (), **changes: Any
-) -> Learnt:
+) -> FitResult:
     """agrm, tiny, on the small study."""
-    teaching = {**HOW.model_dump(), "ramp_epochs": 2, "clips_a_step": 4, **changes}
+    teaching = {**HOW.model_dump(), "ramp_epochs": 2, "batch_size": 4, **changes}
     narrow = {**PARAMS["finetune"]["cnn"], "width": 2}
     chosen = settings_of(MODELS["r3d18"], settings(epochs=3, cnn=narrow, mean_teacher=teaching))
 
@@ -173,7 +173,7 @@ def fitted(
     )
 
 
-def same(one: Learnt, two: Learnt) -> bool:
+def same(one: FitResult, two: FitResult) -> bool:
     return all(np.array_equal(one.weights[name], two.weights[name]) for name in one.weights)
 
 
@@ -240,7 +240,7 @@ def test_a_pool_is_described_so_that_evaluate_can_refuse_it(study: Study) -> Non
     part = open_part(study.train, study.clips)
     test = open_part(study.test, study.clips)
     parts = {"train": part, "validation": Part(part.table.clear(), [])}
-    learnt = Learnt({}, [], 1, {})
+    learnt = FitResult({}, [], 1, {})
     plain = _description(MODELS["agrm"], "holdout", 0, settings(), parts, learnt)
     assert set(plain["children"]) == {"train", "validation"}
     child = test.clips[0].video[:4]

@@ -10,7 +10,7 @@ from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.parts import Part
 from childgait.files.split import PARTS
-from childgait.metrics.aggregate import Judged
+from childgait.metrics.aggregate import WindowLogits
 from childgait.training import predict as prediction
 from childgait.training.predict import Run, answer
 
@@ -30,9 +30,11 @@ def told(level: float, seen: list[str]) -> Run:
 def part(monkeypatch: pytest.MonkeyPatch) -> Part:
     """Two windows of the first video, one of each other; a video's logits tell which one it is."""
 
-    def predict(model: Any, settings: Any, weights: Any, facts: dict[str, float], part: Part, views: int) -> Judged:
+    def predict(
+        model: Any, settings: Any, weights: Any, facts: dict[str, float], part: Part, windows_per_video: int
+    ) -> WindowLogits:
         level = np.array([1.0, 3.0, -5.0, 7.0]) + facts["level"]
-        return Judged(np.array([0, 0, 1, 2]), np.zeros(4, int), np.repeat(level[:, None], 34, axis=1))
+        return WindowLogits(np.array([0, 0, 1, 2]), np.zeros(4, int), np.repeat(level[:, None], 34, axis=1))
 
     monkeypatch.setattr(prediction, "predict", predict)
     monkeypatch.setattr(prediction, "settings_from", lambda told: None)

@@ -12,7 +12,8 @@ from childgait.domain import evgs, skeleton
 from childgait.errors import StepError
 from childgait.files.clips import create_array, open_clip, pack_bits
 from childgait.models.tokens import Packing
-from childgait.training.augmentation import Augmentation, Window, change, draw_changes, flip
+from childgait.params import Augmentation
+from childgait.training.augmentation import Window, change, draw_changes, flip
 from childgait.training.windows import Loading, Windows, make_loader, spread, starts_of, window_frames
 from childgait.vision.drawing import Style
 
@@ -73,7 +74,9 @@ def middle(picture):
 def test_pixels_mask_points_and_labels_agree_after_any_change(seed):
     frames, masks, points = paint(4)
     labels = np.arange(34, dtype=np.float32)
-    draw = draw_changes(Augmentation(0.5, 0.25, 0.1, 0.0, 0.0), np.random.default_rng(seed))
+    draw = draw_changes(
+        Augmentation(flip=0.5, scale=0.25, shift=0.1, colour=0.0, time=0.0), np.random.default_rng(seed)
+    )
     out = change(Window(frames, masks, points, labels, "left", SIZE), draw)
     left, right = ("right_ankle", "left_ankle") if draw.flip else ("left_ankle", "right_ankle")
     for picture, mask, places in zip(out.frames.astype(int), out.masks, out.points, strict=True):
@@ -103,7 +106,7 @@ def test_two_flips_are_none():
 
 def test_colour_changes_pixels_and_nothing_else():
     frames, masks, points = paint(2)
-    draw = draw_changes(Augmentation(0.0, 0.0, 0.0, 0.4, 0.0), np.random.default_rng(3))
+    draw = draw_changes(Augmentation(flip=0.0, scale=0.0, shift=0.0, colour=0.4, time=0.0), np.random.default_rng(3))
     out = change(Window(frames, masks, points, np.zeros(34, np.float32), "left", SIZE), draw)
     assert (out.frames != frames).any()
     assert (out.masks == masks).all()
@@ -115,7 +118,7 @@ def test_colour_changes_pixels_and_nothing_else():
 
 def test_no_change_is_no_change():
     frames, masks, points = paint(2)
-    draw = draw_changes(Augmentation(0.0, 0.0, 0.0, 0.0, 0.0), np.random.default_rng(0))
+    draw = draw_changes(Augmentation(flip=0.0, scale=0.0, shift=0.0, colour=0.0, time=0.0), np.random.default_rng(0))
     out = change(Window(frames, masks, points, np.zeros(34, np.float32), "left", SIZE), draw)
     assert out.frames is frames
     assert out.masks is masks
@@ -138,7 +141,7 @@ def test_anchored_windows_stand_around_foot_contacts(clips, caplog):
 
 
 def test_judging_takes_the_views_in_order_and_says_which(clips):
-    windows = Windows(clips, LABELS, Loading(16, frozenset({"points"})), views=2)
+    windows = Windows(clips, LABELS, Loading(16, frozenset({"points"})), windows_per_video=2)
     loader, _ = make_loader(windows, batch_size=4, workers=0, shuffle=False)
     batches = list(loader)
     assert torch.cat([batch.rows for batch in batches]).tolist() == [0, 0, 1, 1, 2, 2]
@@ -168,8 +171,8 @@ def test_batches_are_the_same_whoever_makes_them(clips):
 
 
 def test_the_skeleton_is_on_the_patches_that_the_network_gets(clips):
-    drawn = Windows(clips, LABELS, Loading(8, frozenset({"frames"}), STYLE, PACKING), views=1)[0, 0]
-    plain = Windows(clips, LABELS, Loading(8, frozenset({"frames"}), None, PACKING), views=1)[0, 0]
+    drawn = Windows(clips, LABELS, Loading(8, frozenset({"frames"}), STYLE, PACKING), windows_per_video=1)[0, 0]
+    plain = Windows(clips, LABELS, Loading(8, frozenset({"frames"}), None, PACKING), windows_per_video=1)[0, 0]
     assert drawn.frames is None
     assert (drawn.index == plain.index).all()
     assert 0 < (drawn.patches != plain.patches).mean() < 0.2
@@ -178,7 +181,7 @@ def test_the_skeleton_is_on_the_patches_that_the_network_gets(clips):
 
 
 def test_without_packing_a_model_gets_whole_frames(clips):
-    windows = Windows(clips, LABELS, Loading(8, frozenset({"frames", "masks"})), views=1)
+    windows = Windows(clips, LABELS, Loading(8, frozenset({"frames", "masks"})), windows_per_video=1)
     loader, _ = make_loader(windows, batch_size=3, workers=0, shuffle=False)
     batch = next(iter(loader))
     assert batch.frames.shape == (3, 8, SIZE, SIZE, 3)

@@ -79,7 +79,7 @@ def test_a_long_gap_is_a_hole_and_the_whole_person_is_covered() -> None:
     full = tracks.complete(track, TIMES, bridge=0.5, extend=0.101)
     (hole,) = tracks.holes(full, TIMES, SIZE, 0.3)
     assert hole == (27, 73)
-    boxes = tracks.whole_person(full, hole, TIMES)
+    boxes = tracks.person_box(full, hole, TIMES)
     assert boxes.shape == (47, 4)
     assert (boxes[:, 3] - boxes[:, 1]).min() > 6 * 30  # the body below the head too
     assert boxes[23, 2] - boxes[23, 0] > boxes[0, 2] - boxes[0, 0]  # in the middle he may be anywhere between

@@ -26,7 +26,7 @@ if "cohort" not in config:
     configfile: "params.yaml"
 
 
-def mendable(function, *arguments):
+def as_workflow_error(function, *arguments):
     """Call it; what a person can mend is said in one sentence, without a traceback."""
     try:
         return function(*arguments)
@@ -35,7 +35,7 @@ def mendable(function, *arguments):
 
 
 if "PARAMS" not in globals():
-    PARAMS = mendable(load_params, Path("params.yaml"))
+    PARAMS = as_workflow_error(load_params, Path("params.yaml"))
 COHORT = Path(PARAMS["cohort"].root)
 HAS_VIDEO = PARAMS["cohort"].modality == "video"
 ANNOTATIONS = Path(PARAMS["cohort"].annotations)
@@ -46,7 +46,7 @@ def recordings():
     if not (COHORT / "dataset").is_dir():
         registered = Path("data/register").glob("*.json")
         return {path.stem: None for path in sorted(registered) if not path.name.endswith(".record.json")}
-    found = mendable(list_recordings, COHORT)
+    found = as_workflow_error(list_recordings, COHORT)
     return {recording.name: recording for recording in found if recording.name not in PARAMS["cohort"].exclude}
 
 
@@ -70,10 +70,10 @@ def videos_of(subject):
     return [name for name in VIDEOS if name.startswith(subject + "-")]
 
 
-def mentioned(table):
+def annotation_for(table):
     """An input function: the person's table, for the videos that it names; an edit reruns only those."""
     path = ANNOTATIONS / f"{table}.csv"
-    named = {video for _, video in mendable(videos_named, path)}
+    named = {video for _, video in as_workflow_error(videos_named, path)}
     return lambda wildcards: [str(path)] if wildcards.video in named else []
 
 
@@ -119,6 +119,6 @@ def minutes(expected):
     return lambda wildcards, attempt: expected * attempt
 
 
-def watched(by_model, device, otherwise):
+def with_runtime(by_model, device, otherwise):
     """Minutes of a video's job: an hour where SAM 3 or Sapiens 2 looks at it on a GPU, a night on a CPU (3 to 7 hours seen)."""
     return (60 if device == "cuda" else 720) if by_model else otherwise

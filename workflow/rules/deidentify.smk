@@ -14,7 +14,7 @@ include: "gate.smk"
 include: "raw.smk"
 
 
-mendable(check_unseen, COHORT, PARAMS["deidentify"])
+as_workflow_error(check_unseen, COHORT, PARAMS["deidentify"])
 LOOKS_WITH_SAM3 = "sam3" in PARAMS["deidentify"].backends
 
 
@@ -23,9 +23,9 @@ rule deidentify:
         video=raw("video"),
         poses=raw("poses"),
         register="data/register/{video}.json",
-        regions=mentioned("regions"),
-        cleared=mentioned("cleared"),
-        selections=mentioned("selections"),
+        regions=annotation_for("regions"),
+        cleared=annotation_for("cleared"),
+        selections=annotation_for("selections"),
         code=code("deidentify"),
     output:
         multiext(
@@ -40,7 +40,7 @@ rule deidentify:
     cache: True
     resources:
         mem_mb=memory(16000 if LOOKS_WITH_SAM3 else 2500),
-        runtime=minutes(watched(LOOKS_WITH_SAM3, PARAMS["deidentify"].sam3_device, 15)),
+        runtime=minutes(with_runtime(LOOKS_WITH_SAM3, PARAMS["deidentify"].sam3_device, 15)),
         gpu=int(LOOKS_WITH_SAM3 and PARAMS["deidentify"].sam3_device == "cuda"),
     params:
         cfg=[config["deidentify"], config["cohort"]["pose_layout"]],

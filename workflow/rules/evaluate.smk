@@ -60,7 +60,7 @@ rule write_submission:
         runtime=minutes(60),
         gpu=lambda wildcards: int(on_gpu(PARAMS["finetune"].models[0])),
     params:
-        call=flags("write_submission", views=str(config["evaluate"]["views"])),
+        call=flags("write_submission", windows_per_video=str(config["evaluate"]["windows_per_video"])),
     shell:
         "childgait write_submission {params.call} > {log} 2>&1"
 

@@ -5,7 +5,7 @@ import csv
 from itertools import product
 from pathlib import Path
 
-from childgait.files.split import spoken_for
+from childgait.files.split import assigned_children
 from childgait.models.registry import BASELINES, MODELS, settings_of
 from childgait.params import section_of_run
 
@@ -27,12 +27,12 @@ def training_params(wildcards):
 
 def settings_for(wildcards):
     """The section with the overrides of this run's model."""
-    return mendable(settings_of, MODELS[wildcards.model], PARAMS["finetune"])
+    return as_workflow_error(settings_of, MODELS[wildcards.model], PARAMS["finetune"])
 
 
 def on_gpu(model):
     """Whether this model's runs ask for a GPU: a table model's never do."""
-    return MODELS[model].kind == "network" and mendable(settings_of, MODELS[model], PARAMS["finetune"]).device == "cuda"
+    return MODELS[model].kind == "network" and as_workflow_error(settings_of, MODELS[model], PARAMS["finetune"]).device == "cuda"
 
 
 def clips_of(*parts):
@@ -52,7 +52,7 @@ def clips_of(*parts):
 
 def learns_from_a_pool(model):
     """Whether a mean teacher teaches this model on clips without scores."""
-    return mendable(settings_of, MODELS[model], PARAMS["finetune"]).mean_teacher.pool != "none"
+    return as_workflow_error(settings_of, MODELS[model], PARAMS["finetune"]).mean_teacher.pool != "none"
 
 
 def unlabelled(wildcards):
@@ -60,7 +60,7 @@ def unlabelled(wildcards):
     other. Before the split is made nobody is known to be in no part, so a plan of the whole study names none."""
     if not learns_from_a_pool(wildcards.model) or not ASSIGNMENT.exists():
         return []
-    placed = spoken_for(ASSIGNMENT)
+    placed = assigned_children(ASSIGNMENT)
     return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if video.split("-", 1)[0] not in placed]
 
 

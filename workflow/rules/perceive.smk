@@ -30,7 +30,7 @@ rule segment:
     input:
         video="data/deidentify/{video}.mp4",
         poses="data/deidentify/{video}.poses.parquet",
-        selections=mentioned("selections"),
+        selections=annotation_for("selections"),
         code=code("segment"),
     output:
         multiext(
@@ -45,7 +45,7 @@ rule segment:
     cache: True
     resources:
         mem_mb=memory(16000 if BY_SAM3 else 2000),
-        runtime=minutes(watched(BY_SAM3, PARAMS["segment"].sam3_device, 15)),
+        runtime=minutes(with_runtime(BY_SAM3, PARAMS["segment"].sam3_device, 15)),
         gpu=int(BY_SAM3 and PARAMS["segment"].sam3_device == "cuda"),
     params:
         cfg=config["segment"],
@@ -67,7 +67,7 @@ rule estimate_pose:
     cache: True
     resources:
         mem_mb=memory(16000 if BY_SAPIENS else 1000),
-        runtime=minutes(watched(BY_SAPIENS, PARAMS["estimate_pose"].device, 10)),
+        runtime=minutes(with_runtime(BY_SAPIENS, PARAMS["estimate_pose"].device, 10)),
         gpu=int(BY_SAPIENS and PARAMS["estimate_pose"].device == "cuda"),
     params:
         cfg=config["estimate_pose"],
@@ -80,7 +80,7 @@ rule refine_pose:
     input:
         keypoints="data/estimate_pose/{video}.poses.parquet",
         frames=video("data/segment/{video}.frames.parquet"),
-        corrections=mentioned("corrections"),
+        corrections=annotation_for("corrections"),
         code=code("refine_pose"),
     output:
         multiext(

@@ -9,7 +9,7 @@ include: "common.smk"
 include: "parts.smk"
 
 
-mendable(check_graders, PARAMS)
+as_workflow_error(check_graders, PARAMS)
 
 
 def graded(name):

@@ -11,11 +11,11 @@ def check_submission(submission: Path, lists: Path = Path("annotations/split.csv
 
     from childgait.domain.evgs import TARGETS
     from childgait.files.labels import read_sheets
-    from childgait.files.split_list import read_lists
+    from childgait.files.split_list import read_split_list
     from childgait.files.submission import ITEMS, read_submission
     from childgait.metrics.scores import challenge_score
 
-    asked = {child for child, part in read_lists(lists).items() if part == "test"} if lists.exists() else set()
+    asked = {child for child, part in read_split_list(lists).items() if part == "test"} if lists.exists() else set()
     answers = read_submission(submission, asked or None)
     print(f"{submission}: {len(answers)} children, {len(ITEMS)} answers each; nothing to mend")
     if not asked:

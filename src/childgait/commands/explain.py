@@ -53,7 +53,7 @@ def explain(
             print(f"{code}: " + (", ".join(f"{name} {share:.0%}" for name, share in shares.items()) or "not learnt"))
         return
     weights = load_file(run / "weights.safetensors")
-    judged = predict(model, settings, weights, told["facts"], opened, views=1)
+    judged = predict(model, settings, weights, told["facts"], opened, windows_per_video=1)
     focus, shown, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
     focus.write_csv(out / "focus.csv", float_precision=4)
     for one, strips in zip(shown, np.split(sheet, len(shown)), strict=True):

@@ -16,7 +16,7 @@ from childgait.errors import StepError
 
 FOLDER = Path("workflow/presets")
 REMARK = 32  # the column of params.yaml's remarks
-FREE = ("exclude", "overrides", "views")  # keys whose value is a map with keys of a person's choice
+FREE = ("exclude", "overrides", "camera_views")  # keys whose value is a map with keys of a person's choice
 
 
 def preset(name: str, params: Path = Path("params.yaml"), folder: Path = FOLDER) -> None:

@@ -71,7 +71,7 @@ class Watch:
 
     def write_record(self, target: Path, flags: list[Flag], values: dict[str, Any]) -> None:
         """The sidecar, then the log line. The sidecar comes last of a step's files: where it is, the outputs are whole."""
-        from childgait.params import section_as_told
+        from childgait.params import section_for_record
 
         began = time.monotonic()
         record: dict[str, Any] = {
@@ -87,7 +87,7 @@ class Watch:
             value = values[flag.name]
             if flag.kind == "params":
                 name = _section_name(value)
-                record["params"][name] = section_as_told(name, value.model_dump(mode="json"), values)
+                record["params"][name] = section_for_record(name, value.model_dump(mode="json"), values)
             elif flag.kind == "value":
                 record["values"][flag.name] = str(value) if isinstance(value, Path) else value
             elif value is not None:

@@ -57,10 +57,10 @@ def children_of(part: pl.DataFrame) -> list[str]:
 
 def labels_of_children(part: pl.DataFrame) -> NDArray[np.float32]:
     """(children, 34): 1 atypical, 0 typical, NaN unknown or seen from no view the child was filmed from."""
-    return answers_of_children(part, atypical_of(part))
+    return targets_by_child(part, atypical_of(part))
 
 
-def answers_of_children(part: pl.DataFrame, answers: NDArray[np.float32]) -> NDArray[np.float32]:
+def targets_by_child(part: pl.DataFrame, answers: NDArray[np.float32]) -> NDArray[np.float32]:
     """(children, K) of (rows, K): 1 or 0 as the child's rows say, NaN where none of them does."""
     subjects = part["subject"].to_numpy()
     rows = [answers[subjects == subject] for subject in children_of(part)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PART_NAMES = ("train", "validation", "test")
 HOLDOUT = "holdout"
 
-ASKED = "; the list asks for it as test"  # ends the reason of a child in no part, whom nothing may learn from
+REQUESTED = "; the list asks for it as test"  # ends the reason of a child in no part, whom nothing may learn from
 
 PARTS = Table(
     "parts",
@@ -40,7 +40,7 @@ PARTS = Table(
         *(Column(name, "Int64", "score 0, 1, 2; null: unknown, or not seen from this view") for name in TARGET_NAMES),
     ),
 )
-WHO = Table(
+ASSIGNMENT = Table(
     "who",
     ("fold", "subject"),
     (
@@ -67,7 +67,7 @@ def hash_of_split(who: dict[str, str]) -> str:
     return sha256_of_text("".join(f"{subject} {part}\n" for subject, part in sorted(who.items())))
 
 
-def spoken_for(assignment: Path) -> dict[str, str]:
+def assigned_children(assignment: Path) -> dict[str, str]:
     """child: part and fold, of all who are in a part of any fold, or whom a person's list asks for as test. Nothing may
     learn from them outside their part, not even without their scores. Reads split_subjects' subjects.csv."""
     found: dict[str, str] = {}
@@ -75,7 +75,7 @@ def spoken_for(assignment: Path) -> dict[str, str]:
         for row in csv.DictReader(rows):
             if row["part"] != "none":
                 found[row["subject"]] = f"in {row['part']} of fold {row['fold']}"
-            elif (row.get("reason") or "").endswith(ASKED):
+            elif (row.get("reason") or "").endswith(REQUESTED):
                 found.setdefault(row["subject"], "asked for as test by the list of the split")
     return found
 

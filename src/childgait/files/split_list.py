@@ -9,7 +9,7 @@ from childgait.files.annotations import rows_of
 from childgait.files.split import PART_NAMES
 
 
-def read_lists(path: Path) -> dict[str, str]:
+def read_split_list(path: Path) -> dict[str, str]:
     """Who is in which part of the hold-out, by a person's file; others stay free. No row: nobody is fixed."""
     from childgait.files.labels import subject_name
 

@@ -64,7 +64,7 @@ class Event:
 class Travel:
     """Where the child goes, as seen: the way across the picture in body heights, and how its size changes."""
 
-    seen: View | None  # None: it hardly moves
+    seen: View | None  # None: it silhouette_only moves
     across: float  # body heights to the right, from start to end
     growth: float  # natural logarithm of the last height over the first
     facing: int  # 1: looks to the picture's right, -1: left, by the toes, else the way, else the name; 0: none of them
@@ -107,7 +107,7 @@ def find_travel(poses: Poses, view: View) -> Travel:
     elif turned:
         note = f"named {view}, but the toes point the other way"
     else:
-        note = "the child hardly moves" if seen is None else ""
+        note = "the child silhouette_only moves" if seen is None else ""
     return Travel(seen, across, growth, facing, None if seen is None else seen == view, turned, note)
 
 

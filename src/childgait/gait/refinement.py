@@ -297,7 +297,7 @@ def _order(poses: Poses, pairs: NDArray[np.int64], view: View) -> Floats:
 
 
 def _side_by_view(poses: Poses, pairs: NDArray[np.int64], view: View) -> Bools:
-    """Where a pair that hardly turns stands the wrong way round for a fifth of a second's median."""
+    """Where a pair that silhouette_only turns stands the wrong way round for a fifth of a second's median."""
     order = np.nan_to_num(_order(poses, pairs, view))
     return np.asarray(running_median(order, 3) < 0)
 

@@ -260,13 +260,13 @@ def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
     """Jobs whose params or source files are not the ones here now; one finding a step and cause."""
     params = _params_here(root)
     sources = root if (root / "src" / "childgait").is_dir() else ROOT
-    from childgait.params import section_as_told
+    from childgait.params import section_for_record
 
     here: dict[str, str | None] = {}
     told: dict[tuple[str, str], list[Job]] = {}
     for job in graph.jobs.values():
         for section, values in job.params.items():
-            here_now = None if params is None else section_as_told(section, params.get(section) or {}, job.values)
+            here_now = None if params is None else section_for_record(section, params.get(section) or {}, job.values)
             if here_now is not None and here_now != values:
                 told.setdefault((job.step, f"made with other values of {section} than params.yaml has now"), []).append(
                     job

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judged:
+class WindowLogits:
     """One row a window."""
 
     rows: NDArray[np.int64]  # of the part table
@@ -43,14 +43,14 @@ def mean_by_child(
     return means
 
 
-def mean_by_video(judged: Judged, videos: int) -> Array:
+def mean_by_video(judged: WindowLogits, videos: int) -> Array:
     """(rows of the part, 34) mean over a video's windows."""
     total = np.zeros((videos, judged.logits.shape[1]))
     np.add.at(total, judged.rows, judged.logits)
     return total / np.bincount(judged.rows, minlength=videos)[:, None]
 
 
-def child_logits(part: Part, judged: Judged, views: tuple[str, ...] | None = None) -> Array:
+def child_logits(part: Part, judged: WindowLogits, views: tuple[str, ...] | None = None) -> Array:
     """(children, 34) of a part, from all views or from these only."""
     visible = ~np.isnan(part.atypical)
     if views is not None:
@@ -59,7 +59,7 @@ def child_logits(part: Part, judged: Judged, views: tuple[str, ...] | None = Non
     return mean_by_child(of_video, visible, part.table["subject"].to_numpy(), children_of(part.table))
 
 
-def table_of(name: str, part: Part, judged: Judged, temperature: float) -> pl.DataFrame:
+def table_of(name: str, part: Part, judged: WindowLogits, temperature: float) -> pl.DataFrame:
     """The part's rows of the predictions table: windows, videos, children."""
     import polars as pl
 

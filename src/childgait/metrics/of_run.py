@@ -27,11 +27,13 @@ from childgait.metrics.scores import METRICS, Array, challenge_score, confusion,
 
 if TYPE_CHECKING:
     from childgait.files.parts import Part
-    from childgait.metrics.aggregate import Judged
+    from childgait.metrics.aggregate import WindowLogits
     from childgait.params import Evaluate
 
 
-def report(validation: Part, of_validation: Judged, test: Part, of_test: Judged, params: Evaluate) -> dict[str, Any]:
+def report(
+    validation: Part, of_validation: WindowLogits, test: Part, of_test: WindowLogits, params: Evaluate
+) -> dict[str, Any]:
     """Temperature and thresholds from validation; everything else on test, the child being the unit."""
     seen, seen_truth = child_logits(validation, of_validation), labels_of_children(validation.table)
     temperature = fit_temperature(seen, seen_truth)
@@ -108,7 +110,7 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(float(value), 6)
 
 
-def subgroups(test: Part, judged: Judged, params: Evaluate) -> dict[str, Any]:
+def subgroups(test: Part, judged: WindowLogits, params: Evaluate) -> dict[str, Any]:
     """Mean metrics over targets for some of the children, or from some of the views."""
     logits, truth = child_logits(test, judged), labels_of_children(test.table)
     people = test.table.unique("subject").sort("subject")

@@ -195,7 +195,7 @@ def compare_models(first: Judgement, second: Judgement, draws: int, seed: int) -
 
 
 @dataclass(frozen=True)
-class Behind:
+class GapToBest:
     """How far a row stays behind the best one of its scope, in mean balanced accuracy over the same children."""
 
     best: str
@@ -206,9 +206,9 @@ class Behind:
     p_holm: float | None  # corrected over the scope's rows
 
 
-def behind_best(
+def gap_to_best(
     judged: dict[str, Judgement], measured: dict[str, Measured], draws: int, seed: int, fewest: int
-) -> dict[str, Behind]:
+) -> dict[str, GapToBest]:
     """By model, the best one itself left out. Over less than `fewest` children no p is given."""
     accuracy = {name: model.groups["overall"]["balanced_accuracy"]["value"] for name, model in measured.items()}
     known = {name: value for name, value in accuracy.items() if value is not None}
@@ -218,6 +218,6 @@ def behind_best(
     found = {name: compare_models(judged[name], judged[best], draws, seed) for name in judged if name != best}
     p_values = [test.p if test.children >= fewest else None for test in found.values()]
     return {
-        name: Behind(best, _short(test.difference), _short(test.low), _short(test.high), _short(p), _short(p_holm))
+        name: GapToBest(best, _short(test.difference), _short(test.low), _short(test.high), _short(p), _short(p_holm))
         for (name, test), p, p_holm in zip(found.items(), p_values, holm(p_values), strict=True)
     }

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from childgait.models.tokens import Packed
 
-Ingredient = Literal["frames", "masks", "points", "features"]
+InputName = Literal["frames", "masks", "points", "features"]
 
 
 @dataclass
 class Batch:
-    """B clips of T frames. A model names the ingredients it consumes; the loader leaves the others None.
+    """B clips of T frames. A model names the inputs it consumes; the loader leaves the others None.
 
     A model with a `packing` (models/tokens.py) gets its pixels as `packed`, and `frames` and `masks` stay None.
     """

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
-from childgait.models.batch import Batch, Ingredient
-from childgait.models.heads import begin_at
+from childgait.models.batch import Batch, InputName
+from childgait.models.heads import set_prior_bias
 from childgait.models.tokens import Packing, Prune
 from childgait.models.videomae import SIZES, TUBELET, Positions, VideoMAE, VideoMAESettings
 
@@ -56,13 +56,13 @@ class ChildGaitVideo(nn.Module):
         self.head = nn.Sequential(first, nn.GELU(), nn.Dropout(settings.head_dropout), last)
         nn.init.trunc_normal_(first.weight, std=0.02)
         nn.init.zeros_(first.bias)
-        nn.init.trunc_normal_(last.weight, std=0.001)  # starts at no opinion, or at the prior (start_at)
+        nn.init.trunc_normal_(last.weight, std=0.001)  # starts at no opinion, or at the prior (set_prior_bias)
         nn.init.zeros_(last.bias)
 
     @property
-    def ingredients(self) -> frozenset[Ingredient]:
+    def inputs(self) -> frozenset[InputName]:
         """What the loader reads for this model; it hands the pixels over packed."""
-        wanted: set[Ingredient] = {"frames"}
+        wanted: set[InputName] = {"frames"}
         if self.settings.prompt == "drawn":
             wanted.add("points")
         if self.settings.prune == "mask":
@@ -79,9 +79,9 @@ class ChildGaitVideo(nn.Module):
         patch = SIZES[own.size].patch
         return Packing(TUBELET, patch, own.prune, own.min_foreground, own.dilate_pixels, own.min_tokens)
 
-    def start_at(self, prior: Tensor) -> None:
+    def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        begin_at(self.head[-1], prior, keep=1)
+        set_prior_bias(self.head[-1], prior, keep=1)
 
     def maps(self, batch: Batch) -> Tensor:
         """(N, P): the colours of the kept patches, normalised."""

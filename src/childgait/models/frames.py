@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
-from childgait.models.batch import Batch, Ingredient
-from childgait.models.heads import begin_at
+from childgait.models.batch import Batch, InputName
+from childgait.models.heads import set_prior_bias
 
 MEAN, DEVIATION = (
     (0.43216, 0.394666, 0.37645),
@@ -27,7 +27,7 @@ MEAN, DEVIATION = (
 class FrameNetwork(nn.Module):
     """A trunk of convolutions over space and time, and a head."""
 
-    ingredients: frozenset[Ingredient] = frozenset({"frames"})
+    inputs: frozenset[InputName] = frozenset({"frames"})
     stages: tuple[str, ...] = ()  # of `trunk`, in order, for layer-wise learning rates and freezing
     mean: Tensor
     deviation: Tensor
@@ -38,9 +38,9 @@ class FrameNetwork(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("deviation", 255 * torch.tensor(DEVIATION).view(3, 1, 1, 1), persistent=False)
 
-    def start_at(self, prior: Tensor) -> None:
+    def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        begin_at([part for part in self.head.modules() if isinstance(part, nn.Linear)][-1], prior)
+        set_prior_bias([part for part in self.head.modules() if isinstance(part, nn.Linear)][-1], prior)
 
     def pixels(self, batch: Batch) -> Tensor:
         """(B, 3, T, S, S), normalised."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 
 
-def begin_at(last: nn.Module, prior: Tensor, keep: float = 0.1) -> None:
+def set_prior_bias(last: nn.Module, prior: Tensor, keep: float = 0.1) -> None:
     """Let it answer nearly each target's share of atypical children at first; `keep` is what stays of its weights."""
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
@@ -19,7 +19,7 @@ def begin_at(last: nn.Module, prior: Tensor, keep: float = 0.1) -> None:
         last.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)))
 
 
-def ask_instead(network: nn.Module, count: int) -> None:
+def reset_classifier(network: nn.Module, count: int) -> None:
     """Replace the layer of 34 answers, in place, by a fresh one of `count`."""
     last = [
         name

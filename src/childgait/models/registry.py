@@ -1,6 +1,6 @@
 """Every model by name: what it is, how it is built, and which numbers of params it overrules.
 
-A network is an nn.Module with `ingredients` and forward(Batch) -> logits (B, 34), which is answer(maps(Batch), Batch): what
+A network is an nn.Module with `inputs` and forward(Batch) -> logits (B, 34), which is answer(maps(Batch), Batch): what
 it last saw, and what it makes of it; training/gradcam.py looks between the two. A table model has `features` (a name
 in training/features.py), fit(features, atypical, seed) -> arrays, and predict(arrays, features) -> logits (N, 34).
 To add a model: its module, its params (a section inside `finetune`, or overrides below), its test; then its lines here.

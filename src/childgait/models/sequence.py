@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import POINTS
-from childgait.models.batch import Batch, Ingredient
-from childgait.models.heads import begin_at
+from childgait.models.batch import Batch, InputName
+from childgait.models.heads import set_prior_bias
 from childgait.models.points import CHANNELS, body_centred
 
 INPUTS = CHANNELS * len(POINTS)
@@ -26,7 +26,7 @@ INPUTS = CHANNELS * len(POINTS)
 class SequenceNetwork(nn.Module):
     """Normalised frames through `trunk` (B, T, F) -> (B, T, width), mean over time, linear head."""
 
-    ingredients: frozenset[Ingredient] = frozenset({"points"})
+    inputs: frozenset[InputName] = frozenset({"points"})
     maps_are_inputs = True
 
     def __init__(self, trunk: nn.Module, width: int, dropout: float) -> None:
@@ -36,9 +36,9 @@ class SequenceNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, len(TARGETS))
 
-    def start_at(self, prior: Tensor) -> None:
+    def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        begin_at(self.head, prior)
+        set_prior_bias(self.head, prior)
 
     def maps(self, batch: Batch) -> Tensor:
         """(B, C, T, 23): the joints about the hips."""

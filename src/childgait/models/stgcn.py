@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import BONES, INDEX, POINTS
-from childgait.models.batch import Batch, Ingredient
-from childgait.models.heads import begin_at
+from childgait.models.batch import Batch, InputName
+from childgait.models.heads import set_prior_bias
 from childgait.models.points import CHANNELS, body_centred
 
 HEAD_BONES = (
@@ -93,7 +93,7 @@ class Block(nn.Module):
 
 
 class Stgcn(nn.Module):
-    ingredients: frozenset[Ingredient] = frozenset({"points"})
+    inputs: frozenset[InputName] = frozenset({"points"})
     graph: Tensor
 
     def __init__(self, settings: StgcnSettings) -> None:
@@ -112,9 +112,9 @@ class Stgcn(nn.Module):
         self.out_width = outputs[-1]
         self.head = nn.Linear(self.out_width, len(TARGETS))
 
-    def start_at(self, prior: Tensor) -> None:
+    def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        begin_at(self.head, prior)
+        set_prior_bias(self.head, prior)
 
     def maps(self, batch: Batch) -> Tensor:
         """(B, C, T / 4, 23): what the last block sees, joint by joint."""

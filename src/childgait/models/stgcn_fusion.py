@@ -20,14 +20,14 @@ from torch.nn import functional
 from childgait.domain.evgs import TARGETS
 from childgait.gait.feature_names import NAMES
 from childgait.models import stgcn
-from childgait.models.batch import Batch, Ingredient
-from childgait.models.heads import begin_at
+from childgait.models.batch import Batch, InputName
+from childgait.models.heads import set_prior_bias
 
 NUMBERS = 2 * len(NAMES)  # of the left limb, then of the right
 FARTHEST = 5.0  # standard deviations; a number farther out counts as this far
 
 
-class Attend(nn.Module):
+class CrossAttention(nn.Module):
     """What `asking` tokens learn from `told` ones, added to them."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -52,7 +52,7 @@ class Layer(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.attend = Attend(width, heads, dropout)
+        self.attend = CrossAttention(width, heads, dropout)
         self.think = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, 2 * width),
@@ -100,15 +100,15 @@ class StgcnFusion(nn.Module):
         assert how.join != "skeleton", "that is the ST-GCN itself"
         self.join = how.join
         width = how.heads * max(2 * shape.width // how.heads, 1)
-        count = NUMBERS if how.choose == "all" else max(round(how.keep * NUMBERS), 1)
+        count = NUMBERS if how.choose == "all" else max(round(how.keep_share * NUMBERS), 1)
         self.numbers = NumberTokens(count, width, how.heads, shape.dropout)
         if self.join != "features":
             self.skeleton = stgcn.from_settings(settings, 0)
             del self.skeleton.head  # it answers through ours
             self.narrow = nn.Linear(self.skeleton.out_width, width)
         if self.join == "cross":
-            self.numbers_ask = Attend(width, how.heads, shape.dropout)
-            self.joints_ask = Attend(width, how.heads, shape.dropout)
+            self.numbers_ask = CrossAttention(width, how.heads, shape.dropout)
+            self.joints_ask = CrossAttention(width, how.heads, shape.dropout)
         streams = 1 if self.join == "features" else 2
         self.head = nn.Sequential(
             nn.LayerNorm(streams * width),
@@ -119,12 +119,12 @@ class StgcnFusion(nn.Module):
         )
 
     @property
-    def ingredients(self) -> frozenset[Ingredient]:
+    def inputs(self) -> frozenset[InputName]:
         return frozenset({"features"} if self.join == "features" else {"points", "features"})
 
-    def start_at(self, prior: Tensor) -> None:
+    def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        begin_at(self.head[-1], prior)
+        set_prior_bias(self.head[-1], prior)
 
     def maps(self, batch: Batch) -> Tensor:
         """(B, C, T / 4, 23): what the ST-GCN's last block sees, joint by joint."""

@@ -14,7 +14,7 @@ from childgait.files.annotations import rows_of
 from childgait.files.recordings import list_recordings
 from childgait.params import Deidentify
 
-MADE_UP = "data/demo"  # what dvc.yaml's stage `cohort` makes; any other cohort is there before a run
+SYNTHETIC_ROOT = "data/demo"  # what dvc.yaml's stage `cohort` makes; any other cohort is there before a run
 OF_VIDEOS = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations with a row a video
 
 
@@ -32,11 +32,11 @@ def check_unseen(cohort: Path, params: Deidentify) -> None:
 def check_ahead(sections: dict[str, Any]) -> None:
     """What a stage hours from now would stop at: a cohort, tables, models, folds or weights that are not there."""
     from childgait.files.split import HOLDOUT
-    from childgait.files.split_list import read_lists
+    from childgait.files.split_list import read_split_list
     from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, find_model, settings_of
 
     cohort, learning, folds = sections["cohort"], sections["finetune"], sections["split_subjects"].folds
-    if not Path(cohort.root).is_dir() and Path(cohort.root) != Path(MADE_UP):
+    if not Path(cohort.root).is_dir() and Path(cohort.root) != Path(SYNTHETIC_ROOT):
         raise StepError(
             f"cohort.root is {cohort.root}, and there is no such folder",
             hint="put the recordings there (`childgait check-cohort` says how), `dvc pull` them, or set it to data/demo",
@@ -47,7 +47,7 @@ def check_ahead(sections: dict[str, Any]) -> None:
                 f"cohort.annotations is {cohort.annotations}, but there is no {path}",
                 hint="copy the folder annotations/ of this repository and keep the first line of each table",
             )
-    read_lists(Path(cohort.annotations) / "split.csv")
+    read_split_list(Path(cohort.annotations) / "split.csv")
     for name in (*learning.models, *BASELINES):
         settings_of(find_model(name), learning)
         if cohort.modality == "keypoints" and MODELS[name].kind == "network" and name not in KEYPOINTS:
@@ -100,7 +100,7 @@ def weights_named(sections: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def names_nothing(cohort: Path, annotations: Path) -> list[str]:
+def unmatched_rows(cohort: Path, annotations: Path) -> list[str]:
     """A line for each row of a person's tables that names a child of the cohort, but no recording: it would do nothing."""
     if not (cohort / "dataset").is_dir():
         return []

@@ -10,7 +10,7 @@ from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
 from childgait.metrics.of_study import HEADLINE_METRICS, Judgement, Measured
 
-MADE_UP = Path("data/demo")  # where the walking children of `synthesize` live
+SYNTHETIC_ROOT = Path("data/demo")  # where the walking children of `synthesize` live
 TOO_FEW = 10  # test children, below which drawing them again tells nothing about chance
 FEW = 30  # test children, below which differences of a few points say nothing
 
@@ -49,7 +49,7 @@ def headline_numbers(scope: str, shown: Measured, majority: Measured | None) -> 
 def caveats_of(settings: dict[str, Any], shown: Measured, told: list[dict[str, Any]]) -> list[str]:
     """What a hurried reader must not take these numbers for."""
     found = []
-    if Path(settings["cohort"]["root"]) == MADE_UP:
+    if Path(settings["cohort"]["root"]) == SYNTHETIC_ROOT:
         found.append(
             "The children of this cohort are made up: the numbers show that the chain works, not how well a "
             "model judges real children."

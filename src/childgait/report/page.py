@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from childgait.domain.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES
-from childgait.metrics.of_study import Behind, Cell, Measured
+from childgait.metrics.of_study import Cell, GapToBest, Measured
 from childgait.metrics.scores import METRICS
 from childgait.report.published import AVERAGES, ITEM_ACCURACY, item_accuracy
 
@@ -188,7 +188,7 @@ def published_models() -> list[dict[str, Any]]:
 
 
 def model_rows(
-    measured: dict[str, Measured], behind: dict[str, Behind], told: dict[str, dict[str, Any]]
+    measured: dict[str, Measured], behind: dict[str, GapToBest], told: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The best row first; the rows that need no learning last among equals."""
     rows = []
@@ -325,7 +325,7 @@ def agreement_sentence(agreement: dict[str, Any]) -> str:
 def write_tables(
     folder: dict[str, Path],
     scopes: dict[str, dict[str, Measured]],
-    behind: dict[str, dict[str, Behind]],
+    behind: dict[str, dict[str, GapToBest]],
     told: list[dict[str, Any]],
     flow: list[dict[str, Any]],
     gates: list[dict[str, Any]],
@@ -369,7 +369,7 @@ def write_tables(
 
 
 def table_of_models(
-    scopes: dict[str, dict[str, Measured]], behind: dict[str, dict[str, Behind]], told: list[dict[str, Any]]
+    scopes: dict[str, dict[str, Measured]], behind: dict[str, dict[str, GapToBest]], told: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Means over the targets, what the row needs and costs, and how far it is behind the best row of its scope."""
     rows, about = [], by_model(told)

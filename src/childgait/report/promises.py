@@ -74,7 +74,7 @@ def parts_are_as_assigned(study: Study) -> Iterator[str]:
 
 
 def no_model_saw_its_test(study: Study) -> Iterator[str]:
-    """No model learnt from, or was watched on, a child that it was tested on."""
+    """No model learnt from, or was selected on, a child that it was tested on."""
     for run, told in sorted(study.models.items(), key=lambda pair: str(pair[0])):
         test = study.predictions[run].filter(pl.col("part") == "test") if run in study.predictions else None
         tested = set() if test is None else set(test["subject"])

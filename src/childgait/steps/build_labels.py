@@ -87,10 +87,10 @@ def _label_rows(subjects: list[str], own: dict[str, Sheet], params: BuildLabels)
     from childgait.domain.evgs import CODES, LIMBS, binary, default_views
     from childgait.files.labels import LABELS
 
-    overruled = params.views if isinstance(params.views, dict) else {}
+    overruled = params.camera_views if isinstance(params.camera_views, dict) else {}
     if wrong := [code for code in overruled if code not in CODES]:
         raise StepError(
-            f"build_labels.views names {wrong[0]!r}, which is no item", hint=f"items are {', '.join(CODES)}"
+            f"build_labels.camera_views names {wrong[0]!r}, which is no item", hint=f"items are {', '.join(CODES)}"
         )
     views = default_views() | overruled
     rows: list[dict[str, Any]] = []

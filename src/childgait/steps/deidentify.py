@@ -5,7 +5,7 @@ wrote: `regions.csv` (video, region, frame, x0, y0, x1, y1; an empty frame means
 sha256, reviewer, reason). Yields the covered video, the delivered points less face and hands, a row for each frame and
 region, and one flat JSON of evidence with a verdict:
 
-    covered     every person's head is known in every frame, or nearly (most_whole)
+    covered     every person's head is known in every frame, or nearly (max_whole_person_share)
     held        somebody had to be covered whole for longer, or nobody could tell (deidentify.unseen): a person must
                 look; the gate is shut
     cleared     ... and did, and accepts exactly these decoded pixels by their hash
@@ -199,7 +199,7 @@ def _share_of_picture(table: pl.DataFrame, seen: Seen) -> float:
 def judge(seen: Seen, plan: Plan, has_keypoints: bool, params: Deidentify) -> dict[str, Any]:
     """The verdict and its reasons. Where nobody can tell, a person must look: it fails closed."""
     frames, reasons = len(seen.seconds), []
-    if plan.without_head > params.most_whole * frames:
+    if plan.without_head > params.max_whole_person_share * frames:
         reasons.append(f"in {plan.without_head} of {frames} frames somebody without a known head is covered whole")
     if not has_keypoints and "sam3" not in params.backends:
         # Measured: before a wall as dark as the hair, or beside another walker, a silhouette loses the head.

@@ -13,7 +13,7 @@ from childgait.engine.flags import Input, Output
 from childgait.params import Evaluate
 
 METHODS = (
-    "Each video was judged in {views} windows; logits were averaged over windows, then over the child's videos that show "
+    "Each video was judged in {windows_per_video} windows; logits were averaged over windows, then over the child's videos that show "
     "the item. Temperature and thresholds were fitted on validation children only; {bootstrap} draws give the intervals."
 )
 log = logging.getLogger("childgait")
@@ -56,7 +56,8 @@ def evaluate(
     chosen, arrays = find_model(model_name), load_file(weights)
     settings = settings_from(told)
     judged = {
-        name: predict(chosen, settings, arrays, told["facts"], part, params.views) for name, part in parts.items()
+        name: predict(chosen, settings, arrays, told["facts"], part, params.windows_per_video)
+        for name, part in parts.items()
     }
     found = report(parts["validation"], judged["validation"], parts["test"], judged["test"], params)
     frames = [table_of(name, part, judged[name], found["temperature"]) for name, part in parts.items()]

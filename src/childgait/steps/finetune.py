@@ -1,4 +1,4 @@
-"""A model learns from the training children; it is watched on the validation children and never sees the test.
+"""A model learns from the training children; it is monitored on the validation children and never sees the test.
 
 One job a model, fold and seed. A killed job takes up its last checkpoint, kept in an untracked folder until the job is
 done. Under torchrun the processes share every step, and the first of them writes.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from childgait.files.clips import Clip
     from childgait.files.parts import Part
     from childgait.models.registry import Model
-    from childgait.training.fit import Learnt
+    from childgait.training.fit import FitResult
 
 METHODS = (
     "Networks learnt with a masked binary cross-entropy over 34 targets ({networks}); fitted in one go: {fitted}. Test "
@@ -117,7 +117,7 @@ def _check_parts(parts: dict[str, Part]) -> None:
 def _check_pool(children: set[str], assignment: Path | None) -> None:
     """No child of the mean teacher's pool is in any part of any fold: so none is ever tested, in this run or another."""
     from childgait.errors import StepError
-    from childgait.files.split import spoken_for
+    from childgait.files.split import assigned_children
 
     if not children:
         return
@@ -125,7 +125,7 @@ def _check_pool(children: set[str], assignment: Path | None) -> None:
         raise StepError(
             "--unlabelled needs --assignment", hint="give data/split_subjects/subjects.csv, which says who is where"
         )
-    placed = spoken_for(assignment)
+    placed = assigned_children(assignment)
     if both := sorted(children & placed.keys()):
         raise StepError(
             f"child {both[0]} is to be learnt from without scores, but is {placed[both[0]]}",
@@ -165,7 +165,7 @@ def _description(
     seed: int,
     settings: Finetune,
     parts: dict[str, Part],
-    learnt: Learnt,
+    learnt: FitResult,
     pool: Sequence[Clip] = (),
 ) -> dict[str, Any]:
     children = {name: sorted(set(part.table["subject"])) for name, part in parts.items()}

@@ -78,7 +78,7 @@ def grade_severity(
         save_as=save_as,
         fingerprint=_fingerprint([model, weights, *paths.values(), subjects, *clips]),
     )
-    graded = severity.grade(network, settings, parts["test"], params.views)
+    graded = severity.grade(network, settings, parts["test"], params.windows_per_video)
     truth, usual = severity.levels_of(parts["test"]), severity.commonest(severity.levels_of(parts["train"]))
     draws = {"draws": params.bootstrap, "seed": params.seed}
     found = {

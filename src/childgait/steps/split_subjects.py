@@ -40,10 +40,10 @@ def split_subjects(
 
     from childgait.files.labels import LABELS, SUBJECTS
     from childgait.files.split import (
+        ASSIGNMENT,
         HOLDOUT,
         PART_NAMES,
         PARTS,
-        WHO,
         fold_names,
         hash_of_split,
         part_files,
@@ -80,7 +80,7 @@ def split_subjects(
         if fold != HOLDOUT:
             spared = sorted(set(usable) - folds[fold].keys())
             rows += [(fold, subject, "none", "kept for the hold-out test") for subject in spared]
-    pl.DataFrame(rows, schema=WHO.schema(), orient="row").sort("fold", "subject").write_csv(assignment)
+    pl.DataFrame(rows, schema=ASSIGNMENT.schema(), orient="row").sort("fold", "subject").write_csv(assignment)
     names = [(fold, part) for fold in fold_names(params.folds) for part in PART_NAMES]
     for target, (fold, part) in zip(parts, names, strict=True):
         inside = [subject for subject, where in folds[fold].items() if where == part]
@@ -120,16 +120,16 @@ def _usable(
 def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str, str]:
     """The list's children who can be dealt. Test children without scores, as a challenge has them, are answered for by
     write_submission but judge nobody: where none of the listed has scores, the hold-out is dealt from the others."""
-    from childgait.files.split import ASKED
-    from childgait.files.split_list import read_lists
+    from childgait.files.split import REQUESTED
+    from childgait.files.split_list import read_split_list
 
-    listed = read_lists(lists)
+    listed = read_split_list(lists)
     given = {subject: part for subject, part in listed.items() if subject in usable}
     for subject in sorted(set(listed) - set(given) - set(left_out)):
         log.warning("split_subjects: %s lists child %s, whom the cohort does not have", lists, subject)
     for subject in left_out:
         if listed.get(subject) == "test":
-            left_out[subject] += ASKED
+            left_out[subject] += REQUESTED
     if "test" in listed.values() and "test" not in given.values():
         log.warning(
             "split_subjects: no test child of %s has scores: the hold-out is dealt from whom it does not list", lists

@@ -88,7 +88,7 @@ def write_report(
     head = headline.headline_numbers(scope, shown, majority)
 
     behind = {
-        name: results.behind_best(judged[name], found, draws, seed, headline.TOO_FEW) for name, found in scopes.items()
+        name: results.gap_to_best(judged[name], found, draws, seed, headline.TOO_FEW) for name, found in scopes.items()
     }
     paper.write_tables(placed(tables, TABLES), scopes, behind, told, rows, doors)
     shots = placed(figures, FIGURES)

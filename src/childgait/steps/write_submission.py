@@ -31,7 +31,7 @@ def write_submission(
     subjects: Input,
     labels: Input,
     submission: Output,
-    views: int,
+    windows_per_video: int,
     lists: Input | None = None,
 ) -> None:
     import polars as pl
@@ -42,7 +42,7 @@ def write_submission(
     from childgait.files.labels import LABELS, SUBJECTS
     from childgait.files.parts import Part
     from childgait.files.split import PARTS
-    from childgait.files.split_list import read_lists
+    from childgait.files.split_list import read_split_list
     from childgait.files.tables import read_table
     from childgait.training.predict import Run, answer
 
@@ -51,7 +51,7 @@ def write_submission(
         for path, told in zip(weights, models, strict=True)
     ]
     people = read_table(subjects, SUBJECTS)
-    asked = {name for name, part in read_lists(lists).items() if part == "test"} if lists else set()
+    asked = {name for name, part in read_split_list(lists).items() if part == "test"} if lists else set()
     learnt_from = {child for run in runs for names in run.told["children"].values() for child in names}
     found = [open_clip(path) for path in clips]
     chosen = [
@@ -68,7 +68,7 @@ def write_submission(
     table = table.join(known, on="subject", how="left", maintain_order="left").with_columns(
         pl.col("sex").fill_null("unknown")
     )
-    children, logits = answer(runs, Part(table, chosen), shown_by_view(read_table(labels, LABELS)), views)
+    children, logits = answer(runs, Part(table, chosen), shown_by_view(read_table(labels, LABELS)), windows_per_video)
     form.write_submission(submission, children, logits >= 0)
     for child in sorted(asked - set(children)):
         log.warning("write_submission: child %s is listed as test, but has no clip", child)

@@ -66,7 +66,7 @@ class HeadPictures:
         facing = np.clip((front - 0.18) / 0.25, 0, 1) * np.clip((down + 0.92) / 0.2, 0, 1)
         oval = 1 - (side / 0.92) ** 2 - (np.maximum(down, 0) / 0.97) ** 2 - (np.maximum(down, 0) * side / 0.75) ** 2
         facing *= np.clip(oval * 6, 0, 1)  # beside the face the portrait shows its own background
-        # Behind: hair above, neck below; strands so that it is not a ball.
+        # GapToBest: hair above, neck below; strands so that it is not a ball.
         light = 0.75 + 0.35 * depth - 0.12 * down + 0.05 * np.sin(28 * side + 3 * down)
         cheek = np.clip(front * 8, 0, 1) * np.clip((down + 0.30) * 8, 0, 1)  # seen from the side
         below = np.maximum(np.clip((down - self._fringe) * 12 + 0.5, 0, 1), cheek)[..., None]

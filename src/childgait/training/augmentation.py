@@ -16,21 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.domain import evgs, skeleton
+from childgait.params import Augmentation
 from childgait.vision.crop import Square, cut_each, to_crop
 
 Side = Literal["left", "right"]
 _GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How much. All zero: none."""
-
-    flip: float  # share of windows that are mirrored
-    scale: float  # zoom between 1 / (1 + scale) and 1 + scale
-    shift: float  # of the picture's side, each way
-    colour: float  # brightness, contrast and saturation change by up to this share
-    time: float  # the window is up to this share longer or shorter in time
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class State:
     best_epoch: int | None = None
     best: dict[str, Tensor] = field(default_factory=dict)  # its weights, where the best epoch is kept
 
-    def judged(self) -> nn.Module:
+    def ema_network(self) -> nn.Module:
         """The network that validation and the user see."""
         return self.network if self.average is None else self.average
 

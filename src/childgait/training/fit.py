@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.clips import Clip
-from childgait.files.parts import Part, answers_of_children, children_of, labels_of_children
+from childgait.files.parts import Part, children_of, labels_of_children, targets_by_child
 from childgait.models.registry import Model
 from childgait.training.features import FEATURES
-from childgait.training.predict import judge_loader, loader_of, loading_of, prepare_torch
+from childgait.training.predict import loader_of, loading_of, predict_loader, prepare_torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,14 +44,14 @@ log = logging.getLogger("childgait")
 
 
 @dataclass(frozen=True)
-class Learnt:
+class FitResult:
     weights: dict[str, NDArray[Any]]
     history: list[dict[str, float]]
     kept_epoch: int
     facts: dict[str, Any]  # what the model's file says beside the weights
 
 
-def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Learnt:
+def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> FitResult:
     built = model.build(settings, 0)
     features = FEATURES[built.features](train.table, {clip.video: clip for clip in train.clips})
     weights = built.fit(features, labels_of_children(train.table), seed)
@@ -61,7 +61,7 @@ def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Le
         from childgait.models.kinematic_trees import important
 
         facts["importance"] = important(weights, NAMES)
-    return Learnt(weights, [], 0, facts)
+    return FitResult(weights, [], 0, facts)
 
 
 def fit_network(
@@ -75,7 +75,7 @@ def fit_network(
     fingerprint: str,
     on_epoch: OnEpoch,
     unlabelled: list[Clip] | None = None,
-) -> Learnt:
+) -> FitResult:
     """Train in this process, or together with those that torchrun started beside it. `unlabelled` is the mean teacher's
     pool, which may hold training children's clips besides."""
     import torch
@@ -91,13 +91,13 @@ def fit_network(
         pixels = one_size(train.clips + validation.clips)
         network = model.build(settings, pixels)
         everybody, train = train, labelled_part(train, settings.mean_teacher.labelled, seed)
-        weights, prior = start_at_shares(network, train, settings)
+        weights, prior = set_class_prior(network, train, settings)
         origin = load_start(network, settings)
         same: dict[str, Any] = {"weights": weights, "seed": seed, "group": group, "fingerprint": fingerprint}
         loading = loading_of(network, settings)
         found = choose_numbers(
             network,
-            Windows(train.clips, train.atypical, loading, views=1),
+            Windows(train.clips, train.atypical, loading, windows_per_video=1),
             settings,
             seed,
             prior,
@@ -117,19 +117,19 @@ def fit_network(
     if pool is not None:
         facts |= {"labelled_clips": len(train.clips), "pool_clips": pool.visits.count}
     facts |= found
-    return Learnt({k: v.numpy() for k, v in outcome.weights.items()}, outcome.history, outcome.kept_epoch, facts)
+    return FitResult({k: v.numpy() for k, v in outcome.weights.items()}, outcome.history, outcome.kept_epoch, facts)
 
 
-def start_at_shares(network: nn.Module, train: Part, settings: Finetune) -> tuple[NDArray[np.float32], Tensor]:
+def set_class_prior(network: nn.Module, train: Part, settings: Finetune) -> tuple[NDArray[np.float32], Tensor]:
     """Let the network begin without an opinion; the weights of atypical cells, and the shares it begins at."""
     import torch
 
     from childgait.training.optim import positive_weights, weighted_shares
 
-    labels = answers_of_children(train.table, train.atypical)
+    labels = targets_by_child(train.table, train.atypical)
     weights = positive_weights(labels, settings.positive_weight_cap)
     prior = torch.from_numpy(weighted_shares(labels, weights))
-    begin: Any = getattr(network, "start_at", None)
+    begin: Any = getattr(network, "set_prior_bias", None)
     if begin is not None:
         begin(prior)
     return weights, prior
@@ -155,9 +155,9 @@ def teach(
 
     loading, videos = loading_of(network, settings), train.table["video"].to_list()
     windows = Windows(
-        train.clips, train.atypical, loading, seed=seed, augmentation=augmentation_of(settings), anchor=settings.anchor
+        train.clips, train.atypical, loading, seed=seed, augmentation=settings.augmentation, anchor=settings.anchor
     )
-    judge = make_judge(validation, loading, weights, settings, group.device)
+    judge = make_validator(validation, loading, weights, settings, group.device)
     return run(
         network,
         windows,
@@ -220,7 +220,7 @@ def make_pool(
         )
     labels = np.stack([shown[clip.view] for clip in clips])
     windows = Windows(clips, labels, loading, seed=seed, anchor=settings.anchor)
-    return MeanTeacher(TwoViews(windows, settings.changes.flip, how), weights, settings, seed, group)
+    return MeanTeacher(TwoViews(windows, settings.augmentation.flip, how), weights, settings, seed, group)
 
 
 def one_size(clips: list[Clip]) -> int:
@@ -244,13 +244,7 @@ def load_start(network: nn.Module, settings: Finetune) -> str:
     return f"{Path(settings.weights).name} (sha256 {settings.weights_sha256})"
 
 
-def augmentation_of(settings: Finetune) -> Any:
-    from childgait.training.augmentation import Augmentation
-
-    return Augmentation(**settings.changes.model_dump())
-
-
-def make_judge(
+def make_validator(
     validation: Part, loading: Loading, weights: NDArray[np.float32], settings: Finetune, device: str
 ) -> Callable[[nn.Module], dict[str, float]]:
     """What is measured after every epoch on the validation children: the loss, and mean balanced accuracy."""
@@ -258,13 +252,13 @@ def make_judge(
     from childgait.metrics.scores import balanced_accuracy
     from childgait.training.windows import Windows
 
-    windows = Windows(validation.clips, validation.atypical, loading, views=settings.validation_views)
+    windows = Windows(validation.clips, validation.atypical, loading, windows_per_video=settings.validation_windows)
     loader = loader_of(windows, settings, device)  # one for all epochs: its workers stay
-    truth = answers_of_children(validation.table, validation.atypical)
+    truth = targets_by_child(validation.table, validation.atypical)
     subjects = validation.table["subject"].to_numpy()
 
     def judge(network: nn.Module) -> dict[str, float]:
-        judged = judge_loader(network, loader, settings, device)
+        judged = predict_loader(network, loader, settings, device)
         visible = ~np.isnan(validation.atypical)[judged.rows]
         logits = mean_by_child(judged.logits, visible, subjects[judged.rows], children_of(validation.table))
         known = ~np.isnan(truth) & ~np.isnan(logits)

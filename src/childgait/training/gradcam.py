@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from childgait.files.parts import Part
-    from childgait.metrics.aggregate import Judged
-    from childgait.models.batch import Batch, Ingredient
+    from childgait.metrics.aggregate import WindowLogits
+    from childgait.models.batch import Batch, InputName
     from childgait.models.registry import Model
     from childgait.params import Finetune
     from childgait.training.windows import Loading
@@ -185,7 +185,7 @@ def explain(
     weights: dict[str, Any],
     facts: dict[str, Any],
     part: Part,
-    judged: Judged,
+    judged: WindowLogits,
     children: int,
     seed: int,
 ) -> tuple[pl.DataFrame, list[Shown], NDArray[np.uint8]]:
@@ -199,7 +199,7 @@ def explain(
 
     pair = _networks(model, settings, weights, facts, seed)
     loading, size = loading_of(pair[0], settings), facts["pixels"]
-    windows = Windows(part.clips, part.atypical, loading, views=1)
+    windows = Windows(part.clips, part.atypical, loading, windows_per_video=1)
     subjects = part.table["subject"].to_numpy()
     logits = np.full(part.atypical.shape, np.nan)
     logits[judged.rows] = judged.logits
@@ -238,7 +238,7 @@ def _networks(
     import torch
 
     network = None if model.kind == "table" else model.build(settings, facts["pixels"])
-    if network is None or not network.ingredients & {"frames", "points"}:
+    if network is None or not network.inputs & {"frames", "points"}:
         raise StepError(f"{model.name} reads neither pictures nor joints", hint="maps are made for networks that do")
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     torch.manual_seed(seed)
@@ -250,9 +250,9 @@ def _seen_plainly(part: Part, row: int, loading: Loading, size: int) -> tuple[ND
     from childgait.training.windows import Windows
 
     has_frames = part.clips[row].path("frames").exists()
-    wanted: frozenset[Ingredient] = frozenset({"frames", "points"}) if has_frames else frozenset({"points"})
+    wanted: frozenset[InputName] = frozenset({"frames", "points"}) if has_frames else frozenset({"points"})
     plain = Windows(
-        part.clips, part.atypical, replace(loading, drawing=None, packing=None, ingredients=wanted), views=1
+        part.clips, part.atypical, replace(loading, drawing=None, packing=None, inputs=wanted), windows_per_video=1
     )
     sample = plain[0, row]
     assert sample.points is not None

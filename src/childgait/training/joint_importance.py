@@ -51,7 +51,7 @@ def choose_numbers(
     found: dict[str, Any] = {}
     first = Stgcn(StgcnSettings(settings.skeleton.width, settings.skeleton.temporal_kernel, settings.skeleton.dropout))
     if how.choose == "contributions" or network.join != "features":
-        first.start_at(prior)
+        first.set_prior_bias(prior)
         shorter = {"epochs": how.first_epochs, "warmup_epochs": min(settings.warmup_epochs, how.first_epochs)}
         first.load_state_dict(learn(first, settings.model_copy(update=shorter)).weights)
         first.cpu()

@@ -29,7 +29,7 @@ from childgait.training import checkpoint
 from childgait.training.batchnorm import Norms
 from childgait.training.distributed import Group
 from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule
-from childgait.training.order import POOL_CURVES, Visits, half_precision, mixed, steps_of
+from childgait.training.order import POOL_CURVES, Visits, autocast, derive_seed, steps_of
 from childgait.training.windows import worker_options
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def train(
     """Train to the end, from the checkpoint where there is one of this very run."""
     network.to(group.device)
     weights = torch.from_numpy(positive_weights).to(group.device)
-    visits = Visits(len(windows), settings.clips_a_step, settings.clips_at_once, seed, group)  # type: ignore[arg-type]
+    visits = Visits(len(windows), settings.batch_size, settings.micro_batch_size, seed, group)  # type: ignore[arg-type]
     loader = DataLoader(
         windows,
         batch_sampler=visits,
@@ -97,7 +97,7 @@ def train(
             row["learning_rate"] = _set_rate(schedule, epoch * visits.steps + step)
             total = _gradients(network, batches, clips, weights, settings, norms, (seed, epoch, step))
             if pool is not None:
-                total = torch.cat([total, pool.add_gradients(network, state.judged(), step, norms)])
+                total = torch.cat([total, pool.add_gradients(network, state.ema_network(), step, norms)])
             loss, *told = _share(network, total, group, clips, (epoch, step), name_of)
             row["gradient"] = max(row["gradient"], _clip(network, settings.clip_norm))
             optimizer.step()
@@ -110,7 +110,7 @@ def train(
             for name, value in zip(POOL_CURVES, told, strict=False):
                 row[name] += value / visits.steps
         seconds = time.monotonic() - began
-        row |= judge(state.judged()) if group.leads else {"validation_loss": 0.0}
+        row |= judge(state.ema_network()) if group.leads else {"validation_loss": 0.0}
         row["validation_loss"] = group.agree(row["validation_loss"])
         _end_epoch(state, row, settings)
         if group.leads:
@@ -120,8 +120,8 @@ def train(
                 checkpoint.save(save_as, state, fingerprint)
     if state.epoch < settings.epochs:
         log.info("stopped after epoch %d: no better validation loss for %d epochs", state.epoch, settings.patience)
-    chosen = state.best if settings.keep == "best" and state.best else state.judged().state_dict()
-    kept = state.best_epoch if settings.keep == "best" else state.epoch
+    chosen = state.best if settings.checkpoint == "best" and state.best else state.ema_network().state_dict()
+    kept = state.best_epoch if settings.checkpoint == "best" else state.epoch
     return Outcome({name: value.detach().cpu() for name, value in chosen.items()}, state.history, kept or state.epoch)
 
 
@@ -138,12 +138,12 @@ def _gradients(
     network.train()
     device = norms.group.device
     total = torch.zeros(1, device=device)
-    norms.begin(math.ceil(len(clips) / settings.clips_at_once))
+    norms.begin(math.ceil(len(clips) / settings.micro_batch_size))
     for number, batch in batches:
-        torch.manual_seed(mixed(*place, number))
+        torch.manual_seed(derive_seed(*place, number))
         moved = batch.to(device)
         assert moved.labels is not None
-        with half_precision(settings, device), norms.of_batch(number):
+        with autocast(settings, device), norms.of_batch(number):
             logits = network(moved)
         loss = loss_of_clips(logits, moved.labels, weights).sum() / len(clips)
         loss.backward()
@@ -193,9 +193,9 @@ def _average_of(network: nn.Module, settings: Finetune, *, teaches: bool) -> Any
     at_once = next(network.parameters()).is_cuda  # few kernels for all parameters
     if teaches:
         return ModelEmaV3(network, decay=settings.mean_teacher.decay, foreach=at_once)
-    if settings.average_decay == 0:
+    if settings.ema_decay == 0:
         return None
-    return ModelEmaV3(network, decay=settings.average_decay, use_warmup=True, foreach=at_once)
+    return ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True, foreach=at_once)
 
 
 def _is_over(state: checkpoint.State, settings: Finetune) -> bool:
@@ -208,18 +208,18 @@ def _is_over(state: checkpoint.State, settings: Finetune) -> bool:
 
 def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetune) -> None:
     """Note the epoch, and remember the best."""
-    if math.isnan(row["validation_loss"]) and (settings.keep == "best" or settings.patience):
+    if math.isnan(row["validation_loss"]) and (settings.checkpoint == "best" or settings.patience):
         raise StepError(
             "no validation child has a known answer, so no epoch can be called the best",
-            hint="give the validation part children with scores (split.csv), or set finetune.keep to last and patience to 0",
+            hint="give the validation part children with scores (split.csv), or set finetune.checkpoint to last and patience to 0",
         )
     state.epoch += 1
     state.history.append(row)
     best = min(range(state.epoch), key=lambda index: (state.history[index]["validation_loss"], index)) + 1
     if best != state.best_epoch:
         state.best_epoch = best
-        if settings.keep == "best":
-            state.best = {name: value.detach().clone() for name, value in state.judged().state_dict().items()}
+        if settings.checkpoint == "best":
+            state.best = {name: value.detach().clone() for name, value in state.ema_network().state_dict().items()}
 
 
 class Progress:

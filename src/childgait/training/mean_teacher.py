@@ -23,11 +23,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from childgait.models.batch import Batch
-from childgait.training.augmentation import Augmentation, Window, draw_changes
+from childgait.params import Augmentation
+from childgait.training.augmentation import Window, draw_changes
 from childgait.training.batchnorm import Norms
 from childgait.training.distributed import Group
 from childgait.training.optim import loss_of_clips
-from childgait.training.order import POOL_CURVES, Visits, half_precision, mixed, steps_of
+from childgait.training.order import POOL_CURVES, Visits, autocast, derive_seed, steps_of
 from childgait.training.windows import Sample, Windows, collate, starts_of, worker_options
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class MeanTeacher:
     ) -> None:
         self.settings, self.how, self.seed, self.group = settings, settings.mean_teacher, seed, group
         self.weights = torch.from_numpy(weights).to(group.device)
-        self.visits = PoolVisits(len(views), self.how.clips_a_step, settings.clips_at_once, seed, group)
+        self.visits = PoolVisits(len(views), self.how.batch_size, settings.micro_batch_size, seed, group)
         self.loader: DataLoader[Any] = DataLoader(
             views,
             batch_sampler=self.visits,
@@ -159,12 +160,12 @@ class MeanTeacher:
         if self.factor == 0:
             return told
         clips, batches = next(self.steps)
-        norms.begin(math.ceil(len(clips) / self.settings.clips_at_once))
+        norms.begin(math.ceil(len(clips) / self.settings.micro_batch_size))
         for number, (weak, strong) in batches:
-            torch.manual_seed(mixed(self.seed, self.epoch, step, number, _STREAM))
+            torch.manual_seed(derive_seed(self.seed, self.epoch, step, number, _STREAM))
             weak, strong = weak.to(self.group.device), strong.to(self.group.device)
             assert strong.labels is not None
-            with half_precision(self.settings, self.group.device):
+            with autocast(self.settings, self.group.device):
                 with torch.no_grad():
                     theirs = teacher(weak)
                 with norms.of_batch(number):

@@ -78,7 +78,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_an
     return CosineLRScheduler(
         optimizer,
         t_initial=max(settings.epochs * steps_an_epoch - warm_up, 1),
-        lr_min=settings.least_learning_rate,
+        lr_min=settings.min_learning_rate,
         warmup_t=warm_up,
         warmup_lr_init=0.0,
         warmup_prefix=True,

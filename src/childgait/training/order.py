@@ -29,8 +29,8 @@ class Visits(Sampler[list[tuple[int, int]]]):
     Small batch k of a step belongs to process k modulo their number, so a step is cut alike for any number of them.
     """
 
-    def __init__(self, count: int, clips_a_step: int, clips_at_once: int, seed: int, group: Group) -> None:
-        self.count, self.a_step, self.at_once, self.seed, self.group = count, clips_a_step, clips_at_once, seed, group
+    def __init__(self, count: int, batch_size: int, micro_batch_size: int, seed: int, group: Group) -> None:
+        self.count, self.a_step, self.at_once, self.seed, self.group = count, batch_size, micro_batch_size, seed, group
         self.epoch = 0
 
     @property
@@ -63,13 +63,13 @@ def steps_of(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[
         yield clips, ((number, next(batches)) for number, _ in mine)
 
 
-def half_precision(settings: Finetune, device: str) -> Any:
+def autocast(settings: Finetune, device: str) -> Any:
     """bf16 autocast where params ask for it and the device has it."""
     if settings.precision == "bf16" and device.startswith("cuda"):
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
 
 
-def mixed(*numbers: int) -> int:
+def derive_seed(*numbers: int) -> int:
     """One seed of several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
 from childgait.files.parts import Part, children_of
-from childgait.metrics.aggregate import Judged, mean_by_child, mean_by_video
+from childgait.metrics.aggregate import WindowLogits, mean_by_child, mean_by_video
 from childgait.metrics.scores import Array
 from childgait.models.registry import Model
 from childgait.training.features import FEATURES
@@ -40,8 +40,8 @@ class Run:
 
 
 def predict(
-    model: Model, settings: Finetune, weights: dict[str, Any], facts: dict[str, Any], part: Part, views: int
-) -> Judged:
+    model: Model, settings: Finetune, weights: dict[str, Any], facts: dict[str, Any], part: Part, windows_per_video: int
+) -> WindowLogits:
     """What a trained model says about every window of a part."""
     if model.kind == "table":
         built = model.build(settings, 0)
@@ -50,21 +50,23 @@ def predict(
         place = {subject: number for number, subject in enumerate(children_of(part.table))}
         rows = np.arange(part.table.height)
         logits = of_child[[place[subject] for subject in part.table["subject"]]]
-        return Judged(rows, np.zeros_like(rows), logits)
+        return WindowLogits(rows, np.zeros_like(rows), logits)
     import torch
 
     from childgait.training.windows import Windows
 
-    settings = to_judge(model, settings)
+    settings = inference_settings(model, settings)
     prepare_torch(settings)
     network = model.build(settings, facts["pixels"])
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     network.to(settings.device)
-    windows = Windows(part.clips, part.atypical, loading_of(network, settings), views=views)
-    return judge_windows(network, windows, settings, settings.device)
+    windows = Windows(part.clips, part.atypical, loading_of(network, settings), windows_per_video=windows_per_video)
+    return predict_windows(network, windows, settings, settings.device)
 
 
-def answer(runs: list[Run], part: Part, shown: dict[str, NDArray[np.bool_]], views: int) -> tuple[list[str], Array]:
+def answer(
+    runs: list[Run], part: Part, shown: dict[str, NDArray[np.bool_]], windows_per_video: int
+) -> tuple[list[str], Array]:
     """The children and their (N, 34) logits. `shown[view]` says which targets are judged from a view."""
     from childgait.models.registry import find_model
 
@@ -79,7 +81,12 @@ def answer(runs: list[Run], part: Part, shown: dict[str, NDArray[np.bool_]], vie
                 hint="list the test's children in split.csv before the split is made, and train again",
             )
         judged = predict(
-            find_model(run.told["model"]), settings_from(run.told), run.weights, run.told["facts"], part, views
+            find_model(run.told["model"]),
+            settings_from(run.told),
+            run.weights,
+            run.told["facts"],
+            part,
+            windows_per_video,
         )
         logits.append(mean_by_video(judged, part.table.height))
     of_video = np.mean(logits, axis=0)
@@ -108,19 +115,19 @@ def probabilities_of_clips(
     return sigmoid(mean_by_video(judged, len(clips)))
 
 
-def judge_windows(network: nn.Module, windows: Windows, settings: Finetune, device: str) -> Judged:
+def predict_windows(network: nn.Module, windows: Windows, settings: Finetune, device: str) -> WindowLogits:
     """The network's logits for every window, in the windows' order."""
-    return judge_loader(network, loader_of(windows, settings, device), settings, device)
+    return predict_loader(network, loader_of(windows, settings, device), settings, device)
 
 
-def judge_loader(network: nn.Module, loader: Any, settings: Finetune, device: str) -> Judged:
+def predict_loader(network: nn.Module, loader: Any, settings: Finetune, device: str) -> WindowLogits:
     import torch
 
-    from childgait.training.order import half_precision
+    from childgait.training.order import autocast
 
     rows, starts, logits, filled = [], [], [], 0
     network.eval()
-    with torch.inference_mode(), half_precision(settings, device):
+    with torch.inference_mode(), autocast(settings, device):
         for batch in loader:
             logits.append(network(batch.to(device)).double().cpu().numpy())
             rows.append(batch.rows.numpy())
@@ -132,7 +139,7 @@ def judge_loader(network: nn.Module, loader: Any, settings: Finetune, device: st
             filled,
             sum(map(len, rows)),
         )
-    return Judged(np.concatenate(rows), np.concatenate(starts), np.concatenate(logits))
+    return WindowLogits(np.concatenate(rows), np.concatenate(starts), np.concatenate(logits))
 
 
 def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
@@ -140,7 +147,11 @@ def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
     from childgait.training.windows import make_loader
 
     return make_loader(
-        windows, batch_size=settings.clips_at_once, workers=settings.workers, shuffle=False, pin_memory=device != "cpu"
+        windows,
+        batch_size=settings.micro_batch_size,
+        workers=settings.workers,
+        shuffle=False,
+        pin_memory=device != "cpu",
     )[0]
 
 
@@ -151,8 +162,8 @@ def loading_of(network: nn.Module, settings: Finetune) -> Loading:
 
     style = Style(**settings.drawing.model_dump()) if getattr(network, "prompted", False) else None
     packing = getattr(network, "packing", None)
-    ingredients: Any = network.ingredients
-    return Loading(settings.frames, ingredients, style, packing)
+    inputs: Any = network.inputs
+    return Loading(settings.frames, inputs, style, packing)
 
 
 def prepare_torch(settings: Finetune) -> None:
@@ -179,7 +190,7 @@ def settings_from(told: dict[str, Any]) -> Finetune:
     return Finetune.model_validate(study | told["settings"])
 
 
-def to_judge(model: Model, settings: Finetune) -> Finetune:
+def inference_settings(model: Model, settings: Finetune) -> Finetune:
     """What learnt on a GPU may judge without one, more slowly and but for rounding the same; to learn it needs one."""
     if settings.device == "cuda":
         import torch

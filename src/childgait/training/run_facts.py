@@ -27,11 +27,11 @@ def needs_and_costs(model: Model, settings: Finetune, facts: dict[str, Any], par
     from childgait.training.windows import Windows, make_loader
 
     network = model.build(settings, facts["pixels"])
-    several = slice(settings.clips_at_once)
-    windows = Windows(part.clips[several], part.atypical[several], loading_of(network, settings), views=1)
-    loader, _ = make_loader(windows, batch_size=settings.clips_at_once, workers=0, shuffle=False)
+    several = slice(settings.micro_batch_size)
+    windows = Windows(part.clips[several], part.atypical[several], loading_of(network, settings), windows_per_video=1)
+    loader, _ = make_loader(windows, batch_size=settings.micro_batch_size, workers=0, shuffle=False)
     found = cost(network, next(iter(loader)))
-    return {"inputs": sorted(network.ingredients), "parameters": found.parameters, "operations": found.operations}
+    return {"inputs": sorted(network.inputs), "parameters": found.parameters, "operations": found.operations}
 
 
 def explained(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> dict[str, Any]:

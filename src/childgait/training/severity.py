@@ -73,17 +73,17 @@ def learn_levels(
     """Teach the levels to a network that has learnt the items; it, with the weights to keep, and how that went."""
     import torch
 
-    from childgait.models.heads import ask_instead
+    from childgait.models.heads import reset_classifier
     from childgait.training.distributed import join_group, leave_group
-    from childgait.training.fit import start_at_shares, teach
+    from childgait.training.fit import set_class_prior, teach
     from childgait.training.predict import prepare_torch
 
     prepare_torch(settings)
     torch.manual_seed(seed)
     network = model.build(settings, told["facts"]["pixels"])
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-    ask_instead(network, len(QUESTIONS))
-    positive, _ = start_at_shares(network, train, settings)
+    reset_classifier(network, len(QUESTIONS))
+    positive, _ = set_class_prior(network, train, settings)
     group = join_group(settings.device)
     try:
         outcome = teach(
@@ -103,23 +103,23 @@ def learn_levels(
     return network, outcome
 
 
-def grade(network: nn.Module, settings: Finetune, part: Part, views: int) -> Graded:
+def grade(network: nn.Module, settings: Finetune, part: Part, windows_per_video: int) -> Graded:
     """The mean logit of a child's windows, a video counting once, as probabilities."""
     from childgait.metrics.aggregate import child_logits
-    from childgait.training.predict import judge_windows, loading_of
+    from childgait.training.predict import loading_of, predict_windows
     from childgait.training.windows import Windows
 
     network.to(settings.device)
-    windows = Windows(part.clips, part.atypical, loading_of(network, settings), views=views)
-    logits = child_logits(part, judge_windows(network, windows, settings, settings.device))
+    windows = Windows(part.clips, part.atypical, loading_of(network, settings), windows_per_video=windows_per_video)
+    logits = child_logits(part, predict_windows(network, windows, settings, settings.device))
     return Graded(children_of(part.table), sigmoid(logits))
 
 
 def levels_of(part: Part) -> NDArray[np.int64]:
     """(children,) the true level of each, from the questions' answers."""
-    from childgait.files.parts import answers_of_children
+    from childgait.files.parts import targets_by_child
 
-    return 1 + answers_of_children(part.table, part.atypical).sum(axis=1).astype(np.int64)
+    return 1 + targets_by_child(part.table, part.atypical).sum(axis=1).astype(np.int64)
 
 
 def confusions(said: NDArray[np.int64], truth: NDArray[np.int64], weights: Array) -> Array:

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from childgait.domain.evgs import MIRRORED, VIEWS
 from childgait.files.atomic import atomic_outputs
 from childgait.models.batch import Batch
+from childgait.params import Augmentation
 from childgait.synthetic.motion import CURVES
 from childgait.synthetic.outlines import (
     Outlines,
@@ -36,7 +37,7 @@ from childgait.synthetic.outlines import (
 )
 from childgait.synthetic.painting import Rooms, paint_window, place_points
 from childgait.synthetic.rating import stream
-from childgait.training.augmentation import UNCHANGED, Augmentation, Draw, Window, change, draw_changes
+from childgait.training.augmentation import UNCHANGED, Draw, Window, change, draw_changes
 from childgait.training.windows import (
     Loading,
     Sample,

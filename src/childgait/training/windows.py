@@ -1,6 +1,6 @@
 """Windows of T frames from prepared clips, as batches for any model.
 
-Training takes a random window of every row of a part table, changed at random; judging takes `views` windows spread
+Training takes a random window of every row of a part table, changed at random; judging takes `windows_per_video` windows spread
 evenly over each. A visit is named (epoch, index) and seeds its own generator with (seed, epoch, index), so batches do
 not depend on how many workers there are.
 
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from childgait.files.clips import Clip
-from childgait.models.batch import Batch, Ingredient
+from childgait.models.batch import Batch, InputName
 from childgait.models.tokens import Packing, cut, pack
-from childgait.training.augmentation import UNCHANGED, Augmentation, Draw, Window, change, draw_changes
+from childgait.params import Augmentation
+from childgait.training.augmentation import UNCHANGED, Draw, Window, change, draw_changes
 from childgait.vision.drawing import Style, draw_skeletons
 
 Visit = tuple[int, int]  # epoch, index
@@ -37,18 +38,18 @@ class Loading:
     """What a model is shown. It must be the same in training and in judging."""
 
     frames: int  # T
-    ingredients: frozenset[Ingredient]
+    inputs: frozenset[InputName]
     drawing: Style | None = None  # skeletons are drawn on the frames
     packing: Packing | None = None  # frames come as packed patches
 
-    def reads(self, part: Ingredient) -> bool:
+    def reads(self, part: InputName) -> bool:
         """Whether a part of the clip is read, be it for the model itself or for prompting and pruning."""
         needed = {
             "points": self.drawing is not None,
             "masks": self.packing is not None and self.packing.prune == "mask",
             "frames": self.packing is not None,
         }
-        return part in self.ingredients or needed.get(part, False)
+        return part in self.inputs or needed.get(part, False)
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ def starts_of(clip: Clip, frames: int, anchor: Anchor) -> NDArray[np.int64]:
     return np.arange(last + 1, dtype=np.int64)
 
 
-def spread(starts: NDArray[np.int64], views: int) -> NDArray[np.int64]:
-    """`views` of them, evenly spread with the first and last among them; the middle one where one is asked for."""
-    if views == 1:
+def spread(starts: NDArray[np.int64], windows_per_video: int) -> NDArray[np.int64]:
+    """`windows_per_video` of them, evenly spread with the first and last among them; the middle one where one is asked for."""
+    if windows_per_video == 1:
         return starts[[len(starts) // 2]]
-    return starts[np.rint(np.linspace(0, len(starts) - 1, views)).astype(int)]
+    return starts[np.rint(np.linspace(0, len(starts) - 1, windows_per_video)).astype(int)]
 
 
 def window_frames(start: int, frames: int, length: int, stretch: float = 1.0) -> NDArray[np.int64]:
@@ -90,7 +91,7 @@ def window_frames(start: int, frames: int, length: int, stretch: float = 1.0) ->
 
 
 class Windows(Dataset[Sample]):
-    """`clips[i]` with `labels[i]` is row i of a part table. Without `views` a row is a random window."""
+    """`clips[i]` with `labels[i]` is row i of a part table. Without `windows_per_video` a row is a random window."""
 
     def __init__(
         self,
@@ -99,14 +100,19 @@ class Windows(Dataset[Sample]):
         loading: Loading,
         *,
         seed: int = 0,
-        views: int | None = None,
+        windows_per_video: int | None = None,
         augmentation: Augmentation | None = None,
         anchor: Anchor = "none",
     ) -> None:
         assert len(clips) == len(labels), (len(clips), len(labels))
-        assert views is None or augmentation is None, "what is judged is not changed"
+        assert windows_per_video is None or augmentation is None, "what is judged is not changed"
         self.clips, self.labels, self.loading = list(clips), labels, loading
-        self.seed, self.views, self.augmentation, self.anchor = seed, views, augmentation, anchor
+        self.seed, self.windows_per_video, self.augmentation, self.anchor = (
+            seed,
+            windows_per_video,
+            augmentation,
+            anchor,
+        )
         self.features = None
         if loading.reads("features"):
             from childgait.gait.features import numbers_of_clips
@@ -117,20 +123,20 @@ class Windows(Dataset[Sample]):
             log.warning("%d of %d clips have no foot contact: their windows may begin anywhere", bare, len(clips))
 
     def __len__(self) -> int:
-        return len(self.clips) * (self.views or 1)
+        return len(self.clips) * (self.windows_per_video or 1)
 
     def __getitem__(self, visit: Visit) -> Sample:
         epoch, index = visit
-        row, view = divmod(index, self.views or 1)
+        row, view = divmod(index, self.windows_per_video or 1)
         clip, draw = self.clips[row], UNCHANGED
         starts = starts_of(clip, self.loading.frames, self.anchor)
-        if self.views is None:
+        if self.windows_per_video is None:
             rng = np.random.default_rng([self.seed, epoch, index])
             start = int(starts[rng.integers(len(starts))])
             if self.augmentation is not None:
                 draw = draw_changes(self.augmentation, rng)
         else:
-            start = int(spread(starts, self.views)[view])
+            start = int(spread(starts, self.windows_per_video)[view])
         return self.sample(row, start, draw)
 
     def sample(self, row: int, start: int, draw: Draw, roughen: Callable[[Window], Window] | None = None) -> Sample:
@@ -176,8 +182,8 @@ def make_sample(
         start,
         window.labels,
         frames,
-        window.masks if "masks" in loading.ingredients and not packed else None,
-        points if "points" in loading.ingredients and not packed else None,
+        window.masks if "masks" in loading.inputs and not packed else None,
+        points if "points" in loading.inputs and not packed else None,
         features,
         patches,
         index,

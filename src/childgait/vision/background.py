@@ -110,7 +110,7 @@ def difference(
 
 @dataclass(frozen=True)
 class Shadow:
-    """What a cast shadow does: darker by a bounded share, hardly another colour."""
+    """What a cast shadow does: darker by a bounded share, silhouette_only another colour."""
 
     darkest: float = 0.45
     lightest: float = 0.97

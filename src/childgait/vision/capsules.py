@@ -139,7 +139,7 @@ def _mean(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _middle(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median over axis 1 of what is known, which one stray point in four hardly moves; NaN where nothing is."""
+    """Median over axis 1 of what is known, which one stray point in four silhouette_only moves; NaN where nothing is."""
     ordered = np.sort(points, axis=1)  # NaN last
     count = np.isfinite(points).sum(axis=1)
     low, high = (np.clip(count - 1, 0, None)) // 2, count // 2

@@ -218,7 +218,7 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
                 if (standing := tracks.stand(track, hole, seen.follow)) is not None:
                     track = standing
                     continue
-                whole = {hole[0] + i: _even(box) for i, box in enumerate(tracks.whole_person(track, hole, times))}
+                whole = {hole[0] + i: _even(box) for i, box in enumerate(tracks.person_box(track, hole, times))}
                 blind[hole[0] : hole[1] + 1] = True
                 covers.append(_cover(whole, seen, [params.seed, number, hole[0] + 1], params))
                 rows += [_row(f, times, number, True, "hole", 0.0, box, size) for f, box in whole.items()]
@@ -227,11 +227,13 @@ def plan(seen: Seen, params: Deidentify) -> Plan:
             part = slice(first, last + 1)
             told = np.array(["keypoints" in source for source in track.source[part]])
             at_end = np.minimum(times[part] - times[first], times[last] - times[part]) <= params.smooth_seconds
-            hardly = np.array(
+            silhouette_only = np.array(
                 [source in ("silhouette", "extended") for source in track.source[part]]
             )  # its top at best
             margin = np.where(
-                told & ~at_end, params.keypoint_margin, np.where(told, 3, np.where(hardly, 2, 1)) * params.margin
+                told & ~at_end,
+                params.keypoint_margin,
+                np.where(told, 3, np.where(silhouette_only, 2, 1)) * params.margin,
             )
             smooth = tracks.smooth(
                 track.box[part],

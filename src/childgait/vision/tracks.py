@@ -404,7 +404,7 @@ def stand(track: Track, hole: tuple[int, int], follow: Follow) -> Track | None:
     return filled
 
 
-def whole_person(track: Track, hole: tuple[int, int], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def person_box(track: Track, hole: tuple[int, int], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Boxes (n, 4) around the person in a hole, who may walk off from where the head was known."""
     ends = [frame for frame in (hole[0] - 1, hole[1] + 1) if 0 <= frame < len(track.score) and track.known[frame]]
     bodies = np.array([person_of_head(track.box[frame]) for frame in ends])
