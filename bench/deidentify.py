@@ -5,7 +5,7 @@
 Coverage: the synthetic cohort with its true head boxes, with and without the delivered keypoints; and the portrait that
 scikit-image ships (public domain) at scales, tilts, blurs, exposures and turns away. A frame counts as covered if every
 pixel of every true head box is a covered one, read from the rows that the step checked against its decoded output.
-Attack: tests/attack.py on our output and on what the deface command makes of the same video. Speed: both on one 1080p
+Attack: tests/support/attack.py on our output and on what the deface command makes of the same video. Speed: both on one 1080p
 video in turn, decode and encode included. Writes reports/bench/deidentify.md.
 """
 
@@ -27,13 +27,13 @@ import polars as pl
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from attack import attack, framewise_mosaic  # noqa: E402
 from childgait.errors import StepError  # noqa: E402
 from childgait.files.video import read_frames  # noqa: E402
 from childgait.params import Deidentify, load_section  # noqa: E402
 from childgait.steps.deidentify import deidentify  # noqa: E402
 from childgait.synthetic.truth import Truth, load_truth  # noqa: E402
-from portrait_scene import Scene  # noqa: E402
+from support.attack import attack, framewise_mosaic  # noqa: E402
+from support.portrait_scene import Scene  # noqa: E402
 
 Box = np.ndarray
 SCENES = {

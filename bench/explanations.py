@@ -1,6 +1,6 @@
 """Where three kinds of network look when they tell a bent knee from a straight one, and what a mean teacher adds to few scores.
 
-Children rendered straight from the truth of their motion (tests/walking_study.py): no video, no detector. Each network
+Children rendered straight from the truth of their motion (tests/support/walking_study.py): no video, no detector. Each network
 learns one item of the left limb, the knee in stance; on children it has not seen, the share of its evidence at that knee
 stands beside the share that even evidence would have and that of random weights, with their rank correlation. Then AGRM
 learns from a tenth of the scores, with its teacher and without, over several seeds.
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="of the comparison with few scores; 0: none")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "explanations.md")
     given = parser.parse_args()
-    from walking_study import make_walking_study
+    from support.walking_study import make_walking_study
 
     study = make_walking_study(Path(tempfile.mkdtemp()), given.train, given.test, neutral=False, rate=8.0)
     lines = [
@@ -61,7 +61,7 @@ def main() -> None:
 
 def settings_for(name: str, epochs: int, **changes: Any) -> Any:
     from childgait.models.registry import MODELS, settings_of
-    from small_study import PARAMS, settings
+    from support.small_study import PARAMS, settings
 
     section = PARAMS["finetune"]
     still = {"flip": 0.0, "scale": 0.1, "shift": 0.05, "colour": 0.1, "time": 0.0}
@@ -124,7 +124,7 @@ def row_of(name: str, study: Any, epochs: int) -> str:
 
 
 def few_scores(study: Any, epochs: int, seeds: int) -> list[str]:
-    from small_study import PARAMS
+    from support.small_study import PARAMS
 
     how = {
         **PARAMS["finetune"]["mean_teacher"],

@@ -24,7 +24,7 @@ from childgait.lineage.check import audit_tree
 from childgait.lineage.graph import subject_of
 from childgait.lineage.pixels import find_pixels, remember
 from childgait.lineage.search import files_under, find_traces
-from study import Study, clone, clone_of
+from support.cloned_study import Study, clone, clone_of
 from test_no_raw_pixels import bare_heads
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

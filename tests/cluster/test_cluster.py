@@ -17,7 +17,7 @@ import pytest
 
 from childgait.engine.source_files import ROOT
 from cluster.slurm import SlurmCluster, missing_programs, small_profile
-from study import Study, clone
+from support.cloned_study import Study, clone
 
 pytestmark = [
     pytest.mark.slurm,

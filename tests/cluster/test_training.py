@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-import toy_training
 from childgait.engine.source_files import ROOT
 from cluster.slurm import SlurmCluster, missing_programs
-from study import Study
+from support import toy_training
+from support.cloned_study import Study
 
 pytestmark = [
     pytest.mark.slurm,
@@ -25,7 +25,7 @@ pytestmark = [
 def test_two_nodes_give_the_weights_of_one_process(tmp_path: Path) -> None:
     """As a rule starts it: a step of the job on its first node calls workflow/launch, which reaches the other."""
     out = tmp_path / "two"
-    started = f"workflow/launch 2 2 {sys.executable} {ROOT}/tests/toy_training.py --epochs 3 {out}"
+    started = f"workflow/launch 2 2 {sys.executable} {ROOT}/tests/support/toy_training.py --epochs 3 {out}"
     with SlurmCluster(tmp_path / "slurm") as cluster:
         environment = cluster.environment_over(Study(ROOT).environment()) | {"OMP_NUM_THREADS": "1"}
         cluster.environment |= environment | {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests"}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import toy_study
 from childgait.commands.audit import audit
 from childgait.lineage.check import audit_tree
+from support import toy_study
 
 
 @pytest.fixture(autouse=True)

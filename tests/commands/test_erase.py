@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-import toy_study
 from childgait.commands.erase import erase
 from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
@@ -21,7 +20,8 @@ from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
 from childgait.lineage.erasure import CHECKPOINTS, make_plan, strip_table
 from childgait.lineage.search import files_under, find_traces
-from walkers import walk, write_video
+from support import toy_study
+from support.walking_videos import walk, write_video
 
 TESTS = Path(__file__).parent.parent
 OUTS = ("register", "prepare_clips", "gate", "split_subjects", "finetune", "evaluate")

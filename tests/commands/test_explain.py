@@ -14,7 +14,7 @@ from childgait.lineage.search import mentions, names_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
 from childgait.training.fit import FitResult, fit_table
-from small_study import make_study, settings
+from support.small_study import make_study, settings
 
 
 def make_run(folder: Path, name: str) -> tuple[Path, Path]:

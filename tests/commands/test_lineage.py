@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import toy_study
 from childgait.commands.lineage import lineage
 from childgait.engine.run_step import call
 from childgait.errors import StepError
 from childgait.lineage.show import find_metric
+from support import toy_study
 
 
 @pytest.fixture(autouse=True)

@@ -97,7 +97,7 @@ def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path,
 
     from childgait.steps.finetune import finetune
     from childgait.training.predict import probabilities_of_clips
-    from small_study import make_study, settings
+    from support.small_study import make_study, settings
 
     (tmp_path / "study").mkdir()
     study, out = make_study(tmp_path / "study", children=8), tmp_path / "out"

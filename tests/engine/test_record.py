@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-import toy_study
 from childgait.engine import record, source_files
 from childgait.engine.flags import Input, Output, Raw
 from childgait.engine.run_step import run_step
 from childgait.engine.source_files import PACKAGE
 from childgait.errors import StepError
 from childgait.params import section_for_record
+from support import toy_study
 
 
 @pytest.fixture(autouse=True)

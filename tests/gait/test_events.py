@@ -10,7 +10,7 @@ from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import INDEX
 from childgait.files.tables import write_table
 from childgait.gait.events import EVENTS, as_table, find_events, find_travel
-from stick_child import Walk, walk
+from support.stick_child import Walk, walk
 
 PATTERNS = {
     "normal": {},

@@ -15,7 +15,7 @@ from childgait.files.clips import Clip, Event, open_clip
 from childgait.files.tables import write_table
 from childgait.gait.features import MEASURED, NAMES, kinematics, measure_items, measure_walk, measured
 from childgait.vision.crop import Square, to_crop
-from stick_child import Walk, walk
+from support.stick_child import Walk, walk
 
 SIZE, RATE = 112, 30.0
 

@@ -9,7 +9,7 @@ from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import INDEX
 from childgait.files.tables import write_table
 from childgait.gait.kinematics import ANGLES, CURVES, END_CURVES, PELVIC_TILT, SIDE_CURVES, as_table, measure_angles
-from stick_child import walk
+from support.stick_child import walk
 
 
 def posture(facing: int, thigh: float, knee: float, ankle: float, lean: float = 0.0) -> Poses:

@@ -12,7 +12,7 @@ from childgait.domain.poses import Poses, Status, make_poses
 from childgait.domain.skeleton import INDEX
 from childgait.gait.body import body_height
 from childgait.gait.refinement import ARM, HIPS, LEG, Settings, calm, fill_gaps, find_outliers, low_pass, refine
-from stick_child import walk
+from support.stick_child import walk
 
 SETTINGS = Settings(
     min_score=0.3,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import toy_study
 from childgait.errors import StepError
 from childgait.lineage.differences import compare, graph_at, report_at
+from support import toy_study
 
 DVC = (sys.executable, "-m", "dvc")
 NUMBER = "reports/metrics.json"
@@ -64,11 +64,11 @@ def test_code_that_changed_no_byte_is_told_apart():
     keep("a")
     for path in Path("data/register").glob("*.record.json"):
         body = json.loads(path.read_text())
-        body["code"]["tests/toy_study.py"] = "other"
+        body["code"]["tests/support/toy_study.py"] = "other"
         path.write_text(json.dumps(body))
     text = told()
     assert "could have moved it" not in text
-    assert "code tests/toy_study.py  (6 jobs)" in text.split("wrote the same bytes:")[1]
+    assert "code tests/support/toy_study.py  (6 jobs)" in text.split("wrote the same bytes:")[1]
 
 
 def test_what_is_not_on_the_way_is_told_apart():

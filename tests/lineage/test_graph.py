@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import toy_study
 from childgait.errors import StepError
 from childgait.lineage.graph import job_of, names_subject, read_graph, subject_of
+from support import toy_study
 
 
 @pytest.fixture(autouse=True)

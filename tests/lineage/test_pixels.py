@@ -6,7 +6,7 @@ import pytest
 
 from childgait.files.hashes import sha256
 from childgait.lineage.pixels import find_pixels, remember
-from walkers import room, walk, write_video
+from support.walking_videos import room, walk, write_video
 
 
 @pytest.fixture

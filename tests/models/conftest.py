@@ -3,7 +3,7 @@
 import pytest
 
 from childgait.files.parts import Part, open_part
-from small_study import Study, make_study
+from support.small_study import Study, make_study
 
 
 @pytest.fixture(scope="module")

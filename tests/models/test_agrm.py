@@ -7,7 +7,7 @@ import torch
 
 from childgait.models.agrm import LEVELS, HierarchicalPooling
 from childgait.models.registry import MODELS, settings_of
-from small_study import settings
+from support.small_study import settings
 
 
 @pytest.mark.parametrize("level", LEVELS)

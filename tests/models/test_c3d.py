@@ -7,7 +7,7 @@ import torch
 
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
-from small_study import PARAMS, settings
+from support.small_study import PARAMS, settings
 
 
 def test_at_full_width_it_has_the_published_size() -> None:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-import toy_training
 from childgait.errors import StepError
 from childgait.files.parts import Part, open_part
 from childgait.models import videomae
@@ -26,7 +25,8 @@ from childgait.training.optim import loss_of_clips, make_optimizer
 from childgait.training.order import autocast
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
-from small_study import SIZE, Study, settings
+from support import toy_training
+from support.small_study import SIZE, Study, settings
 
 NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]
 SMALL = Size(width=96, depth=2, heads=3, hidden=192, patch=16)

@@ -26,8 +26,8 @@ from childgait.training.joint_importance import choose_numbers
 from childgait.training.optim import loss_of_clips
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
-from small_study import PARAMS, Study, settings
-from walking_study import ITEM, SIZE, make_walking_study
+from support.small_study import PARAMS, Study, settings
+from support.walking_study import ITEM, SIZE, make_walking_study
 
 TRAIN, TEST, VIEWS = 56, 60, 2
 BY_CHANCE = 0.66  # two and a half standard deviations of 60 tosses above .5

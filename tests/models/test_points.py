@@ -7,7 +7,7 @@ import torch
 
 from childgait.domain.skeleton import INDEX, POINTS
 from childgait.models.points import CHANNELS, body_centred
-from stick_child import scored_points
+from support.stick_child import scored_points
 
 
 def clip(view: str = "right", frames: int = 40) -> torch.Tensor:

@@ -17,7 +17,7 @@ from childgait.training.fit import fit_table
 from childgait.training.optim import loss_of_clips
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
-from small_study import SIZE, Study, make_study, settings
+from support.small_study import SIZE, Study, make_study, settings
 
 TABLES = [name for name, model in MODELS.items() if model.kind == "table"]
 NETWORKS = [name for name, model in MODELS.items() if model.kind == "network"]

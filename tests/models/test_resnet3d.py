@@ -17,7 +17,7 @@ from childgait.models.registry import MODELS, settings_of
 from childgait.models.resnet3d import trunk_of
 from childgait.training.fit import load_start
 from childgait.training.optim import freeze_for_epoch, make_optimizer
-from small_study import PARAMS, settings
+from support.small_study import PARAMS, settings
 
 PUBLISHED = {"r3d18": video.r3d_18, "r2plus1d": video.r2plus1d_18}
 NARROW = {**PARAMS["finetune"]["cnn"], "width": 4}

@@ -8,8 +8,8 @@ import torch
 from childgait.models import sequence
 from childgait.models.batch import Batch
 from childgait.models.sequence import INPUTS, TemporalBlock
-from small_study import settings
-from stick_child import scored_points
+from support.small_study import settings
+from support.stick_child import scored_points
 
 KINDS = ("gru", "lstm", "tcn")
 

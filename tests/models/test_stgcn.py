@@ -7,7 +7,7 @@ import torch
 from childgait.domain.skeleton import BONES, INDEX, MIRRORED, POINTS
 from childgait.models.batch import Batch
 from childgait.models.stgcn import CENTRES, HEAD_BONES, Stgcn, StgcnSettings, partitioned_graph
-from stick_child import scored_points
+from support.stick_child import scored_points
 
 
 def test_a_joint_receives_one_in_all() -> None:

@@ -12,8 +12,8 @@ from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
 from childgait.models.stgcn import Stgcn
 from childgait.models.stgcn_fusion import NUMBERS, NumberTokens, StgcnFusion
-from small_study import PARAMS, settings
-from stick_child import scored_points
+from support.small_study import PARAMS, settings
+from support.stick_child import scored_points
 
 
 def built(**how: Any) -> Any:

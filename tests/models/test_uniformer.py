@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
 from childgait.models.uniformer import BLOCKS, Everywhere, Near, trunk_of
-from small_study import PARAMS, settings
+from support.small_study import PARAMS, settings
 
 
 def test_at_full_width_it_is_the_small_one() -> None:

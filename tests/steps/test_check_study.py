@@ -13,7 +13,7 @@ from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
 from childgait.report.promises import PROMISES
 from childgait.steps.check_study import check_study
-from made_study import Made, write_study
+from support.report_study import Made, write_study
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from childgait.gait.delivered_keypoints import frame_record, write_frame
 from childgait.params import Deidentify, load_section
 from childgait.steps.deidentify import deidentify
 from childgait.vision.mosaic import covered_mask
-from portrait_scene import HEAD, Scene
+from support.portrait_scene import HEAD, Scene
 
 NAME = "0001-0001_left_1-60"
 PARAMS = load_section(Path(__file__).parents[2] / "params.yaml", Deidentify)
@@ -594,7 +594,7 @@ def test_sam3_finds_by_words_and_follows_a_persons_box(
     """The real classes at a tiny random configuration: what they find is covered, whatever it is."""
     from childgait.files.hashes import sha256
     from childgait.vision import cover
-    from tiny_sam3 import build_sam3
+    from support.tiny_sam3 import build_sam3
 
     weights = build_sam3(tmp_path_factory.mktemp("sam3"))
     scene = Scene(frames=4, size=(112, 112), head_pixels=40)

@@ -18,7 +18,7 @@ from childgait.params import Evaluate
 from childgait.steps.evaluate import evaluate
 from childgait.steps.finetune import _description
 from childgait.training.fit import FitResult
-from small_study import Study, judging, make_study, settings
+from support.small_study import Study, judging, make_study, settings
 
 
 @pytest.fixture(scope="module")

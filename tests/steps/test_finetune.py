@@ -21,7 +21,7 @@ from childgait.files.parts import labels_of_children, open_part
 from childgait.params import Finetune
 from childgait.steps.finetune import finetune
 from childgait.training import loop
-from small_study import Study, make_study, settings
+from support.small_study import Study, make_study, settings
 
 SMALL = settings(epochs=2, frames=4)
 

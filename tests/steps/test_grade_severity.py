@@ -15,7 +15,7 @@ from childgait.models.registry import KEYPOINTS
 from childgait.params import GradeSeverity
 from childgait.steps.finetune import finetune
 from childgait.steps.grade_severity import grade_severity
-from small_study import PARAMS, Study, make_study, settings
+from support.small_study import PARAMS, Study, make_study, settings
 
 SMALL = {
     "skeleton": {"width": 8, "temporal_kernel": 3, "dropout": 0.0},

@@ -19,7 +19,7 @@ from childgait.gait.events import EVENTS
 from childgait.gait.kinematics import ANGLES
 from childgait.params import RefinePose
 from childgait.steps.refine_pose import refine_pose
-from stick_child import walk
+from support.stick_child import walk
 
 PARAMS = RefinePose(
     min_score=0.3,

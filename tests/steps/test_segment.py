@@ -18,7 +18,7 @@ from childgait.files.tables import read_table
 from childgait.files.video import write_video
 from childgait.params import Segment, load_section
 from childgait.steps.segment import segment
-from walk_scene import Scene
+from support.walk_scene import Scene
 
 NAME = "0001-0001_left_1-60"
 PARAMS = load_section(Path(__file__).parents[2] / "params.yaml", Segment)

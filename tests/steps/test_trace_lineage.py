@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import toy_study
 from childgait.engine.run_step import run_step
 from childgait.files.tables import read_table
 from childgait.lineage.graph import read_graph
 from childgait.steps.trace_lineage import LINEAGE, trace_lineage
+from support import toy_study
 
 # RO-Crate 1.1 calls everything as schema.org does, but for these (https://w3id.org/ro/crate/1.1/context).
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"

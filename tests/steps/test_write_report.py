@@ -20,7 +20,7 @@ from childgait.report import FIGURES, TABLES
 from childgait.report.published import item_accuracy
 from childgait.steps.check_study import check_study
 from childgait.steps.write_report import write_report
-from made_study import Made, write_study
+from support.report_study import Made, write_study
 
 ROOT = Path(__file__).parents[2]
 

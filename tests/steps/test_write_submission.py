@@ -18,7 +18,7 @@ from childgait.models.registry import MODELS, settings_of
 from childgait.steps.finetune import _description
 from childgait.steps.write_submission import write_submission
 from childgait.training.fit import FitResult
-from small_study import Study, make_study, settings
+from support.small_study import Study, make_study, settings
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from childgait.training.gradcam import (
 )
 from childgait.training.predict import loading_of
 from childgait.training.windows import Windows, collate
-from small_study import SIZE, make_study, settings
-from stick_child import scored_points
+from support.small_study import SIZE, make_study, settings
+from support.stick_child import scored_points
 
 KINDS = ("childgait_video", "r3d18", "stgcn", "gru")  # patches, cells, joints, joints of the input
 KNEE = next(number for number, target in enumerate(TARGETS) if (target.limb, target.code) == ("left", "KFX"))

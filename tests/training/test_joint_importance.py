@@ -20,9 +20,9 @@ from childgait.training.fit import FitResult, fit_network
 from childgait.training.joint_importance import choose, contributions, scale_numbers
 from childgait.training.predict import predict
 from childgait.training.windows import Loading, Windows
-from small_study import PARAMS
-from small_study import settings as small
-from walking_study import make_walking_study
+from support.small_study import PARAMS
+from support.small_study import settings as small
+from support.walking_study import make_walking_study
 
 
 @pytest.fixture(scope="module")

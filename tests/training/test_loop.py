@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-import toy_training
 from childgait.errors import StepError
 from childgait.training.distributed import Group
 from childgait.training.order import Visits
-from small_study import settings
+from support import toy_training
+from support.small_study import settings
 
 TESTS = Path(__file__).parent.parent
 
@@ -60,7 +60,7 @@ def test_a_checkpoint_of_another_run_is_left_aside(tmp_path: Path, caplog: pytes
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Real processes, real SIGKILLs, a checkpoint every epoch."""
-    command = [sys.executable, str(TESTS / "toy_training.py"), "--epochs", "20"]
+    command = [sys.executable, str(TESTS / "support" / "toy_training.py"), "--epochs", "20"]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     toy_training.run(tmp_path / "whole", settings(epochs=20))
     random, kills = np.random.default_rng(5), 0
@@ -102,7 +102,7 @@ def test_two_processes_give_the_numbers_of_one(normed: bool, tmp_path: Path) -> 
         "localhost:0",
     ]
     program = [
-        str(TESTS / "toy_training.py"),
+        str(TESTS / "support" / "toy_training.py"),
         "--epochs",
         "3",
         str(tmp_path / "two"),

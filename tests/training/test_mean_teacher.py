@@ -22,7 +22,7 @@ from childgait.training.distributed import Group
 from childgait.training.fit import FitResult, fit_network, labelled_part
 from childgait.training.mean_teacher import PoolVisits, TwoViews, ramp, roughen_with, shown_by_view, teach
 from childgait.training.windows import Loading, Windows
-from small_study import PARAMS, SIZE, Study, make_study, settings
+from support.small_study import PARAMS, SIZE, Study, make_study, settings
 
 HOW = Settings.model_validate(PARAMS["finetune"]["mean_teacher"])
 

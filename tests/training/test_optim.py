@@ -12,8 +12,8 @@ from childgait.training.optim import (
     positive_weights,
     weighted_shares,
 )
-from small_study import settings
-from toy_training import Toy
+from support.small_study import settings
+from support.toy_training import Toy
 
 
 def test_an_unknown_label_teaches_nothing() -> None:

@@ -22,7 +22,7 @@ from childgait.training.severity import (
     with_intervals,
 )
 from childgait.training.windows import Loading, Windows
-from small_study import make_study, settings
+from support.small_study import make_study, settings
 
 RANDOM = np.random.default_rng(0)
 TRUTH, SAID = RANDOM.integers(1, 5, 40), RANDOM.integers(1, 5, 40)

@@ -12,7 +12,7 @@ from childgait.files.masks import FRAMES, write_masks
 from childgait.files.tables import write_table
 from childgait.files.video import write_video
 from childgait.vision.mask_sheet import BELOW, SPREAD, choose_frames, reason, write_mask_sheet
-from walk_scene import Scene
+from support.walk_scene import Scene
 
 
 def row(frame: int, ok: bool = True, **changes: Any) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attack import attack, framewise_mosaic
 from childgait.files.video import Colour, from_rgb, to_rgb
 from childgait.vision import mosaic
-from portrait_scene import Scene
+from support.attack import attack, framewise_mosaic
+from support.portrait_scene import Scene
 
 CELLS = 6
 

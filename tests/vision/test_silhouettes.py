@@ -11,7 +11,7 @@ from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import body_of, draw, without_joints
 from childgait.vision.motion_regions import Region, Track, chosen_track, follow, stacked
 from childgait.vision.silhouettes import working
-from walk_scene import Scene
+from support.walk_scene import Scene
 
 
 def test_samples_stay_bounded_and_even() -> None:

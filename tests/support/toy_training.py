@@ -17,7 +17,7 @@ from childgait.models.batch import Batch
 from childgait.params import Finetune
 from childgait.training.distributed import join_group, leave_group
 from childgait.training.loop import Outcome, train
-from small_study import settings
+from support.small_study import settings
 
 CLIPS, WIDTH = 10, 6
 

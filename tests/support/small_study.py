@@ -16,7 +16,7 @@ from childgait.params import Evaluate, Finetune
 
 SIZE, LENGTH = 32, 20
 VIEWS = ("forward", "left")
-PARAMS = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text())
+PARAMS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 
 
 @dataclass(frozen=True)

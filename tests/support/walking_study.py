@@ -27,7 +27,7 @@ from childgait.synthetic.cohort import child_of
 from childgait.synthetic.motion import walk
 from childgait.synthetic.rating import stream
 from childgait.vision.drawing import Style, draw_skeletons
-from small_study import Study
+from support.small_study import Study
 
 SIZE = 48
 SECONDS = 2.0

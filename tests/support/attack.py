@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from portrait_scene import face_of, true_face
+from support.portrait_scene import face_of, true_face
 
 ZOOM = 2
 

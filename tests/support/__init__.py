@@ -1,0 +1,17 @@
+"""Helpers shared by the tests. Which one to take:
+
+| you need | take | cost |
+|---|---|---|
+| a whole finished study in a clone of its own (smoke preset) | `cloned_study` | minutes |
+| the chain's file names, records and reports, with toy steps | `toy_study` | milliseconds |
+| finished predictions and metrics for the report and the promises | `report_study` | milliseconds |
+| clips with a visible cue, part tables and settings for any model | `small_study` | a second |
+| clips rendered from the true motion of synthetic children, one item planted | `walking_study` | seconds |
+| the training loop alone: a few numbers, no clips | `toy_training` | a second |
+| keypoints of a walking stick child, from any view | `stick_child` | milliseconds |
+| a flat walking figure before a wall, with true mask and keypoints | `walk_scene` | a second |
+| short recordings of different children and rooms, as files | `walking_videos` | a second |
+| a real face (public-domain portrait) moving before a wall | `portrait_scene` | a second |
+| an attack on a covered face | `attack` | seconds |
+| SAM 3's real classes, tiny, random weights | `tiny_sam3` | seconds |
+"""
