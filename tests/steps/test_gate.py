@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_quality import good_register
+from test_gates import good_register
 
 from childgait.engine.flags import find
 from childgait.engine.run_step import run_step
