@@ -1,10 +1,10 @@
-"""How judging grows with the number of children who teach. Writes reports/bench/children.md.
+"""Measures how performance grows with the number of training children. Writes reports/bench/children.md.
 
-    .venv/bin/python bench/children.py --teach 66 660 --size 64 --set epochs=20       # on a CPU, an hour for each 600 children
+    .venv/bin/python bench/children.py --teach 66 660 --size 64 --set epochs=20       # CPU: an hour per 600 children
 
-Who is judged and who validates stays: the children of bench/learning.py's split. Who teaches are its training children, the
-first so many of them, or all and then children with later numbers of the same synthetic cohort, nobody of whom is ever judged.
-It resumes: clips, weights and metrics that are there are kept (`--work`; a finished one of bench/learning.py will do).
+Validation and test children are those of bench/learning.py's split. Training children are the first N of its training
+children, or all of them plus children with later numbers of the same synthetic cohort, who are never tested on.
+Resumable: existing clips, weights and metrics are kept (`--work`; a finished folder of bench/learning.py works too).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger("bench")
 
 @dataclass(frozen=True)
 class Taught:
-    """What came of so many children who teach."""
+    """What came of so many training children."""
 
     children: int
     clips: int
@@ -42,7 +42,7 @@ class Taught:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--children", type=int, default=110, help="of bench/learning.py's split")
-    parser.add_argument("--teach", type=int, nargs="+", default=[66, 200], help="children who teach")
+    parser.add_argument("--teach", type=int, nargs="+", default=[66, 200], help="training children")
     parser.add_argument(
         "--models",
         nargs="+",
@@ -50,10 +50,10 @@ def main() -> None:
         default=["rules", "kinematic_trees", "lstm", learning.PLAIN, learning.OURS],
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--size", type=int, default=112, help="pixels of a clip; a multiple of 16")
-    parser.add_argument("--views", type=int, default=4, help="windows a video when judged")
-    parser.add_argument("--work", type=Path, default=Path(".cache/bench-learning"), help="one folder a set of flags")
-    parser.add_argument("--processes", type=int, default=2, help="that make clips")
+    parser.add_argument("--size", type=int, default=112, help="side of a clip in pixels; a multiple of 16")
+    parser.add_argument("--views", type=int, default=4, help="windows per video in evaluation")
+    parser.add_argument("--work", type=Path, default=Path(".cache/bench-learning"), help="one folder per set of flags")
+    parser.add_argument("--processes", type=int, default=2, help="processes that make clips")
     parser.add_argument("--set", nargs="*", default=[], help="keys of finetune: epochs=60 encoder.min_tokens=8")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/children.md"))
     given = parser.parse_args()
@@ -117,13 +117,14 @@ def link_clips(work: Path, base: Path) -> None:
 
 
 def report(found: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> str:
-    judged, with_runtime = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
+    judged, monitored = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
     text = [
-        "# How judging grows with the children who teach",
+        "# Performance by number of training children",
         "",
-        f"The same {judged} children are judged and the same {with_runtime} validate; seed {given.seed}; networks from scratch on the"
-        f" CPU. Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
-        f" {', '.join(given.set) or 'none'}. Balanced accuracy is the mean over the 34 targets where it is defined; intervals are"
+        f"The same children test ({judged}) and validate ({monitored}); seed {given.seed}; networks from scratch on the"
+        f" CPU. Clips of {given.size} pixels, {given.views} windows per video in evaluation; changes to params.yaml:"
+        f" {', '.join(given.set) or 'none'}. Balanced accuracy is the mean over the 34 targets where it is "
+        "defined; intervals are"
         " the middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.",
         "",
         "| row | " + " | ".join(f"{one.children} children, {one.clips} clips | 95 %" for one in found) + " |",
@@ -136,7 +137,12 @@ def report(found: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> s
         )
     networks = [name for name in given.models if MODELS[name].kind == "network"]
     for one in found:
-        text += ["", f"## {one.children} children teach", "", *learning.table_of(one.work, one.measured, [given.seed])]
+        text += [
+            "",
+            f"## {one.children} training children",
+            "",
+            *learning.table_of(one.work, one.measured, [given.seed]),
+        ]
         if networks:
             text += ["", *learning.losses(one.work, networks, [given.seed])]
         if {learning.OURS, learning.PLAIN} <= set(given.models):

@@ -1,6 +1,6 @@
-"""How often the synthetic children's items are atypical, against the published shares; and how long filming them takes.
+"""Measures how often the synthetic children's items are atypical, against the published shares, and rendering time.
 
-    .venv/bin/python bench/cohort.py --subjects 500 --seed 7        the labels; no picture is made
+    .venv/bin/python bench/cohort.py --subjects 500 --seed 7        labels only; nothing is rendered
     .venv/bin/python bench/cohort.py --film 12 --processes 2        also twelve children as params.yaml has them, twice
 
 Writes reports/bench/cohort.md.
@@ -73,7 +73,7 @@ def table(scores: np.ndarray) -> str:
 
 
 def film(params: Synthesize, processes: int) -> str:
-    """The time of a whole cohort, its size, and whether a second one has the same bytes."""
+    """Measure time and size of a whole cohort, and compare a second one byte by byte."""
     digests, seconds, text = [], [], ""
     for _ in range(2):
         before = processor_seconds()

@@ -1,12 +1,12 @@
-"""Measures de-identification: heads wholly covered, area beyond them, what an attack gets back, speed beside deface.
+"""Measures de-identification: heads wholly covered, area beyond them, success of an attack, speed beside deface.
 
     .venv/bin/python bench/deidentify.py --cohort data/demo [--videos 8] [--speed-frames 60] [--params params.yaml]
 
 Coverage: the synthetic cohort with its true head boxes, with and without the delivered keypoints; and the portrait that
-scikit-image ships (public domain) at scales, tilts, blurs, exposures and turns away. A frame counts as covered if every
-pixel of every true head box is a covered one, read from the rows that the step checked against its decoded output.
-Attack: tests/support/attack.py on our output and on what the deface command makes of the same video. Speed: both on one 1080p
-video in turn, decode and encode included. Writes reports/bench/deidentify.md.
+scikit-image ships (public domain) at several scales, tilts, blurs, exposures and head turns. A frame counts as covered
+if every pixel of every true head box is covered, read from the rows that the step checked against its decoded output.
+Attack: tests/support/attack.py on our output and on what the deface command makes of the same video. Speed: both on one
+1080p video in turn, decoding and encoding included. Writes reports/bench/deidentify.md.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def run(
             folder / "evidence.json",
             params,
         )
-    except StepError:  # nobody was found: refused, and no video comes out
+    except StepError:  # no person detected: refused, no video is written
         from childgait.vision.cover import REGIONS
 
         return {"verdict": "refused"}, pl.DataFrame(schema=REGIONS.schema())
@@ -127,7 +127,7 @@ ROWS = ("left", "right", "forward", "backward", "child alone", "with a bystander
 
 
 def rows_of(video: Path, truth: Truth) -> list[str]:
-    """The table's rows that a video belongs to."""
+    """List the table rows that a video counts in."""
     rows = [video.stem.split("_")[1], "all", "with a bystander" if "bystander" in truth.heads else "child alone"]
     if "bystander" in truth.heads and np.nanmax(np.ptp(truth.heads["bystander"], axis=0)) < 1:
         rows.append(STILL)
@@ -162,8 +162,10 @@ def coverage_of_cohort(videos: list[Path], params: Deidentify, with_poses: bool)
 
 
 WORDS = (
-    "A bystander who stands wholly still, back or side to the camera, from the first frame to the last, and who has no keypoints",
-    "shows no face, no movement and no point: without SAM 3 nothing here finds such a person. `deidentify.unseen: hold`",
+    "A bystander who stands wholly still, back or side to the camera, from the first frame to the last, and who "
+    "has no keypoints",
+    "shows no face, no movement and no point: without SAM 3 nothing here finds such a person. "
+    "`deidentify.unseen: hold`",
     "therefore makes every real video wait for a person; only a cohort that `childgait synthesize` made may accept it.",
 )
 HEADER = (
@@ -250,6 +252,8 @@ def speed(params: Deidentify, frames: int, rounds: int) -> list[str]:
             str(folder / "poses.parquet"),
             "--evidence",
             str(folder / "evidence.json"),
+            "--heads",
+            str(folder / "heads.jpg"),
             "--params",
             str(ROOT / "params.yaml"),
         ]
@@ -260,13 +264,13 @@ def speed(params: Deidentify, frames: int, rounds: int) -> list[str]:
             theirs.append(deface(raw, folder / "deface.mp4"))
     ratio = min(theirs) / min(ours)
     return [
-        "| | frames a second |",
+        "| | frames per second |",
         "|---|---|",
         f"| childgait | {frames / min(ours):.1f} |",
         f"| deface, onnxruntime | {frames / min(theirs):.1f} |",
         "",
-        f"Ratio {ratio:.1f}. childgait looks for faces every {params.look_seconds} s and follows them between; "
-        "deface looks at every frame.",
+        f"Ratio {ratio:.1f}. childgait detects faces every {params.look_seconds} s and tracks them between; "
+        "deface detects in every frame.",
     ]
 
 
@@ -281,8 +285,10 @@ def main() -> None:
     parser.add_argument(
         "--cohort", type=Path, nargs="+", default=[ROOT / "data" / "demo"], help="of `childgait synthesize`"
     )
-    parser.add_argument("--videos", type=int, default=8, help="so many of each of them")
-    parser.add_argument("--without-keypoints", type=int, default=8, help="so many once more without their keypoints")
+    parser.add_argument("--videos", type=int, default=8, help="number of videos per cohort")
+    parser.add_argument(
+        "--without-keypoints", type=int, default=8, help="number of videos measured again without keypoints"
+    )
     parser.add_argument("--speed-frames", type=int, default=60)
     parser.add_argument("--parts", nargs="*", default=["cohort", "scenes", "attack", "speed"], help="which of these")
     parser.add_argument("--rounds", type=int, default=2)

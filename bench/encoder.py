@@ -1,15 +1,15 @@
-"""What the encoder costs against the arithmetic and against transformers' VideoMAE. Writes reports/bench/encoder.md.
+"""Measures the encoder's cost against its operation count and transformers' VideoMAE. Writes reports/bench/encoder.md.
 
     .venv/bin/python bench/encoder.py                        # ViT-S cut to 2 blocks, some minutes
     .venv/bin/python bench/encoder.py --depth 0              # all 12 blocks, about half an hour
     .venv/bin/python bench/encoder.py --only training        # the second table alone: a minute on a GPU
     .venv/bin/python bench/encoder.py --only training --device cpu --train-size tiny --train-batch 2 --workers 0
 
-The first table compares on the CPU: time of one thread, rounds that go through all variants in turn, medians; ratios
-are what counts. Every token costs alike in every clip, so the dense variants may be timed on fewer clips than the
-pruned ones. The second is the rate of ViT-B in training (bf16, residual stream in float32, forward, backward and AdamW
-step) on a CUDA device: clips a second, and the share of the matrix rate that large matrix products reach in the same
-run; then the same fed by the loader, from files. A part that was not run keeps its lines in the file.
+The first table compares on the CPU: one thread, rounds that go through all variants in turn, medians; only ratios carry
+over to other machines. Every token costs the same in every clip, so the dense variants may be timed on fewer clips than
+the pruned ones. The second table is the rate of ViT-B in training (bf16, residual stream in float32, forward, backward
+and AdamW step) on a CUDA device: clips per second, and the share of the matrix rate that large matrix products reach in
+the same run; then the same fed by the loader, from files. A part that was not run keeps its lines in the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NUMBERS = 2 * 16 * 16 * 3  # in a patch
 
 
 def make_packed(share: float | None, clips: int, seed: int = 0) -> Packed:
-    """Noise clips; each keeps share * U(0.6, 1.4) of its tokens, as real masks spread, the mean as asked. None: all."""
+    """Make noise clips; each keeps share * U(0.6, 1.4) of its tokens, as real masks vary; None keeps all."""
     rng = np.random.default_rng(seed)
     spread = rng.uniform(0.6, 1.4, clips)
     counts = [TOKENS if share is None else round(share * each * TOKENS) for each in spread / spread.mean()]
@@ -118,7 +118,7 @@ def on_cpu(size: Size, batch: int, dense_batch: int, rounds: int) -> list[str]:
     for share in SHARES:
         runs[f"{share:.0%}"] = lambda share=share: learn(lambda: model(packs[share]), model)
     clips = {name: batch if name.endswith("%") else dense_batch for name in runs}
-    times: dict[str, list[float]] = {name: [] for name in runs}  # seconds a clip
+    times: dict[str, list[float]] = {name: [] for name in runs}  # seconds per clip
     runs["15%"](), runs["transformers forward"]()  # warm up
     for _ in range(rounds):
         for name, run in runs.items():
@@ -134,7 +134,8 @@ def on_cpu(size: Size, batch: int, dense_batch: int, rounds: int) -> list[str]:
     }
     lines = [
         f"Width {size.width}, {size.depth} blocks, {batch} clips of 16 x 224 x 224 ({dense_batch} where all tokens are "
-        f"kept, scaled up), fp32, torch {torch.__version__}, one thread, CPU time, median of {rounds} interleaved rounds. "
+        f"kept, scaled up), fp32, torch {torch.__version__}, one thread, CPU time, median of {rounds} interleaved "
+        "rounds. "
         "No parameters' update.",
         "",
         "| forward and backward | time / dense | operations / dense | time / operations |",
@@ -148,7 +149,8 @@ def on_cpu(size: Size, batch: int, dense_batch: int, rounds: int) -> list[str]:
         "",
         "| measure | is | aim |",
         "|---|---|---|",
-        f"| dense forward / transformers with SDPA | {ratio('dense forward', 'transformers forward'):.2f} | at most 1 |",
+        f"| dense forward / transformers with SDPA | {ratio('dense forward', 'transformers forward'):.2f} | at "
+        "most 1 |",
         f"| dense forward and backward / transformers with SDPA | {ratio('dense', 'transformers'):.2f} | at most 1 |",
         f"| official attention on all tokens / ours at 25 % | {ratio('official attention', '25%'):.1f} | at least 8 |",
         f"| memory kept for backward, 25 % / dense | {memory[0.25] / memory[None]:.2f} | at most 0.40 |",
@@ -157,7 +159,7 @@ def on_cpu(size: Size, batch: int, dense_batch: int, rounds: int) -> list[str]:
 
 
 def matrix_rate(device: str, side: int) -> float:
-    """Operations a second of large bf16 matrix products."""
+    """Operations per second of large bf16 matrix products."""
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     return 2 * side**3 / timed(lambda: a @ b, device)
 
@@ -175,7 +177,7 @@ def timed(run: Callable[[], object], device: str, repeats: int = 10) -> float:
 
 
 def compile_blocks(model: VideoMAE) -> None:
-    """All but attention, which sees each clip's length: a length in a compiled graph is compiled anew with every batch."""
+    """Compile the blocks except attention, whose clip lengths would be recompiled with every batch."""
     videomae.attend = torch.compiler.disable(videomae.attend)
     for block in model.blocks:
         block.compile(dynamic=True)
@@ -273,7 +275,9 @@ def parts_of(path: Path) -> dict[str, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["comparison", "training"], help="one of the two tables")
-    parser.add_argument("--size", choices=list(SIZES), default="small", help="of the comparison on the CPU")
+    parser.add_argument(
+        "--size", choices=list(SIZES), default="small", help="network size of the comparison on the CPU"
+    )
     parser.add_argument("--depth", type=int, default=2, help="blocks of it; 0: as many as the size has")
     parser.add_argument("--batch", type=int, default=8, help="clips, pruned")
     parser.add_argument("--dense-batch", type=int, default=2, help="clips that keep every token")
@@ -282,7 +286,7 @@ def main() -> None:
     parser.add_argument("--train-size", choices=list(SIZES), default="base")
     parser.add_argument("--train-batch", type=int, default=64)
     parser.add_argument("--compile", action="store_true", help="torch.compile the blocks of the training table")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that load")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="loader processes")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/encoder.md"))
     asked = parser.parse_args()
     torch.manual_seed(0)

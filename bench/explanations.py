@@ -1,9 +1,9 @@
-"""Where three kinds of network look when they tell a bent knee from a straight one, and what a mean teacher adds to few scores.
+"""Measures where three kinds of network look when they tell a bent knee from a straight one, and a mean teacher's use.
 
-Children rendered straight from the truth of their motion (tests/support/walking_study.py): no video, no detector. Each network
-learns one item of the left limb, the knee in stance; on children it has not seen, the share of its evidence at that knee
-stands beside the share that even evidence would have and that of random weights, with their rank correlation. Then AGRM
-learns from a tenth of the scores, with its teacher and without, over several seeds.
+Children are rendered straight from their true motion (tests/support/walking_study.py): no video, no detector. Each
+network is trained on one item of the left limb, the knee in stance. On unseen children, the share of its evidence at
+that knee is compared with the share of even evidence and of random weights, with their rank correlation. Then AGRM is
+trained on a tenth of the labels, with its teacher and without, over several seeds.
 
     .venv/bin/python bench/explanations.py            # minutes; writes reports/bench/explanations.md
 """
@@ -25,18 +25,19 @@ NETWORKS = ("childgait_video", "r3d18", "stgcn", "gru")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", type=int, default=60, help="children who teach")
-    parser.add_argument("--test", type=int, default=40, help="children who are judged and explained")
+    parser.add_argument("--train", type=int, default=60, help="training children")
+    parser.add_argument("--test", type=int, default=40, help="test children")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=5, help="of the comparison with few scores; 0: none")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds of the comparison with few labels; 0: none")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "explanations.md")
     given = parser.parse_args()
     from support.walking_study import make_walking_study
 
     study = make_walking_study(Path(tempfile.mkdtemp()), given.train, given.test, neutral=False, rate=8.0)
     lines = [
-        f"# Explanations ({given.train} children teach, {given.test} are judged; {given.epochs} epochs, tiny networks)",
+        f"# Explanations ({given.train} training children, {given.test} test children; {given.epochs} epochs, "
+        "tiny networks)",
         "",
         "| network | balanced accuracy | evidence at the left knee | even | random weights | agreement with random |",
         "|---|---|---|---|---|---|",
@@ -85,7 +86,7 @@ def settings_for(name: str, epochs: int, **changes: Any) -> Any:
 
 
 def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, float]:
-    """What was learnt, what it says of the test children, and its balanced accuracy on the item."""
+    """Train on the item; return the fit, its test predictions and its balanced accuracy."""
     from childgait.files.parts import open_part
     from childgait.models.registry import MODELS
     from childgait.training.fit import fit_network

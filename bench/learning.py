@@ -3,10 +3,10 @@
     .venv/bin/python bench/learning.py                                  # 24 children, one seed: some minutes
     .venv/bin/python bench/learning.py --children 110 --seeds 0 1 2 --device cuda --precision bf16 --set epochs=200
 
-Every model is trained from scratch on the same children with the same numbers (params.yaml and the flags), and judged
-on children it has never seen. It resumes: clips, weights and metrics that are there are kept (`--work`), and the table
-is written after every seed. To spend the time on learning, clips are cut straight from the synthetic videos: masks are
-the true ones, keypoints the delivered, imperfect ones, refined; nothing is de-identified, for nobody is real.
+Every model is trained from scratch on the same children with the same settings (params.yaml and the flags) and tested
+on unseen children. Resumable: existing clips, weights and metrics are kept (`--work`), and the table is written after
+every seed. To spend the time on learning, clips are cut straight from the synthetic videos: true masks, delivered
+keypoints, refined; de-identification is skipped because the children are synthetic.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def seeds_apart(judged: dict[str, Judgement], names: list[str]) -> list[str]:
 
 
 def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
-    """Whether a network still learns, or learns its children by heart: losses at both ends, and validation's least."""
+    """Tabulate training loss at both ends and the lowest validation loss, to tell under- from overfitting."""
     lines = [
         "| model | training loss, first and last epoch | validation loss, first and last | least, at epoch |",
         "|---|--:|--:|--:|",
@@ -281,8 +281,10 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     text = [
         "# Learning on the synthetic cohort",
         "",
-        f"{parts[0]} children train, {parts[1]} validate, {parts[2]} test; seeds {', '.join(map(str, seeds))}; networks from"
-        f" scratch. {about} A metric is the mean over the 34 targets where it is defined, and over seeds; intervals are the"
+        f"{parts[0]} children train, {parts[1]} validate, {parts[2]} test; seeds {', '.join(map(str, seeds))}; "
+        "networks from"
+        f" scratch. {about} A metric is the mean over the 34 targets where it is defined, and over seeds; "
+        "intervals are the"
         " middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.",
         "",
         *table_of(work, measured, seeds),
@@ -335,7 +337,7 @@ def aims(judged: dict[str, Judgement], measured: dict[str, Measured]) -> list[st
     return lines + [f"| {name} | {value} | {aim} | {'met' if met else 'missed'} |" for name, value, aim, met in rows]
 
 
-WHAT_A_GPU_RUN_NEEDS = """What a GPU run needs: one CUDA device, VideoMAE v2's weights, which are not shipped, and `--children 110
+WHAT_A_GPU_RUN_NEEDS = """A GPU run needs one CUDA device, VideoMAE v2's weights (not shipped), and `--children 110
 --seeds 0 1 2 --frames --device cuda --precision bf16 --size 224 --set 'encoder.size="base"' 'weights="FILE"'
 'weights_sha256="…"' layer_decay=0.75`; clips of 110 children take some 640 MB at 64 pixels, 12 times that at 224. Where
 validation loss rises while training loss falls, more steps are not what is lacking: it is children, or weights."""
@@ -356,10 +358,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--models", nargs="+", default=[*BASELINES, *ABLATION], choices=list(MODELS))
     parser.add_argument("--frames", action="store_true", help="add the study of 8, 16 and 32 frames")
-    parser.add_argument("--size", type=int, default=112, help="pixels of a clip; a multiple of 16")
-    parser.add_argument("--views", type=int, default=4, help="windows a video when judged")
-    parser.add_argument("--work", type=Path, default=Path(".cache/bench-learning"), help="one folder a set of flags")
-    parser.add_argument("--processes", type=int, default=2, help="that make clips")
+    parser.add_argument("--size", type=int, default=112, help="side of a clip in pixels; a multiple of 16")
+    parser.add_argument("--views", type=int, default=4, help="windows per video in evaluation")
+    parser.add_argument("--work", type=Path, default=Path(".cache/bench-learning"), help="one folder per set of flags")
+    parser.add_argument("--processes", type=int, default=2, help="processes that make clips")
     parser.add_argument("--set", nargs="*", default=[], help="keys of finetune: epochs=60 encoder.min_tokens=8")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
@@ -372,7 +374,7 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{given.work.absolute()}/mlflow.db")
     names = list(dict.fromkeys([*given.models, *(FRAMES if given.frames else ())]))
     about = (
-        f"Clips of {given.size} pixels, {given.views} windows a video when judged; changes to params.yaml:"
+        f"Clips of {given.size} pixels, {given.views} windows per video in evaluation; changes to params.yaml:"
         f" {', '.join(given.set) or 'none'}; seconds of training, on {given.device} (of the processor there)."
     )
     if given.table:

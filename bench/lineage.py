@@ -1,12 +1,12 @@
-"""How long lineage and the audit take on a cohort as large as the published one, made of tiny files; what records cost.
+"""Measures lineage and audit on a cohort as large as the published one, made of tiny files, and the cost of records.
 
-    .venv/bin/python bench/lineage.py                      110 children, 1,185 videos, nine jobs a video, 20 trainings
+    .venv/bin/python bench/lineage.py                      110 children, 1,185 videos, nine jobs per video, 20 trainings
     .venv/bin/python bench/lineage.py --children 10        a quick look
     .venv/bin/python bench/lineage.py --megabytes 2000     hash that much, against sha256sum, for the audit's rate
 
 Writes reports/bench/lineage.md. The record trees are written directly (a thousand interpreters would be the wrong
-measure), in the form that engine/record.py writes. What keeping records costs is measured on the real video steps, each
-run with and without, by turns, whole processes; and read from the logs of real studies, if given.
+measure), in the form that engine/record.py writes. The cost of records is measured on the real video steps, each run
+with and without in turn, as whole processes; and read from the logs of real studies, if given.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=1185)
     parser.add_argument("--trainings", type=int, default=20)
     parser.add_argument("--megabytes", type=int, default=1000)
-    parser.add_argument("--repeats", type=int, default=7, help="of each step, with and without its record")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats of each step, with and without its record")
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="logs/runs.jsonl of finished studies")
     arguments = parser.parse_args()
     out = ROOT / "reports" / "bench" / "lineage.md"

@@ -1,9 +1,10 @@
-"""How many clips a second a core loads, against what the encoder eats. Writes reports/bench/loader.md.
+"""Measures clips per second that one core loads, against what the encoder consumes. Writes reports/bench/loader.md.
 
     .venv/bin/python bench/loader.py [--pixels 224] [--windows 60] [--rounds 5]
 
-Made-up clips on disk (noise under a moving silhouette that covers about a quarter of the patches), read as in training:
-random window, every augmentation, skeleton drawn, patches cut. CPU time of one thread; stages by leaving one out.
+Synthetic clips on disk (noise under a moving silhouette that covers about a quarter of the patches), read as in
+training: random window, all augmentations, skeleton drawn, patches cut. CPU time of one thread; stages by leaving one
+out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from childgait.params import Augmentation
 from childgait.training.windows import Loading, Windows, collate
 from childgait.vision.drawing import Style
 
-NEED = 1450 / 16  # clips a second and core: ViT-B at 25 % kept and 40 % of an H200's matrix rate, 16 cores
+NEED = 1450 / 16  # clips per second and core: ViT-B at 25 % kept and 40 % of an H200's matrix rate, 16 cores
 STYLE = Style(2, 2, 0.3, (0, 114, 255), (255, 120, 0), (255, 255, 255))
 CHANGES = Augmentation(flip=0.5, scale=0.2, shift=0.05, colour=0.2, time=0.1)
 LENGTH = 150
@@ -71,7 +72,7 @@ def settings(patch: int) -> dict[str, tuple[Loading, Augmentation | None]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pixels", type=int, default=224)
-    parser.add_argument("--windows", type=int, default=60, help="windows a timing")
+    parser.add_argument("--windows", type=int, default=60, help="windows per timing")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("reports/bench/loader.md"))
     asked = parser.parse_args()
@@ -98,15 +99,18 @@ def main() -> None:
     lines = [
         "# Loader",
         "",
-        f"{asked.pixels} pixels, 16 frames, {kept:.0%} of the patches kept; one thread, CPU time, median of {asked.rounds} "
+        f"{asked.pixels} pixels, 16 frames, {kept:.0%} of the patches kept; one thread, CPU time, median of "
+        f"{asked.rounds} "
         f"interleaved rounds of {asked.windows} windows, files in the page cache.",
         "",
-        "| what is loaded | ms a clip | clips a second and core |",
+        "| what is loaded | ms per clip | clips per second and core |",
         "|---|---|---|",
         *(f"| {name} | {1000 * each:.1f} | {1 / each:.0f} |" for name, each in median.items()),
         "",
-        f"An H200 at the aim of 1,450 clips a second (ViT-B, 224 pixels, 25 % kept) asks {NEED:.0f} clips a second of each "
-        f"of its 16 cores; this core gives {whole:.0f}, {whole / NEED:.2f} of it. No GPU was at hand: the aim is arithmetic, "
+        f"An H200 at the aim of 1,450 clips per second (ViT-B, 224 pixels, 25 % kept) needs {NEED:.0f} clips per "
+        "second from each "
+        f"of its 16 cores; this core gives {whole:.0f}, {whole / NEED:.2f} of it. No GPU was at hand: the aim is "
+        "arithmetic, "
         "and cores and memory differ from that machine's.",
     ]
     asked.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""One table of all rows of the bench: how well, how sure, at what cost, from which inputs. `snakemake bench` calls it last.
+"""Writes one table of all models of the bench: performance, interval, cost, inputs. `snakemake bench` calls it last.
 
     childgait preset peers && snakemake cohort_all && snakemake bench     # 24 children, cross-validated; needs no video
-    .venv/bin/python bench/peers.py --out reports/bench/peers.md          # its table once more
+    .venv/bin/python bench/peers.py --out reports/bench/peers.md          # only the table
     .venv/bin/python bench/peers.py --work .cache/bench-learning          # of the runs of bench/learning.py instead
 
-Reads reports/peers/tables/models.csv, which is the same for the same data, params and code, and lays beside it how long
-training took, from the untracked log of the runs: that differs between machines and stands in no versioned output.
+Reads reports/peers/tables/models.csv, which is the same for the same data, params and code, and adds the training time
+from the untracked log of the runs, which differs between machines and is in no versioned output.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEARNT = "data/finetune/"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, default=Path("reports/peers/tables/models.csv"))
-    parser.add_argument("--log", type=Path, default=Path("logs/runs.jsonl"), help="untracked; a line a job")
+    parser.add_argument("--log", type=Path, default=Path("logs/runs.jsonl"), help="untracked; one line per job")
     parser.add_argument("--work", type=Path, help="folder of bench/learning.py: its runs, all of one split")
     parser.add_argument("--out", type=Path, default=Path("reports/peers/peers.md"))
     given = parser.parse_args()
@@ -74,12 +74,15 @@ def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
 
 def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:
     lines = [
-        "# All rows, trained on the same children and judged by the same code",
+        "# All models, trained on the same children and evaluated by the same code",
         "",
-        "Means over the targets for which a number is defined, and over seeds; the 95 % intervals are over draws of the test",
-        "children. GapToBest the best: balanced accuracy less that of the best row, paired over the same children; p is",
-        "two-sided, after Holm's correction over the rows, and the best was picked on these very children. Operations are",
-        "those of one clip, forward. Seconds are the processor's, of one training, in the median; they stand here only,",
+        "Means over the targets for which a number is defined, and over seeds; the 95 % intervals are over draws "
+        "of the test",
+        "children. Gap to the best: balanced accuracy less that of the best row, paired over the same children; p is",
+        "two-sided, after Holm's correction over the rows, and the best was picked on these very children. "
+        "Operations are",
+        "those of one clip, forward. Seconds are the processor's, of one training, in the median; they stand "
+        "here only,",
         "for they differ between machines.",
         "",
     ]
@@ -122,7 +125,7 @@ def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
         "F1",
         "AUROC",
         "needs",
-        "numbers learnt",
+        "parameters",
         "operations a clip",
         "seconds",
     )

@@ -1,10 +1,10 @@
-"""Judges refinement, angles and gait events against the synthetic cohort's truth; writes reports/bench/pose.md.
+"""Measures refinement, angles and gait events against the synthetic cohort's truth; writes reports/bench/pose.md.
 
-    .venv/bin/python bench/pose.py                       # makes a cohort of its own, small
-    .venv/bin/python bench/pose.py --cohort data/demo    # on one that is there
+    .venv/bin/python bench/pose.py                       # makes a small cohort of its own
+    .venv/bin/python bench/pose.py --cohort data/demo    # on an existing one
 
-Levels in gait/events.py were chosen on other synthetic children (drawn one by one, seeds 0-23 and 100-147); results on
-cohorts of seeds 7, 11, 23 and 301-304 were seen while choosing between ways. Report on others.
+Levels in gait/events were chosen on other synthetic children (drawn one by one, seeds 0-23 and 100-147); cohorts of
+seeds 7, 11, 23 and 301-304 were used while choosing between methods. Report on others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from childgait.synthetic.truth import Truth, load_truth
 
 ROOT = Path(__file__).resolve().parents[1]
 VIEWS = ("left", "right", "forward", "backward")
-FRAME = 1 / 60  # seconds, of the two frames within which an event must be found
+FRAME = 1 / 60  # seconds, of the two frames withwithin which an event must be detected
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Tally:
     )  # ... to the angle that the exact points make in the picture
     knee_exact: list[np.ndarray] = field(default_factory=list)  # ... from the exact points: what the view itself costs
     other_angles: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
-    events: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # frames late; NaN: not found
+    events: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # frames late; NaN: not detected
     extra: int = 0
     misfits: int = 0
     videos: int = 0
@@ -63,14 +63,12 @@ class Tally:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--cohort", type=Path, nargs="+", help="synthetic cohorts; without it one is made and thrown away"
-    )
+    parser.add_argument("--cohort", type=Path, nargs="+", help="synthetic cohorts; default: a temporary one")
     parser.add_argument("--subjects", type=int, default=8)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/bench/pose.md")
-    parser.add_argument("--verbose", action="store_true", help="a line a video")
+    parser.add_argument("--verbose", action="store_true", help="one line per video")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cohorts = chosen.cohort or [_make(Path(scratch) / "cohort", chosen.params, chosen.subjects, chosen.seed)]
@@ -216,8 +214,10 @@ def report(tallies: dict[str, Tally], seconds: list[float], seeds: list[int]) ->
     rows = [
         "# Refinement, angles and events on synthetic truth",
         "",
-        f"Made by `bench/pose.py` on the seeds {', '.join(map(str, seeds))}. Errors in pixels unless said; the points' noise,",
-        "drop-outs, outliers and swaps are those of params.yaml's section synthesize. Boxes and corrections are not used.",
+        f"Made by `bench/pose.py` on the seeds {', '.join(map(str, seeds))}. Errors in pixels unless stated; the "
+        "points' noise,",
+        "drop-outs, outliers and swaps are those of params.yaml's section synthesize. Boxes and corrections are "
+        "not used.",
         "",
         f"| measure | wanted | {' | '.join(VIEWS)} |",
         "|---|---|" + "---|" * len(VIEWS),
@@ -253,7 +253,7 @@ def report(tallies: dict[str, Tally], seconds: list[float], seeds: list[int]) ->
     names = sorted({name for tally in tallies.values() for name in tally.other_angles})
     for name in names:
         rows.append(row(f"{name}, RMS", "", lambda t, n=name: _rms(t.other_angles[n]), "{:.2f}"))
-    rows += ["", f"Events of all views and kinds within 2 frames: {share:.3f} of {sum(map(len, both))} (wanted .90)."]
+    rows += ["", f"Events of all views and kinds within 2 frames: {share:.3f} of {sum(map(len, both))} (aim .90)."]
     rows += [
         "",
         f"Refinement of a 5 s video: median {np.median(seconds):.3f} s of one core's time (wanted ≤ 0.2 s).",

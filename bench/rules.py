@@ -1,10 +1,11 @@
-"""Judges the score by rule, item by item, on exact and on refined keypoints of a synthetic cohort: reports/bench/rules.md.
+"""Measures the rule-based score, item by item, on exact and on refined keypoints: reports/bench/rules.md.
 
-    .venv/bin/python bench/rules.py                       # makes a cohort of its own, small
-    .venv/bin/python bench/rules.py --cohort data/demo    # on one or several that are there
+    .venv/bin/python bench/rules.py                       # makes a small cohort of its own
+    .venv/bin/python bench/rules.py --cohort data/demo    # on one or several existing ones
 
-The child's label is what its synthetic rater scored. Exact points are those of the generator's body, seen through its
-camera; refined ones are the delivered points after refine_pose. The majority knows this cohort's own labels.
+A child's label is the score of its synthetic rater. Exact keypoints are those of the generator's body, projected by its
+camera; refined ones are the delivered keypoints after refine_pose. The majority baseline knows this cohort's own
+labels.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ KINDS = ("exact", "refined")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--cohort", type=Path, nargs="+", help="synthetic cohorts; without it one is made and thrown away"
-    )
+    parser.add_argument("--cohort", type=Path, nargs="+", help="synthetic cohorts; default: a temporary one")
     parser.add_argument("--subjects", type=int, default=8)
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
@@ -109,12 +108,14 @@ def _labels(cohort: Path, children: list[str]) -> np.ndarray:
 
 
 def report(values: dict[str, np.ndarray], atypical: np.ndarray, seeds: list[int]) -> str:
-    """Both limbs of an item together. Accuracy counts limbs that could be measured; `seen` is their share."""
+    """Both limbs of an item together. Accuracy is over measurable limbs; `seen` is their share."""
     lines = [
         f"# The score by rule: {len(atypical)} synthetic children (seeds {', '.join(map(str, seeds))})",
         "",
-        "Accuracy over limbs that were measured, in percent; beside it, on exact points, balanced accuracy and the share of",
-        "limbs measured. Raters of these children err near a band's edge, so nobody reaches 100. What no view shows in 23",
+        "Accuracy over limbs that were measured, in percent; beside it, on exact points, balanced accuracy and "
+        "the share of",
+        "limbs measured. Raters of these children err near a band's edge, so nobody reaches 100. What no view "
+        "shows in 23",
         "points is left empty; the model answers it as the majority does.",
         "",
         "| item | majority | exact points | refined points | balanced | seen |",

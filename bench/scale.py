@@ -1,11 +1,11 @@
-"""What the workflow itself costs as the cohort grows: planning, doing nothing, one more video, starting a job.
+"""Measures the workflow's own cost as the cohort grows: planning, a no-op, one more video, starting a job.
 
     .venv/bin/python bench/scale.py                       # 11 and 110 subjects (118 and 1,185 videos)
     .venv/bin/python bench/scale.py --subjects 11 110 1000
 
-The rules, dvc.yaml and params are the real ones; the files are empty, so no step runs, but for the starting costs, which
-are taken on one synthetic child. Writes reports/bench/scale.md, each figure beside its aim. Times are of this machine; what
-carries over is how they grow.
+The rules, dvc.yaml and params are the real ones; the files are empty, so no step runs, except for the starting costs,
+which are measured on one synthetic child. Writes reports/bench/scale.md, each figure beside its aim. Times are of this
+machine; only their growth carries over.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VIDEOS_A_SUBJECT = 1185 / 110  # of the published cohort
 VIEWS = ("forward", "backward", "left", "right")
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
-# `snakemake`, but that it rests for a tenth of a second before it touches a job's outputs: 12 minutes for 1,185 videos.
+# `snakemake`, except that Snakemake sleeps a tenth of a second before it touches a job's outputs: 12 minutes for
+# 1,185 videos.
 TOUCHING = (
     "from snakemake.executors.touch import Executor; from snakemake.cli import main; Executor.SLEEPING_TIME = 0; main()"
 )
@@ -203,7 +204,7 @@ def both(timing: Timing) -> str:
 
 
 def starting_costs(folder: Path, rounds: int) -> list[tuple[str, str, float]]:
-    """Of one video's jobs: seconds to the reading of the command line, and all that a job takes beside its step's own work."""
+    """Time one video's jobs: seconds until the command line is read, and all overhead beside the step's own work."""
     copy_rules(folder)
     timed(["childgait", "preset", "smoke"], folder)
     text = (folder / "params.yaml").read_text()
@@ -227,7 +228,7 @@ def starting_costs(folder: Path, rounds: int) -> list[tuple[str, str, float]]:
 
 
 def against_aims(sizes: list[Measured], costs: list[tuple[str, str, float]]) -> list[str]:
-    """The table of what was asked at the published cohort's size, taken from the largest that was measured."""
+    """Tabulate aims and figures at the published cohort's size, from the largest size measured."""
     small, large = sizes[0], sizes[-1]
     growth, start = large.plan_ms / small.plan_ms, max(beside for _, _, beside in costs)
     own = (*VIDEO_STEPS, "review")

@@ -1,13 +1,12 @@
 """Measures segmentation on a synthetic cohort, where the child's pixels are known; writes reports/bench/segment.md.
 
-    .venv/bin/python bench/segment.py                      # three children, made for the occasion
+    .venv/bin/python bench/segment.py                      # three children of its own
     .venv/bin/python bench/segment.py --subjects 12 --keep data/bench-cohort
 
-Measured where pruning needs it: 16-pixel patches of a 224-pixel crop, a patch being the child's from a tenth of its
-pixels on, for truth and mask alike. `fps` is frames a second of
-processor time, decoding twice and writing included, so that a busy machine does not change it: what one core does.
-Keypoints go in as delivered, with their drop-outs, outliers and swaps. The raw
-videos stand in for the de-identified ones, which differ on heads only.
+Measured where pruning needs it: 16-pixel patches of a 224-pixel crop; a patch is the child's from a tenth of its pixels
+on, for truth and mask alike. `fps` is frames per second of processor time, decoding twice and writing included.
+Keypoints go in as delivered, with drop-outs, outliers and swaps. The raw videos stand in for the de-identified ones,
+which differ on heads only.
 """
 
 from __future__ import annotations
@@ -122,10 +121,10 @@ def main() -> None:
     )
     parser.add_argument("--keep", type=Path, nargs="+", help="synthetic cohorts: used where they are, else made there")
     parser.add_argument(
-        "--inputs", choices=("keypoints", "none", "both"), default="both", help="what goes in beside videos"
+        "--inputs", choices=("keypoints", "none", "both"), default="both", help="inputs beside the videos"
     )
     parser.add_argument("--only", default="", help="part of the names of the videos to measure")
-    parser.add_argument("--verbose", action="store_true", help="print a line a video")
+    parser.add_argument("--verbose", action="store_true", help="print one line per video")
     parser.add_argument("--report", type=Path, default=Path("reports/bench/segment.md"))
     arguments = parser.parse_args()
 

@@ -1,10 +1,10 @@
-"""One table of the networks that grade motor severity in four levels. `snakemake severity` calls it last.
+"""Writes one table of the networks that grade motor severity in four levels. `snakemake severity` calls it last.
 
     childgait preset peers && snakemake cohort_all && snakemake severity
-    .venv/bin/python bench/severity.py --levels data/grade_severity/*/*/levels.csv      # its table once more
-    .venv/bin/python bench/severity.py --work .cache/bench-learning --models stgcn gru  # where runs of bench/learning.py ended
+    .venv/bin/python bench/severity.py --levels data/grade_severity/*/*/levels.csv      # only the table
+    .venv/bin/python bench/severity.py --work .cache/bench-learning --models stgcn gru  # from runs of bench/learning.py
 
-Every test child counts once a seed, whatever its fold; intervals are over draws of the children, all seeds of a child together.
+Every test child counts once per seed, whatever its fold; intervals are over children, all seeds of a child together.
 """
 
 from __future__ import annotations
@@ -109,8 +109,10 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
     lines = [
         "# Motor severity in four levels",
         "",
-        f"{len(truth)} test children ({there}), {seeds} seed(s). Each network had learnt the 34 items, and then the levels of",
-        "the same training children; a mean over seeds, 95 % intervals over draws of the test children. Kappa is weighted by",
+        f"{len(truth)} test children ({there}), {seeds} seed(s). Each network was trained on the 34 items, then "
+        "on the levels of",
+        "the same training children; a mean over seeds, 95 % intervals over draws of the test children. Kappa is "
+        "weighted by",
         "squares; levels off is the mean distance, less is better.",
         "",
         "| row | " + " | ".join(f"{NAMES[name]} | 95 %" for name in METRICS) + " |",
@@ -134,9 +136,9 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
         table = np.mean([confusions(one, truth, np.ones((1, len(truth))))[0] for one in each], axis=0)
         lines += [
             "",
-            f"## {name}: children by their level and by what was said, a mean over seeds",
+            f"## {name}: children by true and predicted level, mean over seeds",
             "",
-            "| level | " + " | ".join(f"said {level}" for level in LEVELS) + " |",
+            "| level | " + " | ".join(f"predicted {level}" for level in LEVELS) + " |",
             "|---" + "|--:" * len(LEVELS) + "|",
             *(
                 f"| {level} | " + " | ".join(f"{value:.1f}" for value in row) + " |"
