@@ -26,6 +26,7 @@ from childgait.synthetic.figure import Colour, Figure, FigureBuilder, HeadPart, 
 from childgait.synthetic.keypoints import spoil
 from childgait.synthetic.motion import CURVES, Motion, measure, walk
 from childgait.synthetic.rating import stream
+from childgait.synthetic.scene import shadow_lines
 from childgait.synthetic.walks import CHILD, PERSON, THING, Walk, build_aid, draw_other, seen_points
 
 Array = NDArray[np.float64]
@@ -76,6 +77,8 @@ class Outlines:
     light: NDArray[np.float32]  # (K,), factor of the colour
     piece: NDArray[np.uint8]  # (K,), index in PIECES, else 255
     heads: NDArray[np.float32]  # (T, people, 4), x0, y0, x1, y1
+    shadows: NDArray[np.int16]  # (T, people, bones, 2, 2), ends of the bones' shadows on the floor
+    shadow_width: NDArray[np.float32]  # (T, people)
     squares: NDArray[np.int64]  # (T, 3), left, top and side of the crop
     exact: NDArray[np.float32]  # (T, 23, 2)
     estimated: NDArray[np.float32]  # (T, 23, 3), refined; NaN and score 0 where missing
@@ -239,14 +242,20 @@ class _Polygons:
         for part in figure.parts:
             self.add(part.outline, part.depth, None, (THING, material, 0.9, _OTHER_PIECE))
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        depth = np.stack(self.depths, axis=1)
-        identity, material, light, piece = zip(*self.codes, strict=True)
-        fixed = np.rint(np.stack(self.outlines, axis=1) * (1 << SHIFT))
+    def arrays(self, squares: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+        """Return the fields of Outlines that describe polygons, without those that no crop shows."""
+        outlines = np.stack(self.outlines, axis=1)
+        inside = (outlines.max(axis=2) >= squares[:, None, :2] - 1) & (
+            outlines.min(axis=2) <= squares[:, None, :2] + squares[:, None, 2:]
+        )
+        shown = np.flatnonzero(inside.all(axis=2).any(axis=0))
+        depth = np.stack(self.depths, axis=1)[:, shown]
+        identity, material, light, piece = zip(*(self.codes[row] for row in shown), strict=True)
+        fixed = np.rint(outlines[:, shown] * (1 << SHIFT))
         return {
             "polygons": np.clip(fixed, -(2**15) + 1, 2**15 - 1).astype(np.int16),
             "order": np.argsort(-depth, axis=1, kind="stable").astype(np.uint8),
-            "hidden": np.stack(self.hidden, axis=1),
+            "hidden": np.stack(self.hidden, axis=1)[:, shown],
             "identity": np.array(identity, np.uint8),
             "material": np.array(material, np.uint8),
             "light": np.array(light, np.float32),
@@ -304,21 +313,33 @@ class _Scene:
         for figure in self.things:
             polygons.add_thing(figure, WALKER if self.child.aid == "walker" else BARS)
         boxes = self._boxes(polygons)
+        squares = crop(self.motion.seconds, boxes)
+        shadows, thick = zip(*(shadow_lines(points, self.camera) for points in self._floor_points()), strict=True)
         heads = [figure.head.boxes(WIDTH, HEIGHT) for figure in self.people if figure.head is not None]
         exact, estimated = self._keypoints(boxes, settings)
         views = default_views()
         return Outlines(
             view=self.view,
             heads=np.stack(heads, axis=1).astype(np.float32),
-            squares=crop(self.motion.seconds, boxes),
+            shadows=np.stack(shadows, axis=1).astype(np.int16),
+            shadow_width=np.stack(thick, axis=1).mean(axis=2).astype(np.float32),
+            squares=squares,
             exact=exact.astype(np.float32),
             estimated=estimated.astype(np.float32),
             curves=curves_of(self.motion),
             phases=phases,
             measures=measures,
             visible=np.array([self.view in views[target.code] for target in TARGETS]),
-            **polygons.arrays(),  # type: ignore[arg-type]
+            **polygons.arrays(squares),  # type: ignore[arg-type]
         )
+
+    def _floor_points(self) -> list[Array]:
+        """Return the keypoints (T, 23, 3) in the room of everybody who casts a shadow."""
+        places = [self.motion.points + self.walked.offset]
+        if self.walked.other is not None:
+            motion, _, offset = self.walked.other
+            places.append(_at_outline_rate(motion).points + offset)
+        return [into_world(points, self.walked.way) for points in places]
 
     def _boxes(self, polygons: _Polygons) -> Array:
         """Return the child's box in every frame (T, 4), cut at the picture, as masks give it."""

@@ -18,7 +18,7 @@ from childgait.synthetic.child import Random
 from childgait.synthetic.figure import HAIRS, draw_look
 from childgait.synthetic.outlines import HEIGHT, PIECES, SHIFT, WIDTH, Outlines
 from childgait.synthetic.rating import stream
-from childgait.synthetic.scene import draw_lens, draw_room, paint_room
+from childgait.synthetic.scene import SHADOW_BLUR, SHADOW_DEPTH, draw_lens, draw_room, paint_room
 from childgait.synthetic.walks import CHILD, PERSON
 
 Array = NDArray[np.float64]
@@ -75,17 +75,19 @@ def paint_window(
     polygons, painted = _place_polygons(outlines, frames, pixels * OVERSAMPLING)
     colours = _colours(outlines, errors, rng)
     room = rooms.picture(outlines.view in ("left", "right"), int(rng.integers(ROOMS)), max(1, round(240 / pixels)))
-    cells = rng.permutation(_COVER_CELLS**2)
+    covers = [_Cover(rng.permutation(_COVER_CELLS**2)) for _ in range(outlines.heads.shape[1])]
     side = pixels * OVERSAMPLING
     canvas = np.empty((side, side, 4), np.uint8)
     result = np.empty((len(frames), pixels, pixels, 4), np.uint8)
     for row, frame in enumerate(frames.tolist()):
         square = outlines.squares[frame].tolist()
         _paint_room(canvas, room, square)
+        _cast_shadows(canvas, outlines, frame)
         for place in outlines.order[frame].tolist():
             if painted[row, place]:
                 cv2.fillConvexPoly(canvas, polygons[row, place], colours[place], cv2.LINE_8, SHIFT)
-        _cover_heads(canvas, outlines.heads[frame], square, cells)
+        for cover, box in zip(covers, outlines.heads[frame].tolist(), strict=True):
+            cover.paint(canvas, box, square)
         _clear_outside(canvas, square)
         cv2.resize(canvas, (pixels, pixels), dst=result[row], interpolation=cv2.INTER_AREA)
     masks = _spoil_masks(result[..., 3] >= 128, errors)
@@ -147,22 +149,50 @@ def _paint_room(canvas: Image, room: Image, square: list[int]) -> None:
     cv2.warpAffine(room, matrix, (canvas.shape[1], canvas.shape[0]), dst=canvas, flags=flags)
 
 
-def _cover_heads(canvas: Image, heads: NDArray[np.float32], square: list[int], cells: NDArray[np.int64]) -> None:
-    """Cover every head by a mosaic whose cells are shuffled; masks stay."""
-    left, top, side = square
-    scale, limit = canvas.shape[0] / side, canvas.shape[0]
-    for x0, y0, x1, y1 in heads.tolist():
+def _cast_shadows(canvas: Image, outlines: Outlines, frame: int) -> None:
+    """Darken the floor under everybody, softly; drawn at half the canvas' size."""
+    left, top, side = outlines.squares[frame].tolist()
+    size = canvas.shape[0] // 2
+    scale = size / side
+    lines = np.rint((outlines.shadows[frame] - np.array([left, top])) * scale).astype(np.int32)
+    blur = [max(1, round(width * scale)) for width in SHADOW_BLUR]
+    low = lines.min(axis=(0, 1, 2)) - max(blur)
+    high = lines.max(axis=(0, 1, 2)) + max(blur)
+    (x0, y0), (x1, y1) = np.clip(low, 0, size).tolist(), np.clip(high, 0, size).tolist()
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return
+    dark = np.full((y1 - y0, x1 - x0), 255, np.uint8)
+    for person, width in zip(lines - np.array([x0, y0], np.int32), outlines.shadow_width[frame].tolist(), strict=True):
+        cv2.polylines(dark, list(person), False, 255 - SHADOW_DEPTH, max(1, round(width * scale)))
+    dark = cv2.resize(cv2.blur(dark, blur), (2 * (x1 - x0), 2 * (y1 - y0)))
+    region = canvas[2 * y0 : 2 * y1, 2 * x0 : 2 * x1]
+    cv2.multiply(region, cv2.merge([dark] * 4), dst=region, scale=1 / 255)
+
+
+class _Cover:
+    """The mosaic over one head: one texture of shuffled cells for the whole window, as `deidentify` makes it."""
+
+    def __init__(self, cells: NDArray[np.int64]) -> None:
+        self._cells = cells
+        self._texture: Image | None = None
+
+    def paint(self, canvas: Image, box: list[float], square: list[int]) -> None:
+        """Cover the head in its box x0, y0, x1, y1 of the camera's picture; the fourth channel stays."""
+        left, top, side = square
+        x0, y0, x1, y1 = box
         if not x1 > x0:  # out of view: NaN
-            continue
-        grow = _COVER_MARGIN * max(x1 - x0, y1 - y0)
+            return
+        scale, limit, grow = canvas.shape[0] / side, canvas.shape[0], _COVER_MARGIN * max(x1 - x0, y1 - y0)
         c0, c1 = (min(max(round((x - left) * scale), 0), limit) for x in (x0 - grow, x1 + grow))
         r0, r1 = (min(max(round((y - top) * scale), 0), limit) for y in (y0 - grow, y1 + grow))
         if c1 - c0 < _COVER_CELLS or r1 - r0 < _COVER_CELLS:
-            continue
+            return
         region = canvas[r0:r1, c0:c1]
-        means = cv2.resize(region, (_COVER_CELLS, _COVER_CELLS), interpolation=cv2.INTER_AREA)
-        shuffled = means.reshape(-1, 4)[cells].reshape(means.shape)
-        region[..., :3] = cv2.resize(shuffled, (c1 - c0, r1 - r0), interpolation=cv2.INTER_NEAREST)[..., :3]
+        if self._texture is None:
+            means = cv2.resize(region, (_COVER_CELLS, _COVER_CELLS), interpolation=cv2.INTER_AREA)
+            self._texture = means.reshape(-1, 4)[self._cells].reshape(means.shape)
+        texture = cv2.resize(self._texture, (c1 - c0, r1 - r0), interpolation=cv2.INTER_NEAREST)
+        region[..., :3] = texture[..., :3]
 
 
 def _clear_outside(canvas: Image, square: list[int]) -> None:

@@ -17,6 +17,7 @@ from childgait.synthetic.child import Random
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
+SHADOW_DEPTH, SHADOW_BLUR = 90, (13, 7)  # grey levels of 255; pixels
 _LOW, _HIGH = np.array([-6.6, -1.9, 0.0]), np.array([6.9, 6.9, 2.75])  # the room
 
 
@@ -160,8 +161,8 @@ def cast_shadow(canvas: Image, lines: NDArray[np.int32], thick: NDArray[np.int32
         return
     dark = np.zeros((y1 - y0, x1 - x0), np.uint8)
     for (start, end), size in zip(lines - np.array([x0, y0]), thick, strict=True):
-        cv2.line(dark, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 90, int(size))
-    dark = cv2.blur(dark, (13, 7))
+        cv2.line(dark, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), SHADOW_DEPTH, int(size))
+    dark = cv2.blur(dark, SHADOW_BLUR)
     region = canvas[y0:y1, x0:x1]
     region[:] = cv2.multiply(region, cv2.merge([255 - dark] * 3), scale=1 / 255)
 
