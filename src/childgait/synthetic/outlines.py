@@ -37,7 +37,7 @@ RATE = 30  # of the outlines, frames per second
 VIDEO_RATE = 60  # at which keypoints are estimated and refined, as in the study
 SHIFT = 4  # sub-pixel bits of the polygons
 CORNERS = 14  # of a polygon
-_REACH = 2.2  # metres of the walkway to either side of its middle
+_REACH = 2.0  # metres of the walkway to either side of its middle
 
 SKIN, SHIRT, TROUSERS, SHOE, STRIPE, HAIR = range(6)
 MATERIALS = 6  # of one person; a bystander's follow the child's
