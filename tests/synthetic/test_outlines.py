@@ -21,7 +21,7 @@ from childgait.synthetic.outlines import (
 )
 from childgait.synthetic.walks import CHILD, PERSON, THING
 from childgait.training.walk_windows import OutlineCache
-from walk_stream import COHORT_ERRORS, stream_settings
+from support.walk_stream import COHORT_ERRORS, stream_settings
 
 SEED = 990001
 

@@ -12,7 +12,7 @@ from childgait.synthetic import painting
 from childgait.synthetic.outlines import MATERIALS, Outlines, draw_stream_child
 from childgait.synthetic.painting import MaskErrors, Rooms, draw_mask_errors, paint_window, place_points
 from childgait.training.walk_windows import OutlineCache
-from walk_stream import stream_settings
+from support.walk_stream import stream_settings
 
 SEED = 990001
 FRAMES = np.arange(0, 32, 2)

@@ -24,7 +24,7 @@ from childgait.training.walk_windows import (
 )
 from childgait.training.windows import Loading
 from childgait.vision.drawing import Style
-from walk_stream import COHORT_ERRORS, stream_settings
+from support.walk_stream import COHORT_ERRORS, stream_settings
 
 SEED = 990001
 T = 16
@@ -33,7 +33,13 @@ PACKED = Loading(T, frozenset({"frames"}), STYLE, Packing(2, 16, "mask", 0.1, 2,
 PLAIN = Loading(T, frozenset({"frames"}))
 POINTS = Loading(T, frozenset({"points"}))
 ALL = Loading(T, frozenset({"frames", "masks", "points"}))
-STRONG = Augmentation(flip=0.5, scale=0.15, shift=0.05, colour=0.2, time=0.1)
+
+
+def augment(flip: float, scale: float, shift: float, colour: float, time: float) -> Augmentation:
+    return Augmentation(flip=flip, scale=scale, shift=shift, colour=colour, time=time)
+
+
+STRONG = augment(0.5, 0.15, 0.05, 0.2, 0.1)
 ERRORS = stream_settings(bystander=0.4, **COHORT_ERRORS)
 
 
@@ -65,7 +71,7 @@ def test_every_loading_gets_what_it_reads(folder: Path, loading: Loading, place:
     assert (sample.patches is not None) == packed
     for part, shape in (("frames", (T, 64, 64, 3)), ("masks", (T, 64, 64)), ("points", (T, 23, 3))):
         value = getattr(sample, part)
-        assert (value is not None) == (part in loading.ingredients and not packed)
+        assert (value is not None) == (part in loading.inputs and not packed)
         if value is not None:
             assert value.shape == shape
             assert np.isfinite(value).all()
@@ -83,7 +89,7 @@ def test_every_loading_gets_what_it_reads(folder: Path, loading: Loading, place:
 
 @pytest.mark.parametrize("place", range(4), ids=VIEWS)
 def test_a_flip_mirrors_everything_together(folder: Path, place: int) -> None:
-    never, always = (Augmentation(flip, 0.0, 0.0, 0.0, 0.1) for flip in (0.0, 1.0))
+    never, always = (augment(flip, 0.0, 0.0, 0.0, 0.1) for flip in (0.0, 1.0))
     for epoch in range(3):
         (plain, known), (flipped, mirrored) = (
             windows_of(ALL, folder, augmentation=how)[epoch, place] for how in (never, always)
@@ -118,7 +124,7 @@ def knee_angle(points: np.ndarray, limb: str, direction: float) -> np.ndarray:
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 @pytest.mark.parametrize("view", ["left", "right"])
 def test_curves_belong_to_the_limb_that_the_points_name(folder: Path, view: str, flip: float) -> None:
-    windows = windows_of(POINTS, folder, 6, augmentation=Augmentation(flip, 0.15, 0.05, 0.2, 0.1))
+    windows = windows_of(POINTS, folder, 6, augmentation=augment(flip, 0.15, 0.05, 0.2, 0.1))
     shown, told = {"left": [], "right": []}, {"left": [], "right": []}
     direction = (-1 if view == "left" else 1) * (-1 if flip else 1)
     for child in range(6):
