@@ -70,7 +70,7 @@ class WalkTargets:
 
 
 @dataclass(frozen=True)
-class TargetsBatch:
+class BatchTargets:
     """The targets of B windows, stacked."""
 
     curves: Tensor
@@ -79,13 +79,13 @@ class TargetsBatch:
     measures: Tensor
     visible: Tensor
 
-    def to(self, device: str, *, non_blocking: bool = False) -> TargetsBatch:
-        return TargetsBatch(
+    def to(self, device: str, *, non_blocking: bool = False) -> BatchTargets:
+        return BatchTargets(
             **{f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
         )
 
-    def pin_memory(self) -> TargetsBatch:
-        return TargetsBatch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+    def pin_memory(self) -> BatchTargets:
+        return BatchTargets(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
 
 
 class OutlineCache:
@@ -229,13 +229,13 @@ def _per_tubelet(values: NDArray[np.floating]) -> Floats:
     return np.asarray(values.reshape(-1, TUBELET, *values.shape[1:]).mean(axis=1), np.float32)
 
 
-def collate_walks(items: list[tuple[Sample, WalkTargets]]) -> tuple[Batch, TargetsBatch]:
+def collate_walks(items: list[tuple[Sample, WalkTargets]]) -> tuple[Batch, BatchTargets]:
     """Stack windows and their targets."""
     targets = [target for _, target in items]
     stacked = {
         f.name: torch.from_numpy(np.stack([getattr(one, f.name) for one in targets])) for f in fields(WalkTargets)
     }
-    return collate([sample for sample, _ in items]), TargetsBatch(**stacked)
+    return collate([sample for sample, _ in items]), BatchTargets(**stacked)
 
 
 def make_walk_loader(
