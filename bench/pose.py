@@ -25,7 +25,8 @@ from childgait.files.recordings import list_recordings
 from childgait.gait.delivered_keypoints import read_delivered
 from childgait.gait.events import find_events, find_travel
 from childgait.gait.kinematics import measure_angles
-from childgait.gait.refinement import LEG, Settings, refine
+from childgait.gait.refine import refine
+from childgait.gait.refine.sides import LEG
 from childgait.params import Cohort, RefinePose, Synthesize, load_section
 from childgait.synthetic.truth import Truth, load_truth
 
@@ -93,7 +94,7 @@ def _make(out: Path, params: Path, subjects: int, seed: int) -> Path:
 def judge(cohort: Path, params: Path, tallies: dict[str, Tally], verbose: bool) -> list[float]:
     """Adds a cohort to the tallies; yields what each video took, in processor seconds for five seconds of it."""
     layout = load_section(params, Cohort).pose_layout
-    settings = Settings(**load_section(params, RefinePose).model_dump())
+    settings = load_section(params, RefinePose)
     seconds = []
     for recording in list_recordings(cohort):
         if recording.poses is None:

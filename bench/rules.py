@@ -28,7 +28,7 @@ from childgait.files.tables import write_table
 from childgait.gait.delivered_keypoints import read_delivered
 from childgait.gait.events import EVENTS, as_table, find_events, find_travel
 from childgait.gait.features import measured
-from childgait.gait.refinement import Settings, refine
+from childgait.gait.refine import refine
 from childgait.models.rules import beyond_band
 from childgait.params import Cohort, PrepareClips, RefinePose, Synthesize, load_section
 from childgait.steps.prepare_clips import prepare_clips
@@ -74,7 +74,7 @@ def _make(out: Path, params: Path, subjects: int, seed: int) -> Path:
 def _prepare(cohort: Path, params: Path, folders: dict[str, Path]) -> pl.DataFrame:
     """Clips of points alone, of both kinds; who is in which video."""
     layout = load_section(params, Cohort).pose_layout
-    settings = Settings(**load_section(params, RefinePose).model_dump())
+    settings = load_section(params, RefinePose)
     crop = load_section(params, PrepareClips)
     rows = []
     for recording in list_recordings(cohort):

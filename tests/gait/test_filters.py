@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import median_filter
 from scipy.signal import butter, savgol_filter, sosfiltfilt
 
-from childgait.gait.filters import band_pass, between, local_cubic, low_pass, running_median
+from childgait.gait.filters import band_pass, local_cubic, low_pass, pchip, running_median
 
 WALK = np.cumsum(np.random.default_rng(0).normal(size=(200, 3)), axis=0)
 SECONDS = np.arange(200) / 60
@@ -44,4 +44,4 @@ def test_the_band_pass_is_butterworths_there_and_back() -> None:
 def test_a_gap_is_bridged_as_pchip_does() -> None:
     seconds, values = np.array([0, 0.02, 0.15, 0.17]), np.array([[0.0, 3], [1, 2], [5, 2.5], [5.2, 1]])
     at = np.linspace(0.02, 0.15, 9)
-    assert np.allclose(between(seconds, values, at), PchipInterpolator(seconds, values)(at))
+    assert np.allclose(pchip(seconds, values, at), PchipInterpolator(seconds, values)(at))

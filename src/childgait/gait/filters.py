@@ -90,21 +90,29 @@ def _weighed(whole: Floats, gain: Callable[[Floats], Floats]) -> Floats:
     return np.asarray(np.fft.irfft(np.fft.rfft(whole, axis=0) * weights, len(whole), axis=0))
 
 
-def between(seconds: Floats, values: Floats, at: Floats) -> Floats:
-    """A cubic through the gap between the middle two of four known points that never overshoots (PCHIP)."""
+def pchip(seconds: Floats, values: Floats, at: Floats) -> Floats:
+    """Interpolate (n, k) values without overshoot, at moments inside the inner points (Fritsch and Butland 1984).
+
+    The slopes at the first and last point are not needed and not computed: give one point more on either side.
+    """
     steps = np.diff(seconds)[:, None]
     slopes = np.diff(values, axis=0) / steps
-    ends = []
-    for n in (0, 1):
-        near, far = 2 * steps[n + 1] + steps[n], steps[n + 1] + 2 * steps[n]
-        same = slopes[n] * slopes[n + 1] > 0
-        a, b = np.where(same, slopes[n], 1.0), np.where(same, slopes[n + 1], 1.0)
-        ends.append(np.where(same, (near + far) / (near / a + far / b), 0.0))
-    width = float(steps[1, 0])
-    s = ((at - seconds[1]) / width)[:, None]
+    before, after = slopes[:-1], slopes[1:]
+    w1, w2 = 2 * steps[1:] + steps[:-1], steps[1:] + 2 * steps[:-1]
+    same = before * after > 0
+    tangents = np.where(same, (w1 + w2) / (w1 / np.where(same, before, 1) + w2 / np.where(same, after, 1)), 0.0)
+    seconds, values, steps = seconds[1:-1], values[1:-1], steps[1:-1]
+    piece = np.clip(np.searchsorted(seconds, at, side="right") - 1, 0, len(steps) - 1)
+    h = steps[piece]
+    t = (at - seconds[piece])[:, None] / h
     return np.asarray(
-        (1 + 2 * s) * (1 - s) ** 2 * values[1]
-        + s**2 * (3 - 2 * s) * values[2]
-        + s * (1 - s) ** 2 * width * ends[0]
-        - s**2 * (1 - s) * width * ends[1]
+        values[piece] * (1 + 2 * t) * (1 - t) ** 2
+        + values[piece + 1] * t**2 * (3 - 2 * t)
+        + h * t * (1 - t) * (tangents[piece] * (1 - t) - tangents[piece + 1] * t)
     )
+
+
+def runs_of_true(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return start and end (exclusive) of every unbroken run of true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

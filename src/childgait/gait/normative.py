@@ -17,6 +17,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.gait.filters import pchip
+
 Curve = NDArray[np.float64]
 GRID = 200  # samples a gait cycle
 CYCLE: Curve = np.arange(GRID) / GRID
@@ -147,22 +149,10 @@ def _even(values: tuple[float, ...]) -> Curve:
 
 
 def _uneven(percent: tuple[float, ...], values: tuple[float, ...]) -> Curve:
-    """Through few points at unequal distances: cubic pieces that do not overshoot (Fritsch and Butland's slopes)."""
+    """Return the curve through few points at unequal distances, on the common grid, without overshoot."""
     x = np.array([percent[-1] - 100, *percent, 100.0, 100.0 + percent[1]]) / 100
     y = np.array([values[-1], *values, values[0], values[1]], dtype=np.float64)
-    width, rise = np.diff(x), np.diff(y)
-    steep = rise / width
-    before, after = steep[:-1], steep[1:]
-    w1, w2 = 2 * width[1:] + width[:-1], width[1:] + 2 * width[:-1]
-    same = before * after > 0
-    slope = np.where(same, (w1 + w2) / (w1 / np.where(same, before, 1) + w2 / np.where(same, after, 1)), 0.0)
-    x, y, width = x[1:-1], y[1:-1], width[1:-1]
-    piece = np.clip(np.searchsorted(x, CYCLE, side="right") - 1, 0, len(width) - 1)
-    t, h = (CYCLE - x[piece]) / width[piece], width[piece]
-    return np.asarray(
-        y[piece] * (1 + 2 * t) * (1 - t) ** 2 + y[piece + 1] * t**2 * (3 - 2 * t)
-        + h * t * (1 - t) * (slope[piece] * (1 - t) - slope[piece + 1] * t)
-    )  # fmt: skip
+    return pchip(x, y[:, None], CYCLE)[:, 0]
 
 
 def periodic(percent: tuple[float, ...], values: tuple[float, ...]) -> Curve:

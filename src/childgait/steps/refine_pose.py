@@ -52,7 +52,7 @@ def refine_pose(
     from childgait.gait.events import as_table as event_table
     from childgait.gait.kinematics import ANGLES, measure_angles
     from childgait.gait.kinematics import as_table as angle_table
-    from childgait.gait.refinement import Settings, refine
+    from childgait.gait.refine import refine
 
     video = parse_video_name(name)
     view = next(known for known in VIEWS if known == video.view)
@@ -64,7 +64,7 @@ def refine_pose(
         )
     words = [] if corrections is None else read_corrections(corrections, name, len(poses))
     boxes = None if frames is None else _boxes(frames, len(poses))
-    better, report = refine(poses, Settings(**params.model_dump()), view, boxes, words)
+    better, report = refine(poses, params, view, boxes, words)
     travel = find_travel(better, view)
     gait = find_events(better, view, travel.facing)
     write_poses(refined, better)

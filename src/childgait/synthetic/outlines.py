@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from childgait.domain.evgs import LIMBS, TARGETS, VIEWS, View, default_views
 from childgait.domain.poses import make_poses
-from childgait.gait.refinement import Settings, refine
+from childgait.gait.refine import refine
+from childgait.params import RefinePose
 from childgait.synthetic.camera import PASS_OF_VIEW, Camera, into_world, place_camera
 from childgait.synthetic.child import Child, Random, draw_child
 from childgait.synthetic.figure import Colour, Figure, FigureBuilder, HeadPart, Look, Painter, draw_look
@@ -61,7 +62,7 @@ class StreamSettings:
     mask_error: float  # share of windows with each kind of mask error
     margin: float  # of the crop, as in `prepare_clips`
     smoothing_seconds: float
-    refinement: Settings  # of `refine_pose`
+    refinement: RefinePose
 
 
 @dataclass(frozen=True)

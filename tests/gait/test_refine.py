@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,10 +9,16 @@ from childgait.domain.corrections import Correction
 from childgait.domain.poses import Poses, Status, make_poses
 from childgait.domain.skeleton import INDEX
 from childgait.gait.body import body_height
-from childgait.gait.refinement import ARM, HIPS, LEG, Settings, calm, fill_gaps, find_outliers, low_pass, refine
+from childgait.gait.filters import low_pass
+from childgait.gait.refine import refine
+from childgait.gait.refine.denoise import remove_joint_noise
+from childgait.gait.refine.gaps import fill_gaps
+from childgait.gait.refine.outliers import find_outliers
+from childgait.gait.refine.sides import ARM, HIPS, LEG
+from childgait.params import RefinePose
 from support.stick_child import walk
 
-SETTINGS = Settings(
+PARAMS = RefinePose(
     min_score=0.3,
     box_margin=0.2,
     swap_penalty=0.15,
@@ -62,7 +66,7 @@ def test_swapped_legs_are_given_back_and_no_others_taken(view: str, pattern: dic
         planted[start - 2 : start + 6] = True
     for frame in np.flatnonzero(planted):
         swap(poses, slice(frame, frame + 1), LEG)
-    refined, report = refine(poses, SETTINGS, view, None, [])
+    refined, report = refine(poses, PARAMS, view, None, [])
     assert planted.sum() > 20
     assert not wrong_legs(refined, true).any()
     assert report.frames_swapped == planted.sum()
@@ -75,7 +79,7 @@ def test_a_video_swapped_from_end_to_end_is_turned_round(view: str) -> None:
     """Nothing is discontinuous here: only the view, or the nearer foot, can tell."""
     true, poses = seen_of(view)
     swap(poses, slice(None), LEG)
-    refined, report = refine(poses, SETTINGS, view, None, [])
+    refined, report = refine(poses, PARAMS, view, None, [])
     assert not wrong_legs(refined, true).any()
     assert report.sides in ("by view", "by the nearer foot")
 
@@ -88,7 +92,7 @@ def test_legs_that_passed_each_other_behind_a_gap_keep_their_sides(view: str, se
         true, poses = seen_of(view, noise=0.8)
         hidden = slice(start, start + round(60 * seconds))
         poses.xy[hidden], poses.score[hidden], poses.status[hidden] = np.nan, 0, Status.MISSING
-        found, report = refine(poses, SETTINGS, view, None, [])
+        found, report = refine(poses, PARAMS, view, None, [])
         assert report.frames_swapped == 0
         known = found.seen[:, LEG].all(axis=(1, 2))
         assert not wrong_legs(found, true)[known].any()
@@ -97,7 +101,7 @@ def test_legs_that_passed_each_other_behind_a_gap_keep_their_sides(view: str, se
 def test_hips_and_arms_seen_from_the_front_keep_to_their_sides() -> None:
     true, poses = seen_of("forward")
     swap(poses, slice(40, 90), HIPS, ARM)
-    refined, report = refine(poses, SETTINGS, "forward", None, [])
+    refined, report = refine(poses, PARAMS, "forward", None, [])
     assert report.arm_frames_swapped == 50
     assert np.nanmean(off(refined, true)) < 1.5
 
@@ -107,9 +111,9 @@ def test_a_correction_says_which_leg_is_which() -> None:
     true, poses = seen_of("right")
     swap(poses, slice(None), LEG)
     frame = int(np.argmax(np.abs(true[:, ANKLE, 0] - true[:, OTHER, 0])))
-    assert wrong_legs(refine(poses, SETTINGS, None, None, [])[0], true).all()
+    assert wrong_legs(refine(poses, PARAMS, None, None, [])[0], true).all()
     click = Correction(frame, ANKLE, *map(float, true[frame, ANKLE]))
-    refined, report = refine(poses, SETTINGS, None, None, [click])
+    refined, report = refine(poses, PARAMS, None, None, [click])
     assert not wrong_legs(refined, true).any()
     assert report.sides == "by correction"
 
@@ -118,8 +122,8 @@ def test_a_correction_keeps_its_place_and_pulls_its_neighbours() -> None:
     true, poses = seen_of("right", noise=0.5)
     poses.xy[100:120, ANKLE] += [12, 5]  # a lasting error that no outlier test may call one
     click = Correction(110, ANKLE, *map(float, true[110, ANKLE]))
-    plain, _ = refine(poses, SETTINGS, "right", None, [])
-    refined, _ = refine(poses, SETTINGS, "right", None, [click])
+    plain, _ = refine(poses, PARAMS, "right", None, [])
+    refined, _ = refine(poses, PARAMS, "right", None, [click])
     assert np.allclose(refined.xy[110, ANKLE], true[110, ANKLE], atol=0.01)
     assert refined.status[110, ANKLE] == Status.CORRECTED
     near = [107, 108, 109, 111, 112, 113]
@@ -130,7 +134,7 @@ def test_a_correction_keeps_its_place_and_pulls_its_neighbours() -> None:
 def test_a_correction_overrules_gate_and_outlier_test() -> None:
     _, poses = seen_of("right")
     poses.score[50, KNEE] = 0.01
-    refined, _ = refine(poses, SETTINGS, "right", None, [Correction(50, KNEE, 3.0, 4.0)])
+    refined, _ = refine(poses, PARAMS, "right", None, [Correction(50, KNEE, 3.0, 4.0)])
     assert np.allclose(refined.xy[50, KNEE], [3, 4], atol=0.01)
 
 
@@ -138,7 +142,7 @@ def test_the_given_poses_are_never_touched() -> None:
     _, poses = seen_of("right")
     swap(poses, slice(40, 60), LEG)
     kept = poses.copy()
-    refine(poses, SETTINGS, "right", None, [Correction(50, KNEE, 3.0, 4.0)])
+    refine(poses, PARAMS, "right", None, [Correction(50, KNEE, 3.0, 4.0)])
     for name in ("xy", "score", "status", "seconds"):
         assert np.array_equal(getattr(poses, name), getattr(kept, name), equal_nan=True)
 
@@ -157,7 +161,7 @@ def test_short_gaps_are_filled_and_long_ones_stay() -> None:
     true, poses = seen_of("right", noise=0)
     poses.score[50:57, ANKLE] = 0.1  # 7 frames and their neighbours: 0.13 s
     poses.score[100:112, ANKLE] = 0.1
-    refined, report = refine(poses, replace(SETTINGS, joint_noise=0.0), "right", None, [])
+    refined, report = refine(poses, PARAMS.model_copy(update={"joint_noise": 0.0}), "right", None, [])
     assert (refined.status[50:57, ANKLE] == Status.FILLED).all()
     assert off(refined, true)[50:57, ANKLE].max() < 6
     assert (refined.status[100:112, ANKLE] == Status.MISSING).all()
@@ -180,7 +184,7 @@ def test_points_outside_the_childs_box_and_frames_of_others_are_dropped() -> Non
     poses.xy[30, INDEX["left_wrist"]] += [0, 150]
     poses.xy[80:83] -= [250, 0]  # somebody else's skeleton
     boxes[120] = np.nan  # no box: no opinion
-    refined, report = refine(poses, SETTINGS, "right", boxes, [])
+    refined, report = refine(poses, PARAMS, "right", boxes, [])
     assert report.frames_of_others == 3
     assert report.outside == 1
     assert refined.status[80, ANKLE] in (Status.MISSING, Status.FILLED)
@@ -191,14 +195,14 @@ def test_points_outside_the_childs_box_and_frames_of_others_are_dropped() -> Non
 def test_another_persons_frames_are_dropped_without_boxes_too() -> None:
     _, poses = seen_of("left")
     poses.xy[80:84] += [200, 0]
-    _, report = refine(poses, SETTINGS, "left", None, [])
+    _, report = refine(poses, PARAMS, "left", None, [])
     assert report.frames_of_others == 4
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_clean_walk_is_nobody_elses_at_any_frame(view: str) -> None:
     _, poses = seen_of(view)
-    _, report = refine(poses, SETTINGS, view, None, [])
+    _, report = refine(poses, PARAMS, view, None, [])
     assert (report.frames_of_others, report.frames_swapped, report.arm_frames_swapped) == (0, 0, 0)
 
 
@@ -233,7 +237,7 @@ def test_short_runs_are_left_alone() -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_refined_is_less_than_half_as_far_off(view: str) -> None:
     true, poses = seen_of(view, noise=2.0)
-    refined, _ = refine(poses, SETTINGS, view, None, [])
+    refined, _ = refine(poses, PARAMS, view, None, [])
     inside = slice(6, -6)  # the ends are the worst of any smoother
     assert off(refined, true)[inside].mean() < 0.5 * off(poses, true)[inside].mean()
 
@@ -241,7 +245,7 @@ def test_refined_is_less_than_half_as_far_off(view: str) -> None:
 def test_calming_leaves_an_exact_walk_as_it_is_and_keeps_what_is_missing_missing() -> None:
     true, poses = seen_of("right", noise=0)
     poses.xy[60:90, KNEE] = np.nan
-    calm(poses, 1.0)
+    remove_joint_noise(poses, 1.0)
     assert np.nanmax(off(poses, true)) < 1.0
     assert np.isnan(poses.xy[60:90, KNEE]).all()
 
@@ -258,13 +262,13 @@ def test_body_height_is_the_childs_and_grows_as_it_comes() -> None:
 def test_very_short_videos_pass_through(frames: int) -> None:
     _, poses = seen_of("right")
     short = Poses(poses.seconds[:frames], poses.xy[:frames], poses.score[:frames], poses.status[:frames])
-    refined, _ = refine(short, SETTINGS, "right", None, [])
+    refined, _ = refine(short, PARAMS, "right", None, [])
     assert len(refined) == frames
     assert refined.seen.all()
 
 
 def test_a_video_without_anybody_stays_empty() -> None:
     poses = make_poses(np.arange(50) / 60, np.full((50, 23, 2), np.nan), np.zeros((50, 23)))
-    refined, report = refine(poses, SETTINGS, "left", None, [])
+    refined, report = refine(poses, PARAMS, "left", None, [])
     assert not refined.seen.any()
     assert report.frames_swapped == 0
