@@ -1,9 +1,9 @@
 """Settings of a small stream of synthetic walks, for tests; error rates are zero unless named."""
 
-from childgait.gait.refinement import Settings
+from childgait.params import RefinePose
 from childgait.synthetic.outlines import StreamSettings
 
-REFINEMENT = Settings(
+REFINEMENT = RefinePose(
     min_score=0.3,
     box_margin=0.2,
     swap_penalty=0.15,

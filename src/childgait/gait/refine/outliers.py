@@ -20,7 +20,7 @@ _MARGIN = 1.2  # factor on the median distance
 
 
 def find_outliers(poses: Poses, sigmas: float) -> Bools:
-    """Return which points (T, 23) are more than `sigmas` robust standard deviations off a local cubic through medians."""
+    """Return which points (T, 23) are over `sigmas` robust standard deviations off a local cubic through medians."""
     seen = poses.seen
     outliers = np.zeros_like(seen)
     if len(poses) < 12:  # shorter than the window of the cubic
