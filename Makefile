@@ -9,7 +9,7 @@ override SNAKEMAKE_PROFILE := profiles/$(PROFILE)
 endif
 export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
 
-.PHONY: help run test cluster-test cancel plan lint lock borders doctor
+.PHONY: help run test cluster-test cancel plan lint lock borders remarks doctor
 
 help:  ## print these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: $(READY)  ## style, format, types and the package's layers
 
 borders: $(READY)  ## write the borders of the stages in dvc.yaml anew from the rules
 	@workflow/with-environment python workflow/borders.py --write
+
+remarks: $(READY)  ## write the remarks of params.yaml from the descriptions in params.py
+	@workflow/with-environment python workflow/params_remarks.py --write
 
 doctor: $(READY)  ## prove the installation
 	@workflow/with-environment childgait doctor

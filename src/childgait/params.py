@@ -1,408 +1,488 @@
-"""params.yaml, closed and typed: one section a step, in running order, every number that anyone may change.
+"""params.yaml as typed sections: one class per step, in running order, with the range and the meaning of every key.
 
-An unknown, missing or out-of-range key stops the run before anything is planned, and says: section, key, what was
-found, what is allowed, the nearest valid name.
+Each key is declared once, here. Its description is also the remark beside the key in params.yaml: after a change run
+`make remarks`, which writes the remarks; a test compares them. An unknown, missing or out-of-range key stops a run
+before it is planned, with one sentence that gives the section, the key, the value and what is allowed.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pydantic_core import PydanticCustomError
+
 from childgait.errors import StepError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Section(BaseModel):
-    """A section of params.yaml. Every key must be there: a default hidden in code is a number nobody sees."""
+    """Base of all sections. Every key is required: a default hidden in code would be a number that nobody sees."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 class Cohort(Section):
-    """Where the recordings are."""
+    """The recordings of the study."""
 
-    root: str  # a folder in the release's layout
-    pose_layout: Literal["coco17", "halpe26", "body25", "wholebody133", "goliath308"]
-    modality: Literal["video", "keypoints"]  # keypoints: a cohort without a single video
-    exclude: dict[str, str]  # video name: the reason why it stays out
-    annotations: str  # folder of regions.csv, cleared.csv, selections.csv, corrections.csv: what a person decides
+    root: str = Field(description="folder of the cohort in the release's layout; data/demo is made by synthesize")
+    pose_layout: Literal["coco17", "halpe26", "body25", "wholebody133", "goliath308"] = Field(
+        description="keypoint layout of the delivered keypoints"
+    )
+    modality: Literal["video", "keypoints"] = Field(description="video, or keypoints for a cohort without videos")
+    exclude: dict[str, str] = Field(description="recordings left out of the study, as name: reason")
+    annotations: str = Field(
+        description="folder of manual tables: regions, cleared, selections, corrections, split (.csv)"
+    )
 
     @field_validator("root", "annotations")
     @classmethod
-    def _without_blanks(cls, value: str) -> str:
+    def _has_no_blank(cls, value: str) -> str:
         if not value or any(letter.isspace() for letter in value):
-            raise ValueError(
-                "a path without blanks is expected: steps are started by command lines (a link without any will do)"
-            )
+            raise ValueError("a path without blanks is expected, because steps run as shell commands (use a link)")
         return value
 
 
 class Synthesize(Section):
-    """The demo cohort."""
+    """The synthetic demo cohort."""
 
-    subjects: int = Field(ge=2)
-    seed: int = Field(ge=0)
-    width: int = Field(ge=64, le=1920, multiple_of=2)
-    height: int = Field(ge=64, le=1080, multiple_of=2)
-    sessions: int = Field(ge=1, le=9)  # walks out and back, each seen by both cameras
-    seconds: tuple[float, float]  # shortest and longest clip
-    rates: list[Literal["59", "59.94", "60"]] = Field(min_length=1)  # frames a second, drawn per session
-    crf: int = Field(ge=0, le=35)  # of the encoder; 0 is lossless
-    loose: bool  # keypoints as a file a frame, as released; else one zip a video
-    bystander: float = Field(ge=0, le=1)  # share of sessions with another person in view
+    subjects: int = Field(ge=2, description="number of children")
+    seed: int = Field(ge=0, description="random seed of the cohort")
+    width: int = Field(ge=64, le=1920, multiple_of=2, description="frame width in pixels; the release has 1920")
+    height: int = Field(ge=64, le=1080, multiple_of=2, description="frame height in pixels; the release has 1080")
+    sessions: int = Field(ge=1, le=9, description="sessions per child; a session is a walk out and back, two cameras")
+    seconds: tuple[float, float] = Field(description="shortest and longest recording, in seconds")
+    rates: list[Literal["59", "59.94", "60"]] = Field(
+        min_length=1, description="frame rates in Hz, one drawn per session"
+    )
+    crf: int = Field(ge=0, le=35, description="quality of the H.264 encoder (CRF); 0 is lossless")
+    loose: bool = Field(description="true: one keypoint file per frame, as in the release; false: one zip per video")
+    bystander: float = Field(ge=0, le=1, description="share of sessions with a second person in view")
     rater_margin: float = Field(
-        ge=0, le=10
-    )  # degrees round a band's edge within which a rater may score the other side
-    jitter: float = Field(ge=0, le=0.1)  # of keypoints at rest, over body height in the picture
-    dropout: float = Field(ge=0, le=0.5)  # share of a point's frames with a low score, far off
-    swap: float = Field(ge=0, le=1)  # share of leg crossings at which left and right change names
-    outlier: float = Field(ge=0, le=0.5)  # share of a point's frames at the picture's edge with a high score
-    missing_video_info: float = Field(ge=0, le=1)  # share of videos whose first frame does not tell its video
-    empty_instances: float = Field(ge=0, le=0.5)  # share of frames without anybody
-    missing_views: float = Field(ge=0, le=0.9)  # share of views that a session lacks
+        ge=0, le=10, description="degrees from a score's limit within which a rater may choose the other score"
+    )
+    jitter: float = Field(ge=0, le=0.1, description="noise of keypoints, in body heights in the image")
+    dropout: float = Field(
+        ge=0, le=0.5, description="share of a keypoint's frames with a low score and a wrong position"
+    )
+    swap: float = Field(ge=0, le=1, description="share of leg crossings at which left and right are swapped")
+    outlier: float = Field(
+        ge=0, le=0.5, description="share of a keypoint's frames with a high score at the edge of the image"
+    )
+    missing_video_info: float = Field(
+        ge=0, le=1, description="share of videos whose first keypoint file lacks video_info"
+    )
+    empty_instances: float = Field(ge=0, le=0.5, description="share of keypoint frames without a person")
+    missing_views: float = Field(ge=0, le=0.9, description="share of views that are missing from a session")
 
     @model_validator(mode="after")
-    def _seconds_in_order(self) -> Synthesize:
-        low, high = self.seconds
-        if not 0.5 <= low <= high <= 20:
+    def _seconds_are_ordered(self) -> Synthesize:
+        shortest, longest = self.seconds
+        if not 0.5 <= shortest <= longest <= 20:
             raise ValueError("seconds must be two numbers, 0.5 <= shortest <= longest <= 20")
         return self
 
 
 class Register(Section):
-    """What each recording is."""
+    """The list of recordings."""
 
-    expected_rate: float = Field(gt=0, le=1000)  # frames a second that the recordings should have; another is noted
+    expected_rate: float = Field(gt=0, le=1000, description="frame rate in Hz; other rates are noted")
     rate_tolerance: float = Field(
-        ge=0, lt=0.5
-    )  # share by which a frame interval may differ before the rate is called variable
+        ge=0, lt=0.5, description="largest relative deviation of a frame interval at a constant frame rate"
+    )
 
 
 class Deidentify(Section):
-    """Nobody recognisable."""
+    """Covering of every head."""
 
-    backends: list[Literal["centerface", "retinaface", "sam3"]] = Field(min_length=1)  # what they find is united
-    retinaface_weights: str  # an ONNX file with its sidecar FILE.json (vision/faces.py); empty: not used
-    retinaface_sha256: str
-    sam3_weights: str  # a folder with model.safetensors, as transformers saves SAM 3; empty: not used
-    sam3_sha256: str
-    sam3_prompts: list[str]  # what SAM 3 is to cover: heads, badges, wall charts
-    sam3_device: Literal["cpu", "cuda"]
-    look_seconds: float = Field(ge=0, le=0.25)  # time between two looks for faces; 0: at every frame
-    longest_side: int = Field(ge=320, le=4096)  # pixels; larger frames are shrunk for CenterFace
-    birth_score: float = Field(gt=0, le=1)  # from which a face begins a track
-    keep_score: float = Field(gt=0, le=1)  # ... and continues one
-    keypoint_score: float = Field(ge=0, le=1)  # below it a delivered keypoint says nothing
-    moving_difference: int = Field(ge=1, le=255)  # grey levels by which a pixel must change to be part of a silhouette
-    silhouette_height: float = Field(gt=0, le=1)  # of the picture, from which what moves may be a person
-    bridge_seconds: float = Field(ge=0, le=2)  # a gap so long is filled in a straight line
-    extend_seconds: float = Field(ge=0, le=2)  # a track's ends are held for so long
-    person_seconds: float = Field(ge=0, le=10)  # a track so long is a person, who must have a head in every frame
+    backends: list[Literal["centerface", "retinaface", "sam3"]] = Field(
+        min_length=1, description="detectors: centerface, retinaface, sam3; the union of their detections is covered"
+    )
+    retinaface_weights: str = Field(description="ONNX file of RetinaFace with its FILE.json; empty: not used")
+    retinaface_sha256: str = Field(description="sha256 of the ONNX file")
+    sam3_weights: str = Field(description="folder of SAM 3 with model.safetensors; empty: not used")
+    sam3_sha256: str = Field(description="sha256 of model.safetensors")
+    sam3_prompts: list[str] = Field(description="text prompts of what SAM 3 covers")
+    sam3_device: Literal["cpu", "cuda"] = Field(description="device of SAM 3: cpu or cuda")
+    look_seconds: float = Field(ge=0, le=0.25, description="seconds between two face detections; 0: every frame")
+    longest_side: int = Field(ge=320, le=4096, description="pixels; larger frames are shrunk to this for CenterFace")
+    birth_score: float = Field(gt=0, le=1, description="detection score that starts a face track")
+    keep_score: float = Field(gt=0, le=1, description="detection score that continues a face track")
+    keypoint_score: float = Field(ge=0, le=1, description="delivered keypoints with a lower score are ignored")
+    moving_difference: int = Field(
+        ge=1, le=255, description="change in grey levels from which a pixel belongs to a moving silhouette"
+    )
+    silhouette_height: float = Field(
+        gt=0, le=1, description="smallest height of a person's silhouette, as a share of the image height"
+    )
+    bridge_seconds: float = Field(ge=0, le=2, description="longest gap of a track that is interpolated, in seconds")
+    extend_seconds: float = Field(ge=0, le=2, description="seconds by which both ends of a track are held")
+    person_seconds: float = Field(
+        ge=0, le=10, description="a track at least this long is a person, whose head must be covered in every frame"
+    )
     max_whole_person_share: float = Field(
-        ge=0, le=1
-    )  # share of frames with somebody covered whole, above which a person must decide
-    unseen: Literal[
-        "hold", "accept"
-    ]  # without SAM 3 nobody sees who stands still, back to the camera: hold every video
-    style: Literal["mosaic", "solid"]
-    cells: int = Field(ge=1, le=8)  # across the short side of a cover
-    margin: float = Field(ge=0, le=1)  # of a head, added to every side
-    keypoint_margin: float = Field(ge=0, le=1)  # the same where keypoints tell where the head is
-    smooth_seconds: float = Field(ge=0, le=1)  # of a cover's path (sigma)
-    growth: float = Field(ge=1, le=4)  # by which a head may grow before its cover gets a new size
-    lossless: bool  # false: a smaller copy for delivery, whose pixels differ a little between machines
-    crf: int = Field(ge=0, le=40)  # quality of the lossy copy
-    seed: int = Field(ge=0)  # of the order in which a cover's cells are dealt out
+        ge=0, le=1, description="share of frames with a whole person covered, above which a video awaits review"
+    )
+    unseen: Literal["hold", "accept"] = Field(
+        description="without SAM 3 a still person seen from behind is missed: hold (real people) or accept"
+    )
+    style: Literal["mosaic", "solid"] = Field(description="look of a cover: mosaic, or solid (strictest)")
+    cells: int = Field(ge=1, le=8, description="mosaic cells along the short side of a cover")
+    margin: float = Field(ge=0, le=1, description="margin on each side of a head, as a share of its size")
+    keypoint_margin: float = Field(ge=0, le=1, description="the same margin where the head comes from keypoints")
+    smooth_seconds: float = Field(
+        ge=0, le=1, description="standard deviation of the Gaussian that smooths a cover's path, in seconds"
+    )
+    growth: float = Field(ge=1, le=4, description="growth factor of a head above which its cover is resized")
+    lossless: bool = Field(description="true: lossless video; false: a smaller lossy copy for delivery")
+    crf: int = Field(ge=0, le=40, description="quality of the lossy copy (CRF)")
+    seed: int = Field(ge=0, description="random seed of the order of the mosaic cells")
 
 
 class Segment(Section):
-    """The child in every frame."""
+    """The child's mask in every frame."""
 
-    backend: Literal["classical", "sam3"]
-    work_height: int = Field(ge=90, le=2160)  # pixels of the picture that classical works on, at most
-    samples: int = Field(ge=12, le=256)  # frames that the empty room is learnt from
-    free_share: float = Field(gt=0, lt=1)  # of the samples in which a pixel must be free of the child to be known
-    seed_noise: float = Field(gt=0)  # how many noise levels off the empty room a pixel is surely the child ...
-    grow_noise: float = Field(gt=0)  # ... and how many off it is, if it touches such a one
-    camera_pixels: float = Field(gt=0)  # of the working picture, by which the room may shift in a static camera
-    min_score: float = Field(ge=0, le=1)  # of a keypoint, to be believed
-    max_area_jump: float = Field(gt=0)  # |ln| of a mask's area against the frame before
-    min_joints_inside: float = Field(ge=0, le=1)  # share of confident keypoints in the mask
-    max_pieces: int = Field(ge=1)
-    min_ok_share: float = Field(ge=0, le=1)  # of a video's frames that pass the gate
-    sam3_folder: str  # SAM 3's weights, configuration and processor
-    sam3_sha256: str  # of its model.safetensors
-    sam3_prompts: list[str]  # words for the child
-    sam3_device: Literal["cpu", "cuda"]
+    backend: Literal["classical", "sam3"] = Field(
+        description="classical (keypoints, background and motion; no weights) or sam3"
+    )
+    work_height: int = Field(ge=90, le=2160, description="largest image height that classical works on, in pixels")
+    samples: int = Field(ge=12, le=256, description="frames from which the empty background is estimated")
+    free_share: float = Field(
+        gt=0, lt=1, description="share of these frames in which a background pixel must be free of the child"
+    )
+    seed_noise: float = Field(gt=0, description="distance from the background, in noise levels, of a sure pixel")
+    grow_noise: float = Field(gt=0, description="the same of a pixel that touches a sure one")
+    camera_pixels: float = Field(gt=0, description="largest shift of a static camera's background, in pixels")
+    min_score: float = Field(ge=0, le=1, description="keypoints with a lower score are ignored")
+    max_area_jump: float = Field(gt=0, description="largest |ln| of the ratio of mask areas in consecutive frames")
+    min_joints_inside: float = Field(ge=0, le=1, description="smallest share of confident keypoints inside the mask")
+    max_pieces: int = Field(ge=1, description="largest number of connected parts of a mask")
+    min_ok_share: float = Field(ge=0, le=1, description="smallest share of a video's frames whose mask passes")
+    sam3_folder: str = Field(description="folder of SAM 3: weights, configuration, processor")
+    sam3_sha256: str = Field(description="sha256 of model.safetensors")
+    sam3_prompts: list[str] = Field(description="text prompts for the child")
+    sam3_device: Literal["cpu", "cuda"] = Field(description="device of SAM 3: cpu or cuda")
 
 
 class EstimatePose(Section):
-    """Where the keypoints come from."""
+    """The source of the keypoints."""
 
-    backend: Literal["delivered", "sapiens2"]
-    weights: str  # folder of a Sapiens 2 pose model as transformers saves it; read by sapiens2 only
-    weights_sha256: str  # of its model.safetensors
-    device: Literal["cpu", "cuda"]
-    batch: int = Field(ge=1, le=64)  # frames at once
-    flip: bool  # average with the mirrored picture: twice the time, a little steadier
+    backend: Literal["delivered", "sapiens2"] = Field(description="delivered, or sapiens2 with your own weights")
+    weights: str = Field(description="folder of a Sapiens 2 pose model in transformers format")
+    weights_sha256: str = Field(description="sha256 of model.safetensors")
+    device: Literal["cpu", "cuda"] = Field(description="cpu or cuda; a CPU needs hours per video")
+    batch: int = Field(ge=1, le=64, description="frames per forward pass")
+    flip: bool = Field(description="average with the prediction on the mirrored image; takes twice the time")
 
 
 class RefinePose(Section):
-    """Keypoints worth trusting."""
+    """Filtering and correction of the keypoints."""
 
-    min_score: float = Field(ge=0, le=1)  # below it a point is missing
-    box_margin: float = Field(ge=0, le=2)  # of the box's height, by which a point may lie outside the child's box
-    swap_penalty: float = Field(ge=0, le=5)  # cost of a change of sides, in body heights summed over a leg's points
+    min_score: float = Field(ge=0, le=1, description="keypoints with a lower score are missing")
+    box_margin: float = Field(
+        ge=0, le=2, description="how far a keypoint may lie outside the child's box, in box heights"
+    )
+    swap_penalty: float = Field(
+        ge=0, le=5, description="cost of a left-right swap, in body heights summed over a leg's keypoints"
+    )
     outlier_sigmas: float = Field(
-        ge=2, le=20
-    )  # robust standard deviations off its own way, from which a point is dropped
-    longest_gap_seconds: float = Field(ge=0, le=1)  # a longer one stays missing
-    joint_noise: float = Field(ge=0, le=3)  # factor on the noise level found, for smoothing all points together; 0: off
-    distal_hz: float = Field(ge=2, le=25)  # low-pass of ankles, feet and wrists; below 6 Hz children's ankles suffer
-    proximal_hz: float = Field(ge=2, le=25)  # low-pass of all other points
+        ge=2, le=20, description="robust standard deviations from its path at which a keypoint is removed"
+    )
+    longest_gap_seconds: float = Field(ge=0, le=1, description="longest gap that is interpolated, in seconds")
+    joint_noise: float = Field(
+        ge=0, le=3, description="factor on the estimated noise, for smoothing all keypoints together; 0: off"
+    )
+    distal_hz: float = Field(
+        ge=2, le=25, description="low-pass of ankles, feet and wrists in Hz; below 6 Hz ankle motion is lost"
+    )
+    proximal_hz: float = Field(ge=2, le=25, description="low-pass of all other keypoints in Hz")
 
 
 class PrepareClips(Section):
-    """Child-centred frames that a network reads."""
+    """Child-centred clips for the networks."""
 
-    size: int = Field(ge=32, le=512, multiple_of=8)  # pixels a side of the crop; the encoder's patch must divide it
-    rate: float = Field(gt=0, le=120)  # frames a second
-    margin: float = Field(ge=0, le=2)  # of the longer side of the child's box, added to the crop's side
-    smoothing_seconds: float = Field(gt=0, le=2)  # within which the crop's path is a straight line
-    min_inside: float = Field(ge=0, le=1)  # share of the keypoints that must be inside the crop
+    size: int = Field(
+        ge=32, le=512, multiple_of=8, description="side of the crop in pixels; 224 for published encoders"
+    )
+    rate: float = Field(gt=0, le=120, description="frame rate of a clip in Hz")
+    margin: float = Field(ge=0, le=2, description="added to the crop's side, as a share of the child's longer box side")
+    smoothing_seconds: float = Field(
+        gt=0, le=2, description="window of the linear fit that smooths the crop's path, in seconds"
+    )
+    min_inside: float = Field(ge=0, le=1, description="smallest share of the keypoints inside the crop")
 
 
 class Gate(Section):
-    """Limits of the data gates: a row beyond one is named; `gates.py` says which stop the study."""
+    """Limits of the data checks; gates.py states which of them stop the study."""
 
-    shortest_seconds: float = Field(ge=0, le=60)  # of a recording
-    odd_rate_share: float = Field(ge=0, le=1)  # by which a recording's rate may differ from the cohort's median
-    least_covered_share: float = Field(ge=0, le=1)  # of a video's frames, in which a head is covered
-    largest_cover_share: float = Field(ge=0, le=1)  # of a video's pixels that are covered
-    most_legs_missing: float = Field(ge=0, le=1)  # share of a video's leg points that are missing
-    most_filled: float = Field(ge=0, le=1)  # share of a video's points that were filled in
-    shortest_stride_seconds: float = Field(gt=0, le=10)
-    longest_stride_seconds: float = Field(gt=0, le=10)
-    least_points_known: float = Field(ge=0, le=1)  # share of a clip's keypoints that have a position
-    least_points_inside: float = Field(ge=0, le=1)  # share of a clip's keypoints inside the crop
-    least_child_share: float = Field(ge=0, le=1)  # share of a clip's pixels that are child
-    most_child_share: float = Field(ge=0, le=1)
-    most_empty_masks: float = Field(ge=0, le=1)  # share of a clip's frames without the child
-    least_scored_share: float = Field(ge=0, le=1)  # share of a child's 34 items that have a score
-    fewest_children: int = Field(ge=1)  # in a part of a fold
+    shortest_seconds: float = Field(ge=0, le=60, description="shortest recording, in seconds")
+    odd_rate_share: float = Field(
+        ge=0, le=1, description="largest relative deviation of a frame rate from the cohort's median"
+    )
+    least_covered_share: float = Field(ge=0, le=1, description="smallest share of a video's frames with a covered head")
+    largest_cover_share: float = Field(ge=0, le=1, description="largest share of a video's pixels that are covered")
+    most_legs_missing: float = Field(ge=0, le=1, description="largest share of a video's leg keypoints missing")
+    most_filled: float = Field(ge=0, le=1, description="largest share of a video's keypoints interpolated")
+    shortest_stride_seconds: float = Field(gt=0, le=10, description="shortest plausible stride, in seconds")
+    longest_stride_seconds: float = Field(gt=0, le=10, description="longest plausible stride, in seconds")
+    least_points_known: float = Field(
+        ge=0, le=1, description="smallest share of a clip's keypoints that have a position"
+    )
+    least_points_inside: float = Field(ge=0, le=1, description="smallest share of a clip's keypoints inside the crop")
+    least_child_share: float = Field(ge=0, le=1, description="smallest share of a clip's pixels in the child's mask")
+    most_child_share: float = Field(ge=0, le=1, description="largest share of a clip's pixels in the child's mask")
+    most_empty_masks: float = Field(ge=0, le=1, description="largest share of a clip's frames with an empty mask")
+    least_scored_share: float = Field(ge=0, le=1, description="smallest share of a child's 34 items that are scored")
+    fewest_children: int = Field(ge=1, description="smallest number of children per part of a fold")
 
 
 class BuildLabels(Section):
-    """34 items a child, ordinal and binary."""
+    """34 items per child, ordinal and binary."""
 
-    scale: Literal["ordinal", "binary"]  # ordinal: 0, 1, 2; binary: 0, 1, as the public challenge's file
-    rater: str  # whose scores are the labels where several people scored; "" for entries that name nobody
-    camera_views: dict[str, list[Literal["forward", "backward", "left", "right"]]] | Literal["registry"]
+    scale: Literal["ordinal", "binary"] = Field(description="scale of labels.json: ordinal (0, 1, 2) or binary (0, 1)")
+    rater: str = Field(description="rater whose scores are the labels; empty: entries without a rater's name")
+    camera_views: dict[str, list[Literal["forward", "backward", "left", "right"]]] | Literal["registry"] = Field(
+        description="views from which an item is scored: registry, or a map as {PRT: [left, right]}"
+    )
 
 
 class SplitSubjects(Section):
-    """Who trains, who validates, who tests."""
+    """Train, validation and test children."""
 
-    seed: int = Field(ge=0)
-    folds: int = Field(ge=2)  # the children outside the hold-out test are divided into so many
-    holdout: float = Field(gt=0, lt=0.9)  # share of children who only ever test
-    validation: float = Field(gt=0, lt=0.9)  # share of the others who validate
+    seed: int = Field(ge=0, description="random seed of the split")
+    folds: int = Field(ge=2, description="number of folds of the children outside the hold-out test")
+    holdout: float = Field(gt=0, lt=0.9, description="share of children in the hold-out test")
+    validation: float = Field(gt=0, lt=0.9, description="share of the other children used for validation")
 
 
 class Pretrain(Section):
-    """Synthetic walks that a network learns from before it is trained on the cohort."""
+    """Pre-training on synthetic walks."""
 
-    models: list[str]  # networks that this study pre-trains, each on its own inputs; empty: none
-    seed: int = Field(ge=0)  # of the synthetic children; never the one of synthesize
-    children: int = Field(ge=1)  # numbers 0 … n - 1 of that seed
-    held_out_children: int = Field(ge=1)  # the numbers after those, for validation
-    seconds: float = Field(ge=0.5, le=20)  # of a walk
-    pixels: int = Field(ge=32, le=512, multiple_of=8)  # side of the painted square; as prepare_clips.size
-    frame_step: int = Field(ge=1, le=4)  # of 30 frames per second; as finetune.frame_step
-    windows: int = Field(ge=1)  # training budget; the learning rate falls along one cosine over it
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0, lt=1)  # its peak
-    warmup_windows: int = Field(ge=0)
-    weight_decay: float = Field(ge=0, lt=1)
-    clip_norm: float = Field(ge=0)  # of the gradient; 0: not clipped
-    head_hidden: int = Field(ge=1)  # width of the hidden layer between clip features and measures
-    validation_windows: int = Field(ge=1)  # of the held-out children
-    validation_every: int = Field(ge=1)  # training windows between two validations, and two checkpoints
-    device: Literal["cpu", "cuda"]
-    precision: Literal["fp32", "bf16"]  # bf16: autocast on a GPU, or on a CPU with instructions for it
-    threads: int = Field(ge=1, le=256)  # of the training process; the last bits of a sum depend on it
-    workers: int = Field(ge=0, le=64)  # processes that paint windows; 0: the training process itself
-    bystander: float = Field(ge=0, le=1)  # share of walks with another person in view
-    jitter: float = Field(ge=0, le=0.1)  # of keypoints at rest, over body height in the picture
-    dropout: float = Field(ge=0, le=0.5)  # share of a point's frames without a position
-    swap: float = Field(ge=0, le=1)  # share of leg crossings at which left and right change names
-    outlier: float = Field(ge=0, le=0.5)  # share of a point's frames at a wrong place with a high score
+    models: list[str] = Field(description="networks to pre-train, each on its own inputs; empty: none")
+    seed: int = Field(ge=0, description="random seed of the synthetic children; must differ from synthesize.seed")
+    children: int = Field(ge=1, description="training children, numbered from 0")
+    held_out_children: int = Field(ge=1, description="validation children, numbered after the training children")
+    seconds: float = Field(ge=0.5, le=20, description="duration of a walk, in seconds")
+    pixels: int = Field(
+        ge=32, le=512, multiple_of=8, description="side of the rendered square; equal to prepare_clips.size"
+    )
+    frame_step: int = Field(ge=1, le=4, description="step from one frame of a window to the next, in frames at 30 Hz")
+    windows: int = Field(ge=1, description="number of training windows, along one cosine of the learning rate")
+    batch_size: int = Field(ge=1, description="windows per optimizer step")
+    learning_rate: float = Field(gt=0, lt=1, description="peak learning rate")
+    warmup_windows: int = Field(ge=0, description="windows of linear warm-up of the learning rate")
+    weight_decay: float = Field(ge=0, lt=1, description="weight decay of AdamW")
+    clip_norm: float = Field(ge=0, description="largest norm of the gradient; 0: no clipping")
+    head_hidden: int = Field(ge=1, description="width of the hidden layer between clip features and targets")
+    validation_windows: int = Field(ge=1, description="windows of the held-out children per validation")
+    validation_every: int = Field(ge=1, description="training windows between two validations and two checkpoints")
+    device: Literal["cpu", "cuda"] = Field(description="cpu or cuda")
+    precision: Literal["fp32", "bf16"] = Field(description="fp32, or bf16 autocast on hardware that supports it")
+    threads: int = Field(ge=1, le=256, description="CPU threads; the last bits of a sum depend on their number")
+    workers: int = Field(ge=0, le=64, description="processes that render windows; 0: the training process")
+    bystander: float = Field(ge=0, le=1, description="share of walks with a second person in view")
+    jitter: float = Field(ge=0, le=0.1, description="noise of keypoints, in body heights in the image")
+    dropout: float = Field(ge=0, le=0.5, description="share of a keypoint's frames without a position")
+    swap: float = Field(ge=0, le=1, description="share of leg crossings at which left and right are swapped")
+    outlier: float = Field(
+        ge=0, le=0.5, description="share of a keypoint's frames at a wrong position with a high score"
+    )
 
 
 class Encoder(Section):
-    """The video transformer. The registry's models overrule prompt and prune."""
+    """Video transformer."""
 
-    size: Literal["tiny", "small", "base", "large", "huge", "giant"]
-    prompt: Literal["none", "drawn"]  # the skeleton on the frames
-    prune: Literal["none", "mask"]  # which patches stay
-    min_foreground: float = Field(ge=0, le=1)  # share of a patch that is child, from which it stays
-    dilate_pixels: int = Field(ge=0, le=64)  # the mask grows by this before counting
-    min_tokens: int = Field(ge=1)  # never fewer
-    positions: Literal["interpolated", "separable"]  # of tokens, at sizes without published weights
-    drop_path: float = Field(ge=0, lt=1)  # share of clips that skip the last block; less in those before
-    head_hidden: int = Field(ge=1)
-    head_dropout: float = Field(ge=0, lt=1)
+    size: Literal["tiny", "small", "base", "large", "huge", "giant"] = Field(
+        description="size of the ViT; base for published weights"
+    )
+    prompt: Literal["none", "drawn"] = Field(description="drawn: draw the skeleton on the frames; set by the model")
+    prune: Literal["none", "mask"] = Field(description="mask: keep only the child's patches; set by the model")
+    min_foreground: float = Field(ge=0, le=1, description="smallest share of mask pixels of a kept patch")
+    dilate_pixels: int = Field(ge=0, le=64, description="dilation of the mask before patches are selected, in pixels")
+    min_tokens: int = Field(ge=1, description="smallest number of kept patches per clip")
+    positions: Literal["interpolated", "separable"] = Field(
+        description="position embedding: interpolated, or separable for sizes without published weights"
+    )
+    drop_path: float = Field(ge=0, lt=1, description="stochastic depth rate of the last block; linear from 0")
+    head_hidden: int = Field(ge=1, description="width of the head's hidden layer")
+    head_dropout: float = Field(ge=0, lt=1, description="dropout of the head")
 
 
 class Skeleton(Section):
-    """Networks that read keypoints alone."""
+    """Networks on keypoints."""
 
-    width: int = Field(ge=4, le=512)  # channels; of stgcn's first blocks, which grow to four times as many
-    temporal_kernel: Literal[3, 5, 7, 9, 11]  # frames that one convolution sees
-    dropout: float = Field(ge=0, lt=1)
+    width: int = Field(ge=4, le=512, description="channels of the first block; 64 in the published ST-GCN")
+    temporal_kernel: Literal[3, 5, 7, 9, 11] = Field(description="frames per temporal convolution")
+    dropout: float = Field(ge=0, lt=1, description="dropout rate")
 
 
 class Cnn(Section):
-    """Networks of convolutions over space and time."""
+    """Convolutional networks on video."""
 
-    width: int = Field(ge=2, le=128)  # channels of the first stage; 64 as published, and for published weights
-    dropout: float = Field(ge=0, lt=1)
+    width: int = Field(ge=2, le=128, description="channels of the first stage; 64 in the published networks")
+    dropout: float = Field(ge=0, lt=1, description="dropout rate of the head")
 
 
 class Fusion(Section):
-    """Skeleton and numbers of the walk, joined."""
+    """Fusion of skeleton and gait features."""
 
-    join: Literal["cross", "concat", "features", "skeleton"]  # cross-attention, side by side, or one stream alone
-    choose: Literal["contributions", "random", "all"]  # which numbers: by the joints that a first ST-GCN leans on, ...
-    keep_share: float = Field(gt=0, le=1)  # share of the numbers that are chosen
-    first_epochs: int = Field(ge=1)  # of that ST-GCN
-    heads: Literal[1, 2, 4, 8]  # of attention
+    join: Literal["cross", "concat", "features", "skeleton"] = Field(
+        description="cross (attention), concat, or a single stream: features, skeleton"
+    )
+    choose: Literal["contributions", "random", "all"] = Field(
+        description="choice of gait features: contributions (of the important joints), random, all"
+    )
+    keep_share: float = Field(gt=0, le=1, description="share of the gait features that are chosen")
+    first_epochs: int = Field(ge=1, description="epochs of the first ST-GCN, which measures the joints' importance")
+    heads: Literal[1, 2, 4, 8] = Field(description="attention heads")
 
 
 class MeanTeacher(Section):
-    """A second network, the moving average of the first, teaches it on clips whose scores nobody knows."""
+    """Semi-supervised training by a mean teacher."""
 
-    pool: Literal[
-        "none", "unscored", "training"
-    ]  # none: off; children without scores; with the training children's clips
-    labelled: float = Field(gt=0, le=1)  # share of the training children whose scores are used
-    batch_size: int = Field(ge=1)  # of the pool, over all processes
-    supervised_epochs: int = Field(ge=0)  # before the pool comes in
-    ramp_epochs: int = Field(ge=1)  # in which the pool's weight rises from 0
-    weight: float = Field(ge=0, le=100)  # of the pool's loss at the end of the ramp
-    decay: float = Field(ge=0, lt=1)  # of the average that is the teacher
-    confidence: float = Field(ge=0.5, lt=1)  # a surer answer than this becomes a label
-    sure: Literal["both", "teacher"]  # who must be that sure
-    weak_shift: float = Field(ge=0, le=0.5)  # of what the teacher sees, over the picture's side
-    scale: float = Field(ge=0, le=1)  # what the student sees differs by these
-    shift: float = Field(ge=0, le=0.5)
-    colour: float = Field(ge=0, le=1)
-    time: float = Field(ge=0, le=1)
-    jitter_frames: int = Field(ge=0, le=60)  # by which its window begins earlier or later
-    noise: float = Field(ge=0, le=1)  # of the colours' range
-    erase: float = Field(ge=0, lt=1)  # longest side of the rectangle that is wiped out, over the picture's
+    pool: Literal["none", "unscored", "training"] = Field(
+        description="unlabelled clips: none, unscored children, or training (and the training children)"
+    )
+    labelled: float = Field(gt=0, le=1, description="share of the training children whose scores are used")
+    batch_size: int = Field(ge=1, description="unlabelled clips per optimizer step, over all processes")
+    supervised_epochs: int = Field(ge=0, description="epochs before the unlabelled loss is used")
+    ramp_epochs: int = Field(ge=1, description="epochs over which its weight rises from 0")
+    weight: float = Field(ge=0, le=100, description="its weight after the rise")
+    decay: float = Field(ge=0, lt=1, description="EMA decay of the teacher's weights")
+    confidence: float = Field(ge=0.5, lt=1, description="probability from which a prediction is a pseudo-label")
+    sure: Literal["both", "teacher"] = Field(description="whose probability must reach it: both or teacher")
+    weak_shift: float = Field(ge=0, le=0.5, description="largest shift of the teacher's frames, over the image side")
+    scale: float = Field(ge=0, le=1, description="largest relative change of size of the student's frames")
+    shift: float = Field(ge=0, le=0.5, description="largest shift of the student's frames, over the image side")
+    colour: float = Field(ge=0, le=1, description="largest relative change of the student's colours")
+    time: float = Field(ge=0, le=1, description="largest relative change of the student's speed")
+    jitter_frames: int = Field(ge=0, le=60, description="largest shift in time of the student's window, in frames")
+    noise: float = Field(ge=0, le=1, description="standard deviation of noise on the student's frames (white is 1)")
+    erase: float = Field(ge=0, lt=1, description="longest side of the erased rectangle, over the image side")
 
 
 class Trees(Section):
-    """Boosted trees on numbers of the walk."""
+    """Boosted trees on gait features."""
 
-    count: int = Field(ge=1, le=1000)  # an item
-    depth: int = Field(ge=1, le=6)
-    learning_rate: float = Field(gt=0, le=1)  # of each tree
-    sample: float = Field(gt=0, le=1)  # share of the limbs that a tree is grown on
-    numbers: float = Field(gt=0, le=1)  # share of the numbers that a split may choose from
+    count: int = Field(ge=1, le=1000, description="trees per item")
+    depth: int = Field(ge=1, le=6, description="depth of a tree")
+    learning_rate: float = Field(gt=0, le=1, description="shrinkage per tree")
+    sample: float = Field(gt=0, le=1, description="share of the limbs drawn per tree")
+    numbers: float = Field(gt=0, le=1, description="share of the features drawn per split")
 
 
 class Drawing(Section):
-    """The skeleton on the frames; colours are red, green, blue."""
+    """Skeleton drawn on the frames; colours in RGB."""
 
-    line_pixels: int = Field(ge=1, le=16)
-    dot_pixels: int = Field(ge=0, le=16)
-    min_score: float = Field(ge=0, le=1)  # a point below it is not drawn
-    left: tuple[int, int, int]
-    right: tuple[int, int, int]
-    middle: tuple[int, int, int]
+    line_pixels: int = Field(ge=1, le=16, description="line width in pixels; 3 at 224 pixels")
+    dot_pixels: int = Field(ge=0, le=16, description="radius of a joint's dot in pixels; 0: no dots")
+    min_score: float = Field(ge=0, le=1, description="keypoints with a lower score are not drawn")
+    left: tuple[int, int, int] = Field(description="colour of the left limbs")
+    right: tuple[int, int, int] = Field(description="colour of the right limbs")
+    middle: tuple[int, int, int] = Field(description="colour of head and trunk")
 
 
 class Augmentation(Section):
-    """How much a training window is changed at random; all zero: not at all."""
+    """Random changes of a training window."""
 
-    flip: float = Field(ge=0, le=1)  # share of windows mirrored, left and right swapped with them
-    scale: float = Field(ge=0, le=1)
-    shift: float = Field(ge=0, le=0.5)  # of the picture's side
-    colour: float = Field(ge=0, le=1)
-    time: float = Field(ge=0, le=1)
+    flip: float = Field(ge=0, le=1, description="share of windows mirrored, with left and right swapped")
+    scale: float = Field(ge=0, le=1, description="largest relative change of size")
+    shift: float = Field(ge=0, le=0.5, description="largest shift, over the image side")
+    colour: float = Field(ge=0, le=1, description="largest relative change of colours")
+    time: float = Field(ge=0, le=1, description="largest relative change of speed")
 
 
 class Finetune(Section):
-    """How a network learns."""
+    """Training of the models."""
 
-    models: list[str] = Field(min_length=1)  # of models/registry.py; the baselines are always run beside them
-    folds: list[str] = Field(min_length=1)  # 0, 1, … or holdout
-    seeds: list[int] = Field(min_length=1)
-    device: Literal["cpu", "cuda"]
-    precision: Literal["fp32", "bf16"]  # bf16: autocast on a GPU; the CPU always computes in fp32
-    deterministic: (
-        bool  # same bytes again on the same kind of CPU; a GPU is slower, and attention's backward still varies
+    models: list[str] = Field(
+        min_length=1, description="models to train, the main one first; majority, coin and age_sex are added"
     )
-    threads: int = Field(ge=1, le=256)  # a sum's last bits depend on it, so it is a parameter and not the machine's
-    processes: int = Field(ge=1, le=512)  # that train together under torchrun, with cuda each on its own GPU
-    workers: int = Field(ge=0, le=64)  # processes that load clips; 0: the training process itself
-    frames: int = Field(ge=2, le=128, multiple_of=2)  # of a window
-    anchor: Literal["none", "contact"]  # where training windows begin
-    encoder: Encoder
-    skeleton: Skeleton
-    fusion: Fusion
-    cnn: Cnn
-    mean_teacher: MeanTeacher
-    trees: Trees
-    weights: str  # a checkpoint to start from; empty: from scratch
-    weights_sha256: str
-    drawing: Drawing
-    augmentation: Augmentation
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)  # over all processes
-    micro_batch_size: int = Field(ge=1)  # that a process computes together; a step is summed of such small batches
-    learning_rate: float = Field(gt=0, lt=1)  # its peak
-    min_learning_rate: float = Field(ge=0, lt=1)  # where the cosine ends
-    warmup_epochs: int = Field(ge=0)
-    weight_decay: float = Field(ge=0, lt=1)
-    layer_decay: float = Field(gt=0, le=1)  # of the rate, with every layer below the head; 1: none
-    clip_norm: float = Field(ge=0)  # of the gradient; 0: not clipped
-    positive_weight_cap: float = Field(ge=1)  # atypical cells weigh up to this (or down to its inverse)
-    ema_decay: float = Field(ge=0, lt=1)  # of the moving average of weights that is judged and kept; 0: none
-    freeze_layers: int = Field(ge=0)  # so many of the first layers never learn
-    freeze_epochs: int = Field(ge=0)  # in the first epochs only the head learns
-    patience: int = Field(ge=0)  # epochs without a better validation loss before it stops; 0: never
-    checkpoint: Literal["last", "best"]  # which epoch's weights; best: lowest validation loss
-    validation_windows: int = Field(ge=1)  # windows a validation video, after every epoch
-    checkpoint_epochs: int = Field(ge=1)  # between two checkpoints
-    overrides: dict[str, dict[str, Any]]  # model: keys of this section that differ for it
+    folds: list[str] = Field(min_length=1, description="0, 1, ... or holdout")
+    seeds: list[int] = Field(min_length=1, description="random seeds, one run each")
+    device: Literal["cpu", "cuda"] = Field(description="cpu or cuda")
+    precision: Literal["fp32", "bf16"] = Field(description="bf16: autocast on a GPU; a CPU always computes in fp32")
+    deterministic: bool = Field(description="same bytes on the same kind of CPU; attention on a GPU still varies")
+    threads: int = Field(ge=1, le=256, description="CPU threads; the last bits of a sum depend on their number")
+    processes: int = Field(ge=1, le=512, description="processes that train together; with cuda each has its own GPU")
+    workers: int = Field(ge=0, le=64, description="processes that load clips; 0: the training process")
+    frames: int = Field(ge=2, le=128, multiple_of=2, description="frames per window")
+    anchor: Literal["none", "contact"] = Field(
+        description="start of training windows: none (anywhere) or contact (near a foot contact)"
+    )
+    encoder: Encoder = Field(description="childgait_video and its variants: video transformer")
+    skeleton: Skeleton = Field(description="stgcn, gru, lstm, tcn: networks on keypoints")
+    fusion: Fusion = Field(description="stgcn_fusion: skeleton and gait features")
+    cnn: Cnn = Field(description="r3d18, r2plus1d, c3d, uniformer, agrm: convolutional networks on video")
+    mean_teacher: MeanTeacher = Field(description="agrm, and any network whose pool is not none")
+    trees: Trees = Field(description="kinematic_trees: boosted trees on gait features")
+    weights: str = Field(description="checkpoint to start from; empty: random initial weights")
+    weights_sha256: str = Field(description="sha256 of the checkpoint")
+    drawing: Drawing = Field(description="skeleton drawn on the frames (encoder.prompt); colours in RGB")
+    augmentation: Augmentation = Field(description="random changes of a training window; all 0: none")
+    epochs: int = Field(ge=1, description="passes over the training videos")
+    batch_size: int = Field(ge=1, description="clips per optimizer step, over all processes")
+    micro_batch_size: int = Field(
+        ge=1, description="clips per forward pass and process; gradients are accumulated to batch_size"
+    )
+    learning_rate: float = Field(gt=0, lt=1, description="peak learning rate")
+    min_learning_rate: float = Field(ge=0, lt=1, description="learning rate at the end of the cosine")
+    warmup_epochs: int = Field(ge=0, description="epochs of linear warm-up")
+    weight_decay: float = Field(ge=0, lt=1, description="weight decay of AdamW")
+    layer_decay: float = Field(
+        gt=0, le=1, description="factor on the learning rate per layer below the head; 0.75 with published weights"
+    )
+    clip_norm: float = Field(ge=0, description="largest norm of the gradient; 0: no clipping")
+    positive_weight_cap: float = Field(ge=1, description="largest weight of atypical scores; its inverse the smallest")
+    ema_decay: float = Field(
+        ge=0, lt=1, description="decay of the moving average (EMA) of the weights that are evaluated; 0: none"
+    )
+    freeze_layers: int = Field(ge=0, description="first layers whose weights are frozen")
+    freeze_epochs: int = Field(ge=0, description="first epochs in which only the head is trained")
+    patience: int = Field(ge=0, description="epochs without a lower validation loss before training stops; 0: never")
+    checkpoint: Literal["last", "best"] = Field(
+        description="epoch whose weights are kept: last, or best validation loss"
+    )
+    validation_windows: int = Field(ge=1, description="windows per validation video after every epoch")
+    checkpoint_epochs: int = Field(ge=1, description="epochs between two checkpoints")
+    overrides: dict[str, dict[str, Any]] = Field(description="keys of this section that differ for a model")
+
+    @field_validator("overrides")
+    @classmethod
+    def _overrides_are_keys_of_finetune(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for model, values in value.items():
+            for keys in _paths_of(values):
+                if problem := unknown_key("finetune", keys):
+                    text = f"finetune.overrides.{model}" + problem.removeprefix("finetune")
+                    raise PydanticCustomError("unknown_key", "{text}", {"text": text})
+        return value
 
 
 class Evaluate(Section):
-    """How it is judged."""
+    """Evaluation on the test children."""
 
-    windows_per_video: int = Field(ge=1)
-    bootstrap: int = Field(ge=0)  # draws over children
-    seed: int = Field(ge=0)  # of the draws
-    bins: int = Field(ge=2, le=50)  # of probability, for the calibration error
-    age_edges: list[float]  # years that part the age groups
+    windows_per_video: int = Field(ge=1, description="windows per video whose predictions are averaged")
+    bootstrap: int = Field(ge=0, description="bootstrap samples of children for the intervals")
+    seed: int = Field(ge=0, description="random seed of the bootstrap")
+    bins: int = Field(ge=2, le=50, description="bins of probability of the calibration error")
+    age_edges: list[float] = Field(description="limits of the age groups, in years")
 
 
 class GradeSeverity(Section):
-    """Four levels of motor severity, where the cohort has them."""
+    """Four levels of motor severity (`snakemake severity`), where subjects.csv has them."""
 
     models: list[str] = Field(
-        min_length=1
-    )  # networks of models/registry.py; each starts where its run of finetune ended
-    windows_per_video: int = Field(ge=1)
-    bootstrap: int = Field(ge=0)  # draws over children
-    seed: int = Field(ge=0)  # of the draws
+        min_length=1, description="networks to train, each from the weights of its run of finetune"
+    )
+    windows_per_video: int = Field(ge=1, description="windows per video whose predictions are averaged")
+    bootstrap: int = Field(ge=0, description="bootstrap samples of children for the intervals")
+    seed: int = Field(ge=0, description="random seed of the bootstrap")
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -428,13 +508,16 @@ S = TypeVar("S", bound=Section)
 
 
 def section_of_run(section: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Finetune's section as one run sees it: one more model, fold or seed in the study changes no other run."""
+    """Select the part of the finetune section that one run depends on.
+
+    The lists of models, folds and seeds are left out, so that one more of them in the study changes no other run.
+    """
     own = {key: value for key, value in section.items() if key not in ("models", "folds", "seeds")}
     return own | {"overrides": section["overrides"].get(model, {})}
 
 
 def section_for_record(name: str, section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A section as a record keeps it; `values` are the job's plain arguments."""
+    """Select the part of a section that a job's record keeps; `values` are the job's plain arguments."""
     return (
         section_of_run(section, values["model_name"])
         if name == "finetune" and "model_name" in values
@@ -443,6 +526,7 @@ def section_for_record(name: str, section: Mapping[str, Any], values: Mapping[st
 
 
 def read_params(path: Path) -> dict[str, Any]:
+    """Read params.yaml as a mapping of sections, without checking the values."""
     import yaml
 
     try:
@@ -450,19 +534,19 @@ def read_params(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise StepError(f"there is no {path}", hint="run from the repository's root, or give --params") from None
     except yaml.YAMLError as error:
-        raise StepError(f"{path} is not YAML: {' '.join(str(error).split())}", hint="mend that line") from None
+        raise StepError(f"{path} is not YAML: {' '.join(str(error).split())}", hint="correct that line") from None
     if not isinstance(values, dict):
         raise StepError(f"{path} holds {type(values).__name__}, not sections", hint="restore it from git") from None
     return values
 
 
 def load_params(path: Path) -> dict[str, Section]:
-    """The whole file, every section checked; all problems are told at once."""
+    """Load and check the whole file. One error lists all problems."""
     values = read_params(path)
     problems = []
     for name in values:
         if name not in SECTIONS and name != "preset":
-            problems.append(f"section {name!r} is unknown{_near(name, SECTIONS)}")
+            problems.append(f"section {name!r} is unknown{_nearest(name, SECTIONS)}")
     loaded = {}
     for name, model in SECTIONS.items():
         if name not in values:
@@ -471,51 +555,152 @@ def load_params(path: Path) -> dict[str, Section]:
         try:
             loaded[name] = model.model_validate(values[name])
         except ValidationError as error:
-            problems += [_problem(name, model, detail) for detail in error.errors()]
+            problems += _problems_of(name, error)
     if problems:
-        raise StepError(f"{path}: " + "; ".join(problems), hint="params.py lists what each section holds")
+        raise StepError(
+            f"{path}: " + "; ".join(problems), hint="src/childgait/params.py lists the keys and their ranges"
+        )
     return loaded
 
 
 def load_section(path: Path, model: type[S]) -> S:
-    """One section, as a step gets it. The whole file is checked: a typo anywhere stops the run before it plans."""
+    """Load one section. The whole file is checked: a typo anywhere stops a run before it is planned."""
     section = load_params(path)[NAME_OF[model]]
     assert isinstance(section, model)
     return section
 
 
-# Keys of earlier versions: (section or part, old key) -> what the key is called now.
+def descriptions() -> dict[str, str]:
+    """Map every section and every key (`finetune.encoder.size`) to its description, in the order of params.yaml."""
+    found: dict[str, str] = {}
+
+    def describe(name: str, model: type[Section]) -> None:
+        for key, field in model.model_fields.items():
+            assert field.description, f"{name}.{key} has no description"
+            found[f"{name}.{key}"] = field.description
+            if (part := _part_of(model, key)) is not None:
+                describe(f"{name}.{key}", part)
+
+    for name, model in SECTIONS.items():
+        found[name] = (model.__doc__ or "").split("\n", 1)[0].rstrip(".")
+        describe(name, model)
+    return found
+
+
+# --- messages
+
+
+# Old key -> its name now. A file with an old key gets one sentence with the new name.
 RENAMED = {
-    ("finetune", "changes"): "augmentation",
-    ("finetune", "clips_a_step"): "batch_size",
-    ("finetune", "clips_at_once"): "micro_batch_size",
-    ("finetune", "average_decay"): "ema_decay",
-    ("finetune", "keep"): "checkpoint",
-    ("finetune", "validation_views"): "validation_windows",
-    ("finetune", "least_learning_rate"): "min_learning_rate",
-    ("finetune", "mean_teacher", "clips_a_step"): "batch_size",
-    ("finetune", "fusion", "keep"): "keep_share",
-    ("build_labels", "views"): "camera_views",
-    ("evaluate", "views"): "windows_per_video",
-    ("grade_severity", "views"): "windows_per_video",
-    ("deidentify", "most_whole"): "max_whole_person_share",
+    "finetune.changes": "augmentation",
+    "finetune.clips_a_step": "batch_size",
+    "finetune.clips_at_once": "micro_batch_size",
+    "finetune.average_decay": "ema_decay",
+    "finetune.keep": "checkpoint",
+    "finetune.validation_views": "validation_windows",
+    "finetune.least_learning_rate": "min_learning_rate",
+    "finetune.mean_teacher.clips_a_step": "batch_size",
+    "finetune.fusion.keep": "keep_share",
+    "build_labels.views": "camera_views",
+    "evaluate.views": "windows_per_video",
+    "grade_severity.views": "windows_per_video",
+    "deidentify.most_whole": "max_whole_person_share",
 }
 
 
-def _near(name: str, valid: Any) -> str:
-    near = difflib.get_close_matches(str(name), list(valid), n=1)
-    return f" (nearest valid name: {near[0]!r})" if near else f" (valid: {', '.join(valid)})"
+def unknown_key(section: str, keys: Iterable[str]) -> str | None:
+    """Explain the first key of a path that its section does not have, in words; None if all exist."""
+    model, where = SECTIONS[section], section
+    for key in keys:
+        if key not in model.model_fields:
+            if name := RENAMED.get(f"{where}.{key}"):
+                return f"{where}.{key} is called {name} now"
+            return f"{where}.{key} is no key of this section{_nearest(key, model.model_fields)}"
+        part = _part_of(model, key)
+        if part is None:
+            return None
+        model, where = part, f"{where}.{key}"
+    return None
 
 
-def _problem(section: str, model: type[Section], detail: Any) -> str:
-    """One sentence of a validation error: section, key, found, allowed."""
-    key = ".".join(str(part) for part in detail["loc"])
-    where = f"{section}.{key}" if key else section
-    if detail["type"] == "extra_forbidden" and (now := RENAMED.get((section, *detail["loc"]))):
-        return f"{where} is called {now} now"
-    if detail["type"] == "extra_forbidden":
-        return f"{where} is no key of this section{_near(str(detail['loc'][-1]), model.model_fields)}"
+def _part_of(model: type[Section], key: str) -> type[Section] | None:
+    """Get the section within a section that a key holds, if it holds one."""
+    kind = model.model_fields[key].annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _paths_of(values: Mapping[str, Any]) -> list[list[str]]:
+    """List the paths of keys that lead to the values of a nested mapping."""
+    paths = []
+    for key, value in values.items():
+        inner = _paths_of(value) if isinstance(value, Mapping) else []
+        paths += [[key, *path] for path in inner] or [[key]]
+    return paths
+
+
+def _nearest(name: str, valid: Iterable[str]) -> str:
+    names = list(valid)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    return f" (nearest valid name: {near[0]!r})" if near else f" (valid: {', '.join(names)})"
+
+
+def _problems_of(section: str, error: ValidationError) -> list[str]:
+    """Describe every error of a section, a sentence each. A renamed key is one error, not also a missing one."""
+    renamed = set()
+    for detail in error.errors():
+        keys = [section, *map(str, detail["loc"])]
+        if detail["type"] == "extra_forbidden" and (name := RENAMED.get(".".join(keys))):
+            renamed.add(".".join([*keys[:-1], name]))
+    return [
+        problem_of(section, detail)
+        for detail in error.errors()
+        if detail["type"] != "missing" or ".".join([section, *map(str, detail["loc"])]) not in renamed
+    ]
+
+
+def problem_of(section: str, detail: ErrorDetails) -> str:
+    """Describe one validation error in a sentence: section, key, value, what is allowed."""
+    keys = [str(part) for part in detail["loc"] if str(part).isidentifier() or isinstance(part, int)]
+    if detail["type"] == "extra_forbidden" and (problem := unknown_key(section, keys)):
+        return problem
+    where = ".".join([section, *keys])
+    if detail["type"] == "unknown_key":
+        return detail["msg"]
     if detail["type"] == "missing":
         return f"{where} is missing"
+    if detail["type"] == "value_error" and isinstance(detail["input"], Mapping):
+        return f"{where}: {allowed(detail)}"
+    return f"{where} is {detail['input']!r}, but {allowed(detail)}"
+
+
+ALLOWED = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be greater than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "literal_error": "must be {expected}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text (put it in quotes)",
+    "list_type": "must be a list, such as [a, b]",
+    "tuple_type": "must be a list, such as [1, 2]",
+    "dict_type": "must be a mapping of keys to values, such as {{key: value}}",
+    "model_type": "must be a section of keys",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+}
+
+
+def allowed(detail: ErrorDetails) -> str:
+    """State in words what a validation error expects; pydantic's own text for the rare kinds."""
+    if text := ALLOWED.get(detail["type"]):
+        return text.format(**detail.get("ctx", {}))
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{where} is {detail['input']!r}, but {message[0].lower()}{message[1:]}"
+    return f"{message[0].lower()}{message[1:]}"

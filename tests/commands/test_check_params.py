@@ -108,7 +108,7 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
         ("cohort", {"modality": "keypoints"}, "finetune.models names childgait_video, which looks at frames"),
         ("finetune", {"models": ["childgait_vido"]}, "did you mean 'childgait_video'?"),
         ("finetune", {"folds": ["holdout", "7"]}, "finetune.folds names 7, but split_subjects.folds is 4"),
-        ("finetune", {"overrides": {"rules": {"epoch": 3}}}, "finetune.overrides.rules: epoch is 3"),
+        ("finetune", {"overrides": {"rules": {"epoch": 3}}}, "finetune.overrides.rules.epoch is no key"),
         (
             "finetune",
             {"weights": "weights/none.safetensors"},

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from childgait.domain.evgs import TARGETS
 from childgait.engine.source_files import code_of
@@ -48,8 +49,10 @@ def test_settings_are_the_registrys_then_those_of_params() -> None:
 
 
 def test_overrides_are_checked_like_params() -> None:
-    with pytest.raises(StepError, match=r"finetune.overrides.videomae: .*learning_rat"):
-        settings_of(MODELS["videomae"], settings(overrides={"videomae": {"learning_rat": 0.5}}))
+    with pytest.raises(ValidationError, match=r"finetune\.overrides\.videomae\.learning_rat is no key"):
+        settings(overrides={"videomae": {"learning_rat": 0.5}})
+    with pytest.raises(StepError, match=r"^finetune\.overrides\.videomae\.learning_rate is 5, but must be less than 1"):
+        settings_of(MODELS["videomae"], settings(overrides={"videomae": {"learning_rate": 5}}))
     with pytest.raises(StepError, match="overrides names 'videome'"):
         settings_of(MODELS["videomae"], settings(overrides={"videome": {}}))
 

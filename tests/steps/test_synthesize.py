@@ -75,7 +75,7 @@ def test_a_failed_run_leaves_the_old_cohort(tmp_path: Path, params_file: Path, m
 
 
 def test_an_override_out_of_range_is_named(tmp_path: Path, params_file: Path) -> None:
-    expected = r"--width is 63, but input should be .*Hint: params\.py says what synthesize\.width"
+    expected = r"--width is 63, but must be .*Hint: src/childgait/params\.py states the range of synthesize\.width"
     with pytest.raises(StepError, match=expected):
         call(tmp_path / "demo", params_file, width=63)
     assert not (tmp_path / "demo").exists()

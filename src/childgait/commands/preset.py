@@ -1,7 +1,7 @@
-"""Write the values of a preset (workflow/presets/NAME.yaml) into params.yaml, keeping its comments.
+"""Write the values of a preset (workflow/presets/NAME.yaml) into params.yaml, keeping its remarks.
 
-params.yaml stays the one file that a run reads, so git and DVC record what really ran. Only the keys that the preset
-names are touched; the whole file is checked before it is written.
+params.yaml stays the one file that a run reads, so git and DVC record the values that were used. Only the keys of the
+preset are changed; the whole file is checked before it is written.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from childgait.errors import StepError
 
 FOLDER = Path("workflow/presets")
-REMARK = 32  # the column of params.yaml's remarks
-FREE = ("exclude", "overrides", "camera_views")  # keys whose value is a map with keys of a person's choice
+REMARK = 32  # column of the remarks in params.yaml
+FREE = ("exclude", "overrides", "camera_views")  # keys whose value is a mapping with keys of the user's choice
 
 
 def preset(name: str, params: Path = Path("params.yaml"), folder: Path = FOLDER) -> None:
@@ -24,7 +24,7 @@ def preset(name: str, params: Path = Path("params.yaml"), folder: Path = FOLDER)
     from childgait.files.atomic import write_text
     from childgait.params import load_params
 
-    text = applied(name, params, folder)
+    text = apply_preset(name, params, folder)
     if text == params.read_text(encoding="utf-8"):
         print(f"{params} already holds the preset {name}")
         return
@@ -36,8 +36,8 @@ def preset(name: str, params: Path = Path("params.yaml"), folder: Path = FOLDER)
     print(f"{params} now holds the preset {name}; `git diff {params}` shows what changed")
 
 
-def applied(name: str, params: Path, folder: Path) -> str:
-    """The text of params.yaml with the preset's values in it."""
+def apply_preset(name: str, params: Path, folder: Path) -> str:
+    """Return the text of params.yaml with the preset's values."""
     from ruamel.yaml import YAML
 
     available = sorted(path.stem for path in folder.glob("*.yaml"))
@@ -49,45 +49,50 @@ def applied(name: str, params: Path, folder: Path) -> str:
         )
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 4096  # a line stays a line
+    yaml.width = 4096  # never wrap a line
     document = yaml.load(params.read_text(encoding="utf-8"))
     document["preset"] = name
-    for part in _with_what_it_is_like(name, folder, yaml):
-        for section, values in part.items():
+    for values in _chain(name, folder, yaml):
+        for section, part in values.items():
             if section not in document:
-                raise unknown(name, section, params)
-            lay_over(document[section], values, section, name, params)
+                raise unknown_key_error(name, section, params)
+            set_values(document[section], part, section, name, params)
     stream = io.StringIO()
     yaml.dump(document, stream)
-    return "".join(aligned(line) for line in stream.getvalue().splitlines(keepends=True))
+    return "".join(align_remark(line) for line in stream.getvalue().splitlines(keepends=True))
 
 
-def _with_what_it_is_like(name: str, folder: Path, yaml: Any) -> list[dict[str, Any]]:
-    """The preset's values, after those of the preset that it names under `like`."""
+def _chain(name: str, folder: Path, yaml: Any) -> list[dict[str, Any]]:
+    """List the values of the presets that this one builds on (`like`), then its own."""
     values = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
-    first = values.pop("like", None)
-    return [*(_with_what_it_is_like(first, folder, yaml) if first else ()), values]
+    base = values.pop("like", None)
+    return [*(_chain(base, folder, yaml) if base else ()), values]
 
 
-def aligned(line: str) -> str:
-    """A remark beside a value stands where all of them stand, or one blank behind a long value."""
+def align_remark(line: str) -> str:
+    """Move the remark of a line of params.yaml to its column, or one blank behind a longer value."""
     value, mark, remark = line.partition(" #")
     return f"{value.rstrip():<{REMARK - 1}}{mark}{remark}" if mark and value.strip() else line
 
 
-def lay_over(target: Any, values: Any, where: str, name: str, params: Path) -> None:
-    """Set each key; sections within sections are laid over in turn, maps that a person fills freely are replaced."""
+def set_values(target: Any, values: Any, where: str, name: str, params: Path) -> None:
+    """Set each key of a section. A section within it is merged; a mapping with free keys (FREE) is replaced."""
     for key, value in values.items():
         if key not in target:
-            raise unknown(name, f"{where}.{key}", params)
+            raise unknown_key_error(name, f"{where}.{key}", params)
         if isinstance(value, dict) and key not in FREE:
-            lay_over(target[key], value, f"{where}.{key}", name, params)
+            set_values(target[key], value, f"{where}.{key}", name, params)
         elif target[key] != value or type(target[key]) is not type(value):
-            target[key] = value  # an equal value keeps its clothes, so that nothing else in its line changes
+            target[key] = value  # an equal value is left untouched, to keep its YAML formatting
 
 
-def unknown(name: str, key: str, params: Path) -> StepError:
+def unknown_key_error(name: str, key: str, params: Path) -> StepError:
+    """Return the error for a key of a preset that params.yaml does not have, with its new name if it was renamed."""
+    from childgait.params import RENAMED
+
+    if new := RENAMED.get(key):
+        return StepError(f"the preset {name} sets {key}, which is called {new} now", hint="rename it in the preset")
     return StepError(
         f"the preset {name} sets {key}, which {params} does not have",
-        hint="a preset may only change what is there; mend one of the two files",
+        hint="a preset may only change keys of params.yaml; correct one of the two files",
     )

@@ -204,6 +204,8 @@ def settings_of(model: Model, section: Any) -> Any:
     """Params' finetune section as this model gets it: the registry's overrides, then those of params, checked again."""
     from pydantic import ValidationError
 
+    from childgait.params import problem_of
+
     for name in section.overrides:
         if name not in MODELS:
             raise StepError(
@@ -216,9 +218,7 @@ def settings_of(model: Model, section: Any) -> Any:
     try:
         return type(section).model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise StepError(
-            f"finetune.overrides.{model.name}: {key} is {first['input']!r}, but {first['msg'].lower()}",
-            hint="its keys are those of params' finetune section",
-        ) from None
+        problem = problem_of("finetune", error.errors()[0])
+        if not problem.startswith("finetune.overrides."):
+            problem = f"finetune.overrides.{model.name}{problem.removeprefix('finetune')}"
+        raise StepError(problem, hint="its keys are those of params' finetune section") from None

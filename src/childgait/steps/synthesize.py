@@ -46,14 +46,16 @@ def synthesize(
 def _overruled(params: Synthesize, changes: dict[str, int]) -> Synthesize:
     from pydantic import ValidationError
 
+    from childgait.params import allowed
+
     try:
         return Synthesize.model_validate(params.model_dump() | changes)
     except ValidationError as error:
         detail = error.errors()[0]
         name = str(detail["loc"][0])
         raise StepError(
-            f"--{name} is {changes[name]}, but {detail['msg'][0].lower()}{detail['msg'][1:]}",
-            hint=f"params.py says what synthesize.{name} may be",
+            f"--{name} is {changes[name]}, but {allowed(detail)}",
+            hint=f"src/childgait/params.py states the range of synthesize.{name}",
         ) from None
 
 
