@@ -162,7 +162,7 @@ def _compare_acceleration(tally: Tally, truth: Truth, delivered: Poses, refined:
 
 def _compare_walk(tally: Tally, truth: Truth, refined: Poses, view: str) -> None:
     travel = find_travel(refined, view)
-    tally.misfits += travel.fits is not True
+    tally.misfits += travel.fits_name is not True
     gait = find_events(refined, view, travel.facing)
     inside = _in_picture(truth)
     first, last = truth.seconds[inside][[0, -1]]

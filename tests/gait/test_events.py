@@ -117,17 +117,17 @@ def test_no_events_is_a_result_with_a_reason(spoil, says: str) -> None:
 def test_a_child_that_sways_on_the_spot_has_no_strides() -> None:
     true = walk("right")
     true.xy[:] = true.xy[:1] + 0.2 * (true.xy - true.xy.mean(axis=1, keepdims=True) - true.xy[:1] + true.xy[:1].mean())
-    assert find_travel(seen(true), "right").seen is None
+    assert find_travel(seen(true), "right").view is None
 
 
 @pytest.mark.parametrize("view", ["left", "right", "forward", "backward"])
 @pytest.mark.parametrize("named", ["left", "right", "forward", "backward"])
 def test_the_way_is_seen_and_a_wrong_name_is_noticed(view: str, named: str) -> None:
     travel = find_travel(seen(walk(view)), named)
-    assert travel.seen == view
-    assert travel.fits == (view == named)
+    assert travel.view == view
+    assert travel.fits_name == (view == named)
     assert bool(travel.note) == (view != named)
-    assert travel.turned == ({view, named} in ({"left", "right"}, {"forward", "backward"}) and view != named)
+    assert travel.name_reversed == ({view, named} in ({"left", "right"}, {"forward", "backward"}) and view != named)
     if view in ("left", "right"):
         assert travel.facing == facing(view)
         assert np.sign(travel.across) == facing(view)
@@ -146,7 +146,7 @@ def test_without_toes_a_drift_of_the_picture_says_nothing_of_where_the_child_loo
     poses.xy[..., :1] += drift - middle
     travel = find_travel(poses, view)
     assert travel.facing == facing(view)
-    assert not travel.turned
+    assert not travel.name_reversed
 
 
 def test_events_make_a_table_even_when_there_are_none(tmp_path) -> None:

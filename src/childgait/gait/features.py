@@ -22,7 +22,7 @@ from childgait.domain.skeleton import INDEX
 from childgait.files.clips import Clip
 from childgait.files.tables import Column, Table
 from childgait.gait.body import body_height
-from childgait.gait.events import Event, Kind, find_strides, find_travel
+from childgait.gait.events import GaitEvent, Kind, find_strides, find_travel
 from childgait.gait.feature_names import NAMES
 from childgait.gait.kinematics import END_CURVES, SIDE_CURVES, Angles, measure_angles
 from childgait.gait.scoring import Measurement, Stride, bands_of, score_limb
@@ -75,7 +75,7 @@ def measure_walk(clip: Clip) -> Walk:
     view = next(known for known in VIEWS if known == clip.view)
     travel = find_travel(poses, view)
     events = [
-        Event(limb, kind, event.seconds, event.frame, "clip")
+        GaitEvent(limb, kind, event.seconds, event.frame, "clip")
         for event in clip.events
         for limb in LIMBS
         for kind in KINDS

@@ -119,9 +119,9 @@ def _walk(travel: Travel, gait: Gait) -> dict[str, Any]:
     """Where the child went and how it stepped, in plain values."""
     lengths = [stride.next_contact - stride.contact for strides in gait.strides.values() for stride in strides]
     return {
-        "view_seen": travel.seen,
-        "view_fits": travel.fits,
-        "view_turned": travel.turned,
+        "view_seen": travel.view,
+        "view_fits": travel.fits_name,
+        "view_turned": travel.name_reversed,
         "view_note": travel.note,
         "across_heights": round(travel.across, 4),
         "growth": round(travel.growth, 4),
