@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
 from pydantic_core import PydanticCustomError
 
 from childgait.errors import StepError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+
+SYNTHETIC_ROOT = Path("data/demo")  # cohort.root of the synthetic cohort, which `synthesize` writes
 
 
 class Section(BaseModel):

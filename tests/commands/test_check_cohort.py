@@ -1,4 +1,4 @@
-"""A cohort's faults are told all at once, each with file, reason and mend; what is handled is a note and not an error."""
+"""check-cohort lists all faults at once, each with file, reason and correction; a handled one is a note, no error."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def root(good: Path, tmp_path: Path) -> Path:
 
 
 def told(found: Inventory, level: str) -> str:
-    return "\n".join(f"{p.file}: {p.reason}. {p.mend}." for p in found.problems if p.level == level)
+    return "\n".join(f"{p.file}: {p.reason}. {p.fix}." for p in found.problems if p.level == level)
 
 
 def test_a_good_cohort_has_no_problem(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,19 +95,19 @@ def test_all_faults_are_told_at_once(root: Path, capsys: pytest.CaptureFixture[s
         "0001-0001_left_1-12.mp4: is empty",
         "0001-0001_right_1-12.mp4: cannot be read as a video",
         "holiday.mp4: the name 'holiday' is not of the form",
-        "0003-0001_left_1-12.mp4: says child 0003, but lies in folder 0002",
+        "0003-0001_left_1-12.mp4: names child 0003, but is in folder 0002",
         "frame_000003.json is not JSON",
         "has 17 keypoints, but cohort.pose_layout is wholebody133",
         "left, item SAD is scored 3, but 0, 1, 2 or null is expected",
         "scores child 0002 twice",
         "the patient id '../../etc/passwd' is not a number",
         "entry 5 has no patient_id",
-        "line 4: child 0002 is there twice",
+        "line 4: child 0002 is listed twice",
         "line 5: age is 'eight'",
         "line 6: sex is 'dog'",
     ):
         assert part in errors, errors
-    assert all(problem.mend for problem in take_inventory(root, COHORT).problems)
+    assert all(problem.fix for problem in take_inventory(root, COHORT).problems)
     assert check_cohort(root, COHORT) == 1
     assert "problem(s) would stop a run" in capsys.readouterr().out
 
@@ -129,7 +129,7 @@ def test_what_is_handled_is_a_note(root: Path) -> None:
     for part in (
         "dataset/0001: has no view forward",
         "0001-0001_left_1-12.mp4: has no keypoints",
-        "its name says 240 frames, it has 12",
+        "has 12 frames, but 240 by its name",
         "no frame has video_info",
         "1 frames with nobody",
         "has 11 frames, its video 12",
@@ -152,8 +152,8 @@ def test_phone_videos_are_notes(root: Path) -> None:
     assert told(found, "error") == ""
     notes = told(found, "note")
     assert "left_1-12.mp4: its frame rate varies" in notes
-    assert "right_1-12.mp4: asks to be turned by 90 degrees" in notes
-    assert "0002-0001_left_1-12.mp4: has 59.00 frames a second, not 60" in notes
+    assert "right_1-12.mp4: has a rotation flag of 90 degrees" in notes
+    assert "0002-0001_left_1-12.mp4: has a frame rate of 59.00 Hz, not 60" in notes
 
 
 def rotate(path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_video_cut_short_behind_its_index_is_an_error(root: Path) -> None:
     whole = front.read_bytes()
     front.unlink()
     path.write_bytes(whole[:-20])
-    assert "left_1-12.mp4: is cut short" in told(take_inventory(root, COHORT), "error")
+    assert "left_1-12.mp4: is truncated" in told(take_inventory(root, COHORT), "error")
     path.write_bytes(whole)
     assert take_inventory(root, COHORT).problems == []
 
@@ -195,8 +195,8 @@ def test_a_large_cohort_is_looked_into_by_samples(root: Path, monkeypatch: pytes
     assert "frame_000001.json: has 1 keypoints, but wholebody133 has 133" in told(take_inventory(root, COHORT), "error")
     write_frame(poses, 1, frame_record(0, [], None))
     notes = told(take_inventory(root, COHORT), "note")
-    assert "1 of 5 frames looked into have nobody in them" in notes
-    assert "1 of 5 frames looked into lack video_info" in notes
+    assert "1 of 5 sampled frames have no person" in notes
+    assert "1 of 5 sampled frames lack video_info" in notes
 
 
 def test_a_cohort_of_keypoints_needs_no_video(root: Path) -> None:
@@ -217,7 +217,7 @@ def test_exclusions_need_a_recording_and_a_reason(root: Path) -> None:
 
 def test_a_folder_that_is_no_cohort(tmp_path: Path) -> None:
     errors = told(take_inventory(tmp_path, COHORT), "error")
-    for part in ("has no folder 'dataset'", "labels.json: is not there", "subjects.csv: is not there"):
+    for part in ("has no folder 'dataset'", "labels.json: does not exist", "subjects.csv: does not exist"):
         assert part in errors
 
 

@@ -1,4 +1,4 @@
-"""`childgait check-params` beyond the sections themselves (tests/test_bad_input.py): remotes, real people, persons' tables."""
+"""`childgait check-params` beyond the values of params.yaml: remotes, real people, manual tables, later stages."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from childgait.errors import StepError
 from childgait.files import corrections, regions, selections
 from childgait.params import Deidentify, load_params, load_section
 from childgait.preflight.params import (
-    check_ahead,
-    check_graders,
+    check_later_stages,
     check_remotes,
-    check_unseen,
+    check_severity_models,
+    check_unseen_policy,
     unmatched_rows,
-    videos_named,
+    videos_of_table,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def test_recordings_must_name_their_remote(tmp_path: Path, name: str, path: str,
     if remote or path == "other":
         check_remotes(Path("data/raw"), tmp_path)
         return
-    with pytest.raises(StepError, match="would send recordings with faces among derived data") as caught:
+    with pytest.raises(StepError, match="would send recordings with faces to the remote") as caught:
         check_remotes(Path("data/raw"), tmp_path)
     assert "remote: raw" in caught.value.hint
 
@@ -53,14 +53,14 @@ def make_cohort(root: Path, *names: str) -> Path:
 def test_a_real_cohort_cannot_accept_whom_nothing_sees(tmp_path: Path) -> None:
     accepts = load_section(ROOT / "params.yaml", Deidentify).model_copy(update={"unseen": "accept"})
     cohort = make_cohort(tmp_path / "raw", "0001-0001_left_1-240")
-    with pytest.raises(StepError, match="would pass uncovered") as caught:
-        check_unseen(cohort, accepts)
+    with pytest.raises(StepError, match="would stay uncovered") as caught:
+        check_unseen_policy(cohort, accepts)
     assert "hold" in caught.value.hint
-    check_unseen(cohort, accepts.model_copy(update={"unseen": "hold"}))
-    check_unseen(cohort, accepts.model_copy(update={"backends": ["centerface", "sam3"]}))
-    check_unseen(tmp_path / "not-here", accepts)
+    check_unseen_policy(cohort, accepts.model_copy(update={"unseen": "hold"}))
+    check_unseen_policy(cohort, accepts.model_copy(update={"backends": ["centerface", "sam3"]}))
+    check_unseen_policy(tmp_path / "not-here", accepts)
     (cohort / "cohort.json").write_text("{}")  # `synthesize` made it
-    check_unseen(cohort, accepts)
+    check_unseen_policy(cohort, accepts)
 
 
 def test_a_row_that_names_no_recording_is_told(tmp_path: Path) -> None:
@@ -75,14 +75,14 @@ def test_a_row_that_names_no_recording_is_told(tmp_path: Path) -> None:
 
 
 def test_a_persons_table_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path) -> None:
-    """A row that nobody hands to its job is a head that stays bare: quotes and order count for nothing, semicolons stop."""
+    """A skipped row would leave a head uncovered: quotes and column order are accepted, semicolons are an error."""
     table = tmp_path / "regions.csv"
-    assert videos_named(table) == []
+    assert videos_of_table(table) == []
     table.write_text('\ufeff"region","video","frame"\n"a, badge","0001-0001_left_1-240",""\n', encoding="utf-8")
-    assert videos_named(table) == [(2, "0001-0001_left_1-240")]
+    assert videos_of_table(table) == [(2, "0001-0001_left_1-240")]
     table.write_text("video;region;frame\n0001-0001_left_1-240;badge;\n")
     with pytest.raises(StepError, match="lacks the column\\(s\\) video"):
-        videos_named(table)
+        videos_of_table(table)
 
 
 @pytest.mark.parametrize(
@@ -103,20 +103,24 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
 @pytest.mark.parametrize(
     ("section", "changes", "said"),
     [
-        ("cohort", {"root": "data/rawww"}, "cohort.root is data/rawww, and there is no such folder"),
+        ("cohort", {"root": "data/rawww"}, "cohort.root is data/rawww, but there is no such folder"),
         ("cohort", {"annotations": "notes"}, "there is no notes/regions.csv"),
-        ("cohort", {"modality": "keypoints"}, "finetune.models names childgait_video, which looks at frames"),
+        ("cohort", {"modality": "keypoints"}, "childgait_video of finetune.models needs video frames"),
         ("finetune", {"models": ["childgait_vido"]}, "did you mean 'childgait_video'?"),
         ("finetune", {"folds": ["holdout", "7"]}, "finetune.folds names 7, but split_subjects.folds is 4"),
         ("finetune", {"overrides": {"rules": {"epoch": 3}}}, "finetune.overrides.rules.epoch is no key"),
         (
             "finetune",
             {"weights": "weights/none.safetensors"},
-            "finetune.weights is 'weights/none.safetensors', and nothing",
+            "finetune.weights is 'weights/none.safetensors', but there is no such file",
         ),
-        ("segment", {"backend": "sam3"}, "segment.sam3_folder is 'weights/sam3', and nothing is there"),
-        ("estimate_pose", {"backend": "sapiens2"}, "estimate_pose.weights is '', and nothing is there"),
-        ("deidentify", {"backends": ["retinaface"]}, "deidentify.retinaface_weights is '', and nothing is there"),
+        ("segment", {"backend": "sam3"}, "segment.sam3_folder is 'weights/sam3', but there is no such file or folder"),
+        ("estimate_pose", {"backend": "sapiens2"}, "estimate_pose.weights is '', but there is no such file or folder"),
+        (
+            "deidentify",
+            {"backends": ["retinaface"]},
+            "deidentify.retinaface_weights is '', but there is no such file or folder",
+        ),
     ],
 )
 def test_what_a_later_stage_would_stop_at_is_told_now(
@@ -124,9 +128,9 @@ def test_what_a_later_stage_would_stop_at_is_told_now(
 ) -> None:
     monkeypatch.chdir(ROOT)
     sections = load_params(ROOT / "params.yaml")
-    check_ahead(sections)
+    check_later_stages(sections)
     with pytest.raises(StepError) as caught:
-        check_ahead(sections | {section: sections[section].model_copy(update=changes)})
+        check_later_stages(sections | {section: sections[section].model_copy(update=changes)})
     assert said in str(caught.value)
 
 
@@ -141,10 +145,10 @@ def test_what_a_later_stage_would_stop_at_is_told_now(
 def test_who_cannot_grade_severity_is_told_before_anything_learns(modality: str, name: str, message: str) -> None:
     sections: Any = load_params(ROOT / "params.yaml")
     sections["cohort"] = sections["cohort"].model_copy(update={"modality": modality})
-    check_graders(sections)  # as delivered
+    check_severity_models(sections)  # as delivered
     sections["grade_severity"] = sections["grade_severity"].model_copy(update={"models": ["gru", name]})
     with pytest.raises(StepError, match=message):
-        check_graders(sections)
+        check_severity_models(sections)
     if modality == "video":
         with pytest.raises(StepError, match=message):
-            check_ahead(sections)
+            check_later_stages(sections)

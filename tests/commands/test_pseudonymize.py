@@ -50,7 +50,7 @@ def test_a_dry_run_writes_nothing(cohort: Path) -> None:
     ("spoil", "said"),
     [
         (lambda root: (root / "cohort.key").unlink(), "there is no key"),
-        (lambda root: (root / "cohort.key").chmod(0o644), "others than its owner"),
+        (lambda root: (root / "cohort.key").chmod(0o644), "other users may read"),
         (lambda root: (root / "cohort.key").write_bytes(b"secret"), "has 6 bytes"),
         (
             lambda root: (root / "clinic" / "Ben Muster" / "with Ben Muster.txt").write_text(""),
@@ -71,5 +71,5 @@ def test_what_would_tell_a_name_is_refused(cohort: Path, spoil, said: str) -> No
 
 def test_nothing_is_overwritten(cohort: Path) -> None:
     pseudonymize(cohort / "clinic", cohort / "out", cohort / "cohort.key")
-    with pytest.raises(StepError, match="is there already"):
+    with pytest.raises(StepError, match="exists already"):
         pseudonymize(cohort / "clinic", cohort / "out", cohort / "cohort.key")

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 from childgait.engine.source_files import stamp_of
-from childgait.preflight.params import videos_named
+from childgait.preflight.params import videos_of_table
 from childgait.errors import StepError
 from childgait.files.atomic import write_text
 from childgait.files.recordings import list_recordings
@@ -73,7 +73,7 @@ def videos_of(subject):
 def annotation_for(table):
     """An input function: the person's table, for the videos that it names; an edit reruns only those."""
     path = ANNOTATIONS / f"{table}.csv"
-    named = {video for _, video in as_workflow_error(videos_named, path)}
+    named = {video for _, video in as_workflow_error(videos_of_table, path)}
     return lambda wildcards: [str(path)] if wildcards.video in named else []
 
 

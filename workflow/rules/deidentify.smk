@@ -1,7 +1,7 @@
 # Nobody recognisable: the same videos with every head covered, and the evidence. The last stage that reads raw data.
 # Requires: the raw cohort, data/register. Yields: data/deidentify/{video}.*, data/gate/deidentify.*
 
-from childgait.preflight.params import check_unseen
+from childgait.preflight.params import check_unseen_policy
 
 
 include: "common.smk"
@@ -14,7 +14,7 @@ include: "gate.smk"
 include: "raw.smk"
 
 
-as_workflow_error(check_unseen, COHORT, PARAMS["deidentify"])
+as_workflow_error(check_unseen_policy, COHORT, PARAMS["deidentify"])
 LOOKS_WITH_SAM3 = "sam3" in PARAMS["deidentify"].backends
 
 

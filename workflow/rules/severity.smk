@@ -2,14 +2,14 @@
 # Requires: data/finetune, data/split_subjects and the clips of their children, data/build_labels.
 # Yields: data/grade_severity/{model}/{fold}-{seed}/, reports/severity/severity.md
 
-from childgait.preflight.params import check_graders
+from childgait.preflight.params import check_severity_models
 
 
 include: "common.smk"
 include: "parts.smk"
 
 
-as_workflow_error(check_graders, PARAMS)
+as_workflow_error(check_severity_models, PARAMS)
 
 
 def graded(name):

@@ -1,4 +1,4 @@
-"""Say within seconds what a cohort folder holds and what is wrong with it, all at once, before any long work."""
+"""List within seconds what a cohort folder holds and all its problems, before any long work."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ def check_cohort(folder: Path, params: Cohort) -> int:
     from childgait.domain.evgs import VIEWS
     from childgait.preflight.cohort import take_inventory
 
-    found = take_inventory(folder, params)
-    views = ", ".join(f"{sum(said.view == view for said in found.recordings.values())} {view}" for view in VIEWS)
-    print(f"{folder}: {len(found.subjects)} children, {len(found.recordings)} recordings ({views})")
-    print(f"  {len(found.videos)} videos, {found.video_frames.total():,} frames, {found.seconds / 60:.1f} minutes")
-    print(f"  {len(found.poses)} with keypoints, {found.pose_frames.total():,} frames, read as {params.pose_layout}")
-    print(f"  {len(found.labelled)} children with scores, {len(found.listed)} in the list of subjects")
+    inventory = take_inventory(folder, params)
+    views = ", ".join(f"{sum(name.view == view for name in inventory.recordings.values())} {view}" for view in VIEWS)
+    recordings, poses = inventory.recordings, inventory.poses
+    print(f"{folder}: {len(inventory.subjects)} children, {len(recordings)} recordings ({views})")
+    minutes, frames = inventory.seconds / 60, inventory.video_frames.total()
+    print(f"  {len(inventory.videos)} videos, {frames:,} frames, {minutes:.1f} minutes")
+    print(f"  {len(poses)} with keypoints, {inventory.pose_frames.total():,} frames, read as {params.pose_layout}")
+    print(f"  {len(inventory.labelled)} children with scores, {len(inventory.listed)} in the list of subjects")
     if params.exclude:
         print(f"  {len(params.exclude)} recordings are excluded in params.yaml")
-    errors = sorted({problem for problem in found.problems if problem.level == "error"})
-    notes = sorted({problem for problem in found.problems if problem.level == "note"})
-    for title, problems in (("to mend before a run", errors), ("handled, and told in the report", notes)):
+    errors = sorted({problem for problem in inventory.problems if problem.level == "error"})
+    notes = sorted({problem for problem in inventory.problems if problem.level == "note"})
+    for title, problems in (("to correct before a run", errors), ("handled, and noted in the report", notes)):
         if problems:
             print(f"\n{len(problems)} {title}:")
-        for (reason, mend), files in grouped(problems).items():
+        for (reason, fix), files in grouped(problems).items():
             more = f" and {len(files) - 1} more like it" if len(files) > 1 else ""
-            print(f"  {files[0]}{more}: {reason}. {mend[0].upper()}{mend[1:]}.")
+            print(f"  {files[0]}{more}: {reason}. {fix[0].upper()}{fix[1:]}.")
     print("\nnothing would stop a run" if not errors else f"\n{len(errors)} problem(s) would stop a run")
     return int(bool(errors))
 
 
 def grouped(problems: list[Problem]) -> dict[tuple[str, str], list[str]]:
-    """Files by fault: the same fault in a thousand files is one line."""
+    """Group the files by fault and correction: the same fault in a thousand files is printed once."""
     together: dict[tuple[str, str], list[str]] = {}
     for problem in problems:
-        together.setdefault((problem.reason, problem.mend), []).append(problem.file)
+        together.setdefault((problem.reason, problem.fix), []).append(problem.file)
     return together

@@ -123,7 +123,7 @@ def settings(params: Path) -> Iterator[Line]:
     from childgait.errors import StepError
     from childgait.files.hashes import sha256
     from childgait.params import load_params
-    from childgait.preflight.params import weights_named
+    from childgait.preflight.params import required_weights
 
     try:
         sections = load_params(params)
@@ -131,7 +131,7 @@ def settings(params: Path) -> Iterator[Line]:
         yield "FAIL", "params.yaml", str(error)
         return
     yield "ok", "params.yaml", f"{len(sections)} sections, all in range"
-    for key, place in weights_named(sections).items():
+    for key, place in required_weights(sections).items():
         if not place:
             yield "FAIL", key, "empty, but what needs it is chosen; name your file of weights and its sha256"
     named = 0

@@ -1,7 +1,7 @@
-"""Pack each recording's one-frame keypoint files into one zip, so that a version of the data is few files, not 339,000.
+"""Pack the keypoint files of each recording (one per frame) into one zip, to version few files in place of 339,000.
 
-The zip stands beside the folder under the same name and is read in its place. The same files give the same bytes. A
-folder is removed only with --remove, and only after every packed file was read back and compared.
+The zip has the name of the folder and is read in its place. The same files give the same bytes. A folder is removed
+only with --remove, and only after every packed file was read back and compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def pack_poses(folder: Path, remove: bool = False) -> None:
     if not sources:
         raise StepError(
             f"{folder} has no folder that ends in {POSE_FOLDER}",
-            hint="give the folder that holds 'dataset'; perhaps everything is packed already",
+            hint="give the folder that contains 'dataset'; perhaps everything is packed already",
         )
     files = 0
     for source in sources:
@@ -35,14 +35,16 @@ def pack_poses(folder: Path, remove: bool = False) -> None:
             shutil.rmtree(source)
     print(f"packed {files:,} files of {len(sources)} recordings" + (" and removed them" if remove else ""))
     if not remove:
-        print("the folders are still there; `childgait pack-poses FOLDER --remove` removes them after comparing")
+        print("the folders were kept; `childgait pack-poses FOLDER --remove` removes them after a comparison")
 
 
 def compare(source: Path, target: Path) -> int:
-    """Every file of the folder is in the zip, byte by byte; how many they are."""
+    """Check that every file of the folder is in the zip, byte by byte; returns their number."""
     with zipfile.ZipFile(target) as archive:
         packed = {Path(name).name: name for name in archive.namelist()}
         for file in sorted(source.iterdir()):
             if file.name not in packed or archive.read(packed[file.name]) != file.read_bytes():
-                raise StepError(f"{file} is not in {target.name}", hint="only .json files are packed; move it")
+                raise StepError(
+                    f"{file} is not in {target.name}", hint="only .json files are packed; move it elsewhere"
+                )
     return len(packed)

@@ -1,1 +1,1 @@
-"""What stops a run before it plans: checks of params and of a cohort."""
+"""Checks before a run is planned: params.yaml against the files around it, and the folder of a cohort."""

@@ -1,8 +1,8 @@
-"""What lies in a cohort folder and what is wrong with it, found in seconds and all at once, before any long work.
+"""Inventory of a cohort folder with all its problems, in seconds, before any long work.
 
-Reads names, headers, a few frames of keypoints, labels and subjects; decodes one frame a video. `error`: a run would
-stop there. `note`: it is handled and told in the report. What only shows in a whole reading (a damaged frame in the
-middle, a strange point in one of 240 files) is found by `register`.
+Reads names, headers, a few frames of keypoints, labels and subjects, and decodes one frame per video. A problem of
+level `error` would stop a run; a `note` is handled and shown in the report. Faults that only a full reading reveals (a
+damaged frame in the middle, a wrong point in one of 240 files) are left to `register`.
 """
 
 from __future__ import annotations
@@ -25,22 +25,27 @@ from childgait.errors import StepError
 from childgait.files.annotations import text_of
 from childgait.params import Cohort
 
-READ_WHOLE = 15_000  # frames of keypoints that a cohort may have for all of them to be read; above, a few a recording
-SAMPLED = 5  # frames of keypoints looked into, a recording
-CUT_RATES = (23, 29, 59, 119)  # television's rates, cut to whole numbers
+READ_WHOLE = 15_000  # keypoint frames of a cohort up to which all are read; above, SAMPLED frames per recording
+SAMPLED = 5  # keypoint frames read per recording of a large cohort
+TRUNCATED_RATES = (23, 29, 59, 119)  # NTSC frame rates (x 1000/1001) truncated to whole numbers, Hz
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
+    """A fault of a cohort: the file, the fault in words, and how to correct it."""
+
     level: Literal["error", "note"]
     file: str
     reason: str
-    mend: str
+    fix: str
 
 
 @dataclass
 class Inventory:
-    """Counts of what is there, and every problem."""
+    """What a cohort folder holds, by name of the recording or number of the child, and every problem.
+
+    `labelled` and `listed` are the children of labels.json and of subjects.csv; `seconds` sums the videos' lengths.
+    """
 
     subjects: set[str] = field(default_factory=set)
     recordings: dict[str, VideoName] = field(default_factory=dict)
@@ -53,172 +58,185 @@ class Inventory:
     seconds: float = 0.0
     problems: list[Problem] = field(default_factory=list)
 
-    def error(self, file: Path | str, reason: str, mend: str) -> None:
-        self.problems.append(Problem("error", str(file), reason, mend))
+    def error(self, file: Path | str, reason: str, fix: str) -> None:
+        self.problems.append(Problem("error", str(file), reason, fix))
 
-    def note(self, file: Path | str, reason: str, mend: str) -> None:
-        self.problems.append(Problem("note", str(file), reason, mend))
+    def note(self, file: Path | str, reason: str, fix: str) -> None:
+        self.problems.append(Problem("note", str(file), reason, fix))
 
-    def caught(self, file: Path, problem: StepError) -> None:
+    def step_error(self, file: Path, problem: StepError) -> None:
         reason = problem.message.removeprefix(str(file)).lstrip(":, ")
         self.error(file, reason, problem.hint)
 
 
 def take_inventory(root: Path, cohort: Cohort) -> Inventory:
-    """Look at everything; nothing found stops the looking."""
-    found = Inventory()
+    """List the files of a cohort and check them all; no problem ends the check."""
+    inventory = Inventory()
     if not (root / "dataset").is_dir():
-        found.error(root, "has no folder 'dataset'", "put videos there: dataset/0001/0001-0001_left_1-240.mp4")
+        inventory.error(root, "has no folder 'dataset'", "put videos there: dataset/0001/0001-0001_left_1-240.mp4")
     else:
-        list_files(root / "dataset", found)
-        check_exclusions(found, cohort)
-        for name, path in sorted(found.videos.items()):
-            check_video(name, path, found)
-        check_all_poses(found, cohort)
-        check_completeness(root, found, cohort)
-    check_labels(root / "labels.json", found)
-    check_subjects(root / "subjects.csv", found)
-    compare_lists(root, found)
-    return found
+        list_files(root / "dataset", inventory)
+        check_exclusions(inventory, cohort)
+        for name, path in sorted(inventory.videos.items()):
+            check_video(name, path, inventory)
+        check_all_poses(inventory, cohort)
+        check_completeness(root, inventory, cohort)
+    check_labels(root / "labels.json", inventory)
+    check_subjects(root / "subjects.csv", inventory)
+    compare_lists(root, inventory)
+    return inventory
 
 
 # --- names
 
 
-def list_files(folder: Path, found: Inventory) -> None:
+def list_files(folder: Path, inventory: Inventory) -> None:
+    """Enter videos and keypoints by their names; note files in the wrong place."""
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in VIDEO_ENDINGS:
-            place(path, path.stem, found.videos, found)
+            add_recording(path, path.stem, inventory.videos, inventory)
         elif path.name.endswith(POSE_FOLDER + ".zip"):
-            place(path, path.name.removesuffix(POSE_FOLDER + ".zip"), found.poses, found)
+            add_recording(path, path.name.removesuffix(POSE_FOLDER + ".zip"), inventory.poses, inventory)
         elif path.is_dir() and path.name.endswith(POSE_FOLDER):
             name = path.name.removesuffix(POSE_FOLDER)
             if (zipped := path.with_name(path.name + ".zip")).exists():
-                found.note(path, f"stands beside {zipped.name}, which is used", "remove one of the two")
+                inventory.note(path, f"stands beside {zipped.name}, which is used", "remove one of the two")
             else:
-                place(path, name, found.poses, found)
+                add_recording(path, name, inventory.poses, inventory)
         elif not path.name.startswith("."):
-            found.note(path, "is neither a video nor keypoints and is not read", "remove it, or mend its name")
+            inventory.note(path, "is neither a video nor keypoints and is not read", "remove it, or correct its name")
     for path in sorted(folder.glob("*")):
         if path.is_file() and not path.name.startswith("."):
-            found.note(path, "does not lie in a child's folder and is not read", "move it into dataset/PATIENT/")
+            inventory.note(path, "does not lie in a child's folder and is not read", "move it into dataset/PATIENT/")
 
 
-def place(path: Path, name: str, shelf: dict[str, Path], found: Inventory) -> None:
+def add_recording(path: Path, name: str, files: dict[str, Path], inventory: Inventory) -> None:
+    """Parse a file's name and enter it into `files`; report a name that contradicts its folder or another file."""
     try:
-        said = parse_video_name(name)
+        parsed = parse_video_name(name)
     except StepError as problem:
-        found.error(path, problem.message, problem.hint)
+        inventory.error(path, problem.message, problem.hint)
         return
-    if said.subject != path.parent.name:
-        found.error(path, f"says child {said.subject}, but lies in folder {path.parent.name}", "move or rename it")
-    if said.end < said.start:
-        found.error(path, f"its frame range runs backwards ({said.start}-{said.end})", "mend its name")
-    if name in shelf:
-        found.error(path, f"has the same name as {shelf[name]}", "keep one of the two")
-    shelf[name] = path
-    found.recordings[name] = said
-    found.subjects.add(said.subject)
+    if parsed.subject != path.parent.name:
+        inventory.error(path, f"names child {parsed.subject}, but is in folder {path.parent.name}", "move or rename it")
+    if parsed.end < parsed.start:
+        inventory.error(path, f"its frame range runs backwards ({parsed.start}-{parsed.end})", "correct its name")
+    if name in files:
+        inventory.error(path, f"has the same name as {files[name]}", "keep one of the two")
+    files[name] = path
+    inventory.recordings[name] = parsed
+    inventory.subjects.add(parsed.subject)
 
 
-def check_exclusions(found: Inventory, cohort: Cohort) -> None:
+def check_exclusions(inventory: Inventory, cohort: Cohort) -> None:
+    """Check `cohort.exclude` and remove its recordings from the inventory."""
     for name, reason in sorted(cohort.exclude.items()):
-        if name not in found.recordings:
-            found.error("params.yaml", f"cohort.exclude names {name}, which is not in the cohort", "mend the name")
+        if name not in inventory.recordings:
+            inventory.error(
+                "params.yaml", f"cohort.exclude names {name}, which is not in the cohort", "correct the name"
+            )
         if not reason.strip():
-            found.error("params.yaml", f"cohort.exclude gives no reason for {name}", "write why it stays out")
-        for shelf in (found.recordings, found.videos, found.poses):
-            shelf.pop(name, None)
+            inventory.error("params.yaml", f"cohort.exclude gives no reason for {name}", "add the reason")
+        inventory.recordings.pop(name, None)
+        inventory.videos.pop(name, None)
+        inventory.poses.pop(name, None)
 
 
 # --- videos
 
 
-def check_video(name: str, path: Path, found: Inventory) -> None:
-    """Header, index and the first frame."""
+def check_video(name: str, path: Path, inventory: Inventory) -> None:
+    """Check the header, the index and the first frame of a video."""
     import av
 
     exclude = "copy it again from its source, or exclude it in cohort.exclude with the reason"
     if path.stat().st_size == 0:
-        found.error(path, "is empty", exclude)
+        inventory.error(path, "is empty", exclude)
         return
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.video:
-                found.error(path, "holds no video stream", exclude)
+                inventory.error(path, "contains no video stream", exclude)
                 return
             stream = container.streams.video[0]
-            check_index(name, path, stream, found)
+            check_index(name, path, stream, inventory)
             if container.streams.audio:
-                found.note(path, "carries sound", "nothing to do: it is not passed on")
+                inventory.note(path, "contains sound", "nothing to do: it is dropped")
             first = next(container.decode(stream), None)
             if first is None:
-                found.error(path, "holds no frame that can be decoded", exclude)
+                inventory.error(path, "contains no frame that can be decoded", exclude)
             elif first.rotation % 360:
-                found.note(path, f"asks to be turned by {first.rotation % 360} degrees", "nothing to do: it is turned")
+                inventory.note(
+                    path, f"has a rotation flag of {first.rotation % 360} degrees", "nothing to do: it is rotated"
+                )
     except (av.error.FFmpegError, OSError) as error:
-        found.error(path, f"cannot be read as a video ({getattr(error, 'strerror', None) or error})", exclude)
+        inventory.error(path, f"cannot be read as a video ({getattr(error, 'strerror', None) or error})", exclude)
 
 
-def check_index(name: str, path: Path, stream: Any, found: Inventory) -> None:
-    """What the index says of length, rate and wholeness; containers without a whole index are left to `register`."""
+def check_index(name: str, path: Path, stream: Any, inventory: Inventory) -> None:
+    """Check length, rate and completeness by the index; a container without a full index is left to `register`."""
     entries = list(stream.index_entries)
     if not entries or len(entries) != stream.frames:
         return
-    said = found.recordings[name]
-    found.video_frames[name] = len(entries)
+    parsed = inventory.recordings[name]
+    inventory.video_frames[name] = len(entries)
     if max(entry.pos + entry.size for entry in entries) > path.stat().st_size:
-        found.error(path, "is cut short: its index points behind its end", "copy it again from its source")
-    length = said.end - said.start + 1
+        inventory.error(path, "is truncated: its index points beyond its end", "copy it again from its source")
+    length = parsed.end - parsed.start + 1
     if length != len(entries):
-        found.note(path, f"its name says {length} frames, it has {len(entries)}", "nothing to do: frames are counted")
+        inventory.note(
+            path, f"has {len(entries)} frames, but {length} by its name", "nothing to do: frames are counted"
+        )
     stamps = [entry.timestamp for entry in entries]
     steps = [b - a for a, b in itertools.pairwise(stamps)]
     if not steps:
-        found.error(path, "holds a single frame", "exclude it in cohort.exclude with the reason")
+        inventory.error(path, "contains a single frame", "exclude it in cohort.exclude with the reason")
         return
     seconds = float((stamps[-1] - stamps[0]) * stream.time_base)
     rate = len(steps) / seconds if seconds else 0.0
-    found.seconds += seconds
+    inventory.seconds += seconds
     mean = sum(steps) / len(steps)
     if max(abs(step - mean) for step in steps) > 0.05 * mean:
-        found.note(path, f"its frame rate varies around {rate:.2f}", "nothing to do: frames are placed by time stamps")
+        inventory.note(path, f"its frame rate varies around {rate:.2f}", "nothing to do: time stamps are used")
     elif abs(rate - 60) > 0.3:
-        found.note(path, f"has {rate:.2f} frames a second, not 60", "nothing to do: frames are placed by time stamps")
+        inventory.note(path, f"has a frame rate of {rate:.2f} Hz, not 60", "nothing to do: time stamps are used")
 
 
 # --- keypoints
 
 
-def check_all_poses(found: Inventory, cohort: Cohort) -> None:
-    """A cohort's keypoints: all of them if they are few, else some frames of each recording."""
+def check_all_poses(inventory: Inventory, cohort: Cohort) -> None:
+    """Check the keypoints: every frame of a small cohort, else a few frames per recording."""
     from childgait.gait.delivered_keypoints import inspect_delivered
 
-    for name, path in sorted(found.poses.items()):
-        found.pose_frames[name] = len(frame_names(path, found))
-    whole = found.pose_frames.total() <= READ_WHOLE
-    for name, path in sorted(found.poses.items()):
-        if not found.pose_frames[name]:
+    for name, path in sorted(inventory.poses.items()):
+        inventory.pose_frames[name] = len(frame_names(path, inventory))
+    whole = inventory.pose_frames.total() <= READ_WHOLE
+    for name, path in sorted(inventory.poses.items()):
+        if not inventory.pose_frames[name]:
             continue
         if whole:
             try:
                 facts = inspect_delivered(path, cohort.pose_layout)
             except StepError as problem:
-                found.caught(path, problem)
+                inventory.step_error(path, problem)
                 continue
             for oddity in facts.oddities:
-                found.note(path, oddity, "nothing to do: it is handled")
-            found.pose_frames[name] = facts.frames
+                inventory.note(path, oddity, "nothing to do: it is handled")
+            inventory.pose_frames[name] = facts.frames
         else:
-            check_some_frames(path, cohort, found)
-        frames, length = found.pose_frames[name], found.video_frames.get(name)
+            check_some_frames(path, cohort, inventory)
+        frames, length = inventory.pose_frames[name], inventory.video_frames.get(name)
         if length and frames > length:
-            found.error(path, f"has {frames} frames, but its video {length}", "deliver the pair that belongs together")
+            inventory.error(path, f"has {frames} frames, but its video {length}", "use keypoints of the same video")
         elif length and frames < length:
-            found.note(path, f"has {frames} frames, its video {length}", "nothing to do: the others count as missing")
+            inventory.note(
+                path, f"has {frames} frames, its video {length}", "nothing to do: the others count as missing"
+            )
 
 
-def frame_names(path: Path, found: Inventory) -> list[str]:
+def frame_names(path: Path, inventory: Inventory) -> list[str]:
+    """List the keypoint files in a folder or zip, in order."""
     try:
         if path.is_dir():
             names = sorted(file.name for file in path.iterdir() if file.suffix == ".json")
@@ -226,16 +244,16 @@ def frame_names(path: Path, found: Inventory) -> list[str]:
             with zipfile.ZipFile(path) as archive:
                 names = sorted(name for name in archive.namelist() if name.endswith(".json"))
     except (OSError, zipfile.BadZipFile) as error:
-        found.error(path, f"cannot be read ({error})", "fetch or pack it again")
+        inventory.error(path, f"cannot be read ({error})", "copy or pack it again")
         return []
     if not names:
-        found.error(path, "holds no keypoint file", "it should hold frame_000001.json and so on")
+        inventory.error(path, "contains no keypoint file", "it should contain frame_000001.json and so on")
     return names
 
 
-def check_some_frames(path: Path, cohort: Cohort, found: Inventory) -> None:
-    """The first, the last and a few between."""
-    names = frame_names(path, found)
+def check_some_frames(path: Path, cohort: Cohort, inventory: Inventory) -> None:
+    """Check SAMPLED keypoint files of a recording, evenly spread from the first to the last."""
+    names = frame_names(path, inventory)
     picked = sorted({round(index * (len(names) - 1) / (SAMPLED - 1)) for index in range(SAMPLED)})
     size = LAYOUTS[cohort.pose_layout].size
     empty = odd = without_info = 0
@@ -246,10 +264,10 @@ def check_some_frames(path: Path, cohort: Cohort, found: Inventory) -> None:
             counts = {len(person["keypoints"]) for person in people}
             values = [value for person in people for point in person["keypoints"] for value in point]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            found.error(f"{path}/{name}", f"is not a frame of the release ({error})", "fetch it again")
+            inventory.error(f"{path}/{name}", f"is no keypoint file of the release ({error})", "copy it again")
             continue
         if wrong := counts - {size}:
-            found.error(
+            inventory.error(
                 f"{path}/{name}",
                 f"has {wrong.pop()} keypoints, but {cohort.pose_layout} has {size}",
                 "set cohort.pose_layout in params.yaml to the layout of the files",
@@ -258,15 +276,16 @@ def check_some_frames(path: Path, cohort: Cohort, found: Inventory) -> None:
         empty += not people
         odd += any(value is None or value != value for value in values)
         without_info += not record.get("video_info")
-        if (record.get("video_info") or {}).get("fps") in CUT_RATES:
-            found.note(path, "gives a frame rate that was cut to a whole number", "nothing to do: it is understood")
-    told = ((empty, "have nobody in them"), (odd, "have points without a position"), (without_info, "lack video_info"))
-    for count, words in told:
+        if (record.get("video_info") or {}).get("fps") in TRUNCATED_RATES:
+            inventory.note(path, "has a frame rate truncated to a whole number", "nothing to do: it is corrected")
+    faults = ((empty, "have no person"), (odd, "have points without a position"), (without_info, "lack video_info"))
+    for count, words in faults:
         if count:
-            found.note(path, f"{count} of {len(picked)} frames looked into {words}", "nothing to do: it is handled")
+            inventory.note(path, f"{count} of {len(picked)} sampled frames {words}", "nothing to do: it is handled")
 
 
 def read_texts(path: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of files in a folder or zip."""
     if path.is_dir():
         yield from ((name, (path / name).read_bytes()) for name in names)
         return
@@ -274,96 +293,106 @@ def read_texts(path: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
         yield from ((name, archive.read(name)) for name in names)
 
 
-def check_completeness(root: Path, found: Inventory, cohort: Cohort) -> None:
-    """Videos without keypoints, keypoints without videos, children without a view."""
-    for name in sorted(found.recordings):
-        if cohort.modality == "video" and name not in found.videos:
-            found.error(found.poses[name], "has no video", "add it, or set cohort.modality to keypoints")
-        if name not in found.poses:
-            level = found.error if cohort.modality == "keypoints" else found.note
-            level(found.videos[name], "has no keypoints", "deliver them, or set estimate_pose.backend")
+def check_completeness(root: Path, inventory: Inventory, cohort: Cohort) -> None:
+    """Report videos without keypoints, keypoints without videos, and children without one of the four views."""
+    for name in sorted(inventory.recordings):
+        if cohort.modality == "video" and name not in inventory.videos:
+            inventory.error(inventory.poses[name], "has no video", "add it, or set cohort.modality to keypoints")
+        if name not in inventory.poses:
+            level = inventory.error if cohort.modality == "keypoints" else inventory.note
+            level(inventory.videos[name], "has no keypoints", "deliver them, or set estimate_pose.backend")
     views: dict[str, set[str]] = defaultdict(set)
-    for said in found.recordings.values():
-        views[said.subject].add(said.view)
-    for subject, seen in sorted(views.items()):
-        if missing := [view for view in VIEWS if view not in seen]:
-            found.note(
+    for parsed in inventory.recordings.values():
+        views[parsed.subject].add(parsed.view)
+    for subject, present in sorted(views.items()):
+        if missing := [view for view in VIEWS if view not in present]:
+            inventory.note(
                 root / "dataset" / subject,
                 f"has no view {', '.join(missing)}",
-                "nothing to do: items that need it are not judged for this child",
+                "nothing to do: items that need it are not scored for this child",
             )
 
 
 # --- labels and subjects
 
 
-def check_labels(path: Path, found: Inventory) -> None:
+def check_labels(path: Path, inventory: Inventory) -> None:
+    """Check labels.json: its form, every score, and one entry per child and rater."""
     from childgait.files.labels import read_sheet
 
     if not path.exists():
-        found.error(path, "is not there", "write the scores as a list of entries with patient_id, left and right")
+        inventory.error(path, "does not exist", "write the scores as a list of entries with patient_id, left and right")
         return
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        found.error(path, f"is not JSON ({error})", "mend the file at that place")
+        inventory.error(path, f"is not JSON ({error})", "correct the file at that place")
         return
     if not isinstance(rows, list):
-        found.error(path, f"holds a {type(rows).__name__}, not a list", "write a list of entries with patient_id")
+        inventory.error(
+            path, f"contains a {type(rows).__name__}, not a list", "write a list of entries with patient_id"
+        )
         return
-    seen: set[tuple[str, str | None]] = set()
+    scored: set[tuple[str, str | None]] = set()
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict) or "patient_id" not in row:
-            found.error(path, f"entry {number} has no patient_id", "name the child")
+            inventory.error(path, f"entry {number} has no patient_id", "name the child")
             continue
         try:
             sheet = read_sheet(path, row, highest=2)
         except StepError as problem:
-            found.caught(path, problem)
+            inventory.step_error(path, problem)
             continue
-        if (sheet.subject, sheet.rater) in seen:
-            found.error(path, f"scores child {sheet.subject} twice", "keep one entry per child and rater")
-        seen.add((sheet.subject, sheet.rater))
-        found.labelled.add(sheet.subject)
+        if (sheet.subject, sheet.rater) in scored:
+            inventory.error(path, f"scores child {sheet.subject} twice", "keep one entry per child and rater")
+        scored.add((sheet.subject, sheet.rater))
+        inventory.labelled.add(sheet.subject)
         missing = sum(score is None for limb in sheet.scores.values() for score in limb.values())
         if missing:
-            found.note(path, f"child {sheet.subject} lacks {missing} of 34 scores", "nothing to do: they stay unknown")
+            inventory.note(
+                path, f"child {sheet.subject} lacks {missing} of 34 scores", "nothing to do: they are missing values"
+            )
 
 
-def check_subjects(path: Path, found: Inventory) -> None:
+def check_subjects(path: Path, inventory: Inventory) -> None:
+    """Check subjects.csv: its columns, every value, and one row per child."""
     from childgait.files.labels import read_child
 
     if not path.exists():
-        found.error(path, "is not there", "write patient_id, age, sex, diagnosis, aid: a row a child")
+        inventory.error(path, "does not exist", "write patient_id, age, sex, diagnosis, aid: one row per child")
         return
     try:
         text = text_of(path)
     except StepError as problem:
-        found.caught(path, problem)
+        inventory.step_error(path, problem)
         return
     reader = csv.DictReader(io.StringIO(text, newline=""))
     reader.fieldnames = ["age" if name == "age_years" else name for name in reader.fieldnames or []]
     if missing := [name for name in ("patient_id", "age", "sex") if name not in reader.fieldnames]:
-        found.error(path, f"lacks the column(s) {', '.join(missing)}", "name the columns in its first line")
+        inventory.error(path, f"lacks the column(s) {', '.join(missing)}", "name the columns in its first line")
         return
     for number, row in enumerate(reader, start=2):
         try:
             child = read_child(path, number, row)
         except StepError as problem:
-            found.caught(path, problem)
+            inventory.step_error(path, problem)
             continue
-        if child["subject"] in found.listed:
-            found.error(path, f"line {number}: child {child['subject']} is there twice", "keep one row a child")
-        found.listed.add(child["subject"])
+        if child["subject"] in inventory.listed:
+            inventory.error(path, f"line {number}: child {child['subject']} is listed twice", "keep one row per child")
+        inventory.listed.add(child["subject"])
         if child["age_years"] is None:
-            found.note(path, f"line {number}: child {child['subject']} has no age", "nothing to do")
+            inventory.note(path, f"line {number}: child {child['subject']} has no age", "nothing to do")
 
 
-def compare_lists(root: Path, found: Inventory) -> None:
-    """Children that one file knows and another does not."""
-    for subject in sorted(found.subjects - found.labelled):
-        found.note(root / "dataset" / subject, "has no scores", "nothing to do: the child is in no part")
-    for subject in sorted(found.labelled - found.subjects):
-        found.note(root / "labels.json", f"scores child {subject}, who has no recording", "nothing to do")
-    for subject in sorted(found.labelled - found.listed) if found.listed else ():
-        found.error(root / "subjects.csv", f"does not list child {subject}, who has scores", "add a row for the child")
+def compare_lists(root: Path, inventory: Inventory) -> None:
+    """Report children that are in one of dataset/, labels.json and subjects.csv but not in another."""
+    for subject in sorted(inventory.subjects - inventory.labelled):
+        inventory.note(
+            root / "dataset" / subject, "has no scores", "nothing to do: the child is in no part of the split"
+        )
+    for subject in sorted(inventory.labelled - inventory.subjects):
+        inventory.note(root / "labels.json", f"scores child {subject}, who has no recording", "nothing to do")
+    for subject in sorted(inventory.labelled - inventory.listed) if inventory.listed else ():
+        inventory.error(
+            root / "subjects.csv", f"does not list child {subject}, who has scores", "add a row for the child"
+        )

@@ -1,136 +1,159 @@
-"""Checks params.yaml: every section, every key, all problems at once; and what is around it that a run trusts.
+"""Checks of params.yaml beyond its own values, before a run is planned.
 
-Raw recordings have a remote of their own; nobody real goes uncovered by a setting that is for people who do not exist;
-what a person decided names recordings that are there; and no later stage will stop at what could be known now.
+They cover the remote of raw recordings, the handling of people whom no detector sees, manual tables that name
+recordings, and everything at which a later stage would stop: a missing cohort, table, model, fold or file of weights.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
 from childgait.files.recordings import list_recordings
-from childgait.params import Deidentify
+from childgait.params import SYNTHETIC_ROOT, Deidentify
 
-SYNTHETIC_ROOT = "data/demo"  # what dvc.yaml's stage `cohort` makes; any other cohort is there before a run
-OF_VIDEOS = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations with a row a video
+if TYPE_CHECKING:
+    from childgait.params import Cohort, Finetune
+
+VIDEO_TABLES = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations, one row per video
 
 
-def check_unseen(cohort: Path, params: Deidentify) -> None:
-    """Whom nothing can see is let pass only where nobody is real: in a cohort that `synthesize` made and stamped."""
+def check_unseen_policy(cohort: Path, params: Deidentify) -> None:
+    """Check that `deidentify.unseen: accept` is used only for a cohort made by `synthesize`, or with SAM 3."""
     real = (cohort / "dataset").is_dir() and not (cohort / "cohort.json").is_file()
     if real and params.unseen == "accept" and "sam3" not in params.backends:
         raise StepError(
-            f"deidentify.unseen is accept, but {cohort} is no cohort that `synthesize` made: without SAM 3 somebody who "
-            "stands still with the back to the camera would pass uncovered",
-            hint="set deidentify.unseen to hold (a person then clears each video), or name sam3 in deidentify.backends",
+            f"deidentify.unseen is accept, but {cohort} was not made by `synthesize`: without SAM 3 a person who "
+            "stands still with the back to the camera would stay uncovered",
+            hint="set deidentify.unseen to hold (every video is then reviewed), or add sam3 to deidentify.backends",
         )
 
 
-def check_ahead(sections: dict[str, Any]) -> None:
-    """What a stage hours from now would stop at: a cohort, tables, models, folds or weights that are not there."""
-    from childgait.files.split import HOLDOUT
+def check_later_stages(sections: dict[str, Any]) -> None:
+    """Check for everything that would stop a later stage: cohort, tables, models, folds and weights."""
+    _check_cohort_folder(sections["cohort"])
+    _check_models(sections["cohort"], sections["finetune"])
+    check_severity_models(sections)
+    _check_folds(sections["finetune"], sections["split_subjects"].folds)
+    for key, path in required_weights(sections).items():
+        if not path or not Path(path).exists():
+            raise StepError(
+                f"{key} is {path!r}, but there is no such file or folder",
+                hint="put your weights there, or choose a backend without weights",
+            )
+
+
+def _check_cohort_folder(cohort: Cohort) -> None:
+    """Check that the cohort and the manual tables exist; the synthetic cohort is made by the run itself."""
     from childgait.files.split_list import read_split_list
-    from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, find_model, settings_of
 
-    cohort, learning, folds = sections["cohort"], sections["finetune"], sections["split_subjects"].folds
-    if not Path(cohort.root).is_dir() and Path(cohort.root) != Path(SYNTHETIC_ROOT):
+    if not Path(cohort.root).is_dir() and Path(cohort.root) != SYNTHETIC_ROOT:
         raise StepError(
-            f"cohort.root is {cohort.root}, and there is no such folder",
-            hint="put the recordings there (`childgait check-cohort` says how), `dvc pull` them, or set it to data/demo",
+            f"cohort.root is {cohort.root}, but there is no such folder",
+            hint=f"copy or `dvc pull` the recordings (layout: `childgait check-cohort`), or set it to {SYNTHETIC_ROOT}",
         )
-    for table in (*OF_VIDEOS, "split"):
+    for table in (*VIDEO_TABLES, "split"):
         if not (path := Path(cohort.annotations) / f"{table}.csv").is_file():
             raise StepError(
                 f"cohort.annotations is {cohort.annotations}, but there is no {path}",
                 hint="copy the folder annotations/ of this repository and keep the first line of each table",
             )
     read_split_list(Path(cohort.annotations) / "split.csv")
-    for name in (*learning.models, *BASELINES):
-        settings_of(find_model(name), learning)
+
+
+def _check_models(cohort: Cohort, finetune: Finetune) -> None:
+    """Check that every model exists, its overrides are valid, and its inputs are in the cohort."""
+    from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, find_model, settings_of
+
+    for name in (*finetune.models, *BASELINES):
+        settings_of(find_model(name), finetune)
         if cohort.modality == "keypoints" and MODELS[name].kind == "network" and name not in KEYPOINTS:
             raise StepError(
-                f"cohort.modality is keypoints, but finetune.models names {name}, which looks at frames",
-                hint=f"networks that need no video are {', '.join(KEYPOINTS)}",
-            )
-    check_graders(sections)
-    known = [HOLDOUT, *(str(fold) for fold in range(folds))]
-    if strange := [fold for fold in learning.folds if fold not in known]:
-        raise StepError(
-            f"finetune.folds names {', '.join(strange)}, but split_subjects.folds is {folds}",
-            hint=f"there are {', '.join(known)}",
-        )
-    for key, named in weights_named(sections).items():
-        if not named or not Path(named).exists():
-            raise StepError(
-                f"{key} is {named!r}, and nothing is there", hint="put your weights there, or choose without them"
+                f"cohort.modality is keypoints, but {name} of finetune.models needs video frames",
+                hint=f"networks without video are {', '.join(KEYPOINTS)}",
             )
 
 
-def check_graders(sections: dict[str, Any]) -> None:
-    """Only a network has a last layer to replace; in a cohort without videos only one that looks at keypoints."""
+def check_severity_models(sections: dict[str, Any]) -> None:
+    """Check that each model of grade_severity is a network (its last layer is replaced) whose inputs exist."""
     from childgait.models.registry import KEYPOINTS, MODELS, find_model
 
     without_video = sections["cohort"].modality == "keypoints"
-    can = KEYPOINTS if without_video else [name for name, model in MODELS.items() if model.kind == "network"]
+    networks = KEYPOINTS if without_video else [name for name, model in MODELS.items() if model.kind == "network"]
     for name in sections["grade_severity"].models:
-        if find_model(name).name not in can:
+        if find_model(name).name not in networks:
             raise StepError(
                 f"grade_severity.models names {name}, which is no network{' on keypoints' if without_video else ''}",
-                hint=f"there are {', '.join(can)}",
+                hint=f"there are {', '.join(networks)}",
             )
 
 
-def weights_named(sections: dict[str, Any]) -> dict[str, str]:
-    """By key, where the chosen backends and the network look for weights."""
-    covering, segment, pose = sections["deidentify"], sections["segment"], sections["estimate_pose"]
-    found = {
-        f"deidentify.{name}_weights": getattr(covering, f"{name}_weights")
+def _check_folds(finetune: Finetune, folds: int) -> None:
+    """Check that the folds to train on are folds of the split."""
+    from childgait.files.split import HOLDOUT
+
+    valid = [HOLDOUT, *(str(fold) for fold in range(folds))]
+    if invalid := [fold for fold in finetune.folds if fold not in valid]:
+        raise StepError(
+            f"finetune.folds names {', '.join(invalid)}, but split_subjects.folds is {folds}",
+            hint=f"there are {', '.join(valid)}",
+        )
+
+
+def required_weights(sections: dict[str, Any]) -> dict[str, str]:
+    """Map each key that must name a file or folder of weights, under the chosen backends, to its value."""
+    deidentify, segment, pose = sections["deidentify"], sections["segment"], sections["estimate_pose"]
+    paths = {
+        f"deidentify.{name}_weights": getattr(deidentify, f"{name}_weights")
         for name in ("retinaface", "sam3")
-        if name in covering.backends
+        if name in deidentify.backends
     }
     if segment.backend == "sam3":
-        found["segment.sam3_folder"] = segment.sam3_folder
+        paths["segment.sam3_folder"] = segment.sam3_folder
     if pose.backend == "sapiens2":
-        found["estimate_pose.weights"] = pose.weights
+        paths["estimate_pose.weights"] = pose.weights
     if sections["finetune"].weights:
-        found["finetune.weights"] = sections["finetune"].weights
-    return found
+        paths["finetune.weights"] = sections["finetune"].weights
+    return paths
 
 
 def unmatched_rows(cohort: Path, annotations: Path) -> list[str]:
-    """A line for each row of a person's tables that names a child of the cohort, but no recording: it would do nothing."""
+    """List the rows of the manual tables that name a child of the cohort but no recording, a sentence each."""
     if not (cohort / "dataset").is_dir():
         return []
     recordings = {recording.name for recording in list_recordings(cohort)}
     children = {name.split("-", 1)[0] for name in recordings}
     return [
-        f"{path}, line {line}: {name} is no recording of {cohort}; the line does nothing."
-        for path in (annotations / f"{table}.csv" for table in OF_VIDEOS)
-        for line, name in videos_named(path)
+        f"{path}, line {line}: {name} is no recording of {cohort}; the line has no effect."
+        for path in (annotations / f"{table}.csv" for table in VIDEO_TABLES)
+        for line, name in videos_of_table(path)
         if name not in recordings and name.strip().split("-", 1)[0] in children
     ]
 
 
-def videos_named(table: Path) -> list[tuple[int, str]]:
-    """Line and video of each row of a person's table; a row that nobody could read would be a head that stays bare."""
+def videos_of_table(table: Path) -> list[tuple[int, str]]:
+    """List line number and video of each row of a manual table; an unreadable table is an error, never skipped.
+
+    A skipped row of regions.csv would leave a head uncovered.
+    """
     if not table.exists():
         return []
     return [(line, row["video"]) for line, row in rows_of(table, ("video",))]
 
 
 def check_remotes(cohort: Path, root: Path = Path()) -> None:
-    """Recordings that `dvc add` put away must name their remote: else `dvc push` sends them where derived data go."""
+    """Check that raw recordings tracked by DVC name their own remote, so that `dvc push` keeps them apart."""
     from childgait.lineage.versions import dvc_files, load_yaml
 
     for path in dvc_files(root):
         for out in (load_yaml(path.read_text(encoding="utf-8")) or {}).get("outs", []):
             place = path.parent / out["path"]
-            touches = place.is_relative_to(root / cohort) or (root / cohort).is_relative_to(place)
-            if touches and not out.get("remote") and out.get("push", True):
+            overlaps = place.is_relative_to(root / cohort) or (root / cohort).is_relative_to(place)
+            if overlaps and not out.get("remote") and out.get("push", True):
                 raise StepError(
-                    f"{path} names no remote of its own, so `dvc push` would send recordings with faces among derived data",
-                    hint="add the line `remote: raw` below its `path:` (.dvc/config says more), or `push: false`",
+                    f"{path} names no remote of its own, so `dvc push` would send recordings with faces to the "
+                    "remote of derived data",
+                    hint="add the line `remote: raw` below its `path:` (see .dvc/config), or `push: false`",
                 )

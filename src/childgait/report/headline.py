@@ -9,8 +9,8 @@ from childgait.domain.evgs import CODES
 from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
 from childgait.metrics.of_study import HEADLINE_METRICS, Judgement, Measured
+from childgait.params import SYNTHETIC_ROOT
 
-SYNTHETIC_ROOT = Path("data/demo")  # where the walking children of `synthesize` live
 TOO_FEW = 10  # test children, below which drawing them again tells nothing about chance
 FEW = 30  # test children, below which differences of a few points say nothing
 
