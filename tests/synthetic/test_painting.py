@@ -126,6 +126,24 @@ def test_mask_errors_change_the_mask_alone(pixels: int, monkeypatch: pytest.Monk
         assert not (smaller & ~larger).any()
 
 
+@pytest.mark.parametrize("pixels", [64, 112])
+def test_ragged_masks_are_as_good_as_those_of_the_classical_segmenter(
+    pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overlap, area = [], []
+    for index in range(4):
+        for view in VIEWS:
+            monkeypatch.setattr(painting, "draw_mask_errors", lambda *_: MaskErrors())
+            frames, exact = paint(outlines_of(index, view), index, pixels)
+            monkeypatch.setattr(painting, "draw_mask_errors", lambda *_: MaskErrors(ragged=True))
+            same, ragged = paint(outlines_of(index, view), index, pixels)
+            assert (frames == same).all()
+            overlap.append((exact & ragged).sum() / (exact | ragged).sum())
+            area.append(ragged.sum() / exact.sum())
+    assert np.mean(overlap) == pytest.approx(0.83, abs=0.04)
+    assert np.mean(area) == pytest.approx(1.12, abs=0.05)
+
+
 def test_mask_errors_are_as_frequent_as_asked() -> None:
     assert draw_mask_errors(0.0, 64, np.random.default_rng(0)) == MaskErrors()
     drawn = [draw_mask_errors(0.25, 128, np.random.default_rng(n)) for n in range(2000)]

@@ -8,6 +8,7 @@ and a mask's pixel is child where half of it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -29,7 +30,11 @@ ROOMS = 48  # per camera
 _ROOM_STREAM = 7  # key of the rooms among a seed's streams of chance
 _TUBES = np.array([[110.0, 115, 125], [150.0, 130, 95]])  # a walker, parallel bars
 _COVER_CELLS, _COVER_MARGIN = 6, 0.15  # of the mosaic over a head, as in `deidentify`
-_NOISE_TILE = 64  # pixels by which the noise of two frames may be shifted
+# Of 255, of the softened coverage; in pixels of 64. With these the masks differ from the exact ones as those of the
+# classical backend of `segment` do: IoU .83, area 1.13, recall .96, precision .86 in crops of 64 and of 112 pixels (12
+# videos of a synthetic cohort).
+_EDGE_LEVEL, _EDGE_NOISE, _EDGE_BLUR = 82, 48, 0.9
+_NOISE_TILE = 192  # pixels by which the noise of two frames may be shifted
 
 
 class Rooms:
@@ -57,14 +62,15 @@ class MaskErrors:
     pixels: int = 0  # by which the outline grows; negative: shrinks
     lost: int | None = None  # index of the piece that is missing
     bystander: bool = False  # the other person belongs to the mask
+    ragged: bool = False  # the outline is a little wide and uneven
 
 
 def draw_mask_errors(rate: float, pixels: int, rng: Random) -> MaskErrors:
-    """Draw the errors of one window, each with probability `rate`; always the same number of random numbers."""
+    """Draw the errors of one window, each with probability `rate`; outlines are always ragged unless it is 0."""
     grown, shrunk, lost, bystander = (rng.random(4) < rate).tolist()
     piece = int(rng.integers(len(PIECES)))
     step = max(1, round(pixels / 64))
-    return MaskErrors(step * (int(grown) - int(shrunk)), piece if lost else None, bystander)
+    return MaskErrors(step * (int(grown) - int(shrunk)), piece if lost else None, bystander, rate > 0)
 
 
 def paint_window(
@@ -72,17 +78,18 @@ def paint_window(
 ) -> tuple[Image, NDArray[np.bool_]]:
     """Paint the frames of a window: uint8 (T, S, S, 3) and the child's masks bool (T, S, S)."""
     errors = draw_mask_errors(mask_error, pixels, rng)
-    polygons, painted = _place_polygons(outlines, frames, pixels * OVERSAMPLING)
+    side = pixels * OVERSAMPLING
+    polygons, painted = _place_polygons(outlines, frames, side)
+    shadows = _Shadows(outlines, frames, side)
     colours = _colours(outlines, errors, rng)
     room = rooms.picture(outlines.view in ("left", "right"), int(rng.integers(ROOMS)), max(1, round(240 / pixels)))
     covers = [_Cover(rng.permutation(_COVER_CELLS**2)) for _ in range(outlines.heads.shape[1])]
-    side = pixels * OVERSAMPLING
     canvas = np.empty((side, side, 4), np.uint8)
     result = np.empty((len(frames), pixels, pixels, 4), np.uint8)
     for row, frame in enumerate(frames.tolist()):
         square = outlines.squares[frame].tolist()
         _paint_room(canvas, room, square)
-        _cast_shadows(canvas, outlines, frame)
+        shadows.cast(canvas, row)
         for place in outlines.order[frame].tolist():
             if painted[row, place]:
                 cv2.fillConvexPoly(canvas, polygons[row, place], colours[place], cv2.LINE_8, SHIFT)
@@ -90,8 +97,8 @@ def paint_window(
             cover.paint(canvas, box, square)
         _clear_outside(canvas, square)
         cv2.resize(canvas, (pixels, pixels), dst=result[row], interpolation=cv2.INTER_AREA)
-    masks = _spoil_masks(result[..., 3] >= 128, errors)
-    return _develop(np.ascontiguousarray(result[..., :3]), outlines, rng), masks
+    developed = _develop(np.ascontiguousarray(result[..., :3]), outlines, rng)
+    return developed, _threshold_masks(np.ascontiguousarray(result[..., 3]), errors, rng)
 
 
 def place_points(xy: NDArray[np.float32], outlines: Outlines, frames: Frames, pixels: int) -> NDArray[np.float32]:
@@ -149,24 +156,34 @@ def _paint_room(canvas: Image, room: Image, square: list[int]) -> None:
     cv2.warpAffine(room, matrix, (canvas.shape[1], canvas.shape[0]), dst=canvas, flags=flags)
 
 
-def _cast_shadows(canvas: Image, outlines: Outlines, frame: int) -> None:
-    """Darken the floor under everybody, softly; drawn at half the canvas' size."""
-    left, top, side = outlines.squares[frame].tolist()
-    size = canvas.shape[0] // 2
-    scale = size / side
-    lines = np.rint((outlines.shadows[frame] - np.array([left, top])) * scale).astype(np.int32)
-    blur = [max(1, round(width * scale)) for width in SHADOW_BLUR]
-    low = lines.min(axis=(0, 1, 2)) - max(blur)
-    high = lines.max(axis=(0, 1, 2)) + max(blur)
-    (x0, y0), (x1, y1) = np.clip(low, 0, size).tolist(), np.clip(high, 0, size).tolist()
-    if x1 - x0 < 2 or y1 - y0 < 2:
-        return
-    dark = np.full((y1 - y0, x1 - x0), 255, np.uint8)
-    for person, width in zip(lines - np.array([x0, y0], np.int32), outlines.shadow_width[frame].tolist(), strict=True):
-        cv2.polylines(dark, list(person), False, 255 - SHADOW_DEPTH, max(1, round(width * scale)))
-    dark = cv2.resize(cv2.blur(dark, blur), (2 * (x1 - x0), 2 * (y1 - y0)))
-    region = canvas[2 * y0 : 2 * y1, 2 * x0 : 2 * x1]
-    cv2.multiply(region, cv2.merge([dark] * 4), dst=region, scale=1 / 255)
+class _Shadows:
+    """Soft shadows on the floor of one window, drawn at half the canvas' size."""
+
+    def __init__(self, outlines: Outlines, frames: Frames, side: int) -> None:
+        size = side // 2
+        square = outlines.squares[frames]
+        scale = size / square[:, 2]
+        lines = (outlines.shadows[frames] - square[:, None, None, None, :2]) * scale[:, None, None, None, None]
+        self._lines = np.rint(lines).astype(np.int32)
+        self._widths = np.maximum(np.rint(outlines.shadow_width[frames] * scale[:, None]), 1).astype(int).tolist()
+        mean = float(scale.mean())
+        self._blur = [max(1, round(pixels * mean)) for pixels in SHADOW_BLUR]
+        ends = self._lines.reshape(len(frames), -1, 2)
+        low, high = ends.min(axis=1) - max(self._blur), ends.max(axis=1) + max(self._blur)
+        self._boxes = np.clip(np.concatenate([low, high], axis=1), 0, size).tolist()
+        self._lines -= np.array([box[:2] for box in self._boxes], np.int32)[:, None, None, None]
+
+    def cast(self, canvas: Image, row: int) -> None:
+        """Darken the floor under everybody in frame `row` of the window."""
+        x0, y0, x1, y1 = self._boxes[row]
+        if x1 - x0 < 2 or y1 - y0 < 2:
+            return
+        dark = np.full((y1 - y0, x1 - x0), 255, np.uint8)
+        for person, width in zip(self._lines[row], self._widths[row], strict=True):
+            cv2.polylines(dark, list(person), False, 255 - SHADOW_DEPTH, width)
+        dark = cv2.resize(cv2.blur(dark, self._blur), (2 * (x1 - x0), 2 * (y1 - y0)))
+        region = canvas[2 * y0 : 2 * y1, 2 * x0 : 2 * x1]
+        cv2.multiply(region, cv2.merge([dark] * 4), dst=region, scale=1 / 255)
 
 
 class _Cover:
@@ -204,14 +221,36 @@ def _clear_outside(canvas: Image, square: list[int]) -> None:
     canvas[:y0], canvas[y1:], canvas[:, :x0], canvas[:, x1:] = 0, 0, 0, 0
 
 
-def _spoil_masks(masks: NDArray[np.bool_], errors: MaskErrors) -> NDArray[np.bool_]:
-    """Grow or shrink every mask by the drawn number of pixels."""
+def _threshold_masks(coverage: Image, errors: MaskErrors, rng: Random) -> NDArray[np.bool_]:
+    """Turn how much of every pixel is child, 0 to 255, into masks with the drawn errors."""
+    masks = _ragged(coverage, rng) if errors.ragged else coverage >= 128
     if errors.pixels == 0:
         return masks
     side = 2 * abs(errors.pixels) + 1
     change = cv2.dilate if errors.pixels > 0 else cv2.erode
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return np.stack([change(mask.view(np.uint8), kernel) for mask in masks]).view(np.bool_)
+
+
+def _ragged(coverage: Image, rng: Random) -> NDArray[np.bool_]:
+    """Return masks whose edges are a little wide and uneven, another way in every frame."""
+    count, pixels = coverage.shape[:2]
+    grain = _grain(pixels, pixels / 64, _EDGE_NOISE)
+    masks = np.empty(coverage.shape, np.bool_)
+    for row, (x, y) in enumerate(rng.integers(0, _NOISE_TILE, (count, 2)).tolist()):
+        soft = cv2.GaussianBlur(coverage[row], (0, 0), _EDGE_BLUR * pixels / 64)
+        masks[row] = (soft + grain[y : y + pixels, x : x + pixels] >= _EDGE_LEVEL) & (soft > 8)
+    return masks
+
+
+@cache
+def _grain(pixels: int, blur: float, spread: float) -> NDArray[np.int16]:
+    """Return noise for pictures of a size, with room to cut it at other places; the same in every process."""
+    size = pixels + _NOISE_TILE
+    noise = np.random.default_rng(size).standard_normal((size, size), dtype=np.float32)
+    if blur:
+        noise = cv2.GaussianBlur(noise, (0, 0), blur)
+    return np.rint(noise * (spread / noise.std())).astype(np.int16)
 
 
 def _develop(frames: Image, outlines: Outlines, rng: Random) -> Image:
@@ -221,8 +260,7 @@ def _develop(frames: Image, outlines: Outlines, rng: Random) -> Image:
     table = np.clip((np.arange(256) - 16) * lens.gain + 16, 0, 255).round().astype(np.uint8)
     frames = np.asarray(cv2.LUT(frames.reshape(count * pixels, pixels, 3), table)).reshape(frames.shape)
     spread = lens.noise * min(1.0, pixels / float(np.median(outlines.squares[:, 2])))
-    grey = rng.standard_normal((pixels + _NOISE_TILE, pixels + _NOISE_TILE), dtype=np.float32) * np.float32(spread)
-    noise = cv2.merge([np.rint(grey).astype(np.int16)] * 3)
+    noise = cv2.merge([_grain(pixels, 0.0, round(4 * spread) / 4)] * 3)
     for frame, (x, y) in zip(frames, rng.integers(0, _NOISE_TILE, (count, 2)).tolist(), strict=True):
         cv2.add(frame, noise[y : y + pixels, x : x + pixels], dst=frame, dtype=cv2.CV_8U)
     return frames
