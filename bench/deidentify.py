@@ -248,7 +248,7 @@ def speed(params: Deidentify, frames: int, rounds: int) -> list[str]:
             str(folder / "out.mp4"),
             "--regions-found",
             str(folder / "out.parquet"),
-            "--keypoints",
+            "--poses-out",
             str(folder / "poses.parquet"),
             "--evidence",
             str(folder / "evidence.json"),

@@ -11,7 +11,7 @@ import pytest
 
 from childgait.domain.evgs import CODES, TARGET_NAMES
 from childgait.domain.skeleton import INDEX, MIRRORED
-from childgait.files.clips import Clip, Event, open_clip
+from childgait.files.clips import Clip, ClipEvent, open_clip
 from childgait.files.tables import write_table
 from childgait.gait.features import MEASURED, NAMES, kinematics, measure_items, measure_walk, measured
 from childgait.vision.crop import Square, to_crop
@@ -41,7 +41,7 @@ def write_clip(
     scored = np.concatenate([placed, np.full((*placed.shape[:2], 1), 0.9)], axis=2)
     np.save(folder / f"{video}.points.npy", scored.astype(np.float32))
     moments = [
-        str(Event(limb, kind, round(time * RATE), start + time))
+        str(ClipEvent(limb, kind, round(time * RATE), start + time))
         for kind, of in (("contact", true.contacts), ("foot_off", true.foot_offs))
         for limb, times in of.items()
         for time in times

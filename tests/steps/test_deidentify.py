@@ -260,7 +260,7 @@ def test_a_killed_job_leaves_no_raw_pixel_anywhere(tmp_path: Path, walk: tuple[S
         "covered": ".mp4",
         "regions-found": ".parquet",
         "heads": ".jpg",
-        "keypoints": ".poses.parquet",
+        "poses_out": ".poses.parquet",
         "evidence": ".json",
     }
     flags = [part for flag, ending in outputs.items() for part in (f"--{flag}", str(work / f"made{ending}"))]
@@ -536,7 +536,7 @@ def test_a_damaged_video_names_the_frame_and_leaves_nothing(tmp_path: Path) -> N
         str(out / "a.parquet"),
         "--heads",
         str(out / "a.jpg"),
-        "--keypoints",
+        "--poses-out",
         str(out / "p.parquet"),
         "--evidence",
         str(out / "e.json"),

@@ -51,7 +51,7 @@ def some_boxes(path: Path, frames: int) -> Path:
 
 def test_delivered_points_get_the_videos_own_time_stamps(tmp_path: Path) -> None:
     poses, boxes = some_poses(tmp_path / "in.parquet", 10), some_boxes(tmp_path / "frames.parquet", 12)
-    estimate_pose(tmp_path / "out.parquet", DELIVERED, poses=poses, frames=boxes)
+    estimate_pose(tmp_path / "out.parquet", DELIVERED, poses=poses, boxes=boxes)
     out = read_poses(tmp_path / "out.parquet")
     assert np.allclose(out.seconds, np.arange(12) * 1001 / 60000)
     assert np.array_equal(out.xy[:10], read_poses(poses).xy)
@@ -86,7 +86,7 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
         estimate_pose(out, DELIVERED)
     with pytest.raises(StepError, match="keypoints for 10 frames, but the video has 8"):
         estimate_pose(
-            out, DELIVERED, poses=some_poses(tmp_path / "a.parquet", 10), frames=some_boxes(tmp_path / "b.parquet", 8)
+            out, DELIVERED, poses=some_poses(tmp_path / "a.parquet", 10), boxes=some_boxes(tmp_path / "b.parquet", 8)
         )
     with pytest.raises(StepError, match="none were delivered"):
         estimate_pose(out, DELIVERED, poses=some_poses(tmp_path / "none.parquet", 0))
@@ -98,5 +98,5 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
             out,
             SAPIENS.model_copy(update={"weights": str(tmp_path)}),
             video=tmp_path / "film.mp4",
-            frames=some_boxes(tmp_path / "b.parquet", 8),
+            boxes=some_boxes(tmp_path / "b.parquet", 8),
         )

@@ -78,7 +78,7 @@ def scene(tmp_path_factory):
 
 def run(scene, out, **changed):
     given = {
-        "keypoints": scene / "poses.parquet",
+        "poses": scene / "poses.parquet",
         "video": scene / "video.mp4",
         "masks": scene / "video.masks",
         "boxes": scene / "boxes.parquet",
@@ -137,7 +137,7 @@ def test_points_find_their_way_back_to_pixels_and_seconds_of_the_video(scene, tm
     assert np.array_equal(back.seen, given.seen[nearest])
     facts = json.loads(clip.facts_path.read_text()) | {"crops": []}
     clip.facts_path.write_text(json.dumps(facts))
-    with pytest.raises(StepError, match=r"for 0 of .* frames where they were cut"):
+    with pytest.raises(StepError, match=r"has the crops of 0 of .* frames"):
         open_clip(clip.facts_path).poses()
 
 
@@ -181,9 +181,9 @@ def test_another_pixel_is_another_clip_for_whoever_reads_it(scene, tmp_path):
     [
         ({"masks": "empty.masks"}, "the child's mask is empty in every frame"),
         ({"boxes": "nobody.parquet"}, "the child is found in none of the 40 frames"),
-        ({"keypoints": "elsewhere.parquet"}, "0% of the keypoints are inside the child's crop, expected 50% or more"),
-        ({"keypoints": "short.parquet"}, "has boxes for 40 frames, the keypoints have 30"),
-        ({"keypoints": "short.parquet", "boxes": None}, "has 40 frames, its keypoints 30"),
+        ({"poses": "elsewhere.parquet"}, "0% of the keypoints are inside the child's crop, expected 50% or more"),
+        ({"poses": "short.parquet"}, "has boxes for 40 frames, but the keypoints have 30"),
+        ({"poses": "short.parquet", "boxes": None}, "has 40 frames, its keypoints 30"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_sentence(scene, tmp_path, changed, message):

@@ -42,9 +42,9 @@ def given(path: Path, view: str = "right") -> Path:
     return path
 
 
-def run(folder: Path, name: str = NAME, keypoints: Path | None = None, **others: Path) -> dict[str, object]:
-    keypoints = keypoints or given(folder / "in.parquet")
-    refine_pose(name, keypoints, *(folder / ending for ending in ENDINGS), params=PARAMS, **others)
+def run(folder: Path, name: str = NAME, poses: Path | None = None, **others: Path) -> dict[str, object]:
+    poses = poses or given(folder / "in.parquet")
+    refine_pose(name, poses, *(folder / ending for ending in ENDINGS), params=PARAMS, **others)
     return dict(json.loads((folder / "summary.json").read_text()))
 
 
@@ -97,7 +97,7 @@ def test_the_same_input_gives_the_same_bytes_and_is_left_alone(tmp_path: Path) -
     outputs = []
     for name in "ab":
         (tmp_path / name).mkdir()
-        run(tmp_path / name, keypoints=keypoints)
+        run(tmp_path / name, poses=keypoints)
         outputs.append([(tmp_path / name / ending).read_bytes() for ending in ENDINGS])
     assert outputs[0] == outputs[1]
     assert keypoints.read_bytes() == before
@@ -113,7 +113,7 @@ def test_no_events_has_a_reason_and_is_no_error(tmp_path: Path) -> None:
     true = walk("right")
     xy = np.repeat(true.xy[:1], 240, axis=0) + np.random.default_rng(0).normal(0, 0.5, true.xy.shape)
     write_poses(tmp_path / "in.parquet", make_poses(true.seconds, xy, np.ones(xy.shape[:2])))
-    facts = run(tmp_path, keypoints=tmp_path / "in.parquet")
+    facts = run(tmp_path, poses=tmp_path / "in.parquet")
     assert facts["events"] == 0
     assert facts["no_events_because"]
     assert facts["view_seen"] is None
@@ -156,16 +156,16 @@ def test_a_correction_table_without_its_columns_is_named(tmp_path: Path) -> None
 
 
 def test_boxes_gate_points_only_where_segment_trusts_them(tmp_path: Path) -> None:
-    left_half = run(tmp_path, frames=boxes(tmp_path / "f.parquet", 240, x1=320.0))
+    left_half = run(tmp_path, boxes=boxes(tmp_path / "f.parquet", 240, x1=320.0))
     assert left_half["share_missing"] > 0.2
-    doubted = run(tmp_path, frames=boxes(tmp_path / "f.parquet", 240, x1=320.0, ok=False))
+    doubted = run(tmp_path, boxes=boxes(tmp_path / "f.parquet", 240, x1=320.0, ok=False))
     assert doubted["share_missing"] == 0
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="has 100 frames, but the keypoints have 240"):
-        run(tmp_path, frames=boxes(tmp_path / "f.parquet", 100))
+    with pytest.raises(StepError, match="has boxes for 100 frames, but the keypoints have 240"):
+        run(tmp_path, boxes=boxes(tmp_path / "f.parquet", 100))
     nobody = make_poses(np.arange(9) / 60, np.full((9, 23, 2), np.nan), np.zeros((9, 23)))
     write_poses(tmp_path / "nobody.parquet", nobody)
     with pytest.raises(StepError, match="no keypoints in any of its 9 frames"):
-        run(tmp_path, keypoints=tmp_path / "nobody.parquet")
+        run(tmp_path, poses=tmp_path / "nobody.parquet")

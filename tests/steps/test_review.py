@@ -75,7 +75,7 @@ def test_frames_in_which_nobody_is_covered_come_first() -> None:
 
 
 def test_both_sheets_show_every_video(tmp_path: Path) -> None:
-    videos, strips, masks, frames = [], [], [], []
+    videos, strips, masks, boxes = [], [], [], []
     for name, shade in (("0001-0001_left_1-20", 60), ("0001-0001_right_1-20", 160)):
         picture = np.full((90, 160, 3), shade, np.uint8)
         child = np.zeros((90, 160), bool)
@@ -87,7 +87,7 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
         write_head_strip(strips[-1], videos[-1], name, FRAME_COUNT, table(rows), "sha256 0")
         masks.append(tmp_path / f"{name}.masks")
         write_masks(masks[-1], [child] * FRAME_COUNT)
-        frames.append(tmp_path / f"{name}.frames.parquet")
+        boxes.append(tmp_path / f"{name}.frames.parquet")
         rows = [
             {
                 "frame": n,
@@ -105,10 +105,10 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
             }
             for n in range(FRAME_COUNT)
         ]
-        write_table(frames[-1], pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
+        write_table(boxes[-1], pl.DataFrame(rows, schema=FRAMES.schema()), FRAMES)
     heads, sheet = tmp_path / "0001.heads.jpg", tmp_path / "0001.masks.jpg"
     argv: list[str] = []
-    for flag, paths in (("videos", videos), ("strips", strips), ("masks", masks), ("frames", frames)):
+    for flag, paths in (("videos", videos), ("strips", strips), ("masks", masks), ("boxes", boxes)):
         argv += [f"--{flag}", *map(str, paths)]
     call(review, [*argv, "--heads", str(heads), "--mask-sheet", str(sheet)], recorded=True)
     for path in (heads, sheet):

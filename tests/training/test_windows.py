@@ -196,5 +196,5 @@ def test_a_damaged_clip_is_named(tmp_path):
     with pytest.raises(StepError, match=r"d\.frames\.npy cannot be read"):
         clip.frames(np.arange(3))
     np.save(clip.path("points"), np.zeros((7, 23, 3), np.float32))
-    with pytest.raises(StepError, match=r"holds 7 frames, d\.clip\.json says 20"):
+    with pytest.raises(StepError, match=r"contains 7 frames, but d\.clip\.json has 20"):
         clip.points(np.arange(3))

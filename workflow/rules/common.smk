@@ -7,6 +7,7 @@ import gc
 import hashlib
 from pathlib import Path
 
+from childgait.domain.names import parse_video_name
 from childgait.engine.source_files import stamp_of
 from childgait.preflight.params import videos_of_table
 from childgait.errors import StepError
@@ -53,7 +54,8 @@ def recordings():
 if "RECORDINGS" not in globals():
     RECORDINGS = recordings()
 VIDEOS = list(RECORDINGS)
-SUBJECTS = sorted({name.split("-", 1)[0] for name in VIDEOS})
+SUBJECT_OF = {name: as_workflow_error(parse_video_name, name).subject for name in VIDEOS}
+SUBJECTS = sorted(set(SUBJECT_OF.values()))
 SPLITS = [str(fold) for fold in range(PARAMS["split_subjects"].folds)] + ["holdout"]
 PARTS = ("train", "validation", "test")
 
@@ -67,7 +69,7 @@ wildcard_constraints:
 
 
 def videos_of(subject):
-    return [name for name in VIDEOS if name.startswith(subject + "-")]
+    return [name for name in VIDEOS if SUBJECT_OF[name] == subject]
 
 
 def annotation_for(table):

@@ -31,7 +31,7 @@ rule deidentify:
         multiext(
             "data/deidentify/{video}",
             **({"covered": ".mp4", "regions_found": ".regions.parquet", "heads": ".heads.jpg"} if HAS_VIDEO else {}),
-            keypoints=".poses.parquet",
+            poses_out=".poses.parquet",
             evidence=".evidence.json",
             record=".record.json",
         ),

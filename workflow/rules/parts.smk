@@ -32,7 +32,10 @@ def settings_for(wildcards):
 
 def on_gpu(model):
     """Whether this model's runs ask for a GPU: a table model's never do."""
-    return MODELS[model].kind == "network" and as_workflow_error(settings_of, MODELS[model], PARAMS["finetune"]).device == "cuda"
+    return (
+        MODELS[model].kind == "network"
+        and as_workflow_error(settings_of, MODELS[model], PARAMS["finetune"]).device == "cuda"
+    )
 
 
 def clips_of(*parts):
@@ -45,7 +48,7 @@ def clips_of(*parts):
             wanted = {
                 row["subject"] for row in csv.DictReader(rows) if row["fold"] == wildcards.fold and row["part"] in parts
             }
-        return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if video.split("-", 1)[0] in wanted]
+        return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] in wanted]
 
     return find
 
@@ -61,7 +64,7 @@ def unlabelled(wildcards):
     if not learns_from_a_pool(wildcards.model) or not ASSIGNMENT.exists():
         return []
     placed = assigned_children(ASSIGNMENT)
-    return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if video.split("-", 1)[0] not in placed]
+    return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] not in placed]
 
 
 def assignment_of_pool(wildcards):

@@ -36,7 +36,7 @@ rule segment:
         multiext(
             "data/segment/{video}",
             masks=".masks",
-            frames=".frames.parquet",
+            boxes=".frames.parquet",
             summary=".summary.json",
             record=".record.json",
         ),
@@ -58,10 +58,10 @@ rule estimate_pose:
     input:
         poses="data/deidentify/{video}.poses.parquet",
         video=video("data/deidentify/{video}.mp4"),
-        frames=video("data/segment/{video}.frames.parquet"),
+        boxes=video("data/segment/{video}.frames.parquet"),
         code=code("estimate_pose"),
     output:
-        multiext("data/estimate_pose/{video}", keypoints=".poses.parquet", record=".record.json"),
+        multiext("data/estimate_pose/{video}", poses_out=".poses.parquet", record=".record.json"),
     log:
         "logs/estimate_pose/{video}.log",
     cache: True
@@ -78,14 +78,14 @@ rule estimate_pose:
 
 rule refine_pose:
     input:
-        keypoints="data/estimate_pose/{video}.poses.parquet",
-        frames=video("data/segment/{video}.frames.parquet"),
+        poses="data/estimate_pose/{video}.poses.parquet",
+        boxes=video("data/segment/{video}.frames.parquet"),
         corrections=annotation_for("corrections"),
         code=code("refine_pose"),
     output:
         multiext(
             "data/refine_pose/{video}",
-            refined=".poses.parquet",
+            poses_out=".poses.parquet",
             angles=".angles.parquet",
             events=".events.parquet",
             summary=".summary.json",
@@ -109,7 +109,7 @@ rule prepare_clips:
         video=video("data/deidentify/{video}.mp4"),
         masks=video("data/segment/{video}.masks"),
         boxes=video("data/segment/{video}.frames.parquet"),
-        keypoints="data/refine_pose/{video}.poses.parquet",
+        poses="data/refine_pose/{video}.poses.parquet",
         events="data/refine_pose/{video}.events.parquet",
         code=code("prepare_clips"),
     output:
@@ -138,7 +138,7 @@ rule review:
         strips=lambda wildcards: expand("data/deidentify/{video}.heads.jpg", video=videos_of(wildcards.subject)),
         videos=lambda wildcards: expand("data/deidentify/{video}.mp4", video=videos_of(wildcards.subject)),
         masks=lambda wildcards: expand("data/segment/{video}.masks", video=videos_of(wildcards.subject)),
-        frames=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=videos_of(wildcards.subject)),
+        boxes=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=videos_of(wildcards.subject)),
         code=code("review"),
     output:
         heads="data/review/{subject}.heads.jpg",

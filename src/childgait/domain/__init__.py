@@ -1,1 +1,1 @@
-"""The field's own facts: items, skeleton layouts, file names, pose arrays. No input or output, no other import of the package."""
+"""Facts of the field: items, skeleton layouts, file names, pose arrays. No file access."""

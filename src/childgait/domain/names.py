@@ -1,12 +1,12 @@
-"""How the files of a cohort are named, in the release's own layout.
+"""Parses the names of a cohort's files, in the layout of the release.
 
     {root}/dataset/0001/0001-0001_left_1-240.mp4                      a video
-    {root}/dataset/0001/0001-0001_left_1-240_filtered_pose/frame_000001.json   its delivered keypoints, a file a frame
+    {root}/dataset/0001/0001-0001_left_1-240_filtered_pose/frame_000001.json  delivered keypoints
     {root}/dataset/0001/0001-0001_left_1-240_filtered_pose.zip        ... or the same files, packed
     {root}/labels.json                                                scores per child, limb and item
     {root}/subjects.csv                                               age, sex, diagnosis, aid
 
-Reads names only; opens nothing.
+Reads names only and opens no file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from childgait.domain.evgs import VIEWS, View
 from childgait.errors import StepError
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm")
@@ -25,11 +26,11 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, order=True)
 class VideoName:
-    """What a file name of the release says: `0001-0002_left_1-240`."""
+    """The parts of a recording's name in the release: `0001-0002_left_1-240`."""
 
     subject: str
     session: str
-    view: str
+    view: View
     start: int
     end: int
 
@@ -38,10 +39,12 @@ class VideoName:
 
 
 def parse_video_name(stem: str) -> VideoName:
+    """Parse a recording's name, without its ending."""
     match = _NAME.fullmatch(stem)
     if match is None:
         raise StepError(
             f"the name {stem!r} is not of the form PATIENT-SESSION_VIEW_START-END",
             hint="rename it like 0001-0001_left_1-240; views are forward, backward, left and right",
         )
-    return VideoName(match["patient"], match["session"], match["view"], int(match["start"]), int(match["end"]))
+    view = next(view for view in VIEWS if view == match["view"])
+    return VideoName(match["patient"], match["session"], view, int(match["start"]), int(match["end"]))

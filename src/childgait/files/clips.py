@@ -1,12 +1,12 @@
-"""A prepared clip: child-centred frames at one rate, ready to be read a window at a time without decoding a video.
+"""Reads and writes prepared clips: child-centred frames at one rate, read window by window without decoding a video.
 
     {video}.frames.npy   uint8 (T, S, S, 3) RGB; absent in a study of keypoints alone
-    {video}.masks.npy    uint8 (T, S, S / 8): a bit a pixel, set where the child is; absent likewise
+    {video}.masks.npy    uint8 (T, S, S / 8): one bit per pixel, set where the child is; absent likewise
     {video}.points.npy   float32 (T, 23, 3): x, y in pixels of the crop, score; NaN and score 0 where missing
-    {video}.clip.json    what it is, flat
+    {video}.clip.json    its description, flat
 
-Reads and yields numpy arrays of the frames asked for. Arrays are memory-mapped at each reading, so a Clip is small and
-travels to worker processes as it is.
+A Clip returns numpy arrays of the requested frames. Arrays are memory-mapped at each access, so a Clip is small and can
+be sent to worker processes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.names import parse_video_name
 from childgait.domain.poses import Poses, make_poses
 from childgait.errors import StepError
 
@@ -26,8 +27,8 @@ ENDING = ".clip.json"
 
 
 @dataclass(frozen=True)
-class Event:
-    """A foot's contact or foot-off, at a frame of the clip."""
+class ClipEvent:
+    """Initial contact or foot-off of one foot, at a frame of the clip."""
 
     limb: str
     kind: str  # contact or foot_off
@@ -38,9 +39,10 @@ class Event:
         return f"{self.limb} {self.kind} {self.frame} {self.seconds:.6f}"
 
 
-def parse_event(text: str) -> Event:
+def parse_event(text: str) -> ClipEvent:
+    """Parse the form that `str(event)` has in `.clip.json`."""
     limb, kind, frame, seconds = text.split(" ")
-    return Event(limb, kind, int(frame), float(seconds))
+    return ClipEvent(limb, kind, int(frame), float(seconds))
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,19 @@ class Clip:
     video: str
     view: str
     length: int  # frames
-    size: int  # pixels a side
-    rate: float  # frames a second
-    events: tuple[Event, ...] = field(repr=False)
+    size: int  # pixels per side
+    rate: float  # frames per second
+    events: tuple[ClipEvent, ...] = field(repr=False)
     start_seconds: float = 0.0  # of its first frame, in the video
-    crops: tuple[str, ...] = field(
-        default=(), repr=False
-    )  # a frame each: left, top and side of its square in the video
+    crops: tuple[str, ...] = field(default=(), repr=False)  # per frame: left, top and side of its square in the video
+
+    @property
+    def subject(self) -> str:
+        """The child's pseudonym."""
+        return parse_video_name(self.video).subject
 
     def path(self, part: str) -> Path:
-        """`frames`, `masks` or `points`."""
+        """Return the path of the array `frames`, `masks` or `points`."""
         return self.facts_path.with_name(f"{self.video}.{part}.npy")
 
     def _rows(self, part: str, index: NDArray[np.int64]) -> NDArray[Any]:
@@ -73,7 +78,7 @@ class Clip:
             ) from None
         if len(rows) != self.length:
             raise StepError(
-                f"{path} holds {len(rows)} frames, {self.facts_path.name} says {self.length}",
+                f"{path} contains {len(rows)} frames, but {self.facts_path.name} has {self.length}",
                 hint="run prepare_clips again for this video",
             )
         return np.asarray(rows[index])  # a copy: the map is closed with this call
@@ -88,10 +93,10 @@ class Clip:
         return self._rows("points", index)
 
     def poses(self) -> Poses:
-        """The keypoints back in pixels and seconds of the video, where the floor and the camera stand still."""
+        """Return the keypoints in pixels and seconds of the video, where floor and camera do not move."""
         if len(self.crops) != self.length:
             raise StepError(
-                f"{self.facts_path} says for {len(self.crops)} of {self.length} frames where they were cut",
+                f"{self.facts_path} has the crops of {len(self.crops)} of {self.length} frames",
                 hint="run prepare_clips again for this video",
             )
         cut = np.array([[int(word) for word in crop.split(" ")] for crop in self.crops], dtype=np.float64)
@@ -103,7 +108,7 @@ class Clip:
 
 
 def open_clip(facts_path: Path) -> Clip:
-    """The clip that a `.clip.json` describes; its arrays lie beside it."""
+    """Open the clip that a `.clip.json` describes; its arrays are beside it."""
     facts = json.loads(facts_path.read_text(encoding="utf-8"))
     events = tuple(parse_event(text) for text in facts["events"])
     return Clip(
@@ -120,13 +125,15 @@ def open_clip(facts_path: Path) -> Clip:
 
 
 def create_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
-    """A .npy to be filled row by row, so that a long video never stands in memory."""
+    """Create a .npy file to be filled row by row, without holding a long video in memory."""
     return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
 
 
 def pack_bits(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Pack the columns of a mask eight per byte."""
     return np.packbits(mask, axis=-1)
 
 
 def clips_by_video(paths: list[Path]) -> dict[str, Clip]:
+    """Open clips, by the name of their video."""
     return {clip.video: clip for clip in map(open_clip, paths)}

@@ -1,12 +1,13 @@
-"""The child's mask in every frame of a video: one small file, any frame read by itself.
+"""Reads and writes the child's mask and box in every frame of a video.
 
-A frame is kept as the lengths of its runs, column by column (a walking figure is tall and narrow, so columns change
-least often), as little-endian 16-bit numbers; a longer run is split by a run of length zero. No compressor is
-involved, so the bytes depend on the masks alone. A checksum guards each frame and the index, which stands at the end.
+Masks are one small file with random access by frame. A frame is run-length encoded in column-major order, as COCO's
+RLE is (a walking figure is tall and narrow, so columns change least often), in little-endian 16-bit numbers; a longer
+run is split by a run of length zero. No compressor is involved, so the bytes depend on the masks alone. A checksum
+guards each frame, and the index at the end of the file.
 
-    magic | runs of frame 0 | runs of frame 1 | ... | index: an end offset and a checksum a frame | trailer
+    magic | runs of frame 0 | runs of frame 1 | ... | index: end offset and checksum per frame | trailer
 
-Reads and yields bool arrays (height, width), true where the child is.
+A mask is a bool array (height, width), true where the child is. Boxes and quality are a table with one row per frame.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
-from childgait.files.tables import Column, Table
+from childgait.files.tables import Column, Table, read_table
 
 FRAMES = Table(
     "frames",
@@ -50,8 +52,33 @@ LONGEST = 65535
 Mask = NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Boxes:
+    """The child's box in every frame of a video, from the table FRAMES."""
+
+    seconds: NDArray[np.float64]  # (T,) from the video's first frame
+    corners: NDArray[np.float64]  # (T, 4) x0, y0, x1, y1 in pixels, ends exclusive; NaN without a child
+    ok: NDArray[np.bool_]  # (T,) passes segment's quality gate
+
+    def trusted(self) -> NDArray[np.float64]:
+        """Return the corners (T, 4) of frames that pass the gate; NaN in the others."""
+        return np.where(self.ok[:, None], self.corners, np.nan)
+
+
+def read_boxes(path: Path, frames: int | None = None) -> Boxes:
+    """Read the boxes of a video; `frames` is the number of frames that its keypoints have."""
+    table = read_table(path, FRAMES).sort("frame")
+    if frames is not None and table.height != frames:
+        raise StepError(
+            f"{path} has boxes for {table.height} frames, but the keypoints have {frames}",
+            hint="run segment and estimate_pose again for this video: boxes and keypoints are of different versions",
+        )
+    corners = np.column_stack([table[name].fill_null(np.nan).to_numpy() for name in ("x0", "y0", "x1", "y1")])
+    return Boxes(table["seconds"].to_numpy(), corners, table["ok"].to_numpy())
+
+
 def encode(mask: Mask) -> bytes:
-    """Run lengths down the columns, beginning with a run of false (which may be empty)."""
+    """Encode a mask as run lengths in column-major order, the first of false (it may be zero)."""
     flat = np.asarray(mask, bool).ravel(order="F")
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     runs = np.diff(np.concatenate([[0], changes, [flat.size]]))
@@ -67,7 +94,7 @@ def encode(mask: Mask) -> bytes:
 
 
 def decode(data: bytes, shape: tuple[int, int]) -> Mask:
-    """The inverse of `encode`. The runs must fill the picture exactly."""
+    """Decode run lengths to a mask of this shape. The runs must fill it exactly."""
     runs = np.frombuffer(data, "<u2")
     flat = np.repeat(np.arange(runs.size) % 2 == 1, runs)
     if flat.size != shape[0] * shape[1]:
@@ -76,7 +103,7 @@ def decode(data: bytes, shape: tuple[int, int]) -> Mask:
 
 
 def write_masks(path: Path, masks: Iterable[Mask]) -> int:
-    """Write the frames in order as they come, nothing held in memory; returns how many there were."""
+    """Write masks frame by frame, without holding them in memory; returns the number of frames."""
     index: list[tuple[int, int]] = []
     shape: tuple[int, ...] | None = None
     with path.open("wb") as stream:
@@ -90,7 +117,7 @@ def write_masks(path: Path, masks: Iterable[Mask]) -> int:
             stream.write(data)
             index.append((stream.tell(), zlib.crc32(data)))
         if shape is None:
-            raise StepError(f"{path.name} would hold no frame at all", hint="look at the video: it decodes to nothing")
+            raise StepError(f"{path.name} would contain no frames", hint="look at the video: it decodes to nothing")
         table = np.array(index, INDEX).tobytes()
         stream.write(table)
         stream.write(TRAILER.pack(shape[0], shape[1], len(index), zlib.crc32(table), MAGIC))
@@ -98,8 +125,10 @@ def write_masks(path: Path, masks: Iterable[Mask]) -> int:
 
 
 class Masks:
-    """The masks of a video: `len(masks)`, `masks.shape`, `masks[i]`. The file is opened for each frame read, so the
-    object travels to worker processes as it is."""
+    """A sequence of a video's masks, decoded on access: `len(masks)`, `masks[i]`, `masks.shape`.
+
+    The file is opened for every frame, so that the object can be sent to worker processes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

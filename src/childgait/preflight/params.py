@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait.domain.names import parse_video_name
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
 from childgait.files.recordings import list_recordings
@@ -124,7 +125,7 @@ def unmatched_rows(cohort: Path, annotations: Path) -> list[str]:
     if not (cohort / "dataset").is_dir():
         return []
     recordings = {recording.name for recording in list_recordings(cohort)}
-    children = {name.split("-", 1)[0] for name in recordings}
+    children = {parse_video_name(name).subject for name in recordings}
     return [
         f"{path}, line {line}: {name} is no recording of {cohort}; the line has no effect."
         for path in (annotations / f"{table}.csv" for table in VIDEO_TABLES)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from childgait.domain.evgs import TARGET_NAMES
+from childgait.domain.names import parse_video_name
 from childgait.files.split import HOLDOUT, PART_NAMES
 
 
@@ -41,7 +42,7 @@ def flow_of(
     stages = [
         Stage(
             "recorded",
-            len({name.split("-", 1)[0] for name in names}),
+            len({parse_video_name(name).subject for name in names}),
             len(names),
             None,
             None,

@@ -54,7 +54,7 @@ def deidentify(
     covered: Output | None,
     regions_found: Output | None,
     heads: Output | None,
-    keypoints: Output,
+    poses_out: Output,
     evidence: Output,
     params: Deidentify,
     selections: Input | None = None,
@@ -75,13 +75,13 @@ def deidentify(
     said = parse_video_name(name)
     facts = json.loads(register.read_text(encoding="utf-8"))
     row: dict[str, Any] = {"video": name, "subject": said.subject, "view": said.view}
-    for output in (covered, regions_found, heads, keypoints, evidence):
+    for output in (covered, regions_found, heads, poses_out, evidence):
         if output is not None:
             output.parent.chmod(0o750)  # the folder is no place for everybody
     if video is None:
         if poses is None:
             raise StepError(f"recording {name} has neither video nor keypoints", hint="look into its folder")
-        write_poses(keypoints, read_delivered(poses, facts["pose_layout"]).poses)
+        write_poses(poses_out, read_delivered(poses, facts["pose_layout"]).poses)
         write_json(evidence, row | {"verdict": "keypoints", "reasons": ["there is no video"]})
         return
     if covered is None or regions_found is None or heads is None:
@@ -116,7 +116,7 @@ def deidentify(
     write_table(regions_found, plan.table, cover.REGIONS)
     write_head_strip(heads, covered, name, frames, plan.table, f"sha256 {sha256}")
     heads.chmod(0o640)
-    write_poses(keypoints, _nobody() if delivered is None else delivered.poses)
+    write_poses(poses_out, _nobody() if delivered is None else delivered.poses)
     found = describe(seen, plan, params) | judge(seen, plan, delivered is not None, params)
     if found["verdict"] == "held" and (accepted := cleared_by(cleared, name, sha256)):
         found |= {"verdict": "cleared", "reasons": [*found["reasons"], accepted]}

@@ -62,7 +62,7 @@ def finetune(
     parts = {"train": open_part(train, clips), "validation": open_part(validation, clips)}
     _check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
-    _check_pool({clip.video.split("-", 1)[0] for clip in pool}, assignment)
+    _check_pool({clip.subject for clip in pool}, assignment)
     fingerprint = _fingerprint(model_name, fold, seed, settings, [train, validation], [*clips, *(unlabelled or [])])
     save_as = checkpoint / f"{model_name}-{fold}-{seed}.safetensors"
     leads = os.environ.get("RANK", "0") == "0"
@@ -171,7 +171,7 @@ def _description(
     children = {name: sorted(set(part.table["subject"])) for name, part in parts.items()}
     clips = {name: len(part.clips) for name, part in parts.items()}
     if pool:  # `evaluate` refuses a test child among any of these
-        children["unlabelled"] = sorted({clip.video.split("-", 1)[0] for clip in pool})
+        children["unlabelled"] = sorted({clip.subject for clip in pool})
         clips["unlabelled"] = len(pool)
     return {
         "model": chosen.name,

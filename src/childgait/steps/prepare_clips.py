@@ -1,7 +1,7 @@
 """Cuts each video to child-centred frames at one rate, with the mask and keypoints of the same crop.
 
-Reads the de-identified video, the child's masks and boxes, the refined keypoints and gait events. Yields one clip
-(files/clips.py) from the first to the last frame that shows the child; a study of keypoints gets points alone.
+Reads the de-identified video, the child's masks and boxes, the refined keypoints and gait events. Writes one clip
+(files/clips.py) from the first to the last frame with the child; in a study of keypoints the clip has points alone.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ METHODS = (
     "smoothly, {size} pixels a side."
 )
 METHODS_OF_KEYPOINTS = (
-    "Keypoints were resampled to {rate:g} per second by time stamp and placed in a square of {size} units that follows the "
-    "child smoothly."
+    "Keypoints were resampled to {rate:g} per second by time stamp and placed in a square of {size} units that follows "
+    "the child smoothly."
 )
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which source frame each frame of the clip is, and the square it is cut to."""
+class ClipPlan:
+    """The source frame and the square of every frame of a clip."""
 
     source: NDArray[np.int64]
     squares: list[Square]
@@ -46,7 +46,7 @@ class Plan:
 
 def prepare_clips(
     name: str,
-    keypoints: Input,
+    poses: Input,
     points: Output,
     clip: Output,
     params: PrepareClips,
@@ -57,28 +57,56 @@ def prepare_clips(
     frames: Output | None = None,
     mask_bits: Output | None = None,
 ) -> None:
+    """Write the clip of one video: its description and points, and with a video its frames and mask bits."""
     import cv2
-    import numpy as np
 
-    from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
     from childgait.files.hashes import sha256
     from childgait.files.poses import read_poses
-    from childgait.vision.crop import boxes_of_points
 
     cv2.setNumThreads(threads())
-    poses = read_poses(keypoints)
+    refined = read_poses(poses)
+    plan = plan_clip(name, refined.seconds, _corners(refined, boxes), params)
+    facts = _describe(name, refined, plan, params)
+    facts["events"] = clip_events(events, refined, plan) if events is not None else []
+    facts |= write_points(points, name, refined, plan, params)
+    if video is not None:
+        assert masks is not None
+        assert frames is not None
+        assert mask_bits is not None
+        write_frames(frames, video, len(refined), plan, params)
+        facts |= write_masks(mask_bits, masks, len(refined), plan, params)
+    # Later steps have this file alone as input, so it must change with every pixel and point of the arrays beside it.
+    arrays = {"frames": frames, "masks": mask_bits, "points": points}
+    facts |= {f"{part}_sha256": sha256(path) for part, path in arrays.items() if path is not None}
+    write_json(clip, facts)
+    log.info("%s: %d frames of %d pixels", name, len(plan.source), params.size)
+
+
+def _corners(poses: Poses, boxes: Path | None) -> NDArray[np.float64]:
+    """Return the child's box in every frame (T, 4): segment's, or around the keypoints; NaN without a child."""
+    import numpy as np
+
+    from childgait.files.masks import read_boxes
+    from childgait.vision.crop import boxes_of_points
+
     if boxes is None:
-        child = boxes_of_points(np.where(poses.seen[..., None], poses.xy, np.nan))
-    else:
-        child = read_boxes(boxes, len(poses))
-    plan = plan_clip(name, poses.seconds, child, params)
-    said = parse_video_name(name)
-    facts: dict[str, Any] = {
+        return boxes_of_points(np.where(poses.seen[..., None], poses.xy, np.nan))
+    return read_boxes(boxes, len(poses)).corners
+
+
+def _describe(name: str, poses: Poses, plan: ClipPlan, params: PrepareClips) -> dict[str, Any]:
+    """Return the clip's description as plain values."""
+    import numpy as np
+
+    from childgait.domain.names import parse_video_name
+
+    video = parse_video_name(name)
+    return {
         "video": name,
-        "subject": said.subject,
-        "session": said.session,
-        "view": said.view,
+        "subject": video.subject,
+        "session": video.session,
+        "view": video.view,
         "frames": len(plan.source),
         "size": params.size,
         "rate": params.rate,
@@ -87,41 +115,12 @@ def prepare_clips(
         "source_frames": len(poses),
         "repeated_frames": int((np.diff(plan.source) == 0).sum()),
         "crop_side_pixels": float(np.median([square.side for square in plan.squares])),
-        "events": clip_events(events, poses, plan) if events is not None else [],
         "crops": [f"{square.left} {square.top} {square.side}" for square in plan.squares],
     }
-    facts |= write_points(points, name, poses, plan, params)
-    if video is not None:
-        assert masks is not None
-        assert frames is not None
-        assert mask_bits is not None
-        write_frames(frames, video, len(poses), plan, params)
-        facts |= write_masks(mask_bits, masks, len(poses), plan, params)
-    # Who reads a clip is handed this file alone: so it changes with every pixel and point beside it.
-    arrays = {"frames": frames, "masks": mask_bits, "points": points}
-    facts |= {f"{part}_sha256": sha256(path) for part, path in arrays.items() if path is not None}
-    write_json(clip, facts)
-    log.info("%s: %d frames of %d pixels", name, len(plan.source), params.size)
 
 
-def read_boxes(path: Path, frames: int) -> NDArray[np.float64]:
-    """(T, 4), NaN where the child was not found."""
-    import numpy as np
-
-    from childgait.files.masks import FRAMES
-    from childgait.files.tables import read_table
-
-    table = read_table(path, FRAMES).select("x0", "y0", "x1", "y1")
-    if table.height != frames:
-        raise StepError(
-            f"{path} has boxes for {table.height} frames, the keypoints have {frames}",
-            hint="run segment and refine_pose again for this video",
-        )
-    return np.column_stack([table[name].fill_null(np.nan).to_numpy() for name in table.columns])
-
-
-def plan_clip(name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64], params: PrepareClips) -> Plan:
-    """From the first to the last frame with a box; each moment takes the source frame nearest in time."""
+def plan_clip(name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64], params: PrepareClips) -> ClipPlan:
+    """Plan a clip from the first to the last frame with a box; its frames are the source frames nearest in time."""
     import numpy as np
 
     from childgait.vision.crop import follow
@@ -137,11 +136,11 @@ def plan_clip(name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64
     borders = (seconds[1:] + seconds[:-1]) / 2
     source = np.searchsorted(borders, moments - 1e-9).astype(np.int64)
     squares = follow(seconds, boxes, margin=params.margin, smoothing_seconds=params.smoothing_seconds)
-    return Plan(source, [squares[index] for index in source], float(first))
+    return ClipPlan(source, [squares[index] for index in source], float(first))
 
 
-def write_points(path: Path, name: str, poses: Poses, plan: Plan, params: PrepareClips) -> dict[str, float]:
-    """(T, 23, 3); says which share of the points is inside the crop, and stops where most are not."""
+def write_points(path: Path, name: str, poses: Poses, plan: ClipPlan, params: PrepareClips) -> dict[str, float]:
+    """Write the points (T, 23, 3); return shares; fail if fewer than `min_inside` of them are inside the crop."""
     import numpy as np
 
     from childgait.vision.crop import to_crop
@@ -153,7 +152,8 @@ def write_points(path: Path, name: str, poses: Poses, plan: Plan, params: Prepar
     share = float(inside.sum() / max(known.sum(), 1))
     if share < params.min_inside:
         raise StepError(
-            f"{name}: {share:.0%} of the keypoints are inside the child's crop, expected {params.min_inside:.0%} or more",
+            f"{name}: {share:.0%} of the keypoints are inside the child's crop,"
+            f" expected {params.min_inside:.0%} or more",
             hint="masks and keypoints show different people or come from different videos; see selections.csv",
         )
     score = np.where(known, poses.score[plan.source], 0.0)
@@ -161,7 +161,8 @@ def write_points(path: Path, name: str, poses: Poses, plan: Plan, params: Prepar
     return {"points_known": round(float(known.mean()), 4), "points_inside": round(share, 4)}
 
 
-def write_frames(path: Path, video: Path, count: int, plan: Plan, params: PrepareClips) -> None:
+def write_frames(path: Path, video: Path, count: int, plan: ClipPlan, params: PrepareClips) -> None:
+    """Write the crop's pixels of every frame (T, size, size, 3); fail unless the video has `count` frames."""
     import numpy as np
 
     from childgait.files.clips import create_array
@@ -173,7 +174,7 @@ def write_frames(path: Path, video: Path, count: int, plan: Plan, params: Prepar
     for frame in read_frames(video):
         decoded += 1
         rows = np.flatnonzero(plan.source == frame.index)
-        if rows.size:  # a repeated source frame has one square, and only what it shows is converted to RGB
+        if rows.size:  # a repeated source frame has one square, and only its part of the frame is converted to RGB
             square = plan.squares[rows[0]]
             x0, y0, x1, y1 = square.inside(frame.planes.width, frame.planes.height)
             pixels = frame.part(x0, y0, x1, y1)
@@ -186,8 +187,8 @@ def write_frames(path: Path, video: Path, count: int, plan: Plan, params: Prepar
     array.flush()
 
 
-def write_masks(path: Path, masks: Path, count: int, plan: Plan, params: PrepareClips) -> dict[str, float | int]:
-    """Bits of every frame; says how much of the crop is child, and stops where it never is."""
+def write_masks(path: Path, masks: Path, count: int, plan: ClipPlan, params: PrepareClips) -> dict[str, float | int]:
+    """Write the masks as bits; return the share of the crop that is child; fail if every mask is empty."""
     import numpy as np
 
     from childgait.files.clips import create_array, pack_bits
@@ -211,19 +212,18 @@ def write_masks(path: Path, masks: Path, count: int, plan: Plan, params: Prepare
     return {"child_share": round(float(np.mean(shares)), 4), "empty_masks": shares.count(0.0)}
 
 
-def clip_events(path: Path, poses: Poses, plan: Plan) -> list[str]:
-    """Contacts and foot-offs at frames of the clip, in order of time."""
+def clip_events(path: Path, poses: Poses, plan: ClipPlan) -> list[str]:
+    """Return contacts and foot-offs inside the clip, at its frames, in order of time."""
     import numpy as np
 
-    from childgait.files.clips import Event
+    from childgait.files.clips import ClipEvent
     from childgait.files.tables import read_table
     from childgait.gait.events import EVENTS
 
     times = poses.seconds[plan.source]
-    found = []
-    for limb, kind, seconds in (
-        read_table(path, EVENTS).select("limb", "kind", "seconds").sort("seconds", "limb").iter_rows()
-    ):
-        if times[0] <= seconds <= times[-1]:
-            found.append(str(Event(limb, kind, int(np.abs(times - seconds).argmin()), seconds)))
-    return found
+    table = read_table(path, EVENTS).select("limb", "kind", "seconds").sort("seconds", "limb")
+    return [
+        str(ClipEvent(limb, kind, int(np.abs(times - seconds).argmin()), seconds))
+        for limb, kind, seconds in table.iter_rows()
+        if times[0] <= seconds <= times[-1]
+    ]

@@ -1,13 +1,12 @@
-"""Keypoints worth trusting, and what follows from them: joint angles, gait events, strides.
+"""Refines keypoints and derives joint angles, gait events and strides from them.
 
-Reads estimated keypoints, segment's boxes (of the frames that passed its gate) and a person's corrections. Yields
-refined poses in which every point says what it is, angles, events, and a flat summary. The input is never altered.
+Reads estimated keypoints, segment's boxes (of the frames that passed its gate) and manual corrections. Writes refined
+poses with a status per point, angles, events, and a flat summary. The input is never altered.
 """
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from childgait.engine.flags import Input, Output
@@ -15,17 +14,14 @@ from childgait.errors import StepError
 from childgait.params import RefinePose
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from childgait.domain.poses import Poses
     from childgait.gait.events import Gait, Travel
 
 METHODS = (
     "Keypoints below a score of {min_score} or outside the child's box were dropped; swapped legs and arms were given "
     "back to their sides over whole limbs and over time; outliers beyond {outlier_sigmas} robust standard deviations "
-    "were dropped, gaps up to {longest_gap_seconds} s filled, and runs low-passed without lag at {distal_hz} Hz (ankles, "
-    "feet, wrists) and {proximal_hz} Hz. Manual corrections overruled all of it."
+    "were dropped, gaps up to {longest_gap_seconds} s filled, and runs low-passed without lag at {distal_hz} Hz (ankles,"
+    " feet, wrists) and {proximal_hz} Hz. Manual corrections overruled all of it."
 )
 
 log = logging.getLogger(__name__)
@@ -33,19 +29,20 @@ log = logging.getLogger(__name__)
 
 def refine_pose(
     name: str,
-    keypoints: Input,
-    refined: Output,
+    poses: Input,
+    poses_out: Output,
     angles: Output,
     events: Output,
     summary: Output,
     params: RefinePose,
-    frames: Input | None = None,
+    boxes: Input | None = None,
     corrections: Input | None = None,
 ) -> None:
-    from childgait.domain.evgs import VIEWS
+    """Write refined poses, angles, events and summary of one video."""
     from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
     from childgait.files.corrections import read_corrections
+    from childgait.files.masks import read_boxes
     from childgait.files.poses import read_poses, write_poses
     from childgait.files.tables import write_table
     from childgait.gait.events import EVENTS, find_events, find_travel
@@ -55,55 +52,37 @@ def refine_pose(
     from childgait.gait.refine import refine
 
     video = parse_video_name(name)
-    view = next(known for known in VIEWS if known == video.view)
-    poses = read_poses(keypoints)
-    if not poses.seen.any():
+    estimated = read_poses(poses)
+    if not estimated.seen.any():
         raise StepError(
-            f"{keypoints} has no keypoints in any of its {len(poses)} frames",
+            f"{poses} has no keypoints in any of its {len(estimated)} frames",
             hint="look at the video, or name it in cohort.exclude with the reason",
         )
-    words = [] if corrections is None else read_corrections(corrections, name, len(poses))
-    boxes = None if frames is None else _boxes(frames, len(poses))
-    better, report = refine(poses, params, view, boxes, words)
-    travel = find_travel(better, view)
-    gait = find_events(better, view, travel.facing)
-    write_poses(refined, better)
-    write_table(angles, angle_table(measure_angles(better, view, travel.facing or 1)), ANGLES)
+    manual = [] if corrections is None else read_corrections(corrections, name, len(estimated))
+    trusted = None if boxes is None else read_boxes(boxes, len(estimated)).trusted()
+    refined, report = refine(estimated, params, video.view, trusted, manual)
+    travel = find_travel(refined, video.view)
+    gait = find_events(refined, video.view, travel.facing)
+    write_poses(poses_out, refined)
+    write_table(angles, angle_table(measure_angles(refined, video.view, travel.facing or 1)), ANGLES)
     write_table(events, event_table(gait.events), EVENTS)
     facts = {
         "video": name,
         "subject": video.subject,
         "view": video.view,
-        "frames": len(better),
-        "seconds": round(float(better.seconds[-1]), 6),
-        "corrections": len(words),
+        "frames": len(refined),
+        "seconds": round(float(refined.seconds[-1]), 6),
+        "corrections": len(manual),
         **vars(report),
-        **_shares(better),
-        **_walk(travel, gait),
+        **_shares(refined),
+        **_describe_walk(travel, gait),
     }
     write_json(summary, facts)
     log.info("%s: %d frames swapped back, %s", name, report.frames_swapped, gait.reason or f"{len(gait.events)} events")
 
 
-def _boxes(path: Path, count: int) -> NDArray[np.float64]:
-    """The child's box a frame, NaN where there is none or where segment does not trust it itself."""
-    import polars as pl
-
-    from childgait.files.masks import FRAMES
-    from childgait.files.tables import read_table
-
-    table = read_table(path, FRAMES).sort("frame")
-    if table.height != count:
-        raise StepError(
-            f"{path} has {table.height} frames, but the keypoints have {count}",
-            hint="run segment and estimate_pose again: they are of different videos",
-        )
-    corners = [pl.when(pl.col("ok")).then(pl.col(name)).cast(pl.Float64) for name in ("x0", "y0", "x1", "y1")]
-    return table.select(corners).to_numpy()
-
-
 def _shares(poses: Poses) -> dict[str, float]:
-    """How much of all points is what, and of the legs is missing."""
+    """Return the share of points per status, and of leg points that are missing."""
     import numpy as np
 
     from childgait.domain.poses import Status
@@ -115,8 +94,8 @@ def _shares(poses: Poses) -> dict[str, float]:
     return shares
 
 
-def _walk(travel: Travel, gait: Gait) -> dict[str, Any]:
-    """Where the child went and how it stepped, in plain values."""
+def _describe_walk(travel: Travel, gait: Gait) -> dict[str, Any]:
+    """Return direction of travel, numbers of events and strides, and mean stride duration as plain values."""
     lengths = [stride.next_contact - stride.contact for strides in gait.strides.values() for stride in strides]
     return {
         "view_seen": travel.view,
@@ -129,13 +108,13 @@ def _walk(travel: Travel, gait: Gait) -> dict[str, Any]:
         "events": len(gait.events),
         "no_events_because": gait.reason,
         "event_method": gait.events[0].method if gait.events else None,
-        "contacts_left": _count(gait, "left"),
-        "contacts_right": _count(gait, "right"),
+        "contacts_left": _count_contacts(gait, "left"),
+        "contacts_right": _count_contacts(gait, "right"),
         "strides_left": len(gait.strides["left"]),
         "strides_right": len(gait.strides["right"]),
         "stride_seconds": round(sum(lengths) / len(lengths), 4) if lengths else None,
     }
 
 
-def _count(gait: Gait, limb: str) -> int:
+def _count_contacts(gait: Gait, limb: str) -> int:
     return sum(event.limb == limb and event.kind == "contact" for event in gait.events)

@@ -14,10 +14,10 @@ METHODS = (
 
 
 def review(
-    strips: list[Input], videos: list[Input], masks: list[Input], frames: list[Input], heads: Output, mask_sheet: Output
+    strips: list[Input], videos: list[Input], masks: list[Input], boxes: list[Input], heads: Output, mask_sheet: Output
 ) -> None:
     from childgait.vision.head_sheet import write_head_sheet
     from childgait.vision.mask_sheet import write_mask_sheet
 
     write_head_sheet(heads, strips)
-    write_mask_sheet(mask_sheet, videos, masks, frames)
+    write_mask_sheet(mask_sheet, videos, masks, boxes)

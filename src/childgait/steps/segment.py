@@ -1,7 +1,7 @@
-"""Finds the child's mask and box in every frame of a video, and says how far each frame is to be trusted.
+"""Segments the child in every frame of a video, and measures how reliable each mask is.
 
-Reads the de-identified video, the delivered keypoints as deidentify let them through (no rows where none were), and a
-person's selections. Yields the masks (files/masks.py), a row a frame (FRAMES there) and a flat summary.
+Reads the de-identified video, the delivered keypoints as deidentify passed them on (no rows if none were delivered),
+and manual selections. Writes the masks, a table with box and quality per frame (files/masks.py), and a flat summary.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from childgait.errors import StepError
 from childgait.params import Segment
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from childgait.domain.poses import Poses
     from childgait.files.masks import Mask
-    from childgait.vision.segmenters import Film
+    from childgait.vision.segmenters import Film, Segmentation
 
 METHODS = (
     "The child was segmented in every frame by the {backend} backend: limbs drawn as capsules from the delivered "
@@ -34,15 +36,16 @@ def segment(
     name: str,
     video: Input,
     masks: Output,
-    frames: Output,
+    boxes: Output,
     summary: Output,
     params: Segment,
     poses: Input | None = None,
     selections: Input | None = None,
 ) -> None:
+    """Write masks, boxes and summary of one video."""
     import cv2
+    import polars as pl
 
-    from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
     from childgait.files.masks import FRAMES, write_masks
     from childgait.files.selections import read_selections
@@ -52,83 +55,69 @@ def segment(
 
     cv2.setNumThreads(threads())
     film = look_through(video, params)
-    points = None if poses is None else _points(poses, film)
-    chosen = [] if selections is None else read_selections(selections, name, len(film), film.size)
-    found = BACKENDS[params.backend](film, points, chosen, params)
+    keypoints = None if poses is None else _read_keypoints(poses, film)
+    selected = [] if selections is None else read_selections(selections, name, len(film), film.size)
+    segmentation = BACKENDS[params.backend](film, keypoints, selected, params)
     rows: list[dict[str, Any]] = []
-    write_masks(masks, _judged(found.masks, film, points, params, rows))
-    table = _table(rows)
-    write_table(frames, table, FRAMES)
-    there = table.filter(table["area"] > 0)
-    if not there.height:
-        raise StepError(
-            f"{name}: no walker found in any of the {len(film)} frames",
-            hint="look at the video; give keypoints or a row in selections.csv, or name it in cohort.exclude",
-        )
-    below = int((~table["ok"]).sum())
-    share = below / table.height
-    if share > 1 - params.min_ok_share:
-        found.flags.append(f"{below} of {table.height} frames are below the gate")
-    view = parse_video_name(name)
-    facts = {
-        "video": name,
-        "subject": view.subject,
-        "view": view.view,
-        "backend": params.backend,
-        **found.facts,
-        "selections": len(chosen),
-        "keypoints": points is not None,
-        "frames": table.height,
-        "frames_without_child": table.height - there.height,
-        "frames_below_gate": below,
-        "share_below_gate": round(share, 4),
-        "median_height_pixels": float((there["y1"] - there["y0"]).median()),
-        "flags": found.flags,
-        "ok": share <= 1 - params.min_ok_share,
-    }
-    write_json(summary, facts)
-    log.info("%s: %s, %d of %d frames below the gate", name, facts["path"], below, table.height)
+    write_masks(masks, _measure_quality(segmentation.masks, film, keypoints, params, rows))
+    table = pl.DataFrame(rows, schema=FRAMES.schema())
+    write_table(boxes, table, FRAMES)
+    facts = _summarise(name, table, segmentation, params)
+    write_json(summary, facts | {"selections": len(selected), "keypoints": keypoints is not None})
+    log.info("%s: %s, %d of %d frames below the gate", name, facts["path"], facts["frames_below_gate"], facts["frames"])
 
 
-def _points(path: Path, film: Film) -> Poses | None:
-    """The delivered keypoints on the film's frames; None where none were delivered."""
-    import numpy as np
-
-    from childgait.domain.poses import make_poses
-    from childgait.files.poses import read_poses
+def _read_keypoints(path: Path, film: Film) -> Poses | None:
+    """Return the delivered keypoints on the video's frames; None where none were delivered."""
+    from childgait.files.poses import fit_to_video, read_poses
 
     poses = read_poses(path)
-    if not poses.seen.any():
-        return None
-    if len(poses) > len(film):
-        raise StepError(
-            f"{path} has keypoints for {len(poses)} frames, but the video {film.path} has {len(film)}",
-            hint="keypoints and video do not belong together; deliver the matching pair",
-        )
-    missing = len(film) - len(poses)
-    if missing:  # a delivery may end early; what it does not say is missing
-        xy = np.pad(poses.xy, ((0, missing), (0, 0), (0, 0)), constant_values=np.nan)
-        poses = make_poses(film.seconds, xy, np.pad(poses.score, ((0, missing), (0, 0))))
-    return poses
+    return fit_to_video(poses, film.seconds, path) if poses.seen.any() else None
 
 
-def _judged(
+def _measure_quality(
     masks: Iterator[Mask], film: Film, poses: Poses | None, params: Segment, rows: list[dict[str, Any]]
 ) -> Iterator[Mask]:
-    """The masks as they pass by, a row of quality left behind for each."""
-    from childgait.vision.mask_quality import judge
+    """Yield the masks unchanged, appending one row of FRAMES per mask to `rows`."""
+    from childgait.vision.mask_quality import measure_mask
 
-    before = 0
+    area_before = 0
     for frame, mask in enumerate(masks):
-        row = judge(mask, before, poses, frame, params)
-        before = row["area"]
+        row = measure_mask(mask, area_before, poses, frame, params)
+        area_before = row["area"]
         rows.append({"frame": frame, "seconds": float(film.seconds[frame]), **row})
         yield mask
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
+def _summarise(name: str, table: pl.DataFrame, segmentation: Segmentation, params: Segment) -> dict[str, Any]:
+    """Return the flat summary of a video; fail if the child is in none of its frames."""
     import polars as pl
 
-    from childgait.files.masks import FRAMES
+    from childgait.domain.names import parse_video_name
 
-    return pl.DataFrame(rows, schema=FRAMES.schema())
+    with_child = table.filter(table["area"] > 0)
+    if not with_child.height:
+        raise StepError(
+            f"{name}: no walker found in any of the {table.height} frames",
+            hint="look at the video; give keypoints or a row in selections.csv, or name it in cohort.exclude",
+        )
+    below = int((~table["ok"]).sum())
+    share = below / table.height
+    flags = list(segmentation.flags)
+    if share > 1 - params.min_ok_share:
+        flags.append(f"{below} of {table.height} frames are below the gate")
+    video = parse_video_name(name)
+    return {
+        "video": name,
+        "subject": video.subject,
+        "view": video.view,
+        "backend": params.backend,
+        **segmentation.facts,
+        "frames": table.height,
+        "frames_without_child": table.height - with_child.height,
+        "frames_below_gate": below,
+        "share_below_gate": round(share, 4),
+        "median_height_pixels": float(with_child.select((pl.col("y1") - pl.col("y0")).median()).item()),
+        "flags": flags,
+        "ok": share <= 1 - params.min_ok_share,
+    }

@@ -54,15 +54,13 @@ def write_submission(
     asked = {name for name, part in read_split_list(lists).items() if part == "test"} if lists else set()
     learnt_from = {child for run in runs for names in run.told["children"].values() for child in names}
     found = [open_clip(path) for path in clips]
-    chosen = [
-        clip for clip in found if (child := clip.video.split("-", 1)[0]) in asked or not (asked or child in learnt_from)
-    ]
+    chosen = [clip for clip in found if (child := clip.subject) in asked or not (asked or child in learnt_from)]
     if not chosen:
         raise StepError(
             "no child is left to answer for: the model has learnt from everybody who has a clip",
             hint="list the test's children in annotations/split.csv, or give split_subjects.holdout a share",
         )
-    rows = [{"video": clip.video, "subject": clip.video.split("-", 1)[0], "view": clip.view} for clip in chosen]
+    rows = [{"video": clip.video, "subject": clip.subject, "view": clip.view} for clip in chosen]
     known = people.select("subject", "age_years", "sex", "aid")
     table = pl.DataFrame(rows, schema=PARTS.schema()).drop("age_years", "sex", "aid")
     table = table.join(known, on="subject", how="left", maintain_order="left").with_columns(

@@ -109,7 +109,7 @@ def probabilities_of_clips(
     from childgait.models.registry import find_model
 
     clips = [open_clip(path) for path in clip_files]
-    rows = [{"video": clip.video, "subject": clip.video.split("-", 1)[0], "view": clip.view} for clip in clips]
+    rows = [{"video": clip.video, "subject": clip.subject, "view": clip.view} for clip in clips]
     table = pl.DataFrame(rows, schema=PARTS.schema())
     judged = predict(find_model(told["model"]), settings_from(told), weights, told["facts"], Part(table, clips), 4)
     return sigmoid(mean_by_video(judged, len(clips)))

@@ -21,7 +21,7 @@ NEAR = 0.02  # of the box's height, by which a keypoint may lie outside: it is a
 SMALLEST = 0.002  # share of the mask from which a piece counts
 
 
-def judge(mask: Mask, area_before: int, poses: Poses | None, frame: int, params: Segment) -> dict[str, Any]:
+def measure_mask(mask: Mask, area_before: int, poses: Poses | None, frame: int, params: Segment) -> dict[str, Any]:
     """The quality of one frame's mask. A frame without a child passes, unless keypoints say there is one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     height, width = mask.shape

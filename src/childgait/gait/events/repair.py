@@ -21,7 +21,7 @@ _SIDES: tuple[tuple[Kind, int], ...] = (("contact", -1), ("foot_off", 1))  # bef
 
 
 def drop_implausible(events: list[GaitEvent], stride: float) -> list[GaitEvent]:
-    """Return events of which none follows its like within APART: the later contact and the earlier foot-off are kept."""
+    """Keep one of any two events of a kind that are less than APART: the later contact, the earlier foot-off."""
     kept: list[GaitEvent] = []
     for limb in LIMBS:
         for kind, _ in _SIDES:
