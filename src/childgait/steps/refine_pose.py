@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 METHODS = (
     "Keypoints below a score of {min_score} or outside the child's box were dropped; swapped legs and arms were given "
     "back to their sides over whole limbs and over time; outliers beyond {outlier_sigmas} robust standard deviations "
-    "were dropped, gaps up to {longest_gap_seconds} s filled, and runs low-passed without lag at {distal_hz} Hz (ankles,"
-    " feet, wrists) and {proximal_hz} Hz. Manual corrections overruled all of it."
+    "were dropped, gaps up to {longest_gap_seconds} s filled, and runs low-passed without lag at {distal_hz} Hz "
+    "(ankles, feet, wrists) and {proximal_hz} Hz. Manual corrections overruled all of it."
 )
 
 log = logging.getLogger(__name__)
