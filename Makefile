@@ -32,7 +32,8 @@ plan: $(READY)  ## what would run, job by job, and why
 lint: $(READY)  ## style, format, types and the package's layers
 	@workflow/with-environment ruff check src tests bench workflow
 	@workflow/with-environment ruff format --check --quiet src tests bench workflow
-	@workflow/with-environment snakefmt --check --quiet Snakefile workflow/rules
+	@workflow/with-environment snakefmt --check Snakefile workflow/rules
+	@workflow/with-environment snakemake --lint --quiet all
 	@workflow/with-environment mypy
 	@workflow/with-environment lint-imports
 

@@ -1,10 +1,10 @@
-# childgait: from raw videos of walking children to an audited judgement of 34 gait items.
+# childgait: from raw videos of walking children to an audited assessment of 34 gait items.
 #
-# The table of contents. Each file below holds the rules of one DVC stage and opens with what it requires and yields;
-# each rule calls the step of the same name in src/childgait/steps/. `dvc repro` is the door for results (`make run`);
-# this file is for looking: `make plan`, `snakemake --rulegraph`, and for work on a rule.
+# Table of contents of the workflow. Each file below holds the rules of one DVC stage and starts with what it requires and
+# yields; each rule calls the step of the same name in src/childgait/steps/. Results are made with `dvc repro` (`make run`);
+# this file serves `make plan`, `snakemake --rulegraph`, and work on a single rule. `snakemake --lint` has no findings.
 
-WHOLE_STUDY = True  # not one stage alone
+WHOLE_STUDY = True  # all stages are included, not one alone
 
 
 include: "workflow/rules/cohort.smk"  # synthesize
@@ -14,8 +14,8 @@ include: "workflow/rules/perceive.smk"  # segment, estimate_pose, refine_pose, p
 include: "workflow/rules/dataset.smk"  # build_labels, split_subjects
 include: "workflow/rules/finetune.smk"  # finetune
 include: "workflow/rules/evaluate.smk"  # evaluate, write_submission
-include: "workflow/rules/severity.smk"  # by name: severity; no stage of DVC
-include: "workflow/rules/report.smk"  # check_study, write_report, trace_lineage; by name: ablation, frames, bench
+include: "workflow/rules/severity.smk"  # `snakemake severity` only; no stage of DVC
+include: "workflow/rules/report.smk"  # check_study, write_report, trace_lineage; on demand: ablation, frames, bench
 
 
 rule all:

@@ -225,7 +225,7 @@ def test_broken_rows_are_noticed_by_their_expectation(step: str, broken: Any, ex
     assert results["passed"] is not any(c["severity"] == "critical" and not c["success"] for c in results["checks"])
     if check["severity"] == "critical":
         assert not results["passed"]
-        assert check["why"] in gates.sentence(results)
+        assert check["why"] in gates.describe_failure(results)
 
 
 @pytest.mark.parametrize("step", gates.SUITES)
@@ -246,7 +246,7 @@ def test_only_what_is_named_here_may_warn(step: str) -> None:
 def test_a_missing_column_fails() -> None:
     results = run("prepare_clips", without("points_inside")(good_prepare_clips()))
     assert not results["passed"]
-    assert "the column points_inside is missing" in gates.sentence(results)
+    assert "the column points_inside is missing" in gates.describe_failure(results)
 
 
 def test_a_study_of_keypoints_has_no_masks_to_ask_for() -> None:
@@ -258,9 +258,9 @@ def test_a_study_of_keypoints_has_no_masks_to_ask_for() -> None:
 
 def test_the_sentence_names_rows_values_and_why() -> None:
     rows = change(2, seconds=0.25)(change(1, seconds=0.5)(good_register()))
-    told = gates.sentence(run("register", rows))
-    assert "the gate of register is closed for 6 rows" in told
-    assert "long enough to hold steps" in told
+    told = gates.describe_failure(run("register", rows))
+    assert "the gate of register failed on a table of 6 rows" in told
+    assert "long enough to contain steps" in told
     assert "0002-0001_left_1-240 (0.5)" in told
     assert "0003-0001_left_1-240 (0.25)" in told
     assert "0001-" not in told
@@ -268,7 +268,7 @@ def test_the_sentence_names_rows_values_and_why() -> None:
 
 def test_a_row_that_two_columns_name_is_named_by_both() -> None:
     results = run("split_subjects", change(0, part="nowhere")(good_split_subjects()))
-    assert "fold 0 subject 0000 (nowhere)" in gates.sentence(results)
+    assert "fold 0 subject 0000 (nowhere)" in gates.describe_failure(results)
 
 
 def test_the_same_rows_give_the_same_results_and_names_are_capped(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_the_same_rows_give_the_same_results_and_names_are_capped(tmp_path: Path
         c for c in first["checks"] if c["columns"] == "seconds" and c["expects"] == "column_values_to_be_between"
     )
     assert short["unexpected"] == 40
-    assert len(short["failing"]) == gates.NAMED
+    assert len(short["failing"]) == gates.LISTED_ROWS
 
 
 def test_pooling_makes_a_row_of_each_file_and_says_whence(tmp_path: Path) -> None:
@@ -296,11 +296,11 @@ def test_pooling_makes_a_row_of_each_file_and_says_whence(tmp_path: Path) -> Non
 
 
 def test_pooling_refuses_nothing_and_nonsense(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="no rows"):
+    with pytest.raises(StepError, match="the gate has no files to pool"):
         gates.pool([])
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(StepError, match=r"a\.json is not JSON"):
         gates.pool([tmp_path / "a.json"])
     (tmp_path / "a.json").write_text("[1]")
-    with pytest.raises(StepError, match=r"a\.json is no flat row, but a list"):
+    with pytest.raises(StepError, match=r"a\.json contains a list, not an object"):
         gates.pool([tmp_path / "a.json"])

@@ -1,8 +1,8 @@
-"""The data gates: what every row of a step's pooled table must hold, tested by Great Expectations.
+"""Data checks ("gates") on the pooled table of a step, run by Great Expectations.
 
-`SUITES` has one suite a step: the columns that name a row, what is worked out beside them, and the expectations, each
-with its severity and the reason in words. `pool` makes one polars table of a step's files; `run_suite` tests it and
-gives results that are the same bytes for the same rows (the pages that Great Expectations draws are not, so they go to
+`SUITES` has one suite per step: the columns that identify a row, derived columns, and the expectations, each with its
+severity and its reason in words. `pool` makes one polars table of a step's files; `run_suite` checks it and returns
+results that are the same bytes for the same rows (the HTML pages of Great Expectations are not, so they are written to
 an untracked folder). A missing column and an empty table fail: nothing passes by being absent.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # nothing leaves this machine
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # no usage statistics
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
@@ -25,17 +25,18 @@ import polars as pl
 
 from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, VIEWS
 from childgait.errors import StepError
+from childgait.files.pooled_tables import GATED
 from childgait.files.split import HOLDOUT, PART_NAMES
 from childgait.params import Gate
 
-NAMED = 20  # failing rows that a result names; the pages name them all
-PAGES = ("expectations", "validations", "static")  # folders that Great Expectations writes
+LISTED_ROWS = 20  # failing rows that a result lists; the HTML pages list all
+PAGES = ("expectations", "validations", "static")  # folders of HTML pages that Great Expectations writes
 SUBJECT = r"^\d{4,}$"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What a step's rows must hold. `key` names a row to a person."""
+    """The checks of one step: `key` columns identify a row in messages; `derive` adds columns to be checked."""
 
     key: tuple[str, ...]
     expectations: Callable[[Gate, pl.DataFrame], list[Any]]
@@ -43,24 +44,27 @@ class Suite:
 
 
 def must(expectation: type, why: str, **arguments: Any) -> Any:
-    """A row that breaks this stops the study."""
+    """Make an expectation whose violation stops the study."""
     return expectation(**arguments, severity="critical", meta={"why": why})
 
 
 def should(expectation: type, why: str, **arguments: Any) -> Any:
-    """A row that breaks this is shown in the report."""
+    """Make an expectation whose violation is a warning in the report."""
     return expectation(**arguments, severity="warning", meta={"why": why})
 
 
 def filled(*columns: str) -> list[Any]:
-    return [must(gxe.ExpectColumnValuesToNotBeNull, f"every row needs its {name}", column=name) for name in columns]
+    """Make one expectation per column: no value is missing."""
+    return [
+        must(gxe.ExpectColumnValuesToNotBeNull, f"every row needs a value of {name}", column=name) for name in columns
+    ]
 
 
 def per_video() -> list[Any]:
-    """What holds for every table of one row a video."""
+    """Make the expectations of every table with one row per video."""
     return [
         *filled("video", "subject", "view"),
-        must(gxe.ExpectColumnValuesToBeUnique, "a video counts once", column="video"),
+        must(gxe.ExpectColumnValuesToBeUnique, "a video has one row", column="video"),
         must(
             gxe.ExpectColumnValuesToMatchRegex,
             "a subject is digits, so that no name gets in",
@@ -75,9 +79,9 @@ def per_video() -> list[Any]:
 
 
 def pool(paths: list[Path]) -> pl.DataFrame:
-    """One table of a step's files: a row a flat JSON, or the rows of its parquet and CSV tables; `file` says whence."""
+    """Pool a step's files: one row per JSON file, or all rows of parquet and CSV tables; `file` is the source."""
     if not paths:
-        raise StepError("the gate was given no rows", hint="look whether the cohort is empty or everything is excluded")
+        raise StepError("the gate has no files to pool", hint="check whether the cohort is empty or fully excluded")
     frames, rows = [], []
     for path in sorted(paths):
         if path.suffix == ".json":
@@ -95,9 +99,12 @@ def _read_flat(path: Path) -> dict[str, Any]:
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise StepError(f"{path} is not JSON ({error})", hint="run the step that makes it again") from None
+        raise StepError(f"{path} is not JSON ({error})", hint="run the step that writes it again") from None
     if not isinstance(row, dict):
-        raise StepError(f"{path} is no flat row, but a {type(row).__name__}", hint="run the step that makes it again")
+        raise StepError(
+            f"{path} contains a {type(row).__name__}, not an object of keys and values",
+            hint="run the step that writes it again",
+        )
     return row
 
 
@@ -105,14 +112,14 @@ def _read_flat(path: Path) -> dict[str, Any]:
 
 
 def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = None) -> dict[str, Any]:
-    """Test a pooled table. `docs` is a folder for Great Expectations' own pages."""
+    """Check a pooled table; returns the results. `docs` is a folder for the HTML pages of Great Expectations."""
     suite = SUITES[step]
     expectations = [
-        must(gxe.ExpectTableRowCountToBeBetween, "an empty table proves nothing", min_value=1),
+        must(gxe.ExpectTableRowCountToBeBetween, "an empty table cannot be checked", min_value=1),
         *suite.expectations(limits, frame),
     ]
     table = _plain(suite.derive(frame)).to_pandas()
-    with _quiet():
+    with _MutedLog():
         outcome = _validate(step, table, suite, expectations, docs)
     names = [_name(row, suite.key) for row in frame.iter_rows(named=True)]
     checks = [_result(entry, names) for entry in outcome]
@@ -128,8 +135,8 @@ def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = 
     }
 
 
-def sentence(results: dict[str, Any]) -> str:
-    """What a person reads in the terminal when a gate closes: which rows, which rule, why."""
+def describe_failure(results: dict[str, Any]) -> str:
+    """Describe the failed critical checks in one sentence: rows, rule, reason."""
     parts = []
     for check in results["checks"]:
         if check["success"] or check["severity"] != "critical":
@@ -138,29 +145,30 @@ def sentence(results: dict[str, Any]) -> str:
         named = ", ".join(check["failing"][:3])
         more = f" and {check['unexpected'] - 3} more" if check["unexpected"] > 3 else ""
         parts.append(f"{what}: {check['problem'] or named + more}")
-    return f"the gate of {results['step']} is closed for {results['rows']} rows: " + "; ".join(parts)
+    return f"the gate of {results['step']} failed on a table of {results['rows']} rows: " + "; ".join(parts)
 
 
 def _name(row: dict[str, Any], key: tuple[str, ...]) -> str:
-    """A row's name for a person: `0001-0001_left_1-240`, or `fold 0 subject 0012` where one column does not tell."""
+    """Name a row by its key: `0001-0001_left_1-240`, or `fold 0 subject 0012` for a key of several columns."""
     if len(key) == 1:
         return str(row.get(key[0], "?"))
     return " ".join(f"{column} {row.get(column, '?')}" for column in key)
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """Lists become their lengths: expectations look at scalars. Row numbers lead back to the failing rows."""
+    """Replace lists by their lengths, since expectations check scalars, and number the rows to find failing ones."""
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     return frame.with_columns(pl.col(lists).list.len()).with_row_index("row")
 
 
 def _validate(step: str, table: Any, suite: Suite, expectations: list[Any], docs: Path | None) -> list[dict[str, Any]]:
+    """Run the expectations on a pandas table; returns one raw result per expectation."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     actions = []
     if docs is not None:
         docs.mkdir(parents=True, exist_ok=True)
-        for folder in PAGES:  # of an earlier run; what else lies there is none of our business
+        for folder in PAGES:  # of an earlier run; other files in the folder are kept
             shutil.rmtree(docs / folder, ignore_errors=True)
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())}
         index = {"class_name": "DefaultSiteIndexBuilder"}
@@ -186,13 +194,13 @@ def _validate(step: str, table: Any, suite: Suite, expectations: list[Any], docs
 
 
 def _result(entry: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    """One expectation's outcome, without what differs between runs."""
+    """Convert the outcome of one expectation, without what differs between runs."""
     config, result = entry["expectation_config"], entry["result"]
     arguments = {k: v for k, v in config["kwargs"].items() if k != "batch_id" and v is not None}
     columns = [arguments.pop(k) for k in ("column", "column_A", "column_B") if k in arguments]
     columns += arguments.pop("column_list", [])
     problem = ""
-    if not result:  # Great Expectations could not even ask: the column is not there
+    if not result:  # Great Expectations could not evaluate it: the column is missing
         problem = f"the column {' or '.join(columns)} is missing or cannot be compared"
     elif "observed_value" in result and not entry["success"]:
         problem = f"found {result['observed_value']}"
@@ -209,12 +217,12 @@ def _result(entry: dict[str, Any], keys: list[str]) -> dict[str, Any]:
         "success": bool(entry["success"]),
         "unexpected": int(result.get("unexpected_count") or 0),
         "problem": problem,
-        "failing": sorted(failing)[:NAMED],
+        "failing": sorted(failing)[:LISTED_ROWS],
     }
 
 
-class _quiet:
-    """Great Expectations logs its own progress; a gate says one sentence."""
+class _MutedLog:
+    """Context manager that mutes the progress log of Great Expectations."""
 
     def __enter__(self) -> None:
         self.level = logging.root.manager.disable
@@ -234,20 +242,20 @@ def _register(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         *filled("seconds", "frames", "frames_per_second", "variable_rate"),
         must(
             gxe.ExpectColumnValuesToBeBetween,
-            "a recording must be long enough to hold steps",
+            "a recording must be long enough to contain steps",
             column="seconds",
             min_value=limits.shortest_seconds,
         ),
         must(gxe.ExpectColumnValuesToBeUnique, "the same file twice would count a child twice", column="sha256"),
         should(
             gxe.ExpectColumnValuesToBeInSet,
-            "time is kept by stamps, but a steady rate is better",
+            "time stamps are used, but a constant frame rate is better",
             column="variable_rate",
             value_set=[False],
         ),
         should(
             gxe.ExpectColumnValuesToBeBetween,
-            "a rate far from the others hints at a wrong header",
+            "an unusual frame rate suggests a wrong header",
             column="rate_ratio",
             min_value=low,
             max_value=high,
@@ -266,12 +274,12 @@ def _deidentify(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         *filled("verdict"),
         must(
             gxe.ExpectColumnValuesToBeInSet,
-            "a video that is held must be looked at by a person before anything downstream sees it",
+            "a held video must be reviewed by a person before a later step reads it",
             column="verdict",
             value_set=["covered", "cleared", "keypoints"],
         ),
     ]
-    if "decoded_sha256" not in frame.columns:  # a study of keypoints has no picture to cover
+    if "decoded_sha256" not in frame.columns:  # a study on keypoints has no video to cover
         return rules
     return [
         *rules,
@@ -293,7 +301,7 @@ def _deidentify(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         ),
         should(
             gxe.ExpectColumnValuesToBeBetween,
-            "a cover that takes much of the picture hides the gait as well",
+            "a cover over much of the image hides the gait as well",
             column="share_of_picture",
             max_value=limits.largest_cover_share,
         ),
@@ -316,32 +324,32 @@ def _refine_pose(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         *filled("frames", "share_legs_missing", "share_sum"),
         must(
             gxe.ExpectColumnValuesToBeBetween,
-            "every point is one thing: measured, corrected, swapped, filled or missing",
+            "every keypoint is exactly one of measured, corrected, swapped, filled, missing",
             column="share_sum",
             min_value=0.999,
             max_value=1.001,
         ),
         must(
             gxe.ExpectColumnValuesToBeBetween,
-            "without legs there is no gait",
+            "gait cannot be assessed without leg keypoints",
             column="share_legs_missing",
             max_value=limits.most_legs_missing,
         ),
         should(
             gxe.ExpectColumnValuesToBeBetween,
-            "what is filled in was not seen",
+            "filled keypoints were not measured",
             column="share_filled",
             max_value=limits.most_filled,
         ),
         must(
             gxe.ExpectColumnValuesToBeInSet,
-            "a view named the wrong way round exchanges left and right; rename the recording",
+            "a view with the opposite name swaps left and right; rename the recording",
             column="view_turned",
             value_set=[False],
         ),
         should(
             gxe.ExpectColumnValuesToBeInSet,
-            "the child should walk as the view in the name says",
+            "the walking direction should match the view in the name",
             column="view_fits",
             value_set=[True],
         ),
@@ -353,7 +361,7 @@ def _refine_pose(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         ),
         should(
             gxe.ExpectColumnValuesToBeBetween,
-            "a stride far from a child's own hints at a wrong rate or wrong contacts",
+            "an implausible stride time suggests a wrong frame rate or wrong contacts",
             column="stride_seconds",
             min_value=limits.shortest_stride_seconds,
             max_value=limits.longest_stride_seconds,
@@ -367,20 +375,20 @@ def _with_share_sum(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _prepare_clips(limits: Gate, frame: pl.DataFrame) -> list[Any]:
-    pictures = []
-    if "child_share" in frame.columns:  # a study of keypoints has no masks
-        pictures = [
+    masks = []
+    if "child_share" in frame.columns:  # a study on keypoints has no masks
+        masks = [
             *filled("child_share"),
             must(
                 gxe.ExpectColumnValuesToBeBetween,
-                "a crop without the child, or full of it, is a wrong mask",
+                "a crop without the child, or filled by it, has a wrong mask",
                 column="child_share",
                 min_value=limits.least_child_share,
                 max_value=limits.most_child_share,
             ),
             should(
                 gxe.ExpectColumnValuesToBeBetween,
-                "the child should be there in nearly every frame",
+                "the child should be visible in nearly every frame",
                 column="empty_share",
                 max_value=limits.most_empty_masks,
             ),
@@ -390,13 +398,13 @@ def _prepare_clips(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         *filled("frames", "seconds", "points_known", "points_inside"),
         must(
             gxe.ExpectColumnValuesToBeBetween,
-            "a clip must be long enough to hold steps",
+            "a clip must be long enough to contain steps",
             column="seconds",
             min_value=limits.shortest_seconds,
         ),
         must(
             gxe.ExpectColumnValuesToBeBetween,
-            "keypoints must be known",
+            "keypoints must have a position",
             column="points_known",
             min_value=limits.least_points_known,
             max_value=1,
@@ -408,7 +416,7 @@ def _prepare_clips(limits: Gate, frame: pl.DataFrame) -> list[Any]:
             min_value=limits.least_points_inside,
             max_value=1,
         ),
-        *pictures,
+        *masks,
     ]
 
 
@@ -423,7 +431,7 @@ def _build_labels(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         *filled("subject", "limb", "code", "views"),
         must(
             gxe.ExpectCompoundColumnsToBeUnique,
-            "a child has one score a limb and item",
+            "a child has one score per limb and item",
             column_list=["subject", "limb", "code"],
         ),
         must(
@@ -437,7 +445,7 @@ def _build_labels(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         must(gxe.ExpectColumnValuesToBeInSet, "scores are 0, 1 or 2", column="score", value_set=[0, 1, 2]),
         must(
             gxe.ExpectColumnValuesToBeInSet,
-            "a score is there, or the reason why not, never both or neither",
+            "a row has either a score or the reason why it is missing",
             column="explained",
             value_set=[True],
         ),
@@ -471,7 +479,7 @@ def _with_label_rules(frame: pl.DataFrame) -> pl.DataFrame:
 def _split_subjects(limits: Gate, frame: pl.DataFrame) -> list[Any]:
     return [
         *filled("fold", "subject", "part"),
-        must(gxe.ExpectCompoundColumnsToBeUnique, "a child stands once in a fold", column_list=["fold", "subject"]),
+        must(gxe.ExpectCompoundColumnsToBeUnique, "a child has one row per fold", column_list=["fold", "subject"]),
         must(gxe.ExpectColumnValuesToBeInSet, "parts have four names", column="part", value_set=[*PART_NAMES, "none"]),
         must(
             gxe.ExpectColumnValuesToBeBetween,
@@ -494,13 +502,13 @@ def _split_subjects(limits: Gate, frame: pl.DataFrame) -> list[Any]:
         ),
         must(
             gxe.ExpectColumnValuesToBeInSet,
-            "a child in no part needs a reason, one in a part needs none",
+            "a child in no part has a reason, a child in a part has none",
             column="explained",
             value_set=[True],
         ),
         should(
             gxe.ExpectColumnValuesToBeBetween,
-            "few children in a part make a wide interval",
+            "few children in a part give a wide confidence interval",
             column="children_of_part",
             min_value=limits.fewest_children,
         ),
@@ -519,6 +527,7 @@ def _with_split_rules(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+# One suite per step of GATED.
 SUITES: dict[str, Suite] = {
     "register": Suite(("video",), _register, _with_rate_ratio),
     "deidentify": Suite(("video",), _deidentify, _with_evidence_rules),
@@ -527,3 +536,4 @@ SUITES: dict[str, Suite] = {
     "build_labels": Suite(("subject", "limb", "code"), _build_labels, _with_label_rules),
     "split_subjects": Suite(("fold", "subject"), _split_subjects, _with_split_rules),
 }
+assert SUITES.keys() == GATED.keys()

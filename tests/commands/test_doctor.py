@@ -75,7 +75,7 @@ def test_a_codec_that_loses_pixels_is_a_failure(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_missing_library_and_a_full_disk_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surgery, "LIBRARIES", ("no-such-library",))
+    monkeypatch.setattr(surgery, "LIBRARIES", {"no_such_library": "no-such-library"})
     assert ("FAIL", "no-such-library") in [line[:2] for line in surgery.versions(ROOT / "envs" / "requirements.lock")]
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**6}))
     assert [line[0] for line in surgery.disk(ROOT / "params.yaml")] == ["FAIL"]

@@ -70,5 +70,5 @@ def test_the_pages_are_of_the_last_run_and_nothing_else_is_touched(tmp_path: Pat
 
 
 def test_an_unknown_gate_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="no gate is written for the step 'registre'"):
+    with pytest.raises(StepError, match="the step 'registre' has no gate"):
         gate("registre", [], tmp_path / "p", tmp_path / "r", tmp_path / "d", LIMITS)

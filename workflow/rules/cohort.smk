@@ -1,6 +1,6 @@
-# The demo cohort: walking children whose gait is known, in the release's own layout.
-# Requires: nothing but params. Yields: {cohort.root} with videos, keypoints, labels, subjects, and truth/, which no step reads.
-# A real cohort needs no rule: point cohort.root at it, and this stage is not run.
+# The synthetic demo cohort: walking children with known gait, in the release's layout.
+# Requires: params.yaml only. Yields: {cohort.root} with videos, keypoints, labels, subjects, and truth/, which no step reads.
+# A real cohort needs no rule: set cohort.root to its folder, and this stage is not run.
 
 
 include: "common.smk"
@@ -22,8 +22,9 @@ rule synthesize:
         runtime=minutes(30),
     params:
         cfg=config["synthesize"],
+        folder=lambda wildcards, output: Path(output.labels).parent,
     shell:
-        "CHILDGAIT_THREADS={threads} childgait synthesize --out {COHORT} --record {output.record} > {log} 2>&1"
+        "CHILDGAIT_THREADS={threads} childgait synthesize --out {params.folder} --record {output.record} > {log} 2>&1"
 
 
 rule cohort_all:

@@ -1,7 +1,7 @@
-# What every rules file shares: params, the list of recordings, and how a rule calls its step.
+# Shared by all rules files: params, the list of recordings, and the command line of a step.
 # Requires: params.yaml, the childgait package. Yields: no rule.
-# It is included by each rules file, so that each of them runs alone as a DVC stage. Snakemake runs it each time: what takes
-# time is done once.
+# Each rules file includes it, so that each can run alone as a DVC stage. Snakemake executes it at every include; slow parts
+# are guarded to run once.
 
 import gc
 import hashlib
@@ -12,14 +12,15 @@ from childgait.engine.source_files import stamp_of
 from childgait.preflight.params import videos_of_table
 from childgait.errors import StepError
 from childgait.files.atomic import write_text
+from childgait.files.pooled_tables import GATED
 from childgait.files.recordings import list_recordings
 from childgait.params import load_params
 
-# A plan of thousands of jobs makes millions of objects that stay; to look for garbage among them costs a sixth of its time.
+# A plan of thousands of jobs creates millions of lasting objects; garbage collection among them took a sixth of the time.
 gc.set_threshold(200_000, 50, 100)
 
 
-container: "envs/childgait.sif"  # only where a profile says `software-deployment-method: apptainer`; see envs/childgait.def
+container: "envs/childgait.sif"  # used only with `software-deployment-method: apptainer` in a profile; see envs/childgait.def
 
 
 if "cohort" not in config:
@@ -28,7 +29,7 @@ if "cohort" not in config:
 
 
 def as_workflow_error(function, *arguments):
-    """Call it; what a person can mend is said in one sentence, without a traceback."""
+    """Call a function; a StepError becomes a WorkflowError, which is printed without a traceback."""
     try:
         return function(*arguments)
     except StepError as error:
@@ -42,17 +43,17 @@ HAS_VIDEO = PARAMS["cohort"].modality == "video"
 ANNOTATIONS = Path(PARAMS["cohort"].annotations)
 
 
-def recordings():
-    """By name, the raw files of every recording; where the raw cohort is not at hand, the names that were registered."""
+def find_recordings():
+    """Map each recording's name to its raw files; without the raw cohort, each registered name to None."""
     if not (COHORT / "dataset").is_dir():
         registered = Path("data/register").glob("*.json")
         return {path.stem: None for path in sorted(registered) if not path.name.endswith(".record.json")}
-    found = as_workflow_error(list_recordings, COHORT)
-    return {recording.name: recording for recording in found if recording.name not in PARAMS["cohort"].exclude}
+    recordings = as_workflow_error(list_recordings, COHORT)
+    return {recording.name: recording for recording in recordings if recording.name not in PARAMS["cohort"].exclude}
 
 
 if "RECORDINGS" not in globals():
-    RECORDINGS = recordings()
+    RECORDINGS = find_recordings()
 VIDEOS = list(RECORDINGS)
 SUBJECT_OF = {name: as_workflow_error(parse_video_name, name).subject for name in VIDEOS}
 SUBJECTS = sorted(set(SUBJECT_OF.values()))
@@ -68,27 +69,48 @@ wildcard_constraints:
     model=r"[a-z0-9_]+",
 
 
-def videos_of(subject):
+def select_videos(subject):
     return [name for name in VIDEOS if SUBJECT_OF[name] == subject]
 
 
 def annotation_for(table):
-    """An input function: the person's table, for the videos that it names; an edit reruns only those."""
+    """Return an input function: the manual table for the videos with a row in it, so that an edit reruns only these."""
     path = ANNOTATIONS / f"{table}.csv"
-    named = {video for _, video in as_workflow_error(videos_of_table, path)}
-    return lambda wildcards: [str(path)] if wildcards.video in named else []
+    videos = {video for _, video in as_workflow_error(videos_of_table, path)}
+    return lambda wildcards: [str(path)] if wildcards.video in videos else []
 
 
-LONGEST_ARGUMENT = 60_000  # bytes; the system takes 131,072 for a whole command
+def if_video(path):
+    """Return the path in a study on videos; nothing in a study on keypoints."""
+    return path if HAS_VIDEO else []
 
 
-def argument(rule_name, name, value):
-    """`--name value`; a list too long for a command line goes through a file (`--name @file`)."""
+def list_files_to_pool(wildcards):
+    """An input function: the files that the gate of a step pools."""
+    pattern = GATED[wildcards.gated]
+    return expand(pattern, video=VIDEOS) if "{video}" in pattern else [pattern]
+
+
+def list_gate_outputs(step):
+    return expand("data/gate/{gated}{ending}", gated=step, ending=(".parquet", ".json", ".record.json"))
+
+
+def list_gates_of_stage():
+    """The gates of the steps defined so far, or all of them in the Snakefile of the whole study."""
+    steps = {rule.name for rule in workflow.rules}
+    return [step for step in GATED if "WHOLE_STUDY" in globals() or step in steps]
+
+
+LONGEST_ARGUMENT = 60_000  # bytes; Linux allows 131,072 per argument string, here the whole command
+
+
+def format_argument(rule_name, name, value):
+    """Format `--name value`; a list too long for a command line is written to a file (`--name @file`)."""
     text = str(value)
     if len(text) > LONGEST_ARGUMENT:
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         listing = Path(f".snakemake/arguments/{rule_name}-{name}-{digest}.txt")
-        if not listing.exists():  # the Snakemake of another job may be reading it
+        if not listing.exists():  # the Snakemake process of another job may be reading it
             listing.parent.mkdir(parents=True, exist_ok=True)
             write_text(listing, "\n".join(text.split()) + "\n")
         text = f"@{listing}"
@@ -96,11 +118,11 @@ def argument(rule_name, name, value):
 
 
 def flags(step, /, **values):
-    """The step's command line from the rule's named inputs and outputs, and values such as name="{video}"."""
+    """Return a function that builds a step's command line from the rule's named inputs and outputs, and `values`."""
 
     def build(wildcards, input, output):
-        given = [*input.items(), *output.items()]
-        parts = [argument(step, name, value) for name, value in given if name != "code" and value]
+        files = [*input.items(), *output.items()]
+        parts = [format_argument(step, name, value) for name, value in files if name != "code" and value]
         parts += [f"--{name.replace('_', '-')} {value.format(**wildcards)}" for name, value in values.items()]
         return " ".join(parts)
 
@@ -108,19 +130,20 @@ def flags(step, /, **values):
 
 
 def code(step):
-    """The source files that the step can reach, as one stamp of their hashes: an edit there, and only there, reruns it."""
+    """Return a file with the hashes of all source files that the step can reach: only an edit of these reruns it."""
     return str(stamp_of(step, Path(".snakemake/code")))
 
 
 def memory(megabytes):
-    """Grows with each retry."""
+    """Return a resource function: megabytes, multiplied by the attempt."""
     return lambda wildcards, attempt: megabytes * attempt
 
 
 def minutes(expected):
+    """Return a resource function: minutes, multiplied by the attempt."""
     return lambda wildcards, attempt: expected * attempt
 
 
-def with_runtime(by_model, device, otherwise):
-    """Minutes of a video's job: an hour where SAM 3 or Sapiens 2 looks at it on a GPU, a night on a CPU (3 to 7 hours seen)."""
-    return (60 if device == "cuda" else 720) if by_model else otherwise
+def with_runtime(uses_network, device, otherwise):
+    """Minutes per video: 60 for SAM 3 or Sapiens 2 on a GPU, 720 on a CPU (3 to 7 hours were measured)."""
+    return (60 if device == "cuda" else 720) if uses_network else otherwise

@@ -1,15 +1,9 @@
-# What is learned from: 34 items a child, and who trains, validates and tests.
+# Labels and split: 34 items per child, and the children of the train, validation and test parts.
 # Requires: labels.json and subjects.csv of the cohort, data/gate/prepare_clips.parquet.
 # Yields: data/build_labels, data/split_subjects, data/gate/build_labels.*, data/gate/split_subjects.*
 
 
 include: "common.smk"
-
-
-GATES_OF_STAGE = ("build_labels", "split_subjects")
-
-
-include: "gate.smk"
 
 
 rule build_labels:
@@ -59,9 +53,12 @@ rule split_subjects:
         "childgait split_subjects {params.call} > {log} 2>&1"
 
 
+include: "gate.smk"  # after the rules whose outputs it checks
+
+
 rule dataset_all:
     input:
         rules.build_labels.output,
         rules.split_subjects.output,
-        gated("build_labels"),
-        gated("split_subjects"),
+        list_gate_outputs("build_labels"),
+        list_gate_outputs("split_subjects"),

@@ -1,27 +1,21 @@
-# Nobody recognisable: the same videos with every head covered, and the evidence. The last stage that reads raw data.
+# De-identification: the same videos with every head covered, and the evidence. The last stage that reads raw data.
 # Requires: the raw cohort, data/register. Yields: data/deidentify/{video}.*, data/gate/deidentify.*
 
 from childgait.preflight.params import check_unseen_policy
 
 
 include: "common.smk"
-
-
-GATES_OF_STAGE = ("deidentify",)
-
-
-include: "gate.smk"
 include: "raw.smk"
 
 
 as_workflow_error(check_unseen_policy, COHORT, PARAMS["deidentify"])
-LOOKS_WITH_SAM3 = "sam3" in PARAMS["deidentify"].backends
+USES_SAM3 = "sam3" in PARAMS["deidentify"].backends
 
 
 rule deidentify:
     input:
-        video=raw("video"),
-        poses=raw("poses"),
+        video=find_raw("video"),
+        poses=find_raw("poses"),
         register="data/register/{video}.json",
         regions=annotation_for("regions"),
         cleared=annotation_for("cleared"),
@@ -39,9 +33,9 @@ rule deidentify:
         "logs/deidentify/{video}.log",
     cache: True
     resources:
-        mem_mb=memory(16000 if LOOKS_WITH_SAM3 else 2500),
-        runtime=minutes(with_runtime(LOOKS_WITH_SAM3, PARAMS["deidentify"].sam3_device, 15)),
-        gpu=int(LOOKS_WITH_SAM3 and PARAMS["deidentify"].sam3_device == "cuda"),
+        mem_mb=memory(16000 if USES_SAM3 else 2500),
+        runtime=minutes(with_runtime(USES_SAM3, PARAMS["deidentify"].sam3_device, 15)),
+        gpu=int(USES_SAM3 and PARAMS["deidentify"].sam3_device == "cuda"),
     params:
         cfg=[config["deidentify"], config["cohort"]["pose_layout"]],
         call=flags("deidentify", name="{video}"),
@@ -49,7 +43,10 @@ rule deidentify:
         "childgait deidentify {params.call} > {log} 2>&1"
 
 
+include: "gate.smk"  # after the rules whose outputs it checks
+
+
 rule deidentify_all:
     input:
         expand(rules.deidentify.output, video=VIDEOS),
-        gated("deidentify"),
+        list_gate_outputs("deidentify"),

@@ -1,5 +1,5 @@
-# How well a run judges children it has never seen. One job a model, fold and seed.
-# Requires: data/finetune, the validation and test tables, their clips; labels, subjects and a person's split.csv.
+# Evaluation of a run on its test children. One job per model, fold and seed.
+# Requires: data/finetune, the validation and test tables, their clips; labels, subjects and the manual split.csv.
 # Yields: data/evaluate/{model}/{fold}-{seed}/, data/write_submission/
 
 
@@ -13,7 +13,7 @@ rule evaluate:
         model="data/finetune/{model}/{fold}-{seed}/model.json",
         validation="data/split_subjects/{fold}.validation.parquet",
         test="data/split_subjects/{fold}.test.parquet",
-        clips=clips_of("validation", "test"),
+        clips=find_clips("validation", "test"),
         code=code("evaluate"),
     output:
         predictions="data/evaluate/{model}/{fold}-{seed}/predictions.parquet",
@@ -25,7 +25,7 @@ rule evaluate:
     resources:
         mem_mb=memory(4000),
         runtime=minutes(60),
-        gpu=lambda wildcards: int(on_gpu(wildcards.model)),
+        gpu=lambda wildcards: int(needs_gpu(wildcards.model)),
     params:
         cfg=config["evaluate"],
         call=flags("evaluate", model_name="{model}", fold="{fold}", seed="{seed}"),
@@ -33,17 +33,10 @@ rule evaluate:
         "childgait evaluate {params.call} > {log} 2>&1"
 
 
-def answering(name):
-    """The runs that answer for the challenge's children: the first model, on the hold-out where the study has it."""
-    chosen = PARAMS["finetune"]
-    fold = "holdout" if "holdout" in chosen.folds else chosen.folds[0]
-    return expand("data/finetune/{model}/{fold}-{seed}/" + name, model=chosen.models[0], fold=fold, seed=chosen.seeds)
-
-
 rule write_submission:
     input:
-        weights=answering("weights.safetensors"),
-        models=answering("model.json"),
+        weights=list_submission_runs("weights.safetensors"),
+        models=list_submission_runs("model.json"),
         clips=expand("data/prepare_clips/{video}.clip.json", video=VIDEOS),
         subjects="data/build_labels/subjects.parquet",
         labels="data/build_labels/labels.parquet",
@@ -58,7 +51,7 @@ rule write_submission:
     resources:
         mem_mb=memory(4000),
         runtime=minutes(60),
-        gpu=lambda wildcards: int(on_gpu(PARAMS["finetune"].models[0])),
+        gpu=lambda wildcards: int(needs_gpu(PARAMS["finetune"].models[0])),
     params:
         call=flags("write_submission", windows_per_video=str(config["evaluate"]["windows_per_video"])),
     shell:
@@ -67,5 +60,5 @@ rule write_submission:
 
 rule evaluate_all:
     input:
-        expand(rules.evaluate.output, zip, **runs()),
+        expand(rules.evaluate.output, zip, **list_runs()),
         rules.write_submission.output,

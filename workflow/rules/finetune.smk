@@ -1,6 +1,6 @@
-# A network learns. One job a model, fold and seed, of one process or of several (finetune.processes), each on its own GPU.
+# Training. One job per model, fold and seed, of one process or of several (finetune.processes), each on its own GPU.
 # Requires: the train and validation tables of data/split_subjects and the clips of their children; never a test table. A model
-# with a mean teacher also gets the clips of children in no part of any fold, and the list that says so.
+# with a mean teacher also reads the clips of children in no part of any fold, and the list of who is in which part.
 # Yields: data/finetune/{model}/{fold}-{seed}/
 
 
@@ -8,23 +8,13 @@ include: "common.smk"
 include: "parts.smk"
 
 
-def processes(wildcards):
-    """How many train together; a table model is fitted by one."""
-    return settings_for(wildcards).processes if MODELS[wildcards.model].kind == "network" else 1
-
-
-def cpus(wildcards):
-    settings = settings_for(wildcards)
-    return processes(wildcards) * (settings.threads + settings.workers)
-
-
 rule finetune:
     input:
         train="data/split_subjects/{fold}.train.parquet",
         validation="data/split_subjects/{fold}.validation.parquet",
-        clips=clips_of("train", "validation"),
-        unlabelled=unlabelled,
-        assignment=assignment_of_pool,
+        clips=find_clips("train", "validation"),
+        unlabelled=find_unlabelled_clips,
+        assignment=find_assignment,
         code=code("finetune"),
     output:
         multiext(
@@ -37,15 +27,15 @@ rule finetune:
     log:
         "logs/finetune/{model}/{fold}-{seed}.log",
     cache: True
-    threads: cpus
+    threads: count_cpus
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt * processes(wildcards),
+        mem_mb=lambda wildcards, attempt: 4000 * attempt * count_processes(wildcards),
         runtime=minutes(240),
-        gpu=lambda wildcards: processes(wildcards) * on_gpu(wildcards.model),
-        processes=processes,
-        nodes=1,  # a profile may spread the processes over more
+        gpu=lambda wildcards: count_processes(wildcards) * needs_gpu(wildcards.model),
+        processes=count_processes,
+        nodes=1,  # a profile may distribute the processes over more
     params:
-        cfg=training_params,
+        cfg=select_training_params,
         call=flags("finetune", model_name="{model}", fold="{fold}", seed="{seed}"),
     shell:
         "workflow/launch {resources.processes} {resources.nodes} childgait finetune {params.call} > {log} 2>&1"
@@ -53,4 +43,4 @@ rule finetune:
 
 rule finetune_all:
     input:
-        expand(rules.finetune.output, zip, **runs()),
+        expand(rules.finetune.output, zip, **list_runs()),

@@ -1,5 +1,5 @@
-# Which runs there are, and which clips a run reads. Included by finetune and evaluate.
-# Requires: data/split_subjects/subjects.csv (before it is made, for a plan of the whole study, every clip is named).
+# The runs of the study, and the clips that a run reads. Included by finetune and evaluate.
+# Requires: data/split_subjects/subjects.csv (before it exists, a plan of the whole study lists every clip).
 
 import csv
 from itertools import product
@@ -12,36 +12,34 @@ from childgait.params import section_of_run
 ASSIGNMENT = Path("data/split_subjects/subjects.csv")
 
 
-def runs(models=None):
-    """Every model of the study (or those named), fold and seed, as the three wildcards. The baselines stand beside all."""
-    chosen = PARAMS["finetune"]
-    models = list(dict.fromkeys([*BASELINES, *(models or chosen.models)]))
-    triples = list(product(models, chosen.folds, chosen.seeds))
+def list_runs(models=None):
+    """All combinations of model, fold and seed as wildcards: the baselines, and `models` or else those of params.yaml."""
+    settings = PARAMS["finetune"]
+    models = list(dict.fromkeys([*BASELINES, *(models or settings.models)]))
+    triples = list(product(models, settings.folds, settings.seeds))
     return dict(zip(("model", "fold", "seed"), zip(*triples)))
 
 
-def training_params(wildcards):
-    """The section as one run sees it: one more model, fold or seed in the study retrains no other."""
+def select_training_params(wildcards):
+    """The settings that one run depends on: one more model, fold or seed in the study retrains no other."""
     return section_of_run(config["finetune"], wildcards.model)
 
 
-def settings_for(wildcards):
-    """The section with the overrides of this run's model."""
+def get_settings(wildcards):
+    """The settings of this run's model, with its overrides."""
     return as_workflow_error(settings_of, MODELS[wildcards.model], PARAMS["finetune"])
 
 
-def on_gpu(model):
-    """Whether this model's runs ask for a GPU: a table model's never do."""
-    return (
-        MODELS[model].kind == "network"
-        and as_workflow_error(settings_of, MODELS[model], PARAMS["finetune"]).device == "cuda"
-    )
+def needs_gpu(model):
+    """Whether the runs of this model need a GPU; those of a table model never do."""
+    settings = as_workflow_error(settings_of, MODELS[model], PARAMS["finetune"])
+    return MODELS[model].kind == "network" and settings.device == "cuda"
 
 
-def clips_of(*parts):
-    """An input function: the clips of a fold's children in these parts, and of no others."""
+def find_clips(*parts):
+    """Return an input function: the clips of the children in these parts of a fold, and of no others."""
 
-    def find(wildcards):
+    def select(wildcards):
         if not ASSIGNMENT.exists():
             return expand("data/prepare_clips/{video}.clip.json", video=VIDEOS)
         with ASSIGNMENT.open(newline="") as rows:
@@ -50,23 +48,50 @@ def clips_of(*parts):
             }
         return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] in wanted]
 
-    return find
+    return select
 
 
-def learns_from_a_pool(model):
-    """Whether a mean teacher teaches this model on clips without scores."""
+def uses_unlabelled_clips(model):
+    """Whether this model is trained by a mean teacher on clips without scores."""
     return as_workflow_error(settings_of, MODELS[model], PARAMS["finetune"]).mean_teacher.pool != "none"
 
 
-def unlabelled(wildcards):
-    """An input function: the clips of children in no part of any fold, for a model that learns from a pool; none for any
-    other. Before the split is made nobody is known to be in no part, so a plan of the whole study names none."""
-    if not learns_from_a_pool(wildcards.model) or not ASSIGNMENT.exists():
+def find_unlabelled_clips(wildcards):
+    """An input function: the clips of children in no part of any fold, for a model with a mean teacher.
+
+    Before the split exists, no child is known to be in no part, so a plan of the whole study lists none.
+    """
+    if not uses_unlabelled_clips(wildcards.model) or not ASSIGNMENT.exists():
         return []
     placed = assigned_children(ASSIGNMENT)
     return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] not in placed]
 
 
-def assignment_of_pool(wildcards):
-    """An input function: who is where, by which the step checks its pool; it holds no score."""
-    return [str(ASSIGNMENT)] if unlabelled(wildcards) else []
+def find_assignment(wildcards):
+    """An input function: the split, by which the step checks its unlabelled clips; it contains no score."""
+    return [str(ASSIGNMENT)] if find_unlabelled_clips(wildcards) else []
+
+
+def count_processes(wildcards):
+    """The number of training processes; a table model is fitted by one."""
+    return get_settings(wildcards).processes if MODELS[wildcards.model].kind == "network" else 1
+
+
+def count_cpus(wildcards):
+    settings = get_settings(wildcards)
+    return count_processes(wildcards) * (settings.threads + settings.workers)
+
+
+def list_submission_runs(name):
+    """A file of the runs that predict the challenge's children: the first model, on the hold-out if the study has it."""
+    settings = PARAMS["finetune"]
+    fold = "holdout" if "holdout" in settings.folds else settings.folds[0]
+    path = f"data/finetune/{{model}}/{{fold}}-{{seed}}/{name}"
+    return expand(path, model=settings.models[0], fold=fold, seed=settings.seeds)
+
+
+def list_gradings(name):
+    """A file of every severity model, fold and seed. The baseline is the most frequent level, within each run."""
+    settings, models = PARAMS["finetune"], PARAMS["grade_severity"].models
+    path = f"data/grade_severity/{{model}}/{{fold}}-{{seed}}/{name}"
+    return expand(path, model=models, fold=settings.folds, seed=settings.seeds)

@@ -1,4 +1,4 @@
-# What is seen: the child's mask, keypoints, their refinement, and the clips that a network reads. One job a video.
+# Masks, keypoints, their refinement, and the clips that a network reads. One job per video.
 # Requires: data/deidentify. Yields: data/segment, data/estimate_pose, data/refine_pose, data/prepare_clips, data/review,
 # data/gate/refine_pose.*, data/gate/prepare_clips.*
 
@@ -6,22 +6,11 @@
 include: "common.smk"
 
 
-GATES_OF_STAGE = ("refine_pose", "prepare_clips")
+USES_SAM3 = PARAMS["segment"].backend == "sam3"
+USES_SAPIENS = PARAMS["estimate_pose"].backend == "sapiens2"
 
 
-include: "gate.smk"
-
-
-BY_SAM3 = PARAMS["segment"].backend == "sam3"
-BY_SAPIENS = PARAMS["estimate_pose"].backend == "sapiens2"
-
-
-def video(path):
-    """An input of the study on videos; a keypoints-only study has none."""
-    return path if HAS_VIDEO else []
-
-
-if not HAS_VIDEO:  # DVC asks for the folder of every output that dvc.yaml names
+if not HAS_VIDEO:  # DVC needs the folder of every output in dvc.yaml
     for folder in ("data/segment", "data/review"):
         Path(folder).mkdir(parents=True, exist_ok=True)
 
@@ -44,9 +33,9 @@ rule segment:
         "logs/segment/{video}.log",
     cache: True
     resources:
-        mem_mb=memory(16000 if BY_SAM3 else 2000),
-        runtime=minutes(with_runtime(BY_SAM3, PARAMS["segment"].sam3_device, 15)),
-        gpu=int(BY_SAM3 and PARAMS["segment"].sam3_device == "cuda"),
+        mem_mb=memory(16000 if USES_SAM3 else 2000),
+        runtime=minutes(with_runtime(USES_SAM3, PARAMS["segment"].sam3_device, 15)),
+        gpu=int(USES_SAM3 and PARAMS["segment"].sam3_device == "cuda"),
     params:
         cfg=config["segment"],
         call=flags("segment", name="{video}"),
@@ -57,8 +46,8 @@ rule segment:
 rule estimate_pose:
     input:
         poses="data/deidentify/{video}.poses.parquet",
-        video=video("data/deidentify/{video}.mp4"),
-        boxes=video("data/segment/{video}.frames.parquet"),
+        video=if_video("data/deidentify/{video}.mp4"),
+        boxes=if_video("data/segment/{video}.frames.parquet"),
         code=code("estimate_pose"),
     output:
         multiext("data/estimate_pose/{video}", poses_out=".poses.parquet", record=".record.json"),
@@ -66,9 +55,9 @@ rule estimate_pose:
         "logs/estimate_pose/{video}.log",
     cache: True
     resources:
-        mem_mb=memory(16000 if BY_SAPIENS else 1000),
-        runtime=minutes(with_runtime(BY_SAPIENS, PARAMS["estimate_pose"].device, 10)),
-        gpu=int(BY_SAPIENS and PARAMS["estimate_pose"].device == "cuda"),
+        mem_mb=memory(16000 if USES_SAPIENS else 1000),
+        runtime=minutes(with_runtime(USES_SAPIENS, PARAMS["estimate_pose"].device, 10)),
+        gpu=int(USES_SAPIENS and PARAMS["estimate_pose"].device == "cuda"),
     params:
         cfg=config["estimate_pose"],
         call=flags("estimate_pose"),
@@ -79,7 +68,7 @@ rule estimate_pose:
 rule refine_pose:
     input:
         poses="data/estimate_pose/{video}.poses.parquet",
-        boxes=video("data/segment/{video}.frames.parquet"),
+        boxes=if_video("data/segment/{video}.frames.parquet"),
         corrections=annotation_for("corrections"),
         code=code("refine_pose"),
     output:
@@ -106,9 +95,9 @@ rule refine_pose:
 
 rule prepare_clips:
     input:
-        video=video("data/deidentify/{video}.mp4"),
-        masks=video("data/segment/{video}.masks"),
-        boxes=video("data/segment/{video}.frames.parquet"),
+        video=if_video("data/deidentify/{video}.mp4"),
+        masks=if_video("data/segment/{video}.masks"),
+        boxes=if_video("data/segment/{video}.frames.parquet"),
         poses="data/refine_pose/{video}.poses.parquet",
         events="data/refine_pose/{video}.events.parquet",
         code=code("prepare_clips"),
@@ -135,10 +124,10 @@ rule prepare_clips:
 
 rule review:
     input:
-        strips=lambda wildcards: expand("data/deidentify/{video}.heads.jpg", video=videos_of(wildcards.subject)),
-        videos=lambda wildcards: expand("data/deidentify/{video}.mp4", video=videos_of(wildcards.subject)),
-        masks=lambda wildcards: expand("data/segment/{video}.masks", video=videos_of(wildcards.subject)),
-        boxes=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=videos_of(wildcards.subject)),
+        strips=lambda wildcards: expand("data/deidentify/{video}.heads.jpg", video=select_videos(wildcards.subject)),
+        videos=lambda wildcards: expand("data/deidentify/{video}.mp4", video=select_videos(wildcards.subject)),
+        masks=lambda wildcards: expand("data/segment/{video}.masks", video=select_videos(wildcards.subject)),
+        boxes=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=select_videos(wildcards.subject)),
         code=code("review"),
     output:
         heads="data/review/{subject}.heads.jpg",
@@ -155,9 +144,12 @@ rule review:
         "childgait review {params.call} > {log} 2>&1"
 
 
+include: "gate.smk"  # after the rules whose outputs it checks
+
+
 rule perceive_all:
     input:
         expand(rules.prepare_clips.output, video=VIDEOS),
         expand(rules.review.output, subject=SUBJECTS) if HAS_VIDEO else [],
-        gated("refine_pose"),
-        gated("prepare_clips"),
+        list_gate_outputs("refine_pose"),
+        list_gate_outputs("prepare_clips"),

@@ -1,14 +1,14 @@
-# Where the raw files of a recording are. Included by register and deidentify alone: no other stage may read raw data.
+# The raw files of a recording. Included by register and deidentify alone: no other stage may read raw data.
 
 
-def raw(kind):
-    """An input function: the raw video or keypoints of a recording, if it has them."""
+def find_raw(kind):
+    """Return an input function: the raw video or keypoints of a recording, if it has them."""
 
     def find(wildcards):
         recording = RECORDINGS.get(wildcards.video)
         path = getattr(recording, kind) if recording else None
         if kind == "video" and not HAS_VIDEO:
-            return []  # a study of keypoints looks at no picture, even where there is one
+            return []  # a study on keypoints reads no video, even where there is one
         return [str(path)] if path else []
 
     return find

@@ -1,21 +1,15 @@
-# What each recording is: one row a video, every oddity named.
+# The list of recordings: one row per video, with every irregularity.
 # Requires: the raw cohort. Yields: data/register/{video}.json, data/gate/register.*
 
 
 include: "common.smk"
-
-
-GATES_OF_STAGE = ("register",)
-
-
-include: "gate.smk"
 include: "raw.smk"
 
 
 rule register:
     input:
-        video=raw("video"),
-        poses=raw("poses"),
+        video=find_raw("video"),
+        poses=find_raw("poses"),
         code=code("register"),
     output:
         multiext("data/register/{video}", facts=".json", record=".record.json"),
@@ -32,7 +26,10 @@ rule register:
         "childgait register {params.call} > {log} 2>&1"
 
 
+include: "gate.smk"  # after the rules whose outputs it checks
+
+
 rule register_all:
     input:
         expand(rules.register.output, video=VIDEOS),
-        gated("register"),
+        list_gate_outputs("register"),

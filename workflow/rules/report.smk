@@ -1,33 +1,23 @@
-# What a reader opens: the promises kept, every number traced, the report.
+# Checks of the finished study, the lineage of every number, and the report.
 # Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record. Yields: data/check_study, reports/
 
-from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS
+from childgait.models.registry import ABLATION, FRAMES
 from childgait.report import FIGURES, TABLES
 
 
 include: "common.smk"
 include: "parts.smk"
-
-
-def evaluated(ending, models=None):
-    return expand("data/evaluate/{model}/{fold}-{seed}/" + ending, zip, **runs(models))
-
-
-def finetuned(ending, models=None):
-    return expand("data/finetune/{model}/{fold}-{seed}/" + ending, zip, **runs(models))
-
-
-GATES = ("register", "deidentify", "refine_pose", "prepare_clips", "build_labels", "split_subjects")
+include: "comparisons.smk"
 
 
 rule check_study:
     input:
-        gates=expand("data/gate/{gated}.parquet", gated=GATES),
+        gates=expand("data/gate/{gated}.parquet", gated=list(GATED)),
         labels="data/build_labels/labels.parquet",
         assignment="data/split_subjects/subjects.csv",
         parts=expand("data/split_subjects/{fold}.{part}.parquet", fold=SPLITS, part=PARTS),
-        models=finetuned("model.json"),
-        predictions=evaluated("predictions.parquet"),
+        models=list_trainings("model.json"),
+        predictions=list_evaluations("predictions.parquet"),
         code=code("check_study"),
     output:
         results="data/check_study/results.json",
@@ -45,14 +35,14 @@ rule check_study:
 
 rule write_report:
     input:
-        predictions=evaluated("predictions.parquet"),
-        histories=finetuned("history.csv"),
-        metrics=evaluated("metrics.json"),
+        predictions=list_evaluations("predictions.parquet"),
+        histories=list_trainings("history.csv"),
+        metrics=list_evaluations("metrics.json"),
         labels="data/build_labels/labels.parquet",
         subjects="data/build_labels/subjects.parquet",
         agreement="data/build_labels/agreement.json",
-        gates=expand("data/gate/{gated}.json", gated=GATES),
-        pooled=expand("data/gate/{gated}.parquet", gated=GATES),
+        gates=expand("data/gate/{gated}.json", gated=list(GATED)),
+        pooled=expand("data/gate/{gated}.parquet", gated=list(GATED)),
         checks="data/check_study/results.json",
         settings="params.yaml",
         code=code("write_report"),
@@ -75,7 +65,7 @@ rule write_report:
 
 rule trace_lineage:
     input:
-        "data/write_submission/write_submission.record.json",  # no part of the report, but of the lineage
+        "data/write_submission/write_submission.record.json",  # not read by the report, but part of the lineage
         report="reports/write_report.record.json",
         code=code("trace_lineage"),
     output:
@@ -95,67 +85,36 @@ rule trace_lineage:
         "childgait trace_lineage {params.call} > {log} 2>&1"
 
 
-def compared(models):
-    """The report's inputs for another set of models, judged on the same splits by the same code."""
-    return {
-        **{
-            name: paths
-            for name, paths in rules.write_report.input.items()
-            if name not in ("predictions", "histories", "metrics")
-        },
-        "predictions": evaluated("predictions.parquet", models),
-        "histories": finetuned("history.csv", models),
-        "metrics": evaluated("metrics.json", models),
-    }
-
-
-def beside(name):
-    """Where such a report is written."""
-    return {
-        "metrics_out": f"reports/{name}/metrics.json",
-        "page": f"reports/{name}/index.html",
-        "tables": expand(f"reports/{name}/tables/{{table}}", table=TABLES),
-        "figures": expand(f"reports/{name}/figures/{{figure}}", figure=FIGURES),
-        "record": f"reports/{name}/write_report.record.json",
-    }
-
-
 use rule write_report as ablation with:  # `snakemake ablation`: prompting and pruning, each on and off
     input:
-        **compared(ABLATION),
+        **select_report_inputs(ABLATION),
     output:
-        **beside("ablation"),
+        **list_report_outputs("ablation"),
     log:
         "logs/write_report/ablation.log",
 
 
 use rule write_report as frames with:  # `snakemake frames`: windows of 8, 16 and 32 frames
     input:
-        **compared(FRAMES),
+        **select_report_inputs(FRAMES),
     output:
-        **beside("frames"),
+        **list_report_outputs("frames"),
     log:
         "logs/write_report/frames.log",
 
 
-def rows_of_bench():
-    """Every row of the registry that this cohort's inputs allow."""
-    without_video = {*KEYPOINTS, *(name for name, model in MODELS.items() if model.kind == "table")}
-    return [name for name in MODELS if name not in BASELINES and (HAS_VIDEO or name in without_video)]
-
-
-use rule write_report as peers with:  # all rows, each fold and seed of the study
+use rule write_report as compare_published with:  # all models, each fold and seed of the study
     input:
-        **compared(rows_of_bench()),
+        **select_report_inputs(list_bench_models()),
     output:
-        **beside("peers"),
+        **list_report_outputs("peers"),
     log:
         "logs/write_report/peers.log",
 
 
-rule bench:  # `snakemake bench`: the same, with the time that training took; no step, for that is another at each run
+rule bench:  # `snakemake bench`: the same, with training times; no step, because times differ between runs
     input:
-        models=rules.peers.output.tables[TABLES.index("models.csv")],
+        models=rules.compare_published.output.tables[TABLES.index("models.csv")],
         program="bench/peers.py",
     output:
         "reports/peers/peers.md",

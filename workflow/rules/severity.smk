@@ -1,4 +1,4 @@
-# Four levels of motor severity, where the cohort's subjects.csv has them. By name alone: `snakemake severity`; no stage of DVC.
+# Four levels of motor severity, where the cohort's subjects.csv has them. Run by `snakemake severity` only; no stage of DVC.
 # Requires: data/finetune, data/split_subjects and the clips of their children, data/build_labels.
 # Yields: data/grade_severity/{model}/{fold}-{seed}/, reports/severity/severity.md
 
@@ -12,15 +12,6 @@ include: "parts.smk"
 as_workflow_error(check_severity_models, PARAMS)
 
 
-def graded(name):
-    """Every network that grades, fold and seed. No baseline of the items stands beside: the commonest level does."""
-    chosen = PARAMS["finetune"]
-    models = PARAMS["grade_severity"].models
-    return expand(
-        "data/grade_severity/{model}/{fold}-{seed}/" + name, model=models, fold=chosen.folds, seed=chosen.seeds
-    )
-
-
 rule grade_severity:
     input:
         weights="data/finetune/{model}/{fold}-{seed}/weights.safetensors",
@@ -29,7 +20,7 @@ rule grade_severity:
         validation="data/split_subjects/{fold}.validation.parquet",
         test="data/split_subjects/{fold}.test.parquet",
         subjects="data/build_labels/subjects.parquet",
-        clips=clips_of("train", "validation", "test"),
+        clips=find_clips("train", "validation", "test"),
         code=code("grade_severity"),
     output:
         weights_out="data/grade_severity/{model}/{fold}-{seed}/weights.safetensors",
@@ -42,7 +33,7 @@ rule grade_severity:
     resources:
         mem_mb=memory(4000),
         runtime=minutes(240),
-        gpu=lambda wildcards: int(on_gpu(wildcards.model)),
+        gpu=lambda wildcards: int(needs_gpu(wildcards.model)),
     params:
         cfg=config["grade_severity"],
         call=flags("grade_severity", model_name="{model}", fold="{fold}", seed="{seed}"),
@@ -50,9 +41,9 @@ rule grade_severity:
         "childgait grade_severity {params.call} > {log} 2>&1"
 
 
-rule severity:  # `snakemake severity`: one table of them all
+rule severity:  # `snakemake severity`: one table of all runs
     input:
-        levels=graded("levels.csv"),
+        levels=list_gradings("levels.csv"),
         program="bench/severity.py",
     output:
         "reports/severity/severity.md",

@@ -15,25 +15,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from childgait.libraries import LIBRARIES
+
 Line = tuple[str, str, str]  # ok, note or FAIL; what; found
 
-LIBRARIES = (
-    "av",
-    "opencv-python-headless",
-    "numpy",
-    "polars",
-    "torch",
-    "torchvision",
-    "timm",
-    "onnxruntime",
-    "great-expectations",
-    "mlflow",
-    "dvc",
-    "snakemake",
-    "pydantic",
-    "scikit-learn",
-    "matplotlib",
-)
 WORKING_COPIES = 4  # a study needs about so many times its raw videos: lossless copies, clips, caches
 
 
@@ -54,7 +39,7 @@ def versions(lock: Path) -> Iterator[Line]:
     pinned = read_lock(lock)
     if not pinned:
         yield "note", "lock", f"{lock} is not here; versions are not compared"
-    for name in LIBRARIES:
+    for name in LIBRARIES.values():
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -25,6 +25,7 @@ from childgait.engine.source_files import ROOT, reached
 from childgait.errors import StepError
 from childgait.files.atomic import write_text
 from childgait.files.hashes import sha256, sha256_and_md5, sha256_of_text, sha256_of_tree
+from childgait.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from childgait.engine.flags import Flag
@@ -33,19 +34,6 @@ LOCK = ROOT / "envs" / "requirements.lock"
 RUNS = Path("logs/runs.jsonl")
 ENDING = ".record.json"
 WRITTEN = ("dvc.lock", "reports/metrics.json")  # by the run itself, into git's tree
-LIBRARIES = (
-    "av",
-    "cv2",
-    "mlflow",
-    "numpy",
-    "onnxruntime",
-    "polars",
-    "scipy",
-    "sklearn",
-    "timm",
-    "torch",
-    "transformers",
-)
 
 _notes: dict[str, Any] = {}
 

@@ -17,26 +17,11 @@ from typing import Any
 import polars as pl
 
 from childgait.domain.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES
+from childgait.libraries import LIBRARIES
 from childgait.metrics.of_study import Cell, GapToBest, Measured
 from childgait.metrics.scores import METRICS
 from childgait.report.published import AVERAGES, ITEM_ACCURACY, item_accuracy
 
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "polars",
-    "scikit-learn",
-    "av",
-    "opencv-python-headless",
-    "onnxruntime",
-    "great-expectations",
-    "snakemake",
-    "dvc",
-    "mlflow",
-    "matplotlib",
-)
 BEHIND = ("best", "difference", "low", "high", "p", "p_holm")
 SUBGROUP_METRICS = ("accuracy", "balanced_accuracy", "f1")
 TITLES = {"holdout": "Hold-out", "folds": "Cross-validation"}
@@ -109,7 +94,7 @@ def render(values: dict[str, Any]) -> str:
 
 def versions() -> list[tuple[str, str]]:
     found = {dist.metadata["Name"].lower(): dist.version for dist in importlib.metadata.distributions()}
-    return [(name, found[name]) for name in LIBRARIES if name in found]
+    return [(name, found[name]) for name in LIBRARIES.values() if name in found]
 
 
 def item_orders(shown: Measured, majority: Measured | None) -> list[dict[str, Any]]:
