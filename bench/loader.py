@@ -22,12 +22,13 @@ import torch
 
 from childgait.files.clips import Clip, create_array, open_clip, pack_bits
 from childgait.models.tokens import Packing, grid_of
-from childgait.params import Augmentation
+from childgait.params import Augmentation, Drawing
 from childgait.training.windows import Loading, Windows, collate
-from childgait.vision.drawing import Style
 
 NEED = 1450 / 16  # clips per second and core: ViT-B at 25 % kept and 40 % of an H200's matrix rate, 16 cores
-STYLE = Style(2, 2, 0.3, (0, 114, 255), (255, 120, 0), (255, 255, 255))
+STYLE = Drawing(
+    line_pixels=2, dot_pixels=2, min_score=0.3, left=(0, 114, 255), right=(255, 120, 0), middle=(255, 255, 255)
+)
 CHANGES = Augmentation(flip=0.5, scale=0.2, shift=0.05, colour=0.2, time=0.1)
 LENGTH = 150
 

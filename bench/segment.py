@@ -31,12 +31,12 @@ def patches(mask: np.ndarray) -> np.ndarray:
 
 def measure(masks: Any, truth: Any, seconds: np.ndarray) -> dict[str, float]:
     """One video's figures, over the frames that show the child."""
-    from childgait.vision.crop import cut_mask, follow
+    from childgait.vision.crop import cut_mask, square_path
     from childgait.vision.sam3 import box_of
 
     there = [truth.mask(i) for i in range(len(seconds))]
     boxes = np.array([box_of(mask) if mask.sum() > 50 else [np.nan] * 4 for mask in there])
-    squares = follow(seconds, boxes, margin=0.15, smoothing_seconds=0.25)
+    squares = square_path(seconds, boxes, margin=0.15, smoothing_seconds=0.25)
     hit = found = true = grown_hit = 0
     iou, precision, recall = [], [], []
     for i, square in enumerate(squares):

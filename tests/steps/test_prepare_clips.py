@@ -18,7 +18,7 @@ from childgait.files.video import read_frames, write_video
 from childgait.gait.events import EVENTS
 from childgait.params import PrepareClips
 from childgait.steps.prepare_clips import prepare_clips
-from childgait.vision.crop import Square, cut, follow, smooth, to_crop
+from childgait.vision.crop import Square, cut, local_lines, square_path, to_crop
 
 NAME = "0001-0001_left_1-40"
 WIDTH, HEIGHT, COUNT, RATE = 320, 180, 40, Fraction(60000, 1001)
@@ -215,8 +215,8 @@ def test_a_steady_walk_is_followed_without_lag_and_a_shaking_box_is_not_followed
     seconds = np.arange(60) / 30
     line = np.column_stack([seconds * 100, 50 - seconds * 10])
     line[20:40] = np.nan
-    assert np.abs(smooth(seconds, line, 0.1) - np.column_stack([seconds * 100, 50 - seconds * 10])).max() < 1e-6
+    assert np.abs(local_lines(seconds, line, 0.1) - np.column_stack([seconds * 100, 50 - seconds * 10])).max() < 1e-6
     shaking = np.tile([100.0, 100, 140, 200], (60, 1))
     shaking[::2, [0, 2]] += 8
-    lefts = [square.left for square in follow(seconds, shaking, margin=0, smoothing_seconds=0.25)]
+    lefts = [square.left for square in square_path(seconds, shaking, margin=0, smoothing_seconds=0.25)]
     assert max(lefts) - min(lefts) <= 2

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, default_views
+from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, Target, default_views
 from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.predictions import PREDICTIONS
 from childgait.files.split import ASSIGNMENT, HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
@@ -251,7 +251,7 @@ def predictions_of(
     part: str, table: pl.DataFrame, labels: pl.DataFrame, model: str, random: np.random.Generator
 ) -> Any:
     truth = {
-        (s, f"{limb[0].upper()}.{code}"): atypical
+        (s, Target(limb, code).name): atypical
         for s, limb, code, atypical in labels.select("subject", "limb", "code", "atypical").iter_rows()
     }
     rows = []

@@ -20,19 +20,21 @@ from childgait.domain.evgs import TARGETS
 from childgait.engine.source_files import ROOT
 from childgait.files.split import PARTS, hash_of_split
 from childgait.gait.scoring import bands_of
-from childgait.params import Synthesize, read_params
+from childgait.params import Drawing, Synthesize, read_params
 from childgait.synthetic.camera import into_world, place_camera
 from childgait.synthetic.child import Child, LimbPlan
 from childgait.synthetic.cohort import child_of
 from childgait.synthetic.motion import walk
 from childgait.synthetic.rating import stream
-from childgait.vision.drawing import Style, draw_skeletons
+from childgait.vision.drawing import draw_skeletons
 from support.small_study import Study
 
 SIZE = 48
 SECONDS = 2.0
 ITEM, VIEW = "KEX", "left"  # the knee in stance, as the side camera sees it
-GREY = Style(2, 2, 0.1, (235, 235, 235), (150, 150, 150), (190, 190, 190))
+GREY = Drawing(
+    line_pixels=2, dot_pixels=2, min_score=0.1, left=(235, 235, 235), right=(150, 150, 150), middle=(190, 190, 190)
+)
 
 
 @cache

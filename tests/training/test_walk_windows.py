@@ -11,6 +11,7 @@ from childgait.domain import evgs, skeleton
 from childgait.domain.evgs import VIEWS
 from childgait.domain.skeleton import INDEX
 from childgait.models.tokens import Packing
+from childgait.params import Drawing
 from childgait.synthetic.motion import CURVES
 from childgait.training import walk_windows
 from childgait.training.augmentation import Augmentation
@@ -23,12 +24,13 @@ from childgait.training.walk_windows import (
     target_scale,
 )
 from childgait.training.windows import Loading
-from childgait.vision.drawing import Style
 from support.walk_stream import COHORT_ERRORS, stream_settings
 
 SEED = 990001
 T = 16
-STYLE = Style(2, 2, 0.3, (255, 64, 64), (64, 128, 255), (64, 255, 64))
+STYLE = Drawing(
+    line_pixels=2, dot_pixels=2, min_score=0.3, left=(255, 64, 64), right=(64, 128, 255), middle=(64, 255, 64)
+)
 PACKED = Loading(T, frozenset({"frames"}), STYLE, Packing(2, 16, "mask", 0.1, 2, 8))
 PLAIN = Loading(T, frozenset({"frames"}))
 POINTS = Loading(T, frozenset({"points"}))

@@ -12,14 +12,15 @@ from childgait.domain import evgs, skeleton
 from childgait.errors import StepError
 from childgait.files.clips import create_array, open_clip, pack_bits
 from childgait.models.tokens import Packing
-from childgait.params import Augmentation
+from childgait.params import Augmentation, Drawing
 from childgait.training.augmentation import Window, change, draw_changes, flip
 from childgait.training.windows import Loading, Windows, make_loader, spread, starts_of, window_frames
-from childgait.vision.drawing import Style
 
 SIZE = 64
 STRONG = Augmentation(flip=0.5, scale=0.25, shift=0.1, colour=0.3, time=0.15)
-STYLE = Style(2, 2, 0.3, (0, 114, 255), (255, 120, 0), (255, 255, 255))
+STYLE = Drawing(
+    line_pixels=2, dot_pixels=2, min_score=0.3, left=(0, 114, 255), right=(255, 120, 0), middle=(255, 255, 255)
+)
 PACKING = Packing(2, 16, "mask", 0.1, 2, 4)
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from childgait.domain.skeleton import INDEX, MIRRORED
-from childgait.vision.drawing import Style, draw_skeletons
+from childgait.params import Drawing
+from childgait.vision.drawing import draw_skeletons
 
 LEFT, RIGHT, MIDDLE = (0, 114, 255), (255, 120, 0), (255, 255, 255)
-STYLE = Style(2, 2, 0.3, LEFT, RIGHT, MIDDLE)
+STYLE = Drawing(line_pixels=2, dot_pixels=2, min_score=0.3, left=LEFT, right=RIGHT, middle=MIDDLE)
 GOLDEN = Path(__file__).parent / "golden"
 
 CHILD = {
@@ -70,7 +71,12 @@ def test_what_is_not_trusted_is_not_drawn_as_on_disk():
     points[:, INDEX["right_ankle"], :2] = np.nan
     points[:, INDEX["left_wrist"], :2] = (500, 40)  # outside the crop: the arm runs off the picture
     points[:, INDEX["right_wrist"], :2] = (1e12, -1e12)  # nonsense is left out
-    golden("partial", draw_skeletons(black(), points, Style(3, 0, 0.3, LEFT, RIGHT, MIDDLE))[0])
+    golden(
+        "partial",
+        draw_skeletons(
+            black(), points, Drawing(line_pixels=3, dot_pixels=0, min_score=0.3, left=LEFT, right=RIGHT, middle=MIDDLE)
+        )[0],
+    )
 
 
 def test_input_stays_as_it_was_and_pixels_beside_the_lines_too():
@@ -117,7 +123,7 @@ def test_drawing_a_mirrored_child_is_mirroring_the_drawing():
     """Colours follow the limb: after a flip the left leg is on the other side, and still in the left's colour."""
     mirrored = child()[:, MIRRORED]
     mirrored[..., 0] = 111 - mirrored[..., 0]
-    swapped = Style(2, 2, 0.3, RIGHT, LEFT, MIDDLE)
+    swapped = Drawing(line_pixels=2, dot_pixels=2, min_score=0.3, left=RIGHT, right=LEFT, middle=MIDDLE)
     flipped = draw_skeletons(black(), child(), swapped, "left")[:, :, ::-1].astype(int)
     direct = draw_skeletons(black(), mirrored, STYLE, "right").astype(int)
     unlike = np.abs(flipped - direct).max(axis=3) > 128  # anti-aliasing rounds differently on the two sides
@@ -129,7 +135,11 @@ def test_lines_lie_between_pixels_where_points_do(shift):
     points = np.zeros((1, 23, 3), np.float32)
     points[0, INDEX["left_hip"]] = (20 + shift, 10, 1)
     points[0, INDEX["left_knee"]] = (20 + shift, 50, 1)
-    picture = draw_skeletons(black(size=64), points, Style(1, 0, 0.3, (255, 255, 255), RIGHT, MIDDLE))[0]
+    picture = draw_skeletons(
+        black(size=64),
+        points,
+        Drawing(line_pixels=1, dot_pixels=0, min_score=0.3, left=(255, 255, 255), right=RIGHT, middle=MIDDLE),
+    )[0]
     row = picture[30, :, 0].astype(float)
     assert (row * np.arange(64)).sum() / row.sum() == pytest.approx(20 + shift, abs=0.13)
 

@@ -116,7 +116,7 @@ def test_the_flip_test_mirrors_places_and_sides(model: Sapiens2, monkeypatch: py
 
 
 def test_weights_are_checked_before_they_are_used(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(StepError, match=r"holds no model\.safetensors"):
+    with pytest.raises(StepError, match=r"contains no model\.safetensors"):
         Sapiens2(tmp_path, "0")
     with pytest.raises(StepError, match="has sha256"):
         Sapiens2(folder, "0" * 64)

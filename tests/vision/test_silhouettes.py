@@ -6,7 +6,7 @@ import pytest
 from childgait.domain.poses import make_poses
 from childgait.domain.skeleton import INDEX
 from childgait.files.video import from_rgb
-from childgait.vision.background import Samples, Shadow, learn_background, masked_median
+from childgait.vision.background import Samples, Shadow, estimate_background, masked_median
 from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import body_of, draw, without_joints
 from childgait.vision.motion_regions import Region, Track, chosen_track, follow, stacked
@@ -18,7 +18,7 @@ def test_samples_stay_bounded_and_even() -> None:
     samples = Samples(16)
     for frame in range(1000):
         samples.offer(frame, np.full((2, 2, 3), frame % 256, np.uint8))
-    assert samples.seen == 1000
+    assert samples.frame_count == 1000
     assert 8 <= len(samples.frames) <= 16
     assert set(np.diff(samples.frames)) == {samples.step}
     assert samples.frames[-1] > 900
@@ -47,7 +47,7 @@ def test_a_background_knows_where_it_is_known() -> None:
     free = np.ones((20, 40, 60), bool)
     free[:, 10:30, 20:40] = False
     free[:2, 10:30, 20:40] = True
-    background = learn_background(samples, free, free_share=0.2)
+    background = estimate_background(samples, free, free_share=0.2)
     assert not background.known[10:30, 20:40].any()
     assert background.known[:10].all()
     assert abs(background.picture[:10].astype(int) - 120).mean() < 2
@@ -57,7 +57,7 @@ def test_a_shadow_is_darker_and_of_the_same_colour() -> None:
     samples = Samples(4)
     for frame in range(4):
         samples.offer(frame, np.full((20, 30, 3), (150, 128, 128), np.uint8))
-    background = learn_background(samples, np.ones((4, 20, 30), bool), free_share=0.2)
+    background = estimate_background(samples, np.ones((4, 20, 30), bool), free_share=0.2)
     picture = np.full((20, 30, 3), (150, 128, 128), np.uint8)
     picture[:, 10:20] = (100, 128, 129)  # shade
     picture[:, 20:] = (100, 150, 120)  # trousers

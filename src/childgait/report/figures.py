@@ -15,7 +15,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from childgait.domain.evgs import BY_CODE, CODES, LIMBS, TARGETS
+from childgait.domain.evgs import BY_CODE, CODES, LIMBS, TARGETS, Target
 from childgait.report.published import PREVALENCE
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def draw_items(path: Path, shown: Measured, majority: Measured | None) -> None:
         figure, panels = plt.subplots(1, 2, figsize=(9, 5.6), sharey=True)
         for axes, limb in zip(panels, LIMBS, strict=True):
             for y, code in enumerate(CODES):
-                name = f"{limb[0].upper()}.{code}"
+                name = Target(limb, code).name
                 if majority is not None:
                     value = majority.targets[name]["accuracy"]["value"]
                     if value is not None:
@@ -142,7 +142,7 @@ def draw_confusion(path: Path, judged: Judgement) -> None:
         figure, panels = plt.subplots(2, len(CODES), figsize=(11, 2.3))
         for row, limb in zip(panels, LIMBS, strict=True):
             for axes, code in zip(row, CODES, strict=True):
-                counts = found[f"{limb[0].upper()}.{code}"]
+                counts = found[Target(limb, code).name]
                 grid = np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]], float)
                 shares = grid / np.maximum(grid.sum(axis=1, keepdims=True), 1)
                 axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

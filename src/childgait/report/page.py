@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from childgait.domain.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES
+from childgait.domain.evgs import BY_CODE, CODES, LIMBS, PUBLISHED_ORDER, TARGET_NAMES, Target
 from childgait.libraries import LIBRARIES
 from childgait.metrics.of_study import Cell, GapToBest, Measured
 from childgait.metrics.scores import METRICS
@@ -114,7 +114,7 @@ def _item_rows(codes: tuple[str, ...], shown: Measured, majority: Measured | Non
     for limb in LIMBS:
         for measured in (shown, majority):
             if measured is not None:
-                cells = [_percent(measured.targets[f"{limb[0].upper()}.{code}"]["accuracy"]) for code in codes]
+                cells = [_percent(measured.targets[Target(limb, code).name]["accuracy"]) for code in codes]
                 own = measured.groups[f"limb.{limb}"]
                 rows.append(
                     {

@@ -123,7 +123,7 @@ def plan_clip(name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64
     """Plan a clip from the first to the last frame with a box; its frames are the source frames nearest in time."""
     import numpy as np
 
-    from childgait.vision.crop import follow
+    from childgait.vision.crop import square_path
 
     there = np.flatnonzero(np.isfinite(boxes).all(axis=1))
     if there.size == 0:
@@ -135,7 +135,7 @@ def plan_clip(name: str, seconds: NDArray[np.float64], boxes: NDArray[np.float64
     moments = first + np.arange(int((last - first) * params.rate + 1e-6) + 1) / params.rate
     borders = (seconds[1:] + seconds[:-1]) / 2
     source = np.searchsorted(borders, moments - 1e-9).astype(np.int64)
-    squares = follow(seconds, boxes, margin=params.margin, smoothing_seconds=params.smoothing_seconds)
+    squares = square_path(seconds, boxes, margin=params.margin, smoothing_seconds=params.smoothing_seconds)
     return ClipPlan(source, [squares[index] for index in source], float(first))
 
 

@@ -158,9 +158,8 @@ def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
 def loading_of(network: nn.Module, settings: Finetune) -> Loading:
     """What the loader shows this network: the same in training and in judging."""
     from childgait.training.windows import Loading
-    from childgait.vision.drawing import Style
 
-    style = Style(**settings.drawing.model_dump()) if getattr(network, "prompted", False) else None
+    style = settings.drawing if getattr(network, "prompted", False) else None
     packing = getattr(network, "packing", None)
     inputs: Any = network.inputs
     return Loading(settings.frames, inputs, style, packing)

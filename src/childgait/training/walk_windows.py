@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from childgait.domain.evgs import MIRRORED, VIEWS
 from childgait.files.atomic import atomic_outputs
 from childgait.models.batch import Batch
-from childgait.params import Augmentation
+from childgait.params import Augmentation, Drawing
 from childgait.synthetic.motion import CURVES
 from childgait.synthetic.outlines import (
     Outlines,
@@ -49,8 +49,7 @@ from childgait.training.windows import (
     window_frames,
     worker_options,
 )
-from childgait.vision.crop import follow
-from childgait.vision.drawing import Style
+from childgait.vision.crop import square_path
 
 Floats = NDArray[np.float32]
 TUBELET = 2  # frames of one dense target
@@ -116,7 +115,7 @@ class OutlineCache:
 
     def _crop(self, seconds: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.int64]:
         margin, smoothing = self.settings.margin, self.settings.smoothing_seconds
-        squares = follow(seconds, boxes, margin=margin, smoothing_seconds=smoothing)
+        squares = square_path(seconds, boxes, margin=margin, smoothing_seconds=smoothing)
         return np.array([(square.left, square.top, square.side) for square in squares], np.int64)
 
     def _read(self, path: Path, child: int, place: int) -> Outlines:
@@ -298,7 +297,7 @@ def target_scale(seed: int, settings: StreamSettings, children: range) -> Target
 
 
 def draw_strip(
-    children: range, seed: int, settings: StreamSettings, style: Style, *, columns: int = 8, enlarge: int = 2
+    children: range, seed: int, settings: StreamSettings, style: Drawing, *, columns: int = 8, enlarge: int = 2
 ) -> NDArray[np.uint8]:
     """Draw painted windows with their skeletons, one row per child and view: RGB (H, W, 3)."""
     loading = Loading(2 * columns, frozenset({"frames"}), drawing=style)

@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from childgait.files.clips import Clip
 from childgait.models.batch import Batch, InputName
 from childgait.models.tokens import Packing, cut, pack
-from childgait.params import Augmentation
+from childgait.params import Augmentation, Drawing
 from childgait.training.augmentation import UNCHANGED, Draw, Window, change, draw_changes
-from childgait.vision.drawing import Style, draw_skeletons
+from childgait.vision.drawing import draw_skeletons
 
 Visit = tuple[int, int]  # epoch, index
 Anchor = Literal["none", "contact"]
@@ -39,7 +39,7 @@ class Loading:
 
     frames: int  # T
     inputs: frozenset[InputName]
-    drawing: Style | None = None  # skeletons are drawn on the frames
+    drawing: Drawing | None = None  # skeletons are drawn on the frames
     packing: Packing | None = None  # frames come as packed patches
 
     def reads(self, part: InputName) -> bool:

@@ -1,10 +1,10 @@
-"""What a static camera sees without the child: a robust picture, its noise, and where it is known at all.
+"""Estimates the empty room behind the child for a static camera: its picture, its noise, and where both are known.
 
-A plain median over time fails where the child stands in a pixel's way half the time, which is most of the path of a
-child that walks at the lens. So each sample says where the child may be (`free` false), those are left out, and a
-pixel that is free too seldom is called unknown instead of being guessed.
+A plain median over time fails for pixels that the child covers half of the time, which is most of the path of a child
+that walks towards the lens. So the pixels where the child may be (`free` false) are left out of each sample, and a
+pixel with too few free samples is unknown.
 
-Pictures are (height, width, 3) uint8 in Y, U, V, because videos come so and lightness can be trusted less than colour.
+Pictures are (height, width, 3) uint8 in Y, U, V, as videos are stored: lightness is less reliable than colour.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 LIGHTNESS = 0.6  # weight of Y against U and V: shadows and lamps change it
-UNSTEADY = 0.12  # pixels that an edge of the room may seem to move, by the codec's doing
+UNSTEADY = 0.12  # pixels by which an edge of the room may appear to move, because of the codec
 _SQUARES = np.array([[LIGHTNESS**2, 1, 1]], np.float32)
-NOISE_FLOOR = np.array([2.0, 1.2, 1.2], np.float32)  # grey levels; below lies only what the codec rounds
+NOISE_FLOOR = np.array([2.0, 1.2, 1.2], np.float32)  # grey levels; smaller differences are rounding of the codec
 
 
 class Samples:
-    """A bounded number of frames spread evenly over a video of unknown length: every second is dropped when full."""
+    """At most `most` samples, spread evenly over a video of unknown length: when full, every second one is dropped."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.step, self.seen = most, 1, 0
+        self.most, self.step, self.frame_count = most, 1, 0
         self.frames: list[int] = []
         self.pictures: list[Picture] = []
 
     def offer(self, frame: int, picture: Picture) -> None:
-        self.seen = frame + 1
+        """Keep the picture if its frame is one of the sampled ones."""
+        self.frame_count = frame + 1
         if frame % self.step:
             return
         self.frames.append(frame)
@@ -43,7 +44,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Background:
-    """The empty room: what it looks like, how far it flickers, and where that is known."""
+    """The empty room: picture, noise, and where both are known."""
 
     picture: Picture
     noise: NDArray[np.float32]  # (height, width, 3) grey levels, one standard deviation
@@ -51,7 +52,7 @@ class Background:
 
 
 def masked_median(stack: NDArray[np.uint8], free: NDArray[np.bool_]) -> Picture:
-    """Per-pixel lower median over the first axis where `free`; built bit by bit, far faster than sorting."""
+    """Return the lower median per pixel of the free samples; built bit by bit, which is far faster than sorting."""
     assert len(stack) < 256, "counts are kept in a byte"
     wanted = (free.sum(axis=0, dtype=np.uint8) + np.uint8(1)) // 2
     wanted = np.broadcast_to(wanted, stack.shape[1:])
@@ -66,11 +67,11 @@ def masked_median(stack: NDArray[np.uint8], free: NDArray[np.bool_]) -> Picture:
     return value
 
 
-def learn_background(samples: Samples, free: NDArray[np.bool_], *, free_share: float) -> Background:
-    """From sampled pictures and where each of them is free of the child, (n, height, width)."""
+def estimate_background(samples: Samples, free: NDArray[np.bool_], *, free_share: float) -> Background:
+    """Estimate the background from samples and where each of them is free of the child, (n, height, width)."""
     stack, there = np.stack(samples.pictures), free[..., None]
     picture = masked_median(stack, there)
-    coarse = (slice(None, None, 2), slice(None, None, 2))  # noise varies slowly: half the resolution will do
+    coarse = (slice(None, None, 2), slice(None, None, 2))  # noise varies slowly: half the resolution is enough
     away = np.stack([cv2.absdiff(one[coarse], picture[coarse]) for one in stack])
     noise = 1.4826 * masked_median(away, there[:, *coarse]).astype(np.float32)
     noise = cv2.resize(noise, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -80,7 +81,7 @@ def learn_background(samples: Samples, free: NDArray[np.bool_], *, free_share: f
 
 
 def _steepness(picture: Picture) -> NDArray[np.float32]:
-    """Grey levels a pixel, per channel."""
+    """Return the gradient in grey levels per pixel, by channel."""
     soft = cv2.GaussianBlur(picture, (3, 3), 0)
     across, down = (cv2.Sobel(soft, cv2.CV_32F, *order, ksize=3, scale=0.125) for order in ((1, 0), (0, 1)))
     return np.asarray(np.hypot(across, down), np.float32)
@@ -89,7 +90,7 @@ def _steepness(picture: Picture) -> NDArray[np.float32]:
 def light_change(
     picture: Picture, background: Background, elsewhere: NDArray[np.bool_], grid: int = 8
 ) -> NDArray[np.float32]:
-    """How much lighter the room is than when empty, per channel: the median where the child is not."""
+    """Return the median change of light per channel, over pixels without the child; 0 if they are too few."""
     small = elsewhere[::grid, ::grid]
     if small.sum() < 50:
         return np.zeros(3, np.float32)
@@ -100,7 +101,7 @@ def light_change(
 def difference(
     picture: Picture, background: Background, box: tuple[int, int, int, int], light: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Within a box: how many standard deviations each pixel is off the empty room; lightness counts less."""
+    """Return each pixel's difference to the empty room inside a box, in standard deviations; lightness weighs less."""
     x0, y0, x1, y1 = box
     part = (slice(y0, y1), slice(x0, x1))
     off = cv2.subtract(picture[part], background.picture[part], dtype=cv2.CV_32F)
@@ -110,13 +111,14 @@ def difference(
 
 @dataclass(frozen=True)
 class Shadow:
-    """What a cast shadow does: darker by a bounded share, silhouette_only another colour."""
+    """Model of a cast shadow: darker by a bounded share, with nearly the same colour."""
 
     darkest: float = 0.45
     lightest: float = 0.97
     colour: float = 6.0  # grey levels of U and V
 
     def where(self, picture: Picture, background: Background, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+        """Return the pixels of a box that may be shadow."""
         x0, y0, x1, y1 = box
         now, then = picture[y0:y1, x0:x1], background.picture[y0:y1, x0:x1]
         off = cv2.absdiff(now, then)

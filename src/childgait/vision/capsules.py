@@ -1,8 +1,8 @@
-"""A body as capsules: every limb a thick stroke between its keypoints. Where the child is, if the points are right.
+"""Models a body as capsules: every limb is a thick stroke between two keypoints.
 
-Keypoints as delivered have gaps, outliers and swapped sides. For a silhouette sides do not matter; gaps are bridged
-and outliers dropped here (`body_of`), more boldly than pose refinement may, because a stroke is thick and pixels vote
-afterwards. Reads files/poses.py's Poses, yields Body; `draw` paints one frame.
+Delivered keypoints have gaps, outliers and swapped sides. For a silhouette sides do not matter; gaps are bridged and
+outliers dropped here (`body_of`), more freely than pose refinement may, because strokes are thick and pixels decide
+about the outline afterwards. Reads Poses, returns a Body; `draw` draws one frame.
 
 Radii are shares of body height; segment lengths and widths of children after the anthropometric tables of Jensen (1986)
 and Drillis and Contini (1966), rounded, with some millimetres of clothes.
@@ -35,7 +35,7 @@ STROKES: tuple[tuple[str, str, float, float], ...] = tuple(
         ("heel", "big_toe", 0.024, 0.26),
     )
 )
-HAND = 0.05  # how far the hand goes on beyond the wrist
+HAND = 0.05  # length of the hand beyond the wrist
 HEAD_RADIUS, NECK_RADIUS = 0.075, 0.036
 TORSO = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
 EXTENT = 0.90  # of body height, from the ears' and eyes' level down to the soles
@@ -56,7 +56,7 @@ _BETWEEN = [  # a bending joint and its neighbours
 _WRISTS = [INDEX["left_wrist"], INDEX["right_wrist"]]
 _ELBOWS = [INDEX["left_elbow"], INDEX["right_elbow"]]
 _DRAWN = list(zip(_FROM.tolist(), _TO.tolist(), _RADIUS.tolist(), strict=True))
-_HANDS = len(INDEX)  # what `draw` adds to the points: two hands' ends, the head's middle, the neck's foot
+_HANDS = len(INDEX)  # points that `draw` appends: two ends of hands, the middle of the head, the base of the neck
 _HEAD, _NECK = _HANDS + 2, _HANDS + 3
 _EVER = 10**9  # frames
 _SUB = 4  # sub-pixel bits of OpenCV's drawing
@@ -64,10 +64,10 @@ _SUB = 4  # sub-pixel bits of OpenCV's drawing
 
 @dataclass(frozen=True)
 class Body:
-    """One child over one video, in pixels of the picture that is worked on. NaN where nothing is known."""
+    """One child over one video, in pixels of the working picture. NaN where unknown."""
 
     xy: NDArray[np.float32]  # (T, 23, 2) with gaps bridged
-    trusted: NDArray[np.bool_]  # (T, 23) delivered, confident and no outlier
+    trusted: NDArray[np.bool_]  # (T, 23) delivered, confident, and no outlier
     height: NDArray[np.float32]  # (T,) body height in pixels
 
     def __len__(self) -> int:
@@ -75,12 +75,12 @@ class Body:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Frames in which enough is known to draw: a trunk and a height."""
+        """Frames (T,) in which enough is known to draw: two trunk points and a height."""
         known = np.isfinite(self.xy[:, _TRUNK]).all(axis=2).sum(axis=1) >= 2
         return np.asarray(known & np.isfinite(self.height))
 
     def box(self, frame: int, margin: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Around all known points, grown by that share of body height, cut at the picture (height, width)."""
+        """Return the box around known points, grown by a share of body height, cut at the picture (height, width)."""
         points = self.xy[frame][np.isfinite(self.xy[frame]).all(axis=1)]
         grow = margin * float(self.height[frame])
         low, high = points.min(axis=0) - grow, points.max(axis=0) + grow
@@ -90,7 +90,7 @@ class Body:
 
 
 def _bridge(values: NDArray[np.float32], gap: int, hold: int) -> NDArray[np.float32]:
-    """Straight lines through gaps of a (T, n) array; at both ends the last value is held for some frames."""
+    """Interpolate gaps of (T, n) up to `gap` frames linearly; hold the first and last value for `hold` frames."""
     filled = values.copy()
     for column in range(values.shape[1]):
         known = np.flatnonzero(np.isfinite(values[:, column]))
@@ -107,11 +107,11 @@ def _bridge(values: NDArray[np.float32], gap: int, hold: int) -> NDArray[np.floa
 
 
 def body_of(poses: Poses, *, min_score: float, scale: float, max_gap_seconds: float = 0.5) -> Body:
-    """The body that a delivery describes, at `scale` working pixels a video pixel."""
+    """Return the body of delivered keypoints, at `scale` working pixels per video pixel."""
     seconds = poses.seconds
     rate = (len(seconds) - 1) / (seconds[-1] - seconds[0]) if len(seconds) > 1 else 30.0
     gap = max(2, round(max_gap_seconds * rate))
-    window = max(5, round(0.2 * rate)) | 1  # outliers last up to five frames at 60 a second
+    window = max(5, round(0.2 * rate)) | 1  # outliers last up to five frames at 60 per second
     xy = (poses.xy.astype(np.float32) + 0.5) * scale - 0.5
     trusted = poses.seen & (poses.score >= min_score)
     xy[~trusted] = np.nan
@@ -132,14 +132,14 @@ def body_of(poses: Poses, *, min_score: float, scale: float, max_gap_seconds: fl
 
 
 def _mean(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over axis 1 of what is known; NaN where nothing is."""
+    """Return the mean over axis 1 without NaN; NaN where there is nothing else."""
     known = np.isfinite(points)
     total = np.where(known, points, 0).sum(axis=1)
     return np.asarray(np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan), np.float32)
 
 
 def _middle(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median over axis 1 of what is known, which one stray point in four silhouette_only moves; NaN where nothing is."""
+    """Return the median over axis 1 without NaN, which one outlier of four hardly changes; NaN where all are NaN."""
     ordered = np.sort(points, axis=1)  # NaN last
     count = np.isfinite(points).sum(axis=1)
     low, high = (np.clip(count - 1, 0, None)) // 2, count // 2
@@ -149,12 +149,12 @@ def _middle(points: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _median(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Running median down the columns, all gaps bridged; a column of nothing stays NaN."""
+    """Return the running median of each column, all gaps bridged; a column of NaN stays NaN."""
     return running_median(_bridge(values, _EVER, _EVER), size)
 
 
 def _extend(root: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """A walker goes on walking: beyond both ends of what is known, the root moves on in its line for a while."""
+    """Extrapolate the root linearly for `reach` frames before its first and after its last known position."""
     known = np.flatnonzero(np.isfinite(root).all(axis=1))
     if len(known) <= reach:
         return root
@@ -170,7 +170,7 @@ def _extend(root: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
 
 
 def _height(xy: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Body height from head to sole, or from the trunk where those are not seen; a slow curve, NaN if never known."""
+    """Return body height (T,) from head to sole, else from the trunk, smoothed over time; NaN if never known."""
     with np.errstate(invalid="ignore"):
         top, low = _mean(xy[:, list(HEAD)])[:, 1], np.fmax.reduce(xy[:, _LOW, 1], axis=1)
         upright = (low - top) / EXTENT
@@ -181,20 +181,20 @@ def _height(xy: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def head_of(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The middle of the head: between the ears; eyes and nose lie before it, and serve only where no ear is known."""
+    """Return the middle of the head: between the ears, or, without ears, the mean of eyes and nose in front of it."""
     ears = _mean(points[None, _EARS])[0]
     return ears if np.isfinite(ears).all() else _mean(points[None, list(HEAD)])[0]
 
 
 def stations(points: NDArray[np.float32], each: int = 12) -> NDArray[np.float32]:
-    """Places along the middle of every stroke, (strokes, each, 2): where to ask the picture for the limb."""
+    """Return `each` places along the middle of every stroke, (strokes, each, 2)."""
     start, end = points[_FROM], points[_TO]
     along = np.linspace(0.1, 0.9, each, dtype=np.float32)[None, :, None]
     return np.asarray(start[:, None] * (1 - along) + end[:, None] * along, np.float32)
 
 
 def without_joints(points: NDArray[np.float32], gone: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A frame's points less those that are refuted: a knee or elbow goes halfway between its neighbours."""
+    """Return a frame's points without some joints; a knee or elbow is placed halfway between its neighbours."""
     left = np.where(gone[:, None], np.nan, points)
     for joint, a, b in _BETWEEN:
         if gone[joint]:
@@ -210,7 +210,8 @@ def draw(
     thick: float = 1.0,
     without: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """A frame's capsules within a box, 255 where the body is; radii times `thick`, `without` some of the strokes."""
+    """Draw a frame's capsules inside a box: 255 where the body is. Radii are multiplied by `thick`; strokes `without`
+    are left out."""
     x0, y0, x1, y1 = box
     canvas = np.zeros((y1 - y0, x1 - x0), np.uint8)
     unit = thick * height
@@ -221,7 +222,7 @@ def draw(
     centre = head + up * 0.02 * height  # ears lie a little below the middle of the head
     places = np.concatenate([points, wrists + along * HAND * height, [centre, shoulders]]) - np.array([x0, y0])
     there = np.isfinite(places).all(axis=1)
-    # as OpenCV takes sub-pixel places; far away is far enough
+    # OpenCV's fixed-point positions; clipped far outside the picture
     at = np.round(np.clip(np.where(there[:, None], places, 0), -4000, 4000) * 2**_SUB).astype(np.int32)
     known, drawn = there.tolist(), at.tolist()
 

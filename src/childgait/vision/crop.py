@@ -1,9 +1,9 @@
-"""A square crop that follows the child smoothly, and what it does to pixels, masks and points.
+"""Computes a square crop that follows the child smoothly, and crops pixels, masks and points.
 
-The crop's path is a local straight line through the boxes, weighted in time: no lag at a steady walk, no shaking with
-every swing of an arm, and gaps are bridged. Its place is whole pixels, so that frames, masks and points agree exactly.
+The crop's path is a local linear regression through the boxes, weighted in time: no lag at a steady walk, no shaking
+with every swing of an arm, and gaps are bridged. Squares have whole pixels, so that frames, masks and points agree.
 
-Reads boxes (T, 4) x0, y0, x1, y1 with NaN where unknown; yields whole-pixel squares and what is inside them.
+Reads boxes (T, 4) x0, y0, x1, y1 with NaN where unknown; returns squares and their content.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ _REACH = 4  # kernel widths within which a box counts
 
 @dataclass(frozen=True)
 class Square:
+    """A square in a picture, in whole pixels; it may reach beyond the picture."""
+
     left: int
     top: int
     side: int
 
     def inside(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """What of it lies in a picture of that size: x0, y0, x1, y1, ends exclusive; nothing of it gives an empty part."""
+        """Return its part inside a picture of this size as x0, y0, x1, y1, ends exclusive; may be empty."""
         x0, y0 = (min(max(edge, 0), limit) for edge, limit in ((self.left, width), (self.top, height)))
         x1, y1 = (min(edge + self.side, limit) for edge, limit in ((self.left, width), (self.top, height)))
         return x0, y0, max(x1, x0), max(y1, y0)
 
 
 def boxes_of_points(xy: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Boxes around (T, 23, 2) points, NaN where a frame has fewer than two of them."""
+    """Return boxes (T, 4) around points (T, 23, 2); NaN where a frame has fewer than two of them."""
     boxes = np.full((len(xy), 4), np.nan)
     for row, points in zip(boxes, xy.astype(np.float64), strict=True):
         known = points[np.isfinite(points).all(axis=1)]
@@ -40,8 +42,8 @@ def boxes_of_points(xy: NDArray[np.float32]) -> NDArray[np.float64]:
     return boxes
 
 
-def smooth(seconds: NDArray[np.float64], values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Local lines through (T, K) values, weighted by a Gaussian of `width` seconds; NaN rows have no weight."""
+def local_lines(seconds: NDArray[np.float64], values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Return values (T, K) of local lines, weighted by a Gaussian of `width` seconds; NaN rows have no weight."""
     known = np.isfinite(values).all(axis=1)
     times, rows = seconds[known], values[known]
     if len(times) == 0:
@@ -62,13 +64,13 @@ def smooth(seconds: NDArray[np.float64], values: NDArray[np.float64], width: flo
     return result
 
 
-def follow(
+def square_path(
     seconds: NDArray[np.float64], boxes: NDArray[np.float64], *, margin: float, smoothing_seconds: float
 ) -> list[Square]:
-    """The square of every frame: around the child's middle, the longer side of the box and `margin` of it more."""
+    """Return the square of every frame: around the middle of the box, its longer side plus the share `margin` of it."""
     longer = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     path = np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2, longer])
-    path = smooth(seconds, path, smoothing_seconds)
+    path = local_lines(seconds, path, smoothing_seconds)
     sides = np.maximum(2, np.rint(path[:, 2] * (1 + margin))).astype(int)
     corners = np.rint(path[:, :2] - sides[:, None] / 2).astype(int)
     return [Square(int(x), int(y), int(side)) for (x, y), side in zip(corners, sides, strict=True)]
@@ -77,9 +79,9 @@ def follow(
 def cut(
     pixels: NDArray[np.uint8], square: Square, size: int, *, fast: bool = False, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
-    """The square at `size` pixels a side; black where it reaches beyond the picture.
+    """Return the square resized to `size` pixels per side; black beyond the picture.
 
-    A smaller picture is averaged from a larger square; `fast` interpolates instead, good enough near the same size.
+    A larger square is averaged; `fast` interpolates instead, which is good enough near the same size.
     """
     height, width = pixels.shape[:2]
     x0, y0, x1, y1 = square.inside(width, height)
@@ -94,19 +96,19 @@ def cut(
 
 
 def cut_mask(mask: NDArray[np.bool_], square: Square, size: int) -> NDArray[np.bool_]:
-    """A pixel of the crop is child where at least half of it is."""
+    """Return the square of a mask; a pixel is true where at least half of it is."""
     return cut(mask.view(np.uint8) * np.uint8(255), square, size) >= 128
 
 
 def cut_each(frames: NDArray[np.uint8], square: Square) -> NDArray[np.uint8]:
-    """The square of every frame, at the frames' own size and fast."""
-    found = np.empty_like(frames)
-    for one, there in zip(frames, found, strict=True):
-        cut(one, square, frames.shape[1], fast=True, out=there)
-    return found
+    """Return the square of every frame, at the frames' own size, interpolated."""
+    result = np.empty_like(frames)
+    for frame, target in zip(frames, result, strict=True):
+        cut(frame, square, frames.shape[1], fast=True, out=target)
+    return result
 
 
 def to_crop(xy: NDArray[np.float32], square: Square, size: int) -> NDArray[np.float32]:
-    """Positions in pixels of the crop, as resizing moves them: (0, 0) stays the centre of the top left pixel."""
+    """Return positions in pixels of the crop: (0, 0) stays the centre of the top left pixel."""
     corner = np.array([square.left, square.top])
     return ((xy - corner + 0.5) * (size / square.side) - 0.5).astype(np.float32)

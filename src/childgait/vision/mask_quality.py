@@ -1,6 +1,6 @@
-"""How far a mask is to be trusted, frame by frame: its size against the frame before, its pieces, its keypoints.
+"""Measures the quality of a mask: its area against the frame before, its pieces, and the keypoints inside it.
 
-Reads one mask; yields the columns of FRAMES (files/masks.py) from `x0` on.
+Reads one mask; returns the columns of FRAMES (files/masks.py) from `x0` on.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from childgait.files.masks import Mask
 if TYPE_CHECKING:
     from childgait.params import Segment
 
-NEAR = 0.02  # of the box's height, by which a keypoint may lie outside: it is a joint's centre, not exact
+NEAR = 0.02  # of the box's height, by which a keypoint may lie outside: keypoints are inexact
 SMALLEST = 0.002  # share of the mask from which a piece counts
 
 
 def measure_mask(mask: Mask, area_before: int, poses: Poses | None, frame: int, params: Segment) -> dict[str, Any]:
-    """The quality of one frame's mask. A frame without a child passes, unless keypoints say there is one."""
+    """Return the quality of one frame's mask. A frame without a child passes, unless it has confident keypoints."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     height, width = mask.shape
     if not len(rows):
@@ -44,7 +44,7 @@ def measure_mask(mask: Mask, area_before: int, poses: Poses | None, frame: int, 
     area = int(part.sum())
     jump = abs(math.log(area / area_before)) if area_before else None
     pieces = len(cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0])
-    if pieces > 1:  # how large they are is asked only then: labelling pixels is slow
+    if pieces > 1:  # only then measure their sizes: labelling pixels is slow
         _, _, facts, _ = cv2.connectedComponentsWithStats(part, connectivity=8)
         pieces = int((facts[1:, cv2.CC_STAT_AREA] >= SMALLEST * area).sum())
     border = x0 == 0 or y0 == 0 or x1 == width or y1 == height
@@ -82,7 +82,10 @@ def joints_in(
     origin: tuple[int, int] = (0, 0),
     picture: tuple[int, int] | None = None,
 ) -> tuple[int, int]:
-    """Confident keypoints within a mask, and all within the picture. The mask may be a part of it, from `origin` on."""
+    """Return the numbers of confident keypoints inside a mask and inside the picture.
+
+    The mask may be a part of the picture, from `origin` on.
+    """
     width, height = picture or (part.shape[1], part.shape[0])
     sure = poses.seen[frame] & (poses.score[frame] >= min_score)
     at = np.round(poses.xy[frame][sure]).astype(int)

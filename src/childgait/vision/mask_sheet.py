@@ -1,7 +1,7 @@
-"""A subject's masks at one glance: a row a video, frames spread over it and those below the gate, outlined.
+"""Draws an overview of a child's masks: one row per video, with frames spread over it and frames below the gate.
 
-Green outline: passes the gate; orange: does not, with the reason written below. Reads the de-identified videos, their
-masks and frames tables; writes one JPEG.
+Green outline: passes the gate; orange: does not, with the reason below. Reads the de-identified videos, their masks and
+their tables of boxes; writes one JPEG.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from childgait.files.masks import FRAMES, Mask, Masks
 from childgait.files.tables import read_table
 from childgait.files.video import read_frames
 
-SPREAD, BELOW = 6, 4  # tiles a video: evenly spread, and at most so many below the gate
+SPREAD, BELOW = 6, 4  # tiles per video: evenly spread, and at most so many below the gate
 WIDTH, HEIGHT, CAPTION = 200, 200, 18
 GREEN, ORANGE, INK = (60, 220, 60), (255, 140, 0), (235, 235, 235)  # RGB
 
 
-def write_mask_sheet(path: Path, videos: Sequence[Path], masks: Sequence[Path], frames: Sequence[Path]) -> None:
+def write_mask_sheet(path: Path, videos: Sequence[Path], masks: Sequence[Path], boxes: Sequence[Path]) -> None:
+    """Draw the sheet of a child's videos."""
     rows = [
         _row(video, Masks(mask), read_table(table, FRAMES).rows(named=True))
-        for video, mask, table in zip(videos, masks, frames, strict=True)
+        for video, mask, table in zip(videos, masks, boxes, strict=True)
     ]
     sheet = np.vstack(rows)
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def choose_frames(rows: Sequence[dict[str, Any]]) -> list[int]:
-    """Frames to show: evenly spread over those with a child, and of those below the gate an even choice too."""
+    """Return the frames to draw: spread evenly over those with a child, and over those below the gate."""
     there = [row["frame"] for row in rows if row["area"]] or [row["frame"] for row in rows]
     below = [row["frame"] for row in rows if not row["ok"]]
     return _spread(there, SPREAD) + _spread(below, BELOW)
@@ -46,7 +47,7 @@ def _spread(frames: Sequence[int], most: int) -> list[int]:
 
 
 def _row(video: Path, masks: Masks, rows: Sequence[dict[str, Any]]) -> NDArray[np.uint8]:
-    """A video's name above its tiles."""
+    """Draw the row of one video: its name above its tiles."""
     wanted = choose_frames(rows)
     tiles: dict[int, NDArray[np.uint8]] = {}
     for frame in read_frames(video):
@@ -65,19 +66,19 @@ def _write(canvas: NDArray[np.uint8], text: str, colour: tuple[int, int, int]) -
 
 
 def _tile(pixels: NDArray[np.uint8], mask: Mask, row: dict[str, Any]) -> NDArray[np.uint8]:
-    """The child and a margin around it; the whole picture where there is none."""
+    """Draw the child and a margin around it; the whole picture if there is no mask."""
     colour = GREEN if row["ok"] else ORANGE
-    shown = pixels.copy()
+    picture = pixels.copy()
     outline, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(shown, outline, -1, colour, max(1, pixels.shape[0] // 360))
+    cv2.drawContours(picture, outline, -1, colour, max(1, pixels.shape[0] // 360))
     if row["area"]:
         x0, y0, x1, y1 = (int(row[side]) for side in ("x0", "y0", "x1", "y1"))
         margin = round(0.12 * max(x1 - x0, y1 - y0))
-        shown = shown[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
-    scale = min(WIDTH / shown.shape[1], HEIGHT / shown.shape[0])
-    size = (max(1, round(shown.shape[1] * scale)), max(1, round(shown.shape[0] * scale)))
+        picture = picture[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
+    scale = min(WIDTH / picture.shape[1], HEIGHT / picture.shape[0])
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     tile = np.zeros((HEIGHT + CAPTION, WIDTH, 3), np.uint8)
-    small = cv2.resize(shown, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     left = (WIDTH - size[0]) // 2
     tile[: size[1], left : left + size[0]] = small
     caption: NDArray[np.uint8] = tile[HEIGHT:]
@@ -86,7 +87,7 @@ def _tile(pixels: NDArray[np.uint8], mask: Mask, row: dict[str, Any]) -> NDArray
 
 
 def reason(row: dict[str, Any]) -> str:
-    """What a row below the gate shows, in a few words."""
+    """Return why a row is below the gate, in a few words."""
     if not row["area"]:
         return "no mask, but keypoints"
     parts = []

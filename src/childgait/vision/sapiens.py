@@ -1,11 +1,12 @@
-"""Sapiens 2 pose: 308 points inside the child's box, of which childgait keeps 23.
+"""Estimates keypoints with Sapiens 2: 308 points inside the child's box, of which childgait keeps 23.
 
-A thin wrapper over transformers. What it adds: weights by folder and sha256, never fetched; only the heatmaps of our
-points are decoded (all 308 cost several times as much, and the face's must not be kept); a flip test with the layout's
-own left and right. Frames without a box are skipped, and stay missing.
+A thin wrapper over transformers. Weights are given by folder and sha256 and never downloaded. Only the heatmaps of the
+23 points are decoded (all 308 cost several times as much, and those of the face must not be kept). Results may be
+averaged with those of the mirrored picture, with left and right of the layout exchanged. Frames without a box are
+missing in the result.
 
-Reads frames (files/video.py) and boxes (T, 4) of x0, y0, x1, y1, NaN where there is none; yields Poses.
-Sapiens 2's licence forbids uses that most clinics would not think of; read it before bringing the weights.
+Reads frames (files/video.py) and boxes (T, 4) of x0, y0, x1, y1, NaN without a child; returns Poses.
+Read the licence of Sapiens 2 before using its weights: it forbids more uses than most clinics expect.
 """
 
 from __future__ import annotations
@@ -37,28 +38,28 @@ assert len(_OURS) == len(POINTS)
 
 
 def check_weights(folder: Path, expected: str) -> None:
-    """That the folder holds the weights which params.yaml names, and that they are a Sapiens 2 pose model."""
+    """Check that the folder contains the weights in params.yaml, and that they are a Sapiens 2 pose model."""
     file = folder / WEIGHTS
     if not file.is_file():
         raise StepError(
-            f"{folder} holds no {WEIGHTS}",
-            hint="put Sapiens 2 pose there as transformers saves it: weights, configuration, processor",
+            f"{folder} contains no {WEIGHTS}",
+            hint="put the Sapiens 2 pose model there as transformers saves it: weights, configuration, processor",
         )
     found = sha256(file)
     if found != expected:
         raise StepError(
-            f"{file} has sha256 {found[:12]}…, but estimate_pose.weights_sha256 says {expected[:12] or 'none'}…",
+            f"{file} has sha256 {found[:12]}…, but estimate_pose.weights_sha256 is {expected[:12] or 'none'}…",
             hint="put the named weights there, or change the sha256 if you trust these",
         )
     config = folder / "config.json"
-    told: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    kind = told.get("model_type", "no configuration")
-    if kind != "sapiens2" or "Sapiens2ForPoseEstimation" not in (told.get("architectures") or []):
+    description: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    kind = description.get("model_type", "no configuration")
+    if kind != "sapiens2" or "Sapiens2ForPoseEstimation" not in (description.get("architectures") or []):
         raise StepError(
-            f"{folder} holds weights of another model ({kind}, {', '.join(told.get('architectures') or ['?'])})",
+            f"{folder} contains weights of another model ({kind}, {', '.join(description.get('architectures') or ['?'])})",
             hint="give the folder of a Sapiens 2 pose model",
         )
-    labels = len(told["id2label"]) if "id2label" in told else told.get("num_labels")
+    labels = len(description["id2label"]) if "id2label" in description else description.get("num_labels")
     if labels != _LAYOUT.size:
         raise StepError(
             f"{folder} is a model of {labels} points, not {_LAYOUT.size}", hint="give the Goliath pose model"
@@ -66,7 +67,7 @@ def check_weights(folder: Path, expected: str) -> None:
 
 
 class Sapiens2:
-    """The model of one folder."""
+    """A Sapiens 2 pose model, loaded from a folder."""
 
     def __init__(self, folder: Path, expected_sha256: str, *, device: str = "cpu") -> None:
         check_weights(folder, expected_sha256)
@@ -76,7 +77,8 @@ class Sapiens2:
 
         if device == "cuda" and not torch.cuda.is_available():
             raise StepError(
-                "estimate_pose.device is cuda, but torch finds none", hint="set it to cpu, or run on a GPU node"
+                "estimate_pose.device is cuda, but torch finds no CUDA device",
+                hint="set it to cpu, or run on a GPU node",
             )
         self._device = device
         self._processor = Sapiens2ImageProcessor.from_pretrained(folder, local_files_only=True)
@@ -84,9 +86,9 @@ class Sapiens2:
         self._model = model.to(device).eval()
 
     def estimate(self, frames: Iterable[Frame], boxes: NDArray[np.float64], batch: int, flip: bool) -> Poses:
-        """The child's points in every frame; `boxes` has a row a frame."""
+        """Return the child's poses; `boxes` has one row per frame."""
         seconds: list[float] = []
-        found: dict[int, NDArray[np.float32]] = {}
+        points_of_frame: dict[int, NDArray[np.float32]] = {}
         waiting: list[tuple[int, NDArray[np.uint8], list[float]]] = []
         for frame in frames:
             if frame.index >= len(boxes):
@@ -99,24 +101,24 @@ class Sapiens2:
             if np.isfinite([x0, y0, x1, y1]).all() and x1 > x0 and y1 > y0:
                 waiting.append((frame.index, frame.pixels, [x0, y0, x1 - x0, y1 - y0]))
             if len(waiting) == batch:
-                found |= self._look(waiting, flip)
+                points_of_frame |= self._estimate_batch(waiting, flip)
                 waiting = []
         if waiting:
-            found |= self._look(waiting, flip)
+            points_of_frame |= self._estimate_batch(waiting, flip)
         if len(seconds) < len(boxes):
             raise StepError(
                 f"the video has {len(seconds)} frames, but the table of boxes {len(boxes)}",
                 hint="run segment again: its boxes are of another video",
             )
         points = np.full((len(seconds), len(POINTS), 3), np.nan, np.float32)
-        for index, values in found.items():
+        for index, values in points_of_frame.items():
             points[index] = values
         return make_poses(np.array(seconds), points[..., :2], points[..., 2])
 
-    def _look(
+    def _estimate_batch(
         self, waiting: list[tuple[int, NDArray[np.uint8], list[float]]], flip: bool
     ) -> dict[int, NDArray[np.float32]]:
-        """Each waiting frame's (23, 3). A point without any response gets score 0 and a place of no meaning."""
+        """Return each frame's points (23, 3). A point without any response has score 0 and no valid position."""
         import torch
 
         boxes = [[box] for _, _, box in waiting]
@@ -137,6 +139,6 @@ class Sapiens2:
         return out
 
     def _flipped(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Heatmaps of the mirrored picture, mirrored back, left and right exchanged."""
+        """Return heatmaps of the mirrored picture, mirrored back, with left and right exchanged."""
         heat: torch.Tensor = self._model(pixels.flip(-1)).heatmaps[:, _OURS]
         return heat.flip(-1)[:, list(MIRRORED)]

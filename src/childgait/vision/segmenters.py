@@ -1,7 +1,7 @@
-"""The backends of `segment` behind one interface: a film, keypoints and a person's selections in, a mask a frame out.
+"""The backends of `segment` behind one interface: from a film, keypoints and manual selections to one mask per frame.
 
-`classical` needs no weights; `sam3` needs SAM 3's. Each yields full-size masks in order and says, as flat facts, which
-path ran and who was taken for the child. What can't be segmented is refused by name.
+`classical` needs no weights; `sam3` needs SAM 3's. Each yields masks of the video's size in order, and states as flat
+facts which method was used and who was taken for the child. A video that cannot be segmented raises a StepError.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from childgait.vision.background import Samples
 from childgait.vision.camera import camera_shift
 from childgait.vision.mask_quality import joints_in
 from childgait.vision.motion_regions import Box, Region, Track, chosen_track
-from childgait.vision.silhouettes import Settings, make_plan, sample, silhouettes, working
+from childgait.vision.silhouettes import make_plan, sample, silhouettes, working
 
 if TYPE_CHECKING:
     from childgait.params import Segment
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Film:
-    """A video as its first pass saw it."""
+    """The result of a first pass over a video: size, time stamps, and samples."""
 
     path: Path
     size: tuple[int, int]  # height, width
     seconds: NDArray[np.float64]
-    scale: float  # working pixels a pixel
+    scale: float  # working pixels per pixel of the video
     samples: Samples
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class Film:
 
 @dataclass
 class Segmentation:
-    """A mask a frame, in order, and what is to be said about them."""
+    """One mask per frame, in order, and facts and flags for the summary."""
 
     masks: Iterator[Mask]
     facts: dict[str, Any]
@@ -59,7 +59,7 @@ class Segmentation:
 
 
 def look_through(path: Path, params: Segment) -> Film:
-    """The first pass: how long and how big it is, and a bounded number of pictures to learn from."""
+    """Decode a video once: its size, its time stamps and a bounded number of samples."""
     seconds: list[float] = []
     size: list[tuple[int, int]] = []
 
@@ -75,21 +75,20 @@ def look_through(path: Path, params: Segment) -> Film:
 
 
 def _work_size(size: tuple[int, int], work_height: int) -> tuple[int, int]:
-    """Never larger than the video; the width follows."""
+    """Return height and width of the working picture, never larger than the video, in its proportions."""
     height = min(size[0], work_height)
     return height, max(1, round(size[1] * height / size[0]))
 
 
 def classical(film: Film, poses: Poses | None, selections: Sequence[Selection], params: Segment) -> Segmentation:
-    """Capsules, background and movement, as vision/silhouettes.py combines them."""
+    """Segment by capsules, background and motion (vision/silhouettes.py)."""
     from childgait.vision.capsules import body_of
 
-    settings = Settings(params.samples, params.free_share, params.seed_noise, params.grow_noise, params.camera_pixels)
     body = None if poses is None else body_of(poses, min_score=params.min_score, scale=film.scale)
     if body is not None and not body.present.any():
         body = None
     pointed = [(one.frame, _scaled(one.box, film.scale)) for one in selections]
-    plan = make_plan(film.samples, body, pointed, settings)
+    plan = make_plan(film.samples, body, pointed, params)
     facts = {
         "path": plan.path,
         "person": plan.person,
@@ -109,12 +108,13 @@ def classical(film: Film, poses: Poses | None, selections: Sequence[Selection], 
 
     def masks() -> Iterator[Mask]:
         pictures = (working(frame.planes, film.work_size) for frame in read_frames(film.path))
-        return (upscaled(mask, film.size) for mask in silhouettes(pictures, plan, settings))
+        return (upscaled(mask, film.size) for mask in silhouettes(pictures, plan, params))
 
     return Segmentation(masks(), facts, flags)
 
 
 def _spacing(film: Film) -> float:
+    """Return the time between two samples in seconds."""
     return float(film.samples.step * film.seconds[-1] / max(len(film) - 1, 1))
 
 
@@ -124,6 +124,7 @@ def _scaled(box: Box, scale: float) -> Box:
 
 
 def upscaled(mask: Mask, size: tuple[int, int]) -> Mask:
+    """Return the mask at a larger size, with a smooth outline."""
     if mask.shape == size:
         return mask
     grey = cv2.resize(mask.view(np.uint8) * 255, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
@@ -132,7 +133,7 @@ def upscaled(mask: Mask, size: tuple[int, int]) -> Mask:
 
 @dataclass
 class _Object:
-    """One of SAM 3's objects over the video, packed."""
+    """One object of SAM 3 over the video, its masks run-length encoded."""
 
     masks: dict[int, bytes]
     boxes: dict[int, Box]
@@ -140,7 +141,7 @@ class _Object:
 
 
 def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], params: Segment) -> Segmentation:
-    """SAM 3: where a person pointed, by its tracker; else by words, and the child is whom the keypoints are on."""
+    """Segment by SAM 3: its tracker from a selection, else its text prompts and the object with the keypoints."""
     from childgait.vision.sam3 import Sam3
 
     model = Sam3(Path(params.sam3_folder), params.sam3_sha256, device=params.sam3_device)
@@ -161,7 +162,7 @@ def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], param
         number, facts["person"] = _child_of(objects)
     if number is None:
         raise StepError(
-            f"no walker found: SAM 3 sees nothing at {'the selection' if selections else params.sam3_prompts}",
+            f"no walker found: SAM 3 finds nothing at {'the selection' if selections else params.sam3_prompts}",
             hint="give a row in selections.csv, other prompts, or name the video in cohort.exclude",
         )
     child = objects[number]
@@ -171,6 +172,7 @@ def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], param
 
 
 def _collect(found: Iterator[dict[int, Found]], poses: Poses | None, min_score: float) -> dict[int, _Object]:
+    """Collect SAM 3's results by object."""
     objects: dict[int, _Object] = {}
     for frame, results in enumerate(found):
         for number, one in results.items():
@@ -182,7 +184,7 @@ def _collect(found: Iterator[dict[int, Found]], poses: Poses | None, min_score: 
 
 
 def _child_of(objects: dict[int, _Object]) -> tuple[int | None, str]:
-    """Whom the keypoints are on; without keypoints, the object that walks furthest."""
+    """Return the object with the keypoints and how it was chosen; without keypoints, the object that walks furthest."""
     if not objects:
         return None, ""
     best = max(objects, key=lambda number: (objects[number].inside, -number))

@@ -1,16 +1,17 @@
-"""The child's silhouette without any weights: evidence combined, nothing guessed.
+"""Segments the child without network weights, from keypoints, motion and a background model.
 
-Where the child must be comes from its keypoints, drawn as capsules (capsules.py), or, without keypoints, from what
-moves (people.py). What it covers there comes from the room behind it (background.py), where the camera stands still and
-the room is known. Each kind alone fails: capsules do not know a skirt, a background does not know who is the child and
-is not to be had where a child walks at the lens. The path that ran is told:
+The child's place comes from its keypoints, drawn as capsules (capsules.py), or, without keypoints, from moving regions
+(motion_regions.py). Its outline comes from the difference to the empty room (background.py), if the camera is static
+and the room behind the child is known. Neither is enough alone: capsules do not include a skirt, and a background does
+not distinguish the child from others and cannot be estimated where a child walks towards the lens. The combination
+that was used is named in the summary:
 
     keypoints+background   capsules decide who and where, pixels decide the outline
-    keypoints              capsules alone: the camera moves, or the room is known nowhere near the child
-    motion+background      what moves decides who and where, pixels decide the outline
-    motion                 hulls of what moves: the room behind the child is mostly unknown
+    keypoints              capsules alone: the camera moves, or the room behind the child is mostly unknown
+    motion+background      moving regions decide who and where, pixels decide the outline
+    motion                 hulls of moving regions: the room behind the child is mostly unknown
 
-Reads a video twice as YUV pictures at working size, in order and without keeping it; yields a mask a frame.
+Reads a video twice as YUV pictures of working size, frame by frame; yields one mask per frame.
 """
 
 from __future__ import annotations
@@ -26,45 +27,37 @@ from numpy.typing import NDArray
 from childgait.errors import StepError
 from childgait.files.masks import Mask
 from childgait.files.video import Planes
-from childgait.vision.background import Background, Samples, Shadow, difference, learn_background, light_change
+from childgait.params import Segment
+from childgait.vision.background import Background, Samples, Shadow, difference, estimate_background, light_change
 from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import Body, draw, stations, without_joints
 from childgait.vision.motion_regions import Box, Track, chosen_track, follow, guide
 
 Path_ = Literal["keypoints+background", "keypoints", "motion+background", "motion"]
 Patch = tuple[int, int, int, int]
-NEAR = 0.035  # body heights beyond the capsules that the child may reach: clothes, hair
-EDGE = 0.5  # of the strongest difference near a pixel that it must reach: at its edge, half a pixel is the child
+NEAR = 0.035  # body heights beyond the capsules that clothes and hair may reach
+LEAST_KNOWN = 0.25  # share of the passed pixels with a known background, below which it is not used
+CHANGED_NOISE, CHANGED_SHARE = 6, 0.3  # noise levels, and share of pixels beyond them, of a room that changed
+EDGE = 0.5  # of the strongest difference nearby that a pixel needs: at an edge, half of the pixel is the child
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The numbers of params.yaml that this backend uses."""
-
-    samples: int
-    free_share: float
-    seed: float
-    grow: float
-    camera_pixels: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the first pass found: which path runs, and what it needs."""
+class SilhouettePlan:
+    """The result of the first pass: which combination of evidence to use, and the evidence itself."""
 
     path: Path_
     camera: Literal["static", "moving", "unclear"]
     camera_shift: float | None  # working pixels between samples
-    person: str
-    known_share: float | None  # of the pixels the child passes, where the room is known
+    person: str  # who was taken for the child, for the summary
+    known_share: float | None  # of the pixels that the child passes, those where the room is known
     body: Body | None
     track: Track | None
     background: Background | None
-    reach: int  # frames that a track is followed beyond its last sample
+    reach: int  # frames by which a track is extended beyond its first and last sample
 
 
 def working(planes: Planes, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The planes as one (height, width, 3) picture of the working size."""
+    """Return the planes as one picture (height, width, 3) of working size."""
     wide = (size[1], size[0])
     shrink = cv2.INTER_AREA if size[0] < planes.height else cv2.INTER_LINEAR
     parts = [
@@ -75,7 +68,7 @@ def working(planes: Planes, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def grown(mask: NDArray[np.uint8], pixels: float) -> NDArray[np.bool_]:
-    """Everything within that distance of the mask."""
+    """Return the pixels within this distance of the mask."""
     if not mask.any():
         return np.zeros(mask.shape, bool)
     away = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 3)
@@ -85,7 +78,7 @@ def grown(mask: NDArray[np.uint8], pixels: float) -> NDArray[np.bool_]:
 def region_of(
     body: Body | None, track: Track | None, frame: int, size: tuple[int, int], reach: int
 ) -> NDArray[np.bool_]:
-    """Where the child may be in a frame, generously: what the background must not learn from."""
+    """Return where the child may be in a frame, with a wide margin: left out when the background is estimated."""
     if body is not None and body.present[frame]:
         box = body.box(frame, 0.3, size)
         full = np.zeros(size, bool)
@@ -102,15 +95,17 @@ def region_of(
 
 
 def sample(pictures: Iterable[NDArray[np.uint8]], most: int) -> Samples:
-    """The first pass: a bounded number of pictures, spread over the video; `seen` says how many there were."""
+    """Sample at most `most` pictures, spread evenly over the video."""
     samples = Samples(most)
     for frame, picture in enumerate(pictures):
         samples.offer(frame, picture)
     return samples
 
 
-def make_plan(samples: Samples, body: Body | None, selections: Sequence[tuple[int, Box]], settings: Settings) -> Plan:
-    """Judge the camera, find the child, learn the room. Boxes of selections are in working pixels."""
+def make_plan(
+    samples: Samples, body: Body | None, selections: Sequence[tuple[int, Box]], params: Segment
+) -> SilhouettePlan:
+    """Classify the camera, find the child, estimate the background. Boxes of selections are in working pixels."""
     size = samples.pictures[0].shape[:2]
     light = [np.ascontiguousarray(picture[..., 0]) for picture in samples.pictures]
     person = "the walker whose keypoints were delivered"
@@ -121,26 +116,26 @@ def make_plan(samples: Samples, body: Body | None, selections: Sequence[tuple[in
     away = None if body is None else [~region_of(body, None, frame, size, 0) for frame in samples.frames]
     shift = camera_shift(light, away)
     camera: Literal["static", "moving", "unclear"] = "unclear" if shift is None else "static"
-    if shift is not None and shift > settings.camera_pixels:
+    if shift is not None and shift > params.camera_pixels:
         camera = "moving"
     track, reach = None, 2 * samples.step
     if body is None:
         track = _mover(samples, camera, selections)
         person = person if selections else "the one who walks furthest of all that moves"
     elif camera == "moving":
-        return Plan("keypoints", camera, shift, person, None, body, None, None, reach)
+        return SilhouettePlan("keypoints", camera, shift, person, None, body, None, None, reach)
     free = np.stack([~region_of(body, track, frame, size, reach) for frame in samples.frames])
-    background = learn_background(samples, free, free_share=settings.free_share)
+    background = estimate_background(samples, free, free_share=params.free_share)
     passed = ~free.all(axis=0)
-    known = float((background.known & passed).sum() / max(passed.sum(), 1))
+    known_share = float((background.known & passed).sum() / max(passed.sum(), 1))
     path: Path_ = "keypoints+background" if body is not None else "motion+background"
-    if known < 0.25:
+    if known_share < LEAST_KNOWN:
         path = "keypoints" if body is not None else "motion"
-    return Plan(path, camera, shift, person, known, body, track, background, reach)
+    return SilhouettePlan(path, camera, shift, person, known_share, body, track, background, reach)
 
 
 def _agrees(body: Body, selections: Sequence[tuple[int, Box]]) -> bool:
-    """Whether the delivered person is where the selections point, most of the time."""
+    """Return whether the delivered person is where more than half of the selections point."""
     hits = []
     for frame, box in selections:
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
@@ -151,9 +146,10 @@ def _agrees(body: Body, selections: Sequence[tuple[int, Box]]) -> bool:
 
 
 def _mover(samples: Samples, camera: str, selections: Sequence[tuple[int, Box]]) -> Track:
+    """Return the track of the child among moving regions; fail if there is none."""
     if camera == "moving":
         raise StepError(
-            "the camera moves and there are no keypoints of the child, so nothing tells the child from the room",
+            "the camera moves and there are no keypoints of the child, so the child cannot be separated from the room",
             hint="deliver keypoints, use segment.backend sam3, or name the video in cohort.exclude",
         )
     if len(samples.frames) < 6:
@@ -171,8 +167,8 @@ def _mover(samples: Samples, camera: str, selections: Sequence[tuple[int, Box]])
     return track
 
 
-def silhouettes(pictures: Iterable[NDArray[np.uint8]], plan: Plan, settings: Settings) -> Iterator[Mask]:
-    """The second pass: a mask of working size for every picture."""
+def silhouettes(pictures: Iterable[NDArray[np.uint8]], plan: SilhouettePlan, params: Segment) -> Iterator[Mask]:
+    """Yield a mask of working size for every picture: the second pass."""
     for frame, picture in enumerate(pictures):
         size = picture.shape[:2]
         mask = np.zeros(size, bool)
@@ -180,16 +176,16 @@ def silhouettes(pictures: Iterable[NDArray[np.uint8]], plan: Plan, settings: Set
             if plan.body.present[frame]:
                 box = plan.body.box(frame, 0.3, size)
                 if box[2] - box[0] > 2 and box[3] - box[1] > 2:
-                    mask[box[1] : box[3], box[0] : box[2]] = _by_keypoints(picture, frame, box, plan, settings)
+                    mask[box[1] : box[3], box[0] : box[2]] = _by_keypoints(picture, frame, box, plan, params)
         elif plan.track is not None and (hull := guide(plan.track, frame, size, plan.reach)) is not None:
-            mask = _by_motion(picture, hull, plan, settings)
+            mask = _by_motion(picture, hull, plan, params)
         yield mask
 
 
-def _evidence(
+def _difference_to_room(
     picture: NDArray[np.uint8], box: Patch, near: NDArray[np.bool_], background: Background
 ) -> NDArray[np.float32] | None:
-    """How far each pixel is off the empty room, in noise; None when the room itself has changed (lamp, bump, flare)."""
+    """Return each pixel's difference to the empty room in noise levels; None if the room changed (lamp, flare)."""
     elsewhere = background.known.copy()
     elsewhere[box[1] : box[3], box[0] : box[2]] &= ~near
     light = light_change(picture, background, elsewhere)
@@ -198,37 +194,38 @@ def _evidence(
     if there.sum() >= 50:
         small = Background(background.picture[grid], background.noise[grid], background.known[grid])
         off = difference(np.ascontiguousarray(picture[grid]), small, (0, 0, there.shape[1], there.shape[0]), light)
-        if (off[there] > 6).mean() > 0.3:
+        if (off[there] > CHANGED_NOISE).mean() > CHANGED_SHARE:
             return None
     return difference(picture, background, box, light)
 
 
-def _by_keypoints(picture: NDArray[np.uint8], frame: int, box: Patch, plan: Plan, settings: Settings) -> Mask:
+def _by_keypoints(picture: NDArray[np.uint8], frame: int, box: Patch, plan: SilhouettePlan, params: Segment) -> Mask:
+    """Return the mask inside a box: capsules where the child is, pixels at its outline."""
     body, background = plan.body, plan.background
     assert body is not None
     points, height = body.xy[frame], float(body.height[frame])
     capsule = draw(points, height, box)
     if background is None or plan.path == "keypoints":
         return capsule > 0
-    off = _evidence(picture, box, grown(capsule, NEAR * height), background)
+    off = _difference_to_room(picture, box, grown(capsule, NEAR * height), background)
     if off is None:
         return capsule > 0
     known = background.known[box[1] : box[3], box[0] : box[2]]
-    empty = known & (off < settings.grow)
+    empty = known & (off < params.grow_noise)
     points = without_joints(points, _empty_joints(points, height, box, empty))
     refuted = _empty_strokes(points, box, empty, known)
     capsule = draw(points, height, box, without=refuted)
     inner = capsule > 0
     core = draw(points, height, box, thick=0.6, without=refuted) > 0
     zone = grown(capsule, NEAR * height)
-    seen = _hysteresis(off, known & zone, settings, height)
+    seen = _hysteresis(off, known & zone, params, height)
     loose = seen & ~inner & ~Shadow().where(picture, background, box)
     mask = core | (seen & inner) | _opened(loose | (seen & inner), 0.03 * height) | (inner & ~known)
     return _tidy(mask, core, height)
 
 
 def _look_up(places: NDArray[np.float32], box: Patch, *maps: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """What maps of a box say at places of the picture; false outside of the box."""
+    """Return the values of a box's maps at places of the picture; false outside the box."""
     at = places - np.array([box[0], box[1]], np.float32)
     there = np.isfinite(at).all(axis=-1)
     x = np.round(np.where(there, at[..., 0], -1)).astype(int)
@@ -241,7 +238,7 @@ def _look_up(places: NDArray[np.float32], box: Patch, *maps: NDArray[np.bool_]) 
 def _empty_joints(
     points: NDArray[np.float32], height: float, box: Patch, empty: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Joints at which the picture shows the empty room all around: outliers. Many at once rather speak of clothes."""
+    """Return joints around which the picture is the empty room: outliers. Many at once are due to clothes instead."""
     around = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)], np.float32) * max(1.0, 0.012 * height)
     gone = np.asarray(_look_up(points[:, None] + around, box, empty)[0].all(axis=1))
     return gone if gone.sum() <= 0.4 * len(gone) else np.zeros(len(gone), np.bool_)
@@ -250,7 +247,7 @@ def _empty_joints(
 def _empty_strokes(
     points: NDArray[np.float32], box: Patch, empty: NDArray[np.bool_], known: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Strokes along which the picture shows the empty room."""
+    """Return the strokes along which the picture is the empty room."""
     nothing, sure = _look_up(stations(points), box, empty, known)
     return np.asarray((sure.sum(axis=1) >= 8) & (nothing.sum(axis=1) >= 0.7 * sure.sum(axis=1)))
 
@@ -261,33 +258,34 @@ def _disc(diameter: float) -> NDArray[np.uint8]:
 
 
 def _opened(mask: NDArray[np.bool_], diameter: float) -> NDArray[np.bool_]:
-    """Without what is thinner than that: rails of a walker, edges of the room, echoes of the codec."""
+    """Remove parts thinner than `diameter`: rails of a walking frame, edges of the room, artefacts of the codec."""
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(diameter)) > 0)
 
 
 def _hysteresis(
-    off: NDArray[np.float32], where: NDArray[np.bool_], settings: Settings, height: float
+    off: NDArray[np.float32], where: NDArray[np.bool_], params: Segment, height: float
 ) -> NDArray[np.bool_]:
-    """Pixels clearly off the empty room, and those less clearly so that touch them.
+    """Return pixels that differ clearly from the empty room, and connected pixels that differ less (hysteresis).
 
-    Beside a strong difference a weak one is only its blur, of the lens, the codec or the halved chroma: a pixel must
-    reach a share of the strongest one near it."""
-    nearby = cv2.dilate(np.minimum(off, 6 * settings.seed), _disc(0.05 * height))
-    low = ((off > np.maximum(settings.grow, EDGE * nearby)) & where).astype(np.uint8)
+    Next to a strong difference a weak one is only blur of the lens, the codec or the halved chroma: a pixel must reach
+    a share of the strongest difference nearby.
+    """
+    nearby = cv2.dilate(np.minimum(off, 6 * params.seed_noise), _disc(0.05 * height))
+    low = ((off > np.maximum(params.grow_noise, EDGE * nearby)) & where).astype(np.uint8)
     count, labels = cv2.connectedComponents(low, connectivity=8)
     strong = np.zeros(count, bool)
-    strong[labels[(off > settings.seed) & where]] = True
+    strong[labels[(off > params.seed_noise) & where]] = True
     strong[0] = False
     return np.asarray(strong[labels])
 
 
 def _tidy(mask: Mask, core: NDArray[np.bool_], height: float) -> Mask:
-    """Small gaps closed, small holes filled, and of the pieces only those that hold a part of the core."""
+    """Close small gaps, fill small holes, and keep only pieces that contain a part of the core."""
     whole = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(0.012 * height))
     outlines, order = cv2.findContours(whole, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return whole > 0
-    inside = order[0, :, 3] >= 0  # outlines of holes; following outlines is far cheaper than labelling pixels
+    inside = order[0, :, 3] >= 0  # outlines of holes; tracing outlines is far cheaper than labelling pixels
     for outline, hole in zip(outlines, inside, strict=True):
         if hole and cv2.contourArea(outline) < (0.04 * height) ** 2:
             cv2.fillPoly(whole, [outline], 1)
@@ -299,7 +297,8 @@ def _tidy(mask: Mask, core: NDArray[np.bool_], height: float) -> Mask:
     return np.asarray(kept[labels])
 
 
-def _by_motion(picture: NDArray[np.uint8], hull: NDArray[np.uint8], plan: Plan, settings: Settings) -> Mask:
+def _by_motion(picture: NDArray[np.uint8], hull: NDArray[np.uint8], plan: SilhouettePlan, params: Segment) -> Mask:
+    """Return the mask inside and around the hull of a moving region."""
     background = plan.background
     assert background is not None
     x, y, width, height = cv2.boundingRect(hull)
@@ -311,11 +310,11 @@ def _by_motion(picture: NDArray[np.uint8], hull: NDArray[np.uint8], plan: Plan, 
     part = (slice(box[1], box[3]), slice(box[0], box[2]))
     inner = np.ascontiguousarray(hull[part])
     zone = grown(inner, 0.08 * height)
-    off = _evidence(picture, box, zone, background)
+    off = _difference_to_room(picture, box, zone, background)
     if off is None:
         return hull > 0
     known = background.known[part]
-    seen = _hysteresis(off, known & zone, settings, height)
+    seen = _hysteresis(off, known & zone, params, height)
     seen &= (inner > 0) | ~Shadow().where(picture, background, box)
     mask = np.zeros(hull.shape, bool)
     whole = seen | ((inner > 0) & ~known)
@@ -324,7 +323,7 @@ def _by_motion(picture: NDArray[np.uint8], hull: NDArray[np.uint8], plan: Plan, 
 
 
 def _largest(mask: Mask) -> Mask:
-    """The largest piece, and those at least a tenth as big: an arm cut off by a rail is still the child's."""
+    """Keep the largest piece and those at least a tenth as large: an arm cut off by a rail is still the child's."""
     count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
         return mask
