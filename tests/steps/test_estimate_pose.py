@@ -93,7 +93,7 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="no video or no table of boxes"):
         estimate_pose(out, SAPIENS, poses=some_poses(tmp_path / "a.parquet", 10))
     (tmp_path / "film.mp4").write_bytes(b"")
-    with pytest.raises(StepError, match=r"holds no model\.safetensors"):
+    with pytest.raises(StepError, match=r"contains no model\.safetensors"):
         estimate_pose(
             out,
             SAPIENS.model_copy(update={"weights": str(tmp_path)}),

@@ -54,9 +54,10 @@ def check_weights(folder: Path, expected: str) -> None:
     config = folder / "config.json"
     description: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     kind = description.get("model_type", "no configuration")
-    if kind != "sapiens2" or "Sapiens2ForPoseEstimation" not in (description.get("architectures") or []):
+    architectures: list[str] = description.get("architectures") or []
+    if kind != "sapiens2" or "Sapiens2ForPoseEstimation" not in architectures:
         raise StepError(
-            f"{folder} contains weights of another model ({kind}, {', '.join(description.get('architectures') or ['?'])})",
+            f"{folder} contains weights of another model ({kind}, {', '.join(architectures or ['?'])})",
             hint="give the folder of a Sapiens 2 pose model",
         )
     labels = len(description["id2label"]) if "id2label" in description else description.get("num_labels")
