@@ -12,6 +12,7 @@ include: "workflow/rules/register.smk"  # register
 include: "workflow/rules/deidentify.smk"  # deidentify
 include: "workflow/rules/perceive.smk"  # segment, estimate_pose, refine_pose, prepare_clips, review
 include: "workflow/rules/dataset.smk"  # build_labels, split_subjects
+include: "workflow/rules/pretrain.smk"  # pretrain
 include: "workflow/rules/finetune.smk"  # finetune
 include: "workflow/rules/evaluate.smk"  # evaluate, write_submission
 include: "workflow/rules/severity.smk"  # `snakemake severity` only; no stage of DVC

@@ -17,7 +17,7 @@ import yaml
 from childgait.engine.source_files import ROOT
 from childgait.files.split import REQUESTED
 
-STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
+STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "pretrain", "finetune", "evaluate", "report")
 SUBJECTS = ("0001", "0002", "0003", "0004")
 VIEWS = ("forward", "left")
 
@@ -93,6 +93,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             add_recording(folder, f"{subject}-0001_{view}_1-200")
     for name in ("labels.json", "subjects.csv", "cohort.json"):
         (folder / "data" / "demo" / name).touch()
+    path = folder / "params.yaml"  # one model is pre-trained here, so that the stage has a job
+    path.write_text(path.read_text().replace("  models: []  ", "  models: [childgait_video]  ", 1))
     return folder
 
 

@@ -281,7 +281,6 @@ class Pretrain(Section):
     warmup_windows: int = Field(ge=0, description="windows of linear warm-up of the learning rate")
     weight_decay: float = Field(ge=0, lt=1, description="weight decay of AdamW")
     clip_norm: float = Field(ge=0, description="largest norm of the gradient; 0: no clipping")
-    head_hidden: int = Field(ge=1, description="width of the hidden layer between clip features and targets")
     validation_windows: int = Field(ge=1, description="windows of the held-out children per validation")
     validation_every: int = Field(ge=1, description="training windows between two validations and two checkpoints")
     device: Literal["cpu", "cuda"] = Field(description="cpu or cuda")
@@ -295,6 +294,7 @@ class Pretrain(Section):
     outlier: float = Field(
         ge=0, le=0.5, description="share of a keypoint's frames at a wrong position with a high score"
     )
+    mask_error: float = Field(ge=0, le=1, description="share of windows with each kind of mask error")
 
 
 class Encoder(Section):
@@ -415,6 +415,9 @@ class Finetune(Section):
     processes: int = Field(ge=1, le=512, description="processes that train together; with cuda each has its own GPU")
     workers: int = Field(ge=0, le=64, description="processes that load clips; 0: the training process")
     frames: int = Field(ge=2, le=128, multiple_of=2, description="frames per window")
+    frame_step: int = Field(
+        ge=1, le=4, description="step from one frame of a window to the next; with 2, 16 frames cover a stride"
+    )
     anchor: Literal["none", "contact"] = Field(
         description="start of training windows: none (anywhere) or contact (near a foot contact)"
     )
@@ -424,8 +427,20 @@ class Finetune(Section):
     cnn: Cnn = Field(description="r3d18, r2plus1d, c3d, uniformer, agrm: convolutional networks on video")
     mean_teacher: MeanTeacher = Field(description="agrm, and any network whose pool is not none")
     trees: Trees = Field(description="kinematic_trees: boosted trees on gait features")
-    weights: str = Field(description="checkpoint to start from; empty: random initial weights")
+    weights: str = Field(
+        description="checkpoint to start from; shipped: the repository's for the model; empty: random initial weights"
+    )
     weights_sha256: str = Field(description="sha256 of the checkpoint")
+    head: Literal["mlp", "linear", "measures"] = Field(
+        description="item head: mlp (the network's own), linear, or measures (three numbers per item on its measure)"
+    )
+    limb_ridge: float = Field(ge=0, description="ridge of the measures head towards the mean of an item's two limbs")
+    limbs: Literal["shrunk", "shared"] = Field(
+        description="coefficients of the measures head: shrunk (per limb, with that ridge) or shared by both limbs"
+    )
+    tune: Literal["head", "partial", "full"] = Field(
+        description="what is trained: head, partial (the upper half of the layers, too) or full"
+    )
     drawing: Drawing = Field(description="skeleton drawn on the frames (encoder.prompt); colours in RGB")
     augmentation: Augmentation = Field(description="random changes of a training window; all 0: none")
     epochs: int = Field(ge=1, description="passes over the training videos")
@@ -520,11 +535,24 @@ def section_of_run(section: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 def section_for_record(name: str, section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Select the part of a section that a job's record keeps; `values` are the job's plain arguments."""
-    return (
-        section_of_run(section, values["model_name"])
-        if name == "finetune" and "model_name" in values
-        else dict(section)
-    )
+    if name == "finetune" and "model_name" in values:
+        return section_of_run(section, values["model_name"])
+    if name == "pretrain":
+        return section_of_pretraining(section)
+    return dict(section)
+
+
+def section_of_pretraining(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the part of the pretrain section that one model's job depends on: one more model changes no other job."""
+    return {key: value for key, value in section.items() if key != "models"}
+
+
+def network_section(section: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Select the keys of the finetune section that shape a network or its input; pre-training depends on no other."""
+    keys = ("frames", "frame_step", "encoder", "skeleton", "cnn", "drawing", "augmentation")
+    own = {key: section[key] for key in keys}
+    overrides = section["overrides"].get(model, {})
+    return own | {"overrides": {key: overrides[key] for key in keys if key in overrides}}
 
 
 def read_params(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@
 | clips with a visible cue, part tables and settings for any model | `small_study` | a second |
 | clips rendered from the true motion of synthetic children, one item planted | `walking_study` | seconds |
 | the training loop alone: a few numbers, no clips | `toy_training` | a second |
+| pre-training alone: windows whose keypoints and targets go together | `fake_walks` | a second |
 | keypoints of a walking stick child, from any view | `stick_child` | milliseconds |
 | a flat walking figure before a wall, with true mask and keypoints | `walk_scene` | a second |
 | short recordings of different children and rooms, as files | `walking_videos` | a second |

@@ -15,6 +15,7 @@ rule finetune:
         clips=find_clips("train", "validation"),
         unlabelled=find_unlabelled_clips,
         assignment=find_assignment,
+        pretrained=find_pretrained,
         code=code("finetune"),
     output:
         multiext(

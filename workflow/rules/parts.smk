@@ -67,6 +67,13 @@ def find_unlabelled_clips(wildcards):
     return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] not in placed]
 
 
+def find_pretrained(wildcards):
+    """An input function: the checkpoint and its description, for a network that this study pre-trains; else nothing."""
+    if wildcards.model not in PARAMS["pretrain"].models:
+        return []
+    return expand("data/pretrain/{model}/{name}", model=wildcards.model, name=("weights.safetensors", "weights.json"))
+
+
 def find_assignment(wildcards):
     """An input function: the split, by which the step checks its unlabelled clips; it contains no score."""
     return [str(ASSIGNMENT)] if find_unlabelled_clips(wildcards) else []

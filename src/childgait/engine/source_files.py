@@ -73,7 +73,14 @@ def reached(path: Path) -> tuple[Path, ...]:
         if current not in seen and current not in PLUMBING:
             seen.add(current)
             waiting.extend(_imports(current))
-    return tuple(sorted(seen.union(*(_templates(path) for path in seen))))
+    return tuple(sorted(seen.union(*(_templates(path) | _checkpoints(path) for path in seen))))
+
+
+def _checkpoints(module: Path) -> set[Path]:
+    """The shipped checkpoints, for whatever reaches the module that reads them: they make outputs as code does."""
+    folder = PACKAGE / "weights" / "pretrained"
+    is_reader = module == PACKAGE / "files" / "pretrained.py"
+    return {path for path in folder.glob("*") if path.is_file()} if is_reader else set()
 
 
 def _templates(module: Path) -> set[Path]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
 from childgait.models.batch import Batch, InputName
+from childgait.models.dense_heads import ClipFeatures, mean_over_steps
 from childgait.models.heads import set_prior_bias
 from childgait.models.tokens import Packing, Prune
 from childgait.models.videomae import SIZES, TUBELET, Positions, VideoMAE, VideoMAESettings
@@ -82,6 +83,25 @@ class ChildGaitVideo(nn.Module):
     def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
         set_prior_bias(self.head[-1], prior, keep=1)
+
+    @property
+    def feature_width(self) -> int:
+        return SIZES[self.settings.size].width
+
+    def clip_features(self, batch: Batch) -> ClipFeatures:
+        """The mean over a clip's tokens, and over those of each time step, of which pruning may leave none."""
+        assert batch.packed is not None, "the loader packs for this model: give it model.packing"
+        packed, (steps, rows, columns) = batch.packed, self.encoder.grid
+        x = self.encoder.tokens(packed)
+        step = packed.clip * steps + packed.index // (rows * columns)
+        means, known = mean_over_steps(x, step, batch.size * steps)
+        return ClipFeatures(
+            self.encoder.pool(x, packed), means.unflatten(0, (-1, steps)), known.unflatten(0, (-1, steps))
+        )
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Let `head` predict the items from clip features (B, feature_width)."""
+        self.head = nn.Sequential(head)
 
     def maps(self, batch: Batch) -> Tensor:
         """(N, P): the colours of the kept patches, normalised."""

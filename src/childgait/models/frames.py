@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
 from childgait.models.batch import Batch, InputName
-from childgait.models.heads import set_prior_bias
+from childgait.models.dense_heads import ClipFeatures, steps_from_maps
+from childgait.models.heads import last_layer, set_prior_bias
 
 MEAN, DEVIATION = (
     (0.43216, 0.394666, 0.37645),
@@ -40,7 +41,7 @@ class FrameNetwork(nn.Module):
 
     def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
-        set_prior_bias([part for part in self.head.modules() if isinstance(part, nn.Linear)][-1], prior)
+        set_prior_bias(last_layer(self.head), prior)
 
     def pixels(self, batch: Batch) -> Tensor:
         """(B, 3, T, S, S), normalised."""
@@ -55,6 +56,23 @@ class FrameNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.answer(self.maps(batch), batch)
+
+    @property
+    def feature_width(self) -> int:
+        """Channels of the last feature map."""
+        convolutions = [part for part in self.trunk.modules() if isinstance(part, nn.Conv3d)]
+        return convolutions[-1].out_channels
+
+    def clip_features(self, batch: Batch) -> ClipFeatures:
+        """The mean over the feature maps, and over each time step of theirs."""
+        maps = self.maps(batch)
+        assert batch.frames is not None
+        over_space = maps.mean(dim=(3, 4)).transpose(1, 2)
+        return ClipFeatures(over_space.mean(dim=1), steps_from_maps(over_space, batch.frames.shape[1]))
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Let `head` predict the items from clip features (B, feature_width)."""
+        self.head = nn.Sequential(MeanOverMaps(), head)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """For timm's layer decay: the stages in order, the head last, at the full rate."""
@@ -90,6 +108,13 @@ def load_published(network: FrameNetwork, path: Path, expected_sha256: str) -> N
             hint="give torchvision's weights of the same network, and set finetune.cnn.width to 64, as published",
         )
     network.trunk.load_state_dict(found)
+
+
+class MeanOverMaps(nn.Module):
+    """(B, C, t, h, w) to (B, C)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.mean(dim=(3, 4)).mean(dim=2)
 
 
 class Pooled(nn.Module):

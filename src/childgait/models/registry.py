@@ -20,15 +20,24 @@ from childgait.errors import StepError
 class Model:
     """One row of the registry.
 
-    `build(settings, pixels)` gives the untrained model, from params' finetune section as `settings_of` gives it;
+    `make(settings, pixels)` gives the untrained model, from params' finetune section as `settings_of` gives it;
     `pixels` is the side of the clips. It imports the model's module itself: only then, and where the records see it.
     """
 
     name: str
     kind: Literal["network", "table"]
-    build: Callable[[Any, int], Any]
+    make: Callable[[Any, int], Any]
     remark: str  # one sentence for the report
     overrides: dict[str, Any] = field(default_factory=dict)  # keys of params' finetune section that make the model
+
+    def build(self, settings: Any, pixels: int) -> Any:
+        """The untrained model, a network under the item head that params choose."""
+        built = self.make(settings, pixels)
+        if self.kind == "network" and settings.head != "mlp":
+            from childgait.models.item_heads import install_head
+
+            install_head(built, settings, self.name)
+        return built
 
 
 def _majority(settings: Any, pixels: int) -> Any:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import POINTS
 from childgait.models.batch import Batch, InputName
+from childgait.models.dense_heads import ClipFeatures, steps_from_maps
 from childgait.models.heads import set_prior_bias
 from childgait.models.points import CHANNELS, body_centred
 
@@ -34,7 +35,8 @@ class SequenceNetwork(nn.Module):
         self.norm = nn.BatchNorm1d(INPUTS)
         self.trunk = trunk
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, len(TARGETS))
+        self.feature_width = width
+        self.head: nn.Module = nn.Linear(width, len(TARGETS))
 
     def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
@@ -46,9 +48,21 @@ class SequenceNetwork(nn.Module):
         return body_centred(batch.points)
 
     def answer(self, maps: Tensor, batch: Batch) -> Tensor:
+        return self.head(self.dropout(self.frame_features(maps).mean(dim=1)))
+
+    def frame_features(self, maps: Tensor) -> Tensor:
+        """(B, T, width)."""
         frames = maps.permute(0, 1, 3, 2).flatten(1, 2)  # (B, C * 23, T)
-        seen = self.trunk(self.norm(frames).transpose(1, 2))
-        return self.head(self.dropout(seen.mean(dim=1)))
+        return self.trunk(self.norm(frames).transpose(1, 2))
+
+    def clip_features(self, batch: Batch) -> ClipFeatures:
+        """The mean over frames, and over every two of them."""
+        features = self.frame_features(self.maps(batch))
+        return ClipFeatures(features.mean(dim=1), steps_from_maps(features, features.shape[1]))
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Let `head` predict the items from clip features (B, feature_width)."""
+        self.head = head
 
     def forward(self, batch: Batch) -> Tensor:
         return self.answer(self.maps(batch), batch)

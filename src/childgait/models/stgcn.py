@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import BONES, INDEX, POINTS
 from childgait.models.batch import Batch, InputName
+from childgait.models.dense_heads import ClipFeatures, steps_from_maps
 from childgait.models.heads import set_prior_bias
 from childgait.models.points import CHANNELS, body_centred
 
@@ -110,7 +111,7 @@ class Stgcn(nn.Module):
             for before, after, stride in zip(inputs, outputs, strides, strict=True)
         )
         self.out_width = outputs[-1]
-        self.head = nn.Linear(self.out_width, len(TARGETS))
+        self.head: nn.Module = nn.Linear(self.out_width, len(TARGETS))
 
     def set_prior_bias(self, prior: Tensor) -> None:
         """Begin at each target's share of atypical children."""
@@ -132,6 +133,20 @@ class Stgcn(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.answer(self.maps(batch), batch)
+
+    @property
+    def feature_width(self) -> int:
+        return self.out_width
+
+    def clip_features(self, batch: Batch) -> ClipFeatures:
+        """The mean over joints and time, and over the joints of each time step."""
+        assert batch.points is not None
+        over_joints = self.maps(batch).mean(dim=3).transpose(1, 2)
+        return ClipFeatures(over_joints.mean(dim=1), steps_from_maps(over_joints, batch.points.shape[1]))
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Let `head` predict the items from clip features (B, feature_width)."""
+        self.head = head
 
 
 def from_settings(settings: Any, pixels: int) -> Stgcn:

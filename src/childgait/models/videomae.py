@@ -269,7 +269,9 @@ class VideoMAE(nn.Module):
 
     def features(self, packed: Packed) -> Tensor:
         """(B, width): the mean over each clip's kept tokens, then the norm."""
-        x = self.tokens(packed)
+        return self.pool(self.tokens(packed), packed)
+
+    def pool(self, x: Tensor, packed: Packed) -> Tensor:
         total = x.new_zeros(len(packed.lengths), x.shape[1]).index_add(0, packed.clip, x)
         return self.fc_norm(total / packed.offsets.diff()[:, None])
 

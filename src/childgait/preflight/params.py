@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from childgait.domain.names import parse_video_name
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
+from childgait.files.pretrained import SHIPPED_NAME
 from childgait.files.recordings import list_recordings
 from childgait.params import SYNTHETIC_ROOT, Deidentify
 
@@ -34,9 +35,12 @@ def check_unseen_policy(cohort: Path, params: Deidentify) -> None:
 
 def check_later_stages(sections: dict[str, Any]) -> None:
     """Check for everything that would stop a later stage: cohort, tables, models, folds and weights."""
+    from childgait.preflight.pretraining import check_pretraining
+
     _check_cohort_folder(sections["cohort"])
     _check_models(sections["cohort"], sections["finetune"])
     check_severity_models(sections)
+    check_pretraining(sections)
     _check_folds(sections["finetune"], sections["split_subjects"].folds)
     for key, path in required_weights(sections).items():
         if not path or not Path(path).exists():
@@ -115,7 +119,7 @@ def required_weights(sections: dict[str, Any]) -> dict[str, str]:
         paths["segment.sam3_folder"] = segment.sam3_folder
     if pose.backend == "sapiens2":
         paths["estimate_pose.weights"] = pose.weights
-    if sections["finetune"].weights:
+    if sections["finetune"].weights not in ("", SHIPPED_NAME):
         paths["finetune.weights"] = sections["finetune"].weights
     return paths
 

@@ -57,6 +57,12 @@ def caveats_of(settings: dict[str, Any], shown: Measured, told: list[dict[str, A
     fresh = sorted({t["model"] for t in told if t["weights_from"] == "from scratch"})
     if fresh:
         found.append(f"Trained from scratch, without published weights: {', '.join(fresh)}.")
+    taught = sorted({f"{t['model']} ({t['weights_from']})" for t in told if t.get("pretrained")})
+    if taught:
+        found.append(
+            f"{', '.join(taught)}: on a synthetic cohort such a row has met the generator of its test children, though "
+            "not the children; it shows that the network learns, not what it would do on real children."
+        )
     if shown.children < TOO_FEW:
         found.append(f"{shown.children} test children: intervals over so few are much too narrow, and no p is given.")
     elif shown.children < FEW:

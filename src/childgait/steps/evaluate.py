@@ -64,6 +64,7 @@ def evaluate(
     write_table(predictions, pl.concat(frames), PREDICTIONS)
     about = {key: told[key] for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")}
     about["weights_from"] = told["facts"].get("weights_from", "fitted")
+    about["pretrained"] = told.get("pretrained")
     learnt = chosen.kind == "network"
     about["trained"] = {"epochs": settings.epochs, "frames": settings.frames} if learnt else None
     about["trained_on"] = {name: len(children) for name, children in told["children"].items()}

@@ -42,11 +42,13 @@ def finetune(
     params: Finetune,
     unlabelled: list[Input] | None = None,
     assignment: Input | None = None,
+    pretrained: list[Input] | None = None,
     checkpoint: Path = Path(".cache/finetune"),
 ) -> None:
     """Train `model_name` on one fold with one seed; write its weights, what it is, and its learning curve.
 
     `unlabelled` are clips of children in no part of any fold, for a mean teacher; `assignment` says who is where.
+    `pretrained` is the network's checkpoint of the stage pretrain and its description.
     """
     from safetensors.numpy import save_file
 
@@ -63,7 +65,9 @@ def finetune(
     _check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
     _check_pool({clip.subject for clip in pool}, assignment)
-    fingerprint = _fingerprint(model_name, fold, seed, settings, [train, validation], [*clips, *(unlabelled or [])])
+    fingerprint = _fingerprint(
+        model_name, fold, seed, settings, [train, validation], [*clips, *(unlabelled or [])], pretrained
+    )
     save_as = checkpoint / f"{model_name}-{fold}-{seed}.safetensors"
     leads = os.environ.get("RANK", "0") == "0"
     with _tracked(leads, chosen, fold, seed, settings, parts, fingerprint) as run:
@@ -79,6 +83,7 @@ def finetune(
                 save_as=save_as,
                 fingerprint=fingerprint,
                 unlabelled=pool,
+                pretrained=next((path for path in pretrained or [] if path.suffix == ".safetensors"), None),
                 on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
             )
         if not leads:
@@ -133,7 +138,15 @@ def _check_pool(children: set[str], assignment: Path | None) -> None:
         )
 
 
-def _fingerprint(name: str, fold: str, seed: int, settings: Finetune, tables: list[Path], clips: list[Path]) -> str:
+def _fingerprint(
+    name: str,
+    fold: str,
+    seed: int,
+    settings: Finetune,
+    tables: list[Path],
+    clips: list[Path],
+    pretrained: list[Path] | None,
+) -> str:
     """What a checkpoint must have been made of to be taken up: the same model, settings, data and code."""
     from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256, sha256_of_text
@@ -147,7 +160,7 @@ def _fingerprint(name: str, fold: str, seed: int, settings: Finetune, tables: li
         fold,
         seed,
         _plain(settings),
-        [sha256(p) for p in [*tables, *clips]],
+        [sha256(p) for p in [*tables, *clips, *(pretrained or [])]],
         stamps,
         describe_code(finetune),
     ]
@@ -184,7 +197,8 @@ def _description(
         "children": children,
         "clips": clips,
         "kept_epoch": learnt.kept_epoch,
-        "facts": learnt.facts,
+        "pretrained": learnt.facts.get("pretrained"),
+        "facts": {key: value for key, value in learnt.facts.items() if key != "pretrained"},
     }
 
 

@@ -75,6 +75,7 @@ def fit_network(
     fingerprint: str,
     on_epoch: OnEpoch,
     unlabelled: list[Clip] | None = None,
+    pretrained: Path | None = None,
 ) -> FitResult:
     """Train in this process, or together with those that torchrun started beside it. `unlabelled` is the mean teacher's
     pool, which may hold training children's clips besides."""
@@ -92,7 +93,7 @@ def fit_network(
         network = model.build(settings, pixels)
         everybody, train = train, labelled_part(train, settings.mean_teacher.labelled, seed)
         weights, prior = set_class_prior(network, train, settings)
-        origin = load_start(network, settings)
+        origin, taught = load_start(model, network, settings, pixels, pretrained)
         same: dict[str, Any] = {"weights": weights, "seed": seed, "group": group, "fingerprint": fingerprint}
         loading = loading_of(network, settings)
         found = choose_numbers(
@@ -111,6 +112,7 @@ def fit_network(
     facts = {
         "pixels": pixels,
         "weights_from": origin,
+        "pretrained": taught,
         "parameters": sum(p.numel() for p in network.parameters()),
         "positive_weights": [round(float(weight), 6) for weight in weights],
     }
@@ -230,10 +232,36 @@ def one_size(clips: list[Clip]) -> int:
     return sizes[0]
 
 
-def load_start(network: nn.Module, settings: Finetune) -> str:
-    """Put published or pre-trained weights into the network; where they come from, in words."""
+def load_start(
+    model: Model, network: nn.Module, settings: Finetune, pixels: int, pretrained: Path | None = None
+) -> tuple[str, dict[str, Any] | None]:
+    """Put published or pre-trained weights into the network; where they come from, in words, and what taught them.
+
+    `pretrained` is the checkpoint of this study's stage pretrain; it goes before finetune.weights.
+    """
+    from childgait.files.pretrained import SHIPPED_NAME, description_of, shipped_checkpoint
+    from childgait.models.pretrained import check_same_network, describe_network, load_pretrained, read_pretrained
+
+    start = pretrained
+    if start is None and settings.weights == SHIPPED_NAME:
+        start = shipped_checkpoint(model.name)
+    if start is None and settings.weights and description_of(Path(settings.weights)).is_file():
+        start = Path(settings.weights)
+    if start is not None:
+        found = read_pretrained(start)
+        study = describe_network(network, settings, pixels, settings.frame_step)
+        check_same_network(found, study)
+        load_pretrained(network, found)
+        summary = found.summary()
+        origin = "pre-trained on {children} synthetic children ({windows} windows, seed {seed})".format(**summary)
+        return origin, summary
+    if settings.head == "measures":
+        raise StepError(
+            f"finetune.head is measures, but {model.name} starts without a checkpoint that predicts them",
+            hint=f"name {model.name} in pretrain.models, set finetune.weights to {SHIPPED_NAME}, or choose another head",
+        )
     if not settings.weights:
-        return "from scratch"
+        return "from scratch", None
     own_way: Any = getattr(network, "load_published", None)
     if own_way is not None:
         own_way(Path(settings.weights), settings.weights_sha256)
@@ -241,7 +269,7 @@ def load_start(network: nn.Module, settings: Finetune) -> str:
         from childgait.models.checkpoints import load_checkpoint
 
         load_checkpoint(network, Path(settings.weights), settings.weights_sha256)
-    return f"{Path(settings.weights).name} (sha256 {settings.weights_sha256})"
+    return f"{Path(settings.weights).name} (sha256 {settings.weights_sha256})", None
 
 
 def make_validator(

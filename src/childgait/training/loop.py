@@ -28,7 +28,14 @@ from childgait.models.batch import Batch
 from childgait.training import checkpoint
 from childgait.training.batchnorm import Norms
 from childgait.training.distributed import Group
-from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule
+from childgait.training.optim import (
+    freeze_for_epoch,
+    head_penalty,
+    loss_of_clips,
+    make_optimizer,
+    make_schedule,
+    set_train_mode,
+)
 from childgait.training.order import POOL_CURVES, Visits, autocast, derive_seed, steps_of
 from childgait.training.windows import worker_options
 
@@ -135,7 +142,7 @@ def _gradients(
     place: tuple[int, int, int],
 ) -> Tensor:
     """Add up the step's gradients over this process's small batches; (1,) their part of the step's loss."""
-    network.train()
+    set_train_mode(network, settings)
     device = norms.group.device
     total = torch.zeros(1, device=device)
     norms.begin(math.ceil(len(clips) / settings.micro_batch_size))
@@ -146,6 +153,8 @@ def _gradients(
         with autocast(settings, device), norms.of_batch(number):
             logits = network(moved)
         loss = loss_of_clips(logits, moved.labels, weights).sum() / len(clips)
+        if (penalty := head_penalty(network)) is not None:  # once per step, in shares of its clips
+            loss = loss + penalty * moved.size / len(clips)
         loss.backward()
         total += loss.detach()
     norms.take_up()

@@ -76,7 +76,12 @@ class TwoViews(Dataset[tuple[Sample, Sample]]):
     def __getitem__(self, visit: tuple[int, int]) -> tuple[Sample, Sample]:
         epoch, row = visit
         rng = np.random.default_rng([self.windows.seed, epoch, row, _STREAM])
-        starts = starts_of(self.windows.clips[row], self.windows.loading.frames, self.windows.anchor)
+        starts = starts_of(
+            self.windows.clips[row],
+            self.windows.loading.frames,
+            self.windows.anchor,
+            self.windows.loading.frame_step,
+        )
         start = int(starts[rng.integers(len(starts))])
         weak, strong = draw_changes(self.weak, rng), draw_changes(self.strong, rng)
         later = int(np.clip(start + rng.integers(-self.how.jitter_frames, self.how.jitter_frames + 1), 0, starts[-1]))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from childgait.models.item_heads import MeasuresHead
+
 if TYPE_CHECKING:
     from childgait.params import Finetune
 
@@ -86,20 +88,46 @@ def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_an
     )
 
 
+def in_item_head(parameter: str) -> bool:
+    """Whether a parameter belongs to the item head; the measures that a head reads are pre-trained, not its own."""
+    return parameter.startswith("head.") and ".measures." not in parameter
+
+
+def set_train_mode(network: nn.Module, settings: Finetune) -> None:
+    """Training mode; below a head that learns alone, features stay as in inference (no dropout, no running means)."""
+    network.train()
+    if settings.tune == "head":
+        for name, part in network.named_children():
+            if name != "head":
+                part.eval()
+
+
+def head_penalty(network: nn.Module) -> Tensor | None:
+    """The item head's own loss term, where it has one."""
+    for part in network.modules():
+        if isinstance(part, MeasuresHead):
+            return part.limb_penalty()
+    return None
+
+
 def freeze_for_epoch(network: nn.Module, settings: Finetune, epoch: int) -> int:
     """Set which parameters learn in this epoch; the number of those that do.
 
     The first `freeze_layers` layers never learn; in the first `freeze_epochs` epochs only the last layer (the head).
+    With `tune: head` the item head alone learns, with `partial` the upper half of the layers, too.
     """
     learning = 0
     names = [name for name, _ in network.named_parameters()]
     depths = {name: layer_of(network, name) for name in names}
     deepest = max((depth for depth in depths.values() if depth is not None), default=0)
+    lowest = settings.freeze_layers
+    if settings.tune == "partial" and not lowest:
+        lowest = (deepest + 1) // 2
     for name, parameter in network.named_parameters():
         depth = depths[name]
-        frozen = depth is not None and (
-            depth < settings.freeze_layers or (epoch < settings.freeze_epochs and depth < deepest)
-        )
+        frozen = depth is not None and (depth < lowest or (epoch < settings.freeze_epochs and depth < deepest))
+        if settings.tune == "head":
+            frozen = not in_item_head(name)
         parameter.requires_grad_(not frozen)
         if frozen:
             parameter.grad = None

@@ -162,7 +162,7 @@ def loading_of(network: nn.Module, settings: Finetune) -> Loading:
     style = settings.drawing if getattr(network, "prompted", False) else None
     packing = getattr(network, "packing", None)
     inputs: Any = network.inputs
-    return Loading(settings.frames, inputs, style, packing)
+    return Loading(settings.frames, inputs, style, packing, settings.frame_step)
 
 
 def prepare_torch(settings: Finetune) -> None:

@@ -41,6 +41,7 @@ class Loading:
     inputs: frozenset[InputName]
     drawing: Drawing | None = None  # skeletons are drawn on the frames
     packing: Packing | None = None  # frames come as packed patches
+    frame_step: int = 1  # frames of the clip from one frame of the window to the next
 
     def reads(self, part: InputName) -> bool:
         """Whether a part of the clip is read, be it for the model itself or for prompting and pruning."""
@@ -68,11 +69,12 @@ class Sample:
     filled: int  # tokens that stay only because there must be some
 
 
-def starts_of(clip: Clip, frames: int, anchor: Anchor) -> NDArray[np.int64]:
+def starts_of(clip: Clip, frames: int, anchor: Anchor, step: int = 1) -> NDArray[np.int64]:
     """Every frame that a window may begin at, in order; never past the last whole window, for a short clip only 0."""
-    last = max(clip.length - frames, 0)
+    reach = (frames - 1) * step + 1
+    last = max(clip.length - reach, 0)
     if anchor == "contact":
-        contacts = [event.frame - frames // 2 for event in clip.events if event.kind == "contact"]
+        contacts = [event.frame - reach // 2 for event in clip.events if event.kind == "contact"]
         if contacts:
             return np.unique(np.clip(contacts, 0, last)).astype(np.int64)
     return np.arange(last + 1, dtype=np.int64)
@@ -129,7 +131,7 @@ class Windows(Dataset[Sample]):
         epoch, index = visit
         row, view = divmod(index, self.windows_per_video or 1)
         clip, draw = self.clips[row], UNCHANGED
-        starts = starts_of(clip, self.loading.frames, self.anchor)
+        starts = starts_of(clip, self.loading.frames, self.anchor, self.loading.frame_step)
         if self.windows_per_video is None:
             rng = np.random.default_rng([self.seed, epoch, index])
             start = int(starts[rng.integers(len(starts))])
@@ -149,7 +151,7 @@ class Windows(Dataset[Sample]):
 
     def _window(self, row: int, start: int, stretch: float) -> Window:
         clip, read = self.clips[row], self.loading.reads
-        index = window_frames(start, self.loading.frames, clip.length, stretch)
+        index = window_frames(start, self.loading.frames, clip.length, stretch * self.loading.frame_step)
         return Window(
             frames=clip.frames(index) if read("frames") else None,
             masks=clip.masks(index) if read("masks") else None,

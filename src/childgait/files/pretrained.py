@@ -1,0 +1,47 @@
+"""Where checkpoints of pre-training lie: the repository's own, and the description beside each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from childgait.errors import StepError
+
+SHIPPED = Path(__file__).parent.parent / "weights" / "pretrained"
+SHIPPED_NAME = "shipped"  # of finetune.weights: the checkpoint of the repository for this model
+
+
+def shipped_checkpoint(model: str) -> Path:
+    """The repository's own checkpoint for a model."""
+    path = SHIPPED / f"{model}.safetensors"
+    if not path.is_file():
+        there = ", ".join(sorted(one.stem for one in SHIPPED.glob("*.safetensors"))) or "none"
+        raise StepError(
+            f"finetune.weights is {SHIPPED_NAME} for {model}, but no checkpoint of it ships here (there are: {there})",
+            hint=f"name {model} in pretrain.models, or leave finetune.weights empty for it (finetune.overrides)",
+        )
+    return path
+
+
+def description_of(weights: Path) -> Path:
+    """Where a checkpoint's description lies."""
+    return weights.with_suffix(".json")
+
+
+def read_description(weights: Path) -> dict[str, Any]:
+    """The description beside a checkpoint."""
+    path = description_of(weights)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StepError(
+            f"{weights} has no description {path.name} beside it",
+            hint="copy both files of the pre-trained checkpoint, or run the stage pretrain again",
+        ) from None
+    except ValueError as error:
+        raise StepError(f"{path} is no JSON ({error})", hint="restore it from git, or pre-train again") from None
+    missing = {"network", "seed", "children", "windows", "sha256"} - set(found)
+    if missing:
+        raise StepError(f"{path} lacks {', '.join(sorted(missing))}", hint="it is no description of pre-training")
+    return dict(found)

@@ -1,0 +1,88 @@
+"""Heads that predict the 34 items from a clip's features, in place of a network's own (params finetune.head).
+
+`measures` has three numbers per item on the measure that pre-training taught the network to predict (a joint angle, a
+share): logit = bias + slope * v + curvature * v². The square allows a typical band in the middle. With some 60
+training children a fresh MLP over-fits; so few numbers do not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from childgait.domain.evgs import TARGETS
+from childgait.errors import StepError
+from childgait.models.dense_heads import make_measures_head
+
+if TYPE_CHECKING:
+    from childgait.params import Finetune
+
+Head = Literal["mlp", "linear", "measures"]
+
+# Coefficients are stored as a tenth: an optimizer step of one learning rate moves them by ten, so that the few hundred
+# steps of a small cohort reach them from zero at the rate that suits a network.
+STEP = 10.0
+ITEMS_OF_LIMB = len(TARGETS) // 2
+
+
+class MeasuresHead(nn.Module):
+    """(B, W) features to (B, 34) logits through the predicted measures.
+
+    The coefficients of an item's two limbs are the pair's mean plus and minus half their difference. Training adds
+    `limb_penalty` to the loss, which shrinks the differences: both limbs of a child are scored by one rule, but
+    cameras and raters may differ between them. With `shared` there are no differences at all.
+    """
+
+    def __init__(self, width: int, hidden: int, limb_ridge: float, *, shared: bool) -> None:
+        super().__init__()
+        self.measures = make_measures_head(width, hidden)
+        self.limb_ridge = limb_ridge
+        self.bias = nn.Parameter(torch.zeros(len(TARGETS)))
+        self.pair_mean = nn.Parameter(torch.zeros(2, ITEMS_OF_LIMB))  # slope, curvature
+        self.half_difference = None if shared else nn.Parameter(torch.zeros(2, ITEMS_OF_LIMB))
+
+    def coefficients(self) -> Tensor:
+        """(2, 34): slope and curvature per target, left limb first."""
+        if self.half_difference is None:
+            return STEP * torch.cat([self.pair_mean, self.pair_mean], dim=1)
+        return STEP * torch.cat([self.pair_mean + self.half_difference, self.pair_mean - self.half_difference], dim=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        measures = self.measures(features).float()
+        slope, curvature = self.coefficients()
+        return STEP * self.bias + slope * measures + curvature * measures.square()
+
+    def set_prior_bias(self, prior: Tensor) -> None:
+        """Start at each target's share of atypical children, whatever the measures are."""
+        with torch.no_grad():
+            self.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)) / STEP)
+            self.pair_mean.zero_()
+            if self.half_difference is not None:
+                self.half_difference.zero_()
+
+    def limb_penalty(self) -> Tensor:
+        """The loss term that pulls both limbs of an item towards their mean."""
+        if self.half_difference is None:
+            return self.bias.new_zeros(())
+        return self.limb_ridge * (STEP * self.half_difference).square().sum()
+
+    def with_outputs(self, count: int) -> nn.Sequential:
+        """A fresh linear layer of `count` outputs on the measures, for another question than the items."""
+        return nn.Sequential(self.measures, nn.Linear(len(TARGETS), count))
+
+
+def install_head(network: nn.Module, settings: Finetune, model: str) -> None:
+    """Put the chosen head in place of the network's own."""
+    if not hasattr(network, "replace_head"):
+        raise StepError(
+            f"finetune.head is {settings.head}, but {model} joins two streams in a head of its own",
+            hint=f"set finetune.overrides.{model}.head to mlp",
+        )
+    width = int(network.feature_width)  # type: ignore[arg-type]
+    head: nn.Module = nn.Linear(width, len(TARGETS))
+    if settings.head == "measures":
+        shared = settings.limbs == "shared"
+        head = MeasuresHead(width, settings.encoder.head_hidden, settings.limb_ridge, shared=shared)
+    network.replace_head(head)  # type: ignore[operator]

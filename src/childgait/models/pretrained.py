@@ -1,0 +1,164 @@
+"""Checkpoints of pre-training on synthetic walks: one safetensors file and its JSON description beside it.
+
+The file holds the network without its item head, the measures' head and the scale of the measures; floating-point
+weights are bf16, which halves the file and costs nothing measurable after fine-tuning. The description says what the
+network read and what it was trained on; a study whose settings differ is refused, because the weights would still
+load and silently mean something else (another frame step, another drawing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from childgait.errors import StepError
+from childgait.files.hashes import sha256
+from childgait.files.pretrained import read_description
+from childgait.models.dense_heads import PretrainingModel
+from childgait.models.item_heads import MeasuresHead
+
+if TYPE_CHECKING:
+    from childgait.params import Finetune
+
+_KEYS = {  # of a description's `network`, and the key of params.yaml that must agree
+    "pixels": "prepare_clips.size",
+    "frames": "finetune.frames",
+    "frame_step": "finetune.frame_step",
+    "size": "finetune.encoder.size",
+    "prompt": "finetune.encoder.prompt",
+    "prune": "finetune.encoder.prune",
+    "positions": "finetune.encoder.positions",
+    "head_hidden": "finetune.encoder.head_hidden",
+    "drawing": "finetune.drawing",
+    "cnn_width": "finetune.cnn.width",
+    "skeleton_width": "finetune.skeleton.width",
+    "temporal_kernel": "finetune.skeleton.temporal_kernel",
+}
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A checkpoint in memory."""
+
+    path: Path
+    description: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def summary(self) -> dict[str, Any]:
+        """What a trained model's description keeps of it."""
+        return {key: self.description[key] for key in ("children", "windows", "seed", "sha256")}
+
+
+def describe_network(network: nn.Module, settings: Finetune, pixels: int, frame_step: int) -> dict[str, Any]:
+    """Everything that shapes the network or what it reads, by the keys of _KEYS."""
+    found: dict[str, Any] = {
+        "frames": settings.frames,
+        "frame_step": frame_step,
+        "head_hidden": settings.encoder.head_hidden,
+    }
+    if getattr(network, "packing", None) is not None:
+        encoder = settings.encoder
+        found |= {"pixels": pixels, "size": encoder.size, "prompt": encoder.prompt, "prune": encoder.prune}
+        found |= {"positions": encoder.positions}
+        if encoder.prompt == "drawn":
+            found["drawing"] = settings.drawing.model_dump(mode="json")
+    elif "frames" in _inputs(network):
+        found |= {"pixels": pixels, "cnn_width": settings.cnn.width}
+    else:
+        found |= {"skeleton_width": settings.skeleton.width, "temporal_kernel": settings.skeleton.temporal_kernel}
+    return found
+
+
+def _inputs(network: nn.Module) -> frozenset[str]:
+    return network.inputs  # type: ignore[return-value]
+
+
+def tensors_of(model: PretrainingModel, measure_scale: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint: `network.…`, `measures.…` and `scale.…`."""
+    network = {
+        f"network.{name}": value for name, value in model.network.state_dict().items() if not name.startswith("head.")
+    }
+    measures = {f"measures.{name}": value for name, value in model.heads.measures.state_dict().items()}
+    halved = {
+        name: value.to(torch.bfloat16) if value.dtype == torch.float32 else value
+        for name, value in (network | measures).items()
+    }
+    scale = {f"scale.{name}": torch.from_numpy(np.asarray(value, np.float32)) for name, value in measure_scale.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in (halved | scale).items()}
+
+
+def read_pretrained(weights: Path) -> Pretrained:
+    """A checkpoint whose bytes are the ones that its description names."""
+    from childgait.models.checkpoints import read_state
+
+    if not weights.is_file():
+        raise StepError(f"there is no checkpoint {weights}", hint="run the stage pretrain, or check finetune.weights")
+    description = read_description(weights)
+    digest = sha256(weights)
+    if digest != description["sha256"]:
+        raise StepError(
+            f"{weights} has the sha256 {digest}, its description {description['sha256']}",
+            hint="the two files are of two runs: restore both, or pre-train again",
+        )
+    return Pretrained(weights, description, read_state(weights))
+
+
+def check_same_network(checkpoint: Pretrained, study: dict[str, Any]) -> None:
+    """Refuse a checkpoint that was pre-trained on other inputs than the study's; `study` is of describe_network."""
+    before = checkpoint.description["network"]
+    different = [
+        f"{key.replace('_', ' ')} {_shown(before.get(key))} (the study's is {_shown(study.get(key))}, {name})"
+        for key, name in _KEYS.items()
+        if before.get(key) != study.get(key)
+    ]
+    if different:
+        raise StepError(
+            f"{checkpoint.path} was pre-trained with {'; '.join(different)}",
+            hint="change those keys of params.yaml, or pre-train again with the study's settings (pretrain.models)",
+        )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ", ".join(f"{key}: {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
+
+
+def load_pretrained(network: nn.Module, checkpoint: Pretrained) -> None:
+    """Fill everything but the item head; a measures head gets the pre-trained one."""
+    state = {name: value.float() if value.is_floating_point() else value for name, value in checkpoint.tensors.items()}
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith("head.")}
+    given = _part(state, "network.")
+    problems = [f"missing: {name}" for name in own if name not in given]
+    problems += [f"unknown: {name}" for name in given if name not in own]
+    problems += [
+        f"{name} is {list(given[name].shape)}, not {list(value.shape)}"
+        for name, value in own.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise StepError(
+            f"{checkpoint.path} does not fit {type(network).__name__}: {'; '.join(problems[:4])}{more}",
+            hint="it is of another network; pre-train this one (pretrain.models)",
+        )
+    network.load_state_dict(given, strict=False)
+    heads = [part for part in network.modules() if isinstance(part, MeasuresHead)]
+    measures = _part(state, "measures.")
+    for head in heads:
+        if not measures:
+            raise StepError(
+                f"{checkpoint.path} has no measures' head, which finetune.head: measures reads",
+                hint="pre-train again, or set finetune.head to linear or mlp",
+            )
+        head.measures.load_state_dict(measures)
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,56 @@
+"""Checks of pre-training before a run: no child of the cohort is in it, and the networks read what the study shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from childgait.errors import StepError
+from childgait.files.pretrained import SHIPPED_NAME, read_description, shipped_checkpoint
+from childgait.models.registry import find_model, settings_of
+from childgait.params import SYNTHETIC_ROOT
+
+
+def check_pretraining(sections: dict[str, Any]) -> None:
+    """Check the models to pre-train, and the seeds of those and of the shipped checkpoints that the study uses."""
+    for name in sections["pretrain"].models:
+        check_same_settings(name, sections)
+    if Path(sections["cohort"].root) == Path(SYNTHETIC_ROOT):
+        check_other_children(sections)
+
+
+def check_same_settings(name: str, sections: dict[str, Any]) -> None:
+    """Check that a model can be pre-trained, at the size and frame step of the study's clips."""
+    pretrain, size = sections["pretrain"], sections["prepare_clips"].size
+    model = find_model(name)
+    if model.kind != "network":
+        raise StepError(f"pretrain.models names {name}, which is no network", hint="name a network, or none")
+    step = settings_of(model, sections["finetune"]).frame_step
+    if pretrain.frame_step != step:
+        raise StepError(
+            f"pretrain.frame_step is {pretrain.frame_step}, but finetune.frame_step is {step} for {name}",
+            hint="give both the same value",
+        )
+    if pretrain.pixels != size:
+        raise StepError(
+            f"pretrain.pixels is {pretrain.pixels}, but prepare_clips.size is {size}",
+            hint="give both the same value: a network is pre-trained at the size of the study's clips",
+        )
+
+
+def check_other_children(sections: dict[str, Any]) -> None:
+    """Check that the synthetic cohort's children are of another seed than those of pre-training."""
+    pretrain, finetune, seed = sections["pretrain"], sections["finetune"], sections["synthesize"].seed
+    if pretrain.models and pretrain.seed == seed:
+        raise StepError(
+            f"pretrain.seed is {seed}, as synthesize.seed: pre-training would see the cohort's test children",
+            hint="choose another pretrain.seed",
+        )
+    for name in finetune.models:
+        model = find_model(name)
+        shipped = model.kind == "network" and settings_of(model, finetune).weights == SHIPPED_NAME
+        if shipped and name not in pretrain.models and read_description(shipped_checkpoint(name))["seed"] == seed:
+            raise StepError(
+                f"synthesize.seed is {seed}, the seed of the children that {name}'s shipped checkpoint was trained on",
+                hint="choose another synthesize.seed",
+            )

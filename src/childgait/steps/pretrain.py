@@ -1,0 +1,168 @@
+"""A network is trained on synthetic walks before it sees the cohort; no child of the cohort is read.
+
+One job per model. The children are those of a seed of their own, painted anew at each visit as the study shows clips to
+this network. A killed job takes up its last checkpoint, kept in an untracked folder until the job is done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from childgait.engine.flags import Output
+from childgait.params import Pretrain
+
+if TYPE_CHECKING:
+    from childgait.params import Section
+    from childgait.training.stream_pretraining import PretrainingResult
+
+METHODS = (
+    "Pre-trained on {children} synthetic children of seed {seed} ({models}): {windows} painted windows with joint "
+    "curves, gait phase, keypoints and the items' measures as targets, no item score."
+)
+LOSS_COLUMNS = ("loss", "curves", "phases", "points", "measures")
+log = logging.getLogger("childgait")
+
+
+def pretrain(
+    weights: Output,
+    description: Output,
+    history: Output,
+    strip: Output,
+    model_name: str,
+    params: Pretrain,
+    study: Path = Path("params.yaml"),
+    checkpoint: Path = Path(".cache/pretrain"),
+) -> None:
+    """Pre-train `model_name`; write its weights, their description, the learning curve and a strip of painted windows.
+
+    `study` is the file whose other sections say what the network reads: finetune, prepare_clips and refine_pose.
+    """
+    import cv2
+    from safetensors.torch import save_file
+
+    from childgait.engine.record import note
+    from childgait.files.atomic import write_json
+    from childgait.files.hashes import sha256
+    from childgait.models.registry import find_model, settings_of
+    from childgait.params import load_params
+    from childgait.training.stream_pretraining import make_stream_settings, pretrain_on_stream
+
+    sections: dict[str, Any] = dict(load_params(study))
+    model = find_model(model_name)
+    check_network(model_name, model.kind)
+    check_seeds(params, sections["synthesize"].seed)
+    network_settings = settings_of(model, sections["finetune"])
+    stream = make_stream_settings(params, sections["prepare_clips"], sections["refine_pose"])
+    fingerprint = fingerprint_of(model_name, params, sections)
+    save_as = checkpoint / f"{model_name}.safetensors"
+    save_as.parent.mkdir(parents=True, exist_ok=True)
+    with _tracked(model_name, params, fingerprint) as run:
+        result = pretrain_on_stream(
+            model,
+            params,
+            network_settings,
+            stream,
+            save_as=save_as,
+            fingerprint=fingerprint,
+            cache=checkpoint / "outlines",
+            on_round=lambda row, speed: run.metrics(int(row["windows"]), row | {"windows_per_second": speed}),
+        )
+        save_file(result.tensors, weights)
+        write_json(description, describe(model_name, params, result, sha256(weights)))
+        write_history(history, result.history)
+        written, data = cv2.imencode(".png", result.strip[..., ::-1])
+        assert written
+        strip.write_bytes(data.tobytes())
+        note(mlflow_run=run.id)
+    save_as.unlink(missing_ok=True)
+    last = result.history[-1]
+    log.info(
+        "pretrain: %s, %d windows of %d children: knee R2 %.3f, measures R2 %.3f on held-out children",
+        model_name,
+        params.windows,
+        params.children,
+        last["validation_r2_knee"],
+        last["validation_r2_measures"],
+    )
+
+
+def check_network(name: str, kind: str) -> None:
+    """Only a network is pre-trained."""
+    from childgait.errors import StepError
+
+    if kind != "network":
+        raise StepError(
+            f"pretrain.models names {name}, which is no network", hint="name a network of models/registry.py"
+        )
+
+
+def check_seeds(params: Pretrain, cohort_seed: int) -> None:
+    """The last line against a leak: the demo cohort's children are of another seed."""
+    from childgait.errors import StepError
+
+    if params.seed == cohort_seed:
+        raise StepError(
+            f"pretrain.seed is {params.seed}, as synthesize.seed: pre-training would see the cohort's test children",
+            hint="choose another pretrain.seed",
+        )
+
+
+def fingerprint_of(name: str, params: Pretrain, sections: dict[str, Section]) -> str:
+    """What a checkpoint must have been made of to be taken up: the same model, settings and code."""
+    from childgait.engine.record import describe_code
+    from childgait.files.hashes import sha256_of_text
+    from childgait.params import network_section, section_of_pretraining
+
+    made_of = [
+        name,
+        section_of_pretraining(params.model_dump(mode="json")),
+        network_section(sections["finetune"].model_dump(mode="json"), name),
+        sections["prepare_clips"].model_dump(mode="json"),
+        sections["refine_pose"].model_dump(mode="json"),
+        describe_code(pretrain),
+    ]
+    return sha256_of_text(json.dumps(made_of, sort_keys=True))
+
+
+def describe(name: str, params: Pretrain, result: PretrainingResult, digest: str) -> dict[str, Any]:
+    """What lies beside the weights: everything that a study compares or reports."""
+    from childgait.engine.record import describe_code
+    from childgait.files.hashes import sha256_of_tree
+    from childgait.params import section_of_pretraining
+
+    last = {key: round(value, 6) if value == value else None for key, value in result.history[-1].items()}
+    return {
+        "model": name,
+        "network": result.network,
+        "parameters": result.parameters,
+        "seed": params.seed,
+        "children": params.children,
+        "held_out_children": params.held_out_children,
+        "windows": int(result.history[-1]["windows"]),
+        "targets": "joint curves, gait phase, points, measures; no item score",
+        "settings": section_of_pretraining(params.model_dump(mode="json")),
+        "code": sha256_of_tree(describe_code(pretrain).items()),
+        "losses": {key: last[key] for key in LOSS_COLUMNS},
+        "validation": {key.removeprefix("validation_"): last[key] for key in last if key.startswith("validation_")},
+        "sha256": digest,
+    }
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """One row per validation."""
+    import polars as pl
+
+    pl.DataFrame(rows).write_csv(path, float_precision=6)
+
+
+def _tracked(name: str, params: Pretrain, fingerprint: str) -> Any:
+    """The MLflow run of this job."""
+    from childgait.engine.mlflow_tracking import tracked
+    from childgait.engine.record import git_state
+    from childgait.params import section_of_pretraining
+
+    tags = {"model": name, "stage": "pretrain", "seed": str(params.seed), "commit": str(git_state()["commit"])}
+    return tracked(name, f"pretrain {name}", section_of_pretraining(params.model_dump(mode="json")), tags, fingerprint)

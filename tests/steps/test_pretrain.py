@@ -1,0 +1,133 @@
+"""The step pre-trains on a few synthetic children, writes the same bytes again, and refuses what cannot be."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from childgait.engine import mlflow_tracking
+from childgait.engine.source_files import ROOT
+from childgait.errors import StepError
+from childgait.files.hashes import sha256
+from childgait.params import Pretrain, load_section
+from childgait.steps.pretrain import pretrain
+from childgait.training import pretraining
+
+SMALL = {
+    "seed": 41,
+    "children": 2,
+    "held_out_children": 2,
+    "seconds": 1.6,
+    "pixels": 32,
+    "windows": 12,
+    "batch_size": 4,
+    "warmup_windows": 4,
+    "validation_windows": 8,
+    "validation_every": 4,
+    "precision": "fp32",
+    "workers": 0,
+}
+NAMES = ("weights.safetensors", "weights.json", "history.csv", "strip.png")
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr(mlflow_tracking, "ANSWER_SECONDS", 0.2)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(out: Path, name: str = "childgait_video", **changes: Any) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["pretrain"] |= SMALL | changes
+    values["finetune"] |= {"frames": 8, "overrides": {"gru": {"frames": 8}}}
+    values["finetune"]["encoder"] |= {"min_tokens": 4, "head_hidden": 16}
+    study = out / "params.yaml"
+    study.write_text(yaml.safe_dump(values))
+    pretrain(
+        *(out / file for file in NAMES),
+        model_name=name,
+        params=load_section(study, Pretrain),
+        study=study,
+        checkpoint=out / "cache",
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+        patch.setattr(mlflow_tracking, "ANSWER_SECONDS", 0.2)
+        patch.chdir(folder)
+        return run(folder / "out")
+
+
+def test_it_writes_a_checkpoint_that_says_what_it_is(whole: Path) -> None:
+    weights, told = load_file(whole / "weights.safetensors"), json.loads((whole / "weights.json").read_text())
+    assert weights["network.encoder.patch_embed.proj.weight"].dtype == torch.bfloat16
+    assert weights["measures.2.weight"].shape == (34, 16)
+    assert weights["scale.measure_mean"].shape == (34,)
+    assert not [name for name in weights if name.startswith("network.head.")]
+    assert told["sha256"] == sha256(whole / "weights.safetensors")
+    assert (told["children"], told["seed"], told["windows"]) == (2, 41, 12)
+    assert told["network"] == {
+        "frames": 8,
+        "frame_step": 2,
+        "head_hidden": 16,
+        "pixels": 32,
+        "size": "tiny",
+        "prompt": "drawn",
+        "prune": "mask",
+        "positions": yaml.safe_load((whole / "params.yaml").read_text())["finetune"]["encoder"]["positions"],
+        "drawing": yaml.safe_load((whole / "params.yaml").read_text())["finetune"]["drawing"],
+    }
+    history = pl.read_csv(whole / "history.csv")
+    assert history["windows"].to_list() == [4, 8, 12]
+    assert told["validation"]["r2_knee"] == pytest.approx(history["validation_r2_knee"][-1], abs=1e-5)
+    assert (whole / "strip.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((whole / "cache").glob("*.safetensors"))  # a checkpoint is of no use once the job is done
+
+
+def test_cut_off_and_taken_up_it_ends_with_the_same_bytes(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = pretraining.checkpoint.save
+
+    def save_and_die(path: Path, state: Any, fingerprint: str) -> None:
+        saved(path, state, fingerprint)
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretraining.checkpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut")
+    assert not (tmp_path / "cut" / "weights.safetensors").exists()
+    monkeypatch.setattr(pretraining.checkpoint, "save", saved)
+    resumed = run(tmp_path / "cut")
+    for name in NAMES:
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes()
+
+
+def test_a_keypoint_network_reads_the_same_stream(tmp_path: Path) -> None:
+    told = json.loads((run(tmp_path / "gru", "gru", windows=4) / "weights.json").read_text())
+    assert set(told["network"]) == {"frames", "frame_step", "head_hidden", "skeleton_width", "temporal_kernel"}
+
+
+def test_what_cannot_be_pretrained_is_refused(tmp_path: Path) -> None:
+    cohort = yaml.safe_load((ROOT / "params.yaml").read_text())["synthesize"]["seed"]
+    with pytest.raises(StepError, match=rf"pretrain\.seed is {cohort}, as synthesize\.seed"):
+        run(tmp_path, seed=cohort)
+    with pytest.raises(StepError, match=r"pretrain\.models names rules, which is no network"):
+        run(tmp_path, "rules")
+    with pytest.raises(StepError, match="stgcn_fusion, which reads numbers of a whole recording"):
+        run(tmp_path, "stgcn_fusion")
+    with pytest.raises(StepError, match="no model is called 'resnet'"):
+        run(tmp_path, "resnet")

@@ -1,0 +1,46 @@
+# A network is trained on synthetic walks before it sees the cohort. One job per model of pretrain.models; by default none.
+# Requires: nothing but params: no file of the cohort. Yields: data/pretrain/{model}/
+
+
+include: "common.smk"
+
+
+from childgait.params import network_section, section_of_pretraining
+
+# DVC wants the folder also where no model is named; it is then empty.
+Path("data/pretrain").mkdir(parents=True, exist_ok=True)
+
+
+rule pretrain:
+    input:
+        code=code("pretrain"),
+    output:
+        multiext(
+            "data/pretrain/{model}/",
+            weights="weights.safetensors",
+            description="weights.json",
+            history="history.csv",
+            strip="strip.png",
+            record="pretrain.record.json",
+        ),
+    log:
+        "logs/pretrain/{model}.log",
+    cache: True
+    threads: PARAMS["pretrain"].threads + PARAMS["pretrain"].workers
+    resources:
+        mem_mb=memory(6000),
+        runtime=minutes(240),
+        gpu=int(PARAMS["pretrain"].device == "cuda"),
+    params:
+        cfg=section_of_pretraining(config["pretrain"]),
+        network=lambda wildcards: network_section(config["finetune"], wildcards.model),
+        crops=config["prepare_clips"],
+        refinement=config["refine_pose"],
+        call=flags("pretrain", model_name="{model}"),
+    shell:
+        "childgait pretrain {params.call} > {log} 2>&1"
+
+
+rule pretrain_all:
+    input:
+        expand(rules.pretrain.output, model=PARAMS["pretrain"].models),
