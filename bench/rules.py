@@ -27,7 +27,7 @@ from childgait.files.recordings import list_recordings
 from childgait.files.tables import write_table
 from childgait.gait.delivered_keypoints import read_delivered
 from childgait.gait.events import EVENTS, as_table, find_events, find_travel
-from childgait.gait.features import measured
+from childgait.gait.features import item_values
 from childgait.gait.refine import refine
 from childgait.models.rules import beyond_band
 from childgait.params import Cohort, PrepareClips, RefinePose, Synthesize, load_section
@@ -54,7 +54,7 @@ def main() -> None:
             folders = {kind: Path(scratch) / f"{number}-{kind}" for kind in KINDS}
             part = _prepare(cohort, chosen.params, folders)
             for kind in KINDS:
-                values[kind].append(measured(part, clips_by_video(sorted(folders[kind].glob("*.clip.json")))))
+                values[kind].append(item_values(part, clips_by_video(sorted(folders[kind].glob("*.clip.json")))))
             labels.append(_labels(cohort, sorted(part["subject"].unique())))
             seeds.append(json.loads((cohort / "cohort.json").read_text())["params"]["seed"])
     text = report({kind: np.concatenate(found) for kind, found in values.items()}, np.concatenate(labels), seeds)

@@ -191,7 +191,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"b\.zip is not a whole zip"):
         inspect_delivered(tmp_path / "b.zip", "wholebody133")
     (tmp_path / "c").mkdir()
-    with pytest.raises(StepError, match="holds no JSON"):
+    with pytest.raises(StepError, match="contains no JSON"):
         inspect_delivered(tmp_path / "c", "wholebody133")
 
 

@@ -13,7 +13,7 @@ from childgait.domain.evgs import CODES, TARGET_NAMES
 from childgait.domain.skeleton import INDEX, MIRRORED
 from childgait.files.clips import Clip, ClipEvent, open_clip
 from childgait.files.tables import write_table
-from childgait.gait.features import MEASURED, NAMES, kinematics, measure_items, measure_walk, measured
+from childgait.gait.features import MEASURED, NAMES, item_values, kinematics, measure_clip, measure_items
 from childgait.vision.crop import Square, to_crop
 from support.stick_child import Walk, walk
 
@@ -124,7 +124,7 @@ def test_a_limb_is_read_where_it_is_near(tmp_path: Path) -> None:
     near = write_clip(tmp_path, "left", walk("left", rate=RATE))
     far = write_clip(tmp_path, "right", walk("right", rate=RATE, knee=15.0))
     column = TARGET_NAMES.index("L.KFX")
-    both, alone, other = (measured(*part_of(*clips))[0, column] for clips in ((near, far), (near,), (far,)))
+    both, alone, other = (item_values(*part_of(*clips))[0, column] for clips in ((near, far), (near,), (far,)))
     assert both == alone
     assert other > both + 10
 
@@ -146,11 +146,11 @@ def test_times_are_those_of_the_walk(tmp_path: Path) -> None:
     assert numbers["stance share"] == pytest.approx(0.64, abs=0.01)
     assert numbers["double support share"] == pytest.approx(0.28, abs=0.02)
     assert numbers["step share"] == pytest.approx(0.5, abs=0.01)
-    assert measure_walk(clip).speed == pytest.approx(numbers["speed"])
+    assert measure_clip(clip).speed == pytest.approx(numbers["speed"])
 
 
 def test_without_events_nothing_is_measured_and_nothing_is_made_up(tmp_path: Path) -> None:
     clip = write_clip(tmp_path, "right", walk("right", rate=RATE), events=False)
     assert measure_items([clip]).is_empty()
-    assert np.isnan(measured(*part_of(clip))).all()
+    assert np.isnan(item_values(*part_of(clip))).all()
     assert np.isnan(kinematics(*part_of(clip)))[0, [n for n, name in enumerate(NAMES) if name != "speed"]].all()

@@ -13,7 +13,7 @@ from support.stick_child import walk
 
 
 def posture(facing: int, thigh: float, knee: float, ankle: float, lean: float = 0.0) -> Poses:
-    """A child in one posture, seen from the side, facing the picture's right (1) or left (-1); degrees as clinics say."""
+    """A child in one posture from the side, facing the picture's right (1) or left (-1); clinical degrees."""
     xy = np.zeros((30, 23, 2))
 
     def hang(degrees: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from childgait.domain.evgs import LIMBS
 from childgait.domain.skeleton import INDEX, POINTS
 from childgait.files.parts import open_part
-from childgait.gait.feature_names import NAMES, joints_of_number
+from childgait.gait.feature_names import NAMES, joints_of_feature
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Augmentation
@@ -64,7 +64,7 @@ def test_numbers_of_the_joint_that_counts_are_chosen() -> None:
     assert chosen.tolist() == sorted(set(chosen.tolist()))
     for number in chosen:
         limb, name = LIMBS[number // len(NAMES)], NAMES[number % len(NAMES)]
-        assert "right_knee" in joints_of_number(name, limb)
+        assert "right_knee" in joints_of_feature(name, limb)
     ranked = choose(shares, 5)  # the item's own numbers lean on the knee alone
     assert {NAMES[number % len(NAMES)] for number in ranked} >= {"EVGS KEX", "EVGS KFX", "EVGS KPS", "EVGS KPA"}
 

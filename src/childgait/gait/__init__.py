@@ -1,1 +1,1 @@
-"""The vocabulary: EVGS items, skeleton layouts, cohort naming, gait events, kinematics."""
+"""Walker selection, refinement of keypoints, gait events, kinematics, scoring, features and norm curves."""

@@ -10,7 +10,7 @@ from childgait.domain.skeleton import INDEX
 from childgait.gait.filters import running_median
 
 Floats = NDArray[np.float64]
-# Shoulders to ankles over body height: trunk, thigh and shank of gait/normative.py add up to 0.73 at 3, 0.78 at 17 years.
+# Shoulders to ankles over body height: trunk, thigh and shank of gait/normative.py are 0.73 at 3, 0.78 at 17 years.
 EXTENT = 0.78
 
 

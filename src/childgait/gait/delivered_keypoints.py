@@ -1,9 +1,9 @@
-"""Keypoints as a release delivers them: a JSON file a frame, in a folder or packed in a zip. Read, checked, written.
+"""Reads, checks and writes keypoints in the layout of the release: one JSON file per frame, in a folder or a zip.
 
 A frame is `{"instance_info": [{"keypoints": [[x, y], ...], "keypoint_scores": [...]}], "video_info": {...},
-"frame_index": n}`. Met in the wild and read here: `video_info` on a few frames only, frames without anybody, several
-people in one, a frame rate cut to a whole number (59 for 59.94), points that are null or NaN. All of it is told in
-the facts; only what cannot be understood is an error, and that names the file.
+"frame_index": n}`. Variants that occur and are read: `video_info` on a few frames only, frames without people, several
+people in one frame, a frame rate truncated to an integer (59 for 59.94), points that are null or NaN. All of them are
+reported in the facts; only what cannot be interpreted is an error, which names the file.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from numpy.typing import NDArray
 from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import LAYOUTS, POINTS, Layout, to_points
 from childgait.errors import StepError
-from childgait.gait.select_walker import Box, People, choose_walker
+from childgait.gait.select_walker import Box, People, select_walker
 
-_CUT_RATES: dict[float, float] = {23: 24000 / 1001, 29: 30000 / 1001, 59: 60000 / 1001, 119: 120000 / 1001}
+_TRUNCATED_RATES: dict[float, float] = {23: 24000 / 1001, 29: 30000 / 1001, 59: 60000 / 1001, 119: 120000 / 1001}
 _SPAN = re.compile(r"_(\d+)-(\d+)(?:_|\.|$)")
 _NUMBER = re.compile(r"(\d+)\D*$")
 
 
 @dataclass(frozen=True)
 class DeliveredFacts:
-    """What a delivery says of its video, and what was odd about it."""
+    """Facts of a delivery about its video, and its oddities."""
 
     width: int | None
     height: int | None
-    fps: float | None  # as delivered; `rate` is what it must have been
+    fps: float | None  # as delivered; `rate` is corrected
     total_frames: int | None  # as delivered
     frames: int  # from the first to the last frame that has a file
     frames_present: int
-    frames_empty: int  # there, but with nobody in it
-    people: int  # most in one frame
+    frames_empty: int  # with a file, but without people
+    people: int  # largest number in one frame
     oddities: tuple[str, ...]
 
     @property
     def rate(self) -> float | None:
-        """The frame rate that must have been: whole numbers just below an NTSC rate are that rate, cut."""
-        return None if self.fps is None else _CUT_RATES.get(self.fps, self.fps)
+        """The true frame rate: integers just below an NTSC rate are that rate, truncated."""
+        return None if self.fps is None else _TRUNCATED_RATES.get(self.fps, self.fps)
 
 
 @dataclass
 class Delivered:
-    """The child's poses, everybody's skeletons a frame, and the facts."""
+    """The child's poses, all people's skeletons per frame, and the facts."""
 
     poses: Poses
     people: People
@@ -65,21 +65,23 @@ class _Frames:
 
 
 def inspect_delivered(path: Path, layout: str) -> DeliveredFacts:
-    """The facts alone, for a cohort's inventory; needs no frame rate."""
+    """Read the facts alone, for a cohort's inventory; needs no frame rate."""
     return _read_frames(path, LAYOUTS[layout]).facts
 
 
 def read_delivered(
-    path: Path, layout: str, seconds: NDArray[np.float64] | None = None, said: Sequence[tuple[int, Box]] = ()
+    path: Path, layout: str, seconds: NDArray[np.float64] | None = None, selections: Sequence[tuple[int, Box]] = ()
 ) -> Delivered:
-    """The delivered keypoints on the video's time stamps; without a video (`seconds` None), on the delivered rate. `said` is
-    a person's word on who the child is (gait/select_walker.py)."""
+    """Read delivered keypoints on the video's time stamps; without a video (`seconds` None), at the delivered rate.
+
+    `selections` mark the child manually (gait/select_walker.py).
+    """
     frames = _read_frames(path, LAYOUTS[layout])
     count = max(frames.people, default=-1) + 1
     if seconds is None:
         if frames.facts.rate is None:
             raise StepError(
-                f"no frame of {path} says its frame rate, and there is no video that could",
+                f"no frame of {path} has a frame rate, and there is no video",
                 hint="put video_info with fps into one of its frames, or bring the video",
             )
         seconds = np.arange(max(count, frames.facts.total_frames or 0)) / frames.facts.rate
@@ -90,17 +92,17 @@ def read_delivered(
         )
     nobody = np.zeros((0, len(POINTS), 3), np.float32)
     people = [frames.people.get(index, nobody) for index in range(len(seconds))]
-    chosen = choose_walker(people, said)
+    selected = select_walker(people, selections)
     child = np.full((len(seconds), len(POINTS), 3), np.nan, np.float32)
-    for index in np.flatnonzero(chosen >= 0):
-        child[index] = people[index][chosen[index]]
+    for index in np.flatnonzero(selected >= 0):
+        child[index] = people[index][selected[index]]
     return Delivered(make_poses(seconds, child[..., :2], child[..., 2]), people, frames.facts)
 
 
 def _read_frames(path: Path, layout: Layout) -> _Frames:
     files = list(_files(path))
     if not files:
-        raise StepError(f"{path} holds no JSON file", hint="it should hold one a frame, as the release does")
+        raise StepError(f"{path} contains no JSON file", hint="it should contain one per frame, as the release does")
     records = [(name, *_parse(name, text, layout)) for name, text in files]
     indices, oddities = _indices(path, [(name, record.get("frame_index")) for name, record, _ in records])
     infos = [record["video_info"] for _, record, _ in records if isinstance(record.get("video_info"), dict)]
@@ -108,23 +110,23 @@ def _read_frames(path: Path, layout: Layout) -> _Frames:
         oddities.append("no frame has video_info")
     elif len(infos) < len(records):
         oddities.append(f"video_info on {len(infos)} of {len(records)} frames only")
-    told = {key: _agreed(path, key, infos) for key in ("width", "height", "fps", "total_frames")}
+    stated = {key: _agreed(path, key, infos) for key in ("width", "height", "fps", "total_frames")}
     people = {index: found for index, (_, _, found) in zip(indices, records, strict=True)}
-    facts = _facts(told, people, oddities)
+    facts = _facts(stated, people, oddities)
     return _Frames(people, facts)
 
 
 def _facts(
-    told: dict[str, float | None], people: dict[int, NDArray[np.float32]], oddities: list[str]
+    stated: dict[str, float | None], people: dict[int, NDArray[np.float32]], oddities: list[str]
 ) -> DeliveredFacts:
     empty = sum(len(found) == 0 for found in people.values())
     crowded = sum(len(found) > 1 for found in people.values())
     unplaced = sum(int((~np.isfinite(found[..., :2])).any()) for found in people.values() if len(found))
     last = max(people) + 1
-    total = told["total_frames"]
-    fps = told["fps"]
-    if fps is not None and fps in _CUT_RATES:
-        oddities.append(f"fps {fps:g} is a cut {_CUT_RATES[fps]:.2f}")
+    total = stated["total_frames"]
+    fps = stated["fps"]
+    if fps is not None and fps in _TRUNCATED_RATES:
+        oddities.append(f"fps {fps:g} is a cut {_TRUNCATED_RATES[fps]:.2f}")
     if empty:
         oddities.append(f"{empty} frames with nobody")
     if crowded:
@@ -136,8 +138,8 @@ def _facts(
     if total is not None and total != last:
         oddities.append(f"{last} frames, but video_info says {int(total)}")
     return DeliveredFacts(
-        width=_whole(told["width"]),
-        height=_whole(told["height"]),
+        width=_whole(stated["width"]),
+        height=_whole(stated["height"]),
         fps=fps,
         total_frames=_whole(total),
         frames=last,
@@ -153,7 +155,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every frame's file, in the order of their names."""
+    """Yield name and content of every frame's file, in the order of their names."""
     if path.is_dir():
         for file in sorted(path.glob("*.json")):
             yield f"{path}/{file.name}", file.read_bytes()
@@ -168,7 +170,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _parse(name: str, text: bytes, layout: Layout) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """One frame: its record, and its people as (n, 23, 3) of our points."""
+    """Parse one frame: its record, and its people as (n, 23, 3) of our points."""
     try:
         record = json.loads(text)
     except ValueError as error:
@@ -180,6 +182,7 @@ def _parse(name: str, text: bytes, layout: Layout) -> tuple[dict[str, Any], NDAr
 
 
 def _person(name: str, person: Any, layout: Layout) -> NDArray[np.float32]:
+    """Parse one person's points (23, 3)."""
     try:
         xy = np.array(person["keypoints"], np.float32)  # null becomes NaN
         score = np.array(person["keypoint_scores"], np.float32)
@@ -203,26 +206,26 @@ def _person(name: str, person: Any, layout: Layout) -> NDArray[np.float32]:
 
 
 def _indices(path: Path, frames: list[tuple[str, Any]]) -> tuple[list[int], list[str]]:
-    """Frame indices from 0, from `frame_index` where every frame has one, else from the file names; and oddities."""
+    """Return frame indices from 0 and oddities: by `frame_index` if every frame has one, else by the file names."""
     oddities: list[str] = []
     named = _all_numbers([int(match[1]) if (match := _NUMBER.search(Path(name).stem)) else None for name, _ in frames])
-    told = _all_numbers([index if isinstance(index, int) else None for _, index in frames])
-    if told is None and named is None:
+    numbers = _all_numbers([index if isinstance(index, int) else None for _, index in frames])
+    if numbers is None and named is None:
         raise StepError(
             f"not every frame of {path} has a frame_index or a number in its name",
             hint="number the files like frame_000001.json",
         )
-    if told is None:
-        told, named = named, None
-    assert told is not None
-    if len(set(told)) < len(told):
-        twice = next(number for number in told if told.count(number) > 1)
-        raise StepError(f"{path} holds frame {twice} twice", hint="keep one file for each frame")
-    offsets = {name - index for name, index in zip(named, told, strict=True)} if named else set()
+    if numbers is None:
+        numbers, named = named, None
+    assert numbers is not None
+    if len(set(numbers)) < len(numbers):
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        raise StepError(f"{path} contains frame {twice} twice", hint="keep one file for each frame")
+    offsets = {name - index for name, index in zip(named, numbers, strict=True)} if named else set()
     if len(offsets) > 1:
         oddities.append("frame_index and the file names count differently; frame_index is used")
     offset = offsets.pop() if len(offsets) == 1 else None
-    return [index - _first(told, offset, _named_span(path)) for index in told], oddities
+    return [index - _first(numbers, offset, _named_span(path)) for index in numbers], oddities
 
 
 def _all_numbers(numbers: list[int | None]) -> list[int] | None:
@@ -231,24 +234,24 @@ def _all_numbers(numbers: list[int | None]) -> list[int] | None:
 
 
 def _named_span(path: Path) -> tuple[int, int] | None:
-    """First and last frame as the recording's name has them, `…_left_203-514…`."""
+    """Return first and last frame in the recording's name, `…_left_203-514…`."""
     match = _SPAN.search(path.name)
     return None if match is None else (int(match[1]), int(match[2]))
 
 
-def _first(told: list[int], offset: int | None, named: tuple[int, int] | None) -> int:
-    """The number of the clip's first frame, even if that frame was not delivered.
+def _first(numbers: list[int], offset: int | None, named: tuple[int, int] | None) -> int:
+    """Return the number of the clip's first frame, even if that frame was not delivered.
 
-    Numbers count from 0, from 1, or from where the clip was cut out of its source; names may count differently
-    (`offset` more). Numbers that only the recording's name (`named`) explains are its own. Else a count that starts
-    lower than it is long started at 1; a higher one starts where it starts.
+    Numbers count from 0, from 1, or from the clip's position in its source; file names may count differently (`offset`
+    more). If only the recording's name (`named`) explains the numbers, they count from there. Otherwise numbers that
+    start lower than their span count from 1, and higher ones from their lowest.
     """
-    lowest, span = min(told), max(told) - min(told)
+    lowest, span = min(numbers), max(numbers) - min(numbers)
     if lowest == 0:
         return 0
     if named is not None:
-        inside = named[0] <= lowest and max(told) <= named[1]
-        if inside and (lowest == named[0] or max(told) > named[1] - named[0] + 1):
+        inside = named[0] <= lowest and max(numbers) <= named[1]
+        if inside and (lowest == named[0] or max(numbers) > named[1] - named[0] + 1):
             return named[0]
     if offset is not None and 0 < lowest + offset <= span:
         return 1 - offset
@@ -256,7 +259,7 @@ def _first(told: list[int], offset: int | None, named: tuple[int, int] | None) -
 
 
 def _agreed(path: Path, key: str, infos: list[dict[str, Any]]) -> float | None:
-    """What all frames that say something say; two different sizes or rates in one video are an error."""
+    """Return the value that all frames with one agree on; fail if one video has two sizes or rates."""
     values = {info[key] for info in infos if isinstance(info.get(key), int | float) and info[key] > 0}
     if len(values) > 1:
         raise StepError(
@@ -272,7 +275,7 @@ def _agreed(path: Path, key: str, infos: list[dict[str, Any]]) -> float | None:
 def frame_record(
     index: int, people: list[tuple[NDArray[Any], NDArray[Any]]], video_info: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """One frame as the release writes it; `people` are (points (n, 2), scores (n,)). Positions to 1/100 pixel."""
+    """Return one frame in the release's layout; `people` are (points (n, 2), scores (n,)). Positions to 0.01 pixel."""
     record: dict[str, Any] = {"frame_index": index, "instance_info": []}
     for xy, score in people:
         seen = xy[np.isfinite(xy).all(axis=1)]
@@ -291,13 +294,13 @@ def frame_record(
 
 
 def write_frame(folder: Path, number: int, record: dict[str, Any]) -> None:
-    """`frame_000001.json`; `number` counts from 1."""
+    """Write `frame_000001.json`; `number` counts from 1."""
     text = json.dumps(record, separators=(",", ":"), sort_keys=True, allow_nan=False)
     (folder / f"frame_{number:06d}.json").write_text(text, encoding="utf-8")
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Pack a folder of one-frame files: the same files give the same bytes."""
+    """Pack a folder of one-frame files into a zip; the same files give the same bytes."""
     with zipfile.ZipFile(target, "w") as archive:
         for file in sorted(folder.glob("*.json")):
             entry = zipfile.ZipInfo(f"{folder.name}/{file.name}")  # dated 1980, the zip's own zero

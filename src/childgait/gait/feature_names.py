@@ -1,4 +1,4 @@
-"""Numbers of a limb's walk by name, the joints each is measured on, and the joints that an item is about."""
+"""Names of gait features of a limb, the joints that each is measured on, and the joints of each item."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from childgait.domain.evgs import BY_CODE, CODES, Limb
 from childgait.domain.skeleton import mirrored_name
 from childgait.gait.kinematics import END_CURVES, SIDE_CURVES
 
-# Of each region of the score's items, the joints of the left limb and of both sides that show it.
+# Joints of the left limb, or of both sides, that show a region of the score's items.
 _REGIONS: dict[str, tuple[str, ...]] = {
     "foot": ("left_heel", "left_big_toe", "left_small_toe", "left_ankle"),
     "ankle": ("left_ankle", "left_heel", "left_big_toe", "left_small_toe"),
@@ -50,26 +50,26 @@ def _names() -> tuple[str, ...]:
         "mean",
     )
     curves = [f"{curve} {moment}" for curve in (*SIDE_CURVES, *END_CURVES) for moment in moments]
-    seen = [
+    end_view = [
         f"{what} {when}"
         for what in ("foot outwards", "knee outwards", "heel outwards", "hips' width", "stance width")
         for when in ("in stance", "range")
     ]
     times = ["stride seconds", "stance share", "double support share", "step share", "step length", "speed"]
     smooth = ["knee jerk", "foot_pitch jerk"]
-    return (*curves, *seen, *times, *smooth, *(f"EVGS {code}" for code in CODES))
+    return (*curves, *end_view, *times, *smooth, *(f"EVGS {code}" for code in CODES))
 
 
-NAMES: tuple[str, ...] = _names()  # of one limb, in the order of its numbers
+NAMES: tuple[str, ...] = _names()  # of one limb, in the order of its features
 
 
 def joints_of_item(code: str, limb: Limb) -> tuple[str, ...]:
-    """The joints that show an item of a limb."""
+    """Return the joints that show an item of a limb."""
     return _of_limb(_REGIONS[BY_CODE[code].region], limb)
 
 
-def joints_of_number(name: str, limb: Limb) -> tuple[str, ...]:
-    """The joints that a number of a limb's walk is measured on."""
+def joints_of_feature(name: str, limb: Limb) -> tuple[str, ...]:
+    """Return the joints that a feature of a limb is measured on."""
     if name.startswith("EVGS "):
         return joints_of_item(name.removeprefix("EVGS "), limb)
     return _of_limb(next(joints for start, joints in _MEASURED_ON.items() if name.startswith(start)), limb)

@@ -1,9 +1,9 @@
-"""What a clip's keypoints measure: the score's items by rule, and numbers of the walk for models that read a table.
+"""Computes features of a clip's keypoints: the score's items by rule, and gait features for models that read a table.
 
-Reads clips (their keypoints, events and crops) and works in pixels of the video, where floor and camera stand still.
-Yields for every limb and item the measured value with its moment (`measure_items`), and for every child a row of numbers
-(`measured`, `kinematics`), NaN where no view shows it or no stride was found. In a side view the limb near the camera is
-read; the far one, half hidden, only where no recording shows it near.
+Reads clips (their keypoints, events and crops) and works in pixels of the video, where floor and camera do not move.
+Returns for every limb and item the value with its moment (`measure_items`), and for every child a row of features
+(`item_values`, `kinematics`), NaN where no view shows it or there is no stride. In a side view the limb near the camera
+is used; the far one, half hidden, only where no recording shows it near.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ MEASURED = Table(
         Column("video", "String", "name of the recording"),
         Column("limb", "String", "left or right"),
         Column("code", "String", "item of the score"),
-        Column("value", "Float64", "what was measured, in the item's unit (degrees, or as gait/scoring.py says)"),
+        Column("value", "Float64", "measured value in the item's unit (degrees, or as in gait/scoring.py)"),
         Column("zero_low", "Float64", "typical from here; null: no lower edge"),
         Column("zero_high", "Float64", "to here; null: no upper edge"),
         Column("score", "Int64", "0, 1 or 2 by the bands"),
-        Column("seconds", "Float64", "when it was read, since the video's first frame"),
+        Column("seconds", "Float64", "moment of the measurement, since the video's first frame"),
         Column("frame", "Int64", "the clip's frame nearest to that"),
-        Column("strides", "Int64", "that there were to choose the median from"),
+        Column("strides", "Int64", "number of strides that the median was taken of"),
         Column("near", "Boolean", "whether the limb is the one near the camera, or both are alike"),
     ),
 )
 
 
 @dataclass(frozen=True)
-class Walk:
-    """One clip, measured."""
+class ClipKinematics:
+    """Angles and strides of one clip."""
 
     view: View
     poses: Poses
     angles: Angles
     strides: dict[Limb, list[Stride]]
-    speed: float  # body heights a second across the picture; NaN in an end view
+    speed: float  # body heights per second across the picture; NaN in an end view
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -70,7 +70,8 @@ class Walk:
         return self.view not in ("left", "right") or self.view == limb
 
 
-def measure_walk(clip: Clip) -> Walk:
+def measure_clip(clip: Clip) -> ClipKinematics:
+    """Compute angles and strides of a clip."""
     poses = clip.poses()
     view = next(known for known in VIEWS if known == clip.view)
     travel = find_travel(poses, view)
@@ -85,26 +86,26 @@ def measure_walk(clip: Clip) -> Walk:
     length = poses.seconds[-1] - poses.seconds[0] if len(poses) > 1 else 0.0
     side_view = view in ("left", "right")
     speed = abs(travel.across) / length if side_view and length > 0 else np.nan
-    return Walk(view, poses, measure_angles(poses, view, travel.facing or 1), strides, speed)
+    return ClipKinematics(view, poses, measure_angles(poses, view, travel.facing or 1), strides, speed)
 
 
-def score_walk(walk: Walk) -> dict[Limb, dict[str, Measurement]]:
-    """limb, item: what was measured, of those items that the view shows."""
-    found: dict[Limb, dict[str, Measurement]] = {}
+def score_walk(walk: ClipKinematics) -> dict[Limb, dict[str, Measurement]]:
+    """Return the measurement of every item that the view shows, by limb and item."""
+    measurements: dict[Limb, dict[str, Measurement]] = {}
     for limb in LIMBS:
         curves = {name: walk.angles.curves[limb][name] for name in walk.curves}
         there = {name: curve for name, curve in curves.items() if np.isfinite(curve).any()}
-        found[limb] = score_limb(walk.poses.seconds, there, walk.strides[limb])
-    return found
+        measurements[limb] = score_limb(walk.poses.seconds, there, walk.strides[limb])
+    return measurements
 
 
 def measure_items(clips: list[Clip]) -> pl.DataFrame:
-    """The table MEASURED: what the rules saw, where, and when, so that a person can look there."""
+    """Return the table MEASURED: values of all items with clip and moment, so that a person can check them."""
     import polars as pl
 
     rows = []
     for clip in clips:
-        walk = measure_walk(clip)
+        walk = measure_clip(clip)
         for limb, items in score_walk(walk).items():
             for code, found in items.items():
                 bands = bands_of(code)
@@ -127,11 +128,11 @@ def measure_items(clips: list[Clip]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=MEASURED.schema(), orient="row")
 
 
-# --- numbers of a limb's walk ---------------------------------------------------------------------------------------
+# --- features of a limb's walk --------------------------------------------------------------------------------------
 
 
-def describe_limb(walk: Walk, limb: Limb) -> dict[str, float]:
-    """By name, those of NAMES that this view shows: the median over the limb's strides."""
+def describe_limb(walk: ClipKinematics, limb: Limb) -> dict[str, float]:
+    """Return the features of NAMES that this view shows: medians over the limb's strides."""
     strides = walk.strides[limb]
     rows = [_of_stride(walk, limb, stride) for stride in strides]
     numbers = {name: _median([row[name] for row in rows]) for name in (rows[0] if rows else ())}
@@ -146,7 +147,7 @@ def _median(values: list[float]) -> float:
     return float(np.median(known)) if known else float("nan")
 
 
-def _of_stride(walk: Walk, limb: Limb, stride: Stride) -> dict[str, float]:
+def _of_stride(walk: ClipKinematics, limb: Limb, stride: Stride) -> dict[str, float]:
     seconds, numbers = walk.poses.seconds, {}
     stance = (seconds >= stride.contact) & (seconds <= stride.foot_off)
     swing = (seconds > stride.foot_off) & (seconds <= stride.next_contact)
@@ -173,15 +174,17 @@ def _of_stride(walk: Walk, limb: Limb, stride: Stride) -> dict[str, float]:
         apart = walk.poses.xy[:, INDEX["left_ankle"], 0] - walk.poses.xy[:, INDEX["right_ankle"], 0]
         numbers["step length"] = abs(_at(seconds, apart / body_height(walk.poses.xy), stride.contact))
     else:
-        for name, curve in _seen_from_the_end(walk, limb).items():
+        for name, curve in _end_view_curves(walk, limb).items():
             numbers[f"{name} in stance"] = _over(np.mean, curve[stance])
             numbers[f"{name} range"] = _over(np.ptp, curve[whole])
     return numbers
 
 
-def _seen_from_the_end(walk: Walk, limb: Limb) -> dict[str, Floats]:
-    """What hints at the foot's, the knee's and the pelvis's rotation and the hindfoot, over the leg's length in the
-    picture; outwards is away from the other limb."""
+def _end_view_curves(walk: ClipKinematics, limb: Limb) -> dict[str, Floats]:
+    """Return curves that reflect rotation of foot, knee and pelvis and the hindfoot, over leg length in the picture.
+
+    Outwards is away from the other limb.
+    """
     other = "right" if limb == "left" else "left"
     at = {
         name: walk.poses.xy[:, INDEX[name]].astype(np.float64)
@@ -211,23 +214,23 @@ def _over(how: Callable[[Floats], np.floating], values: Floats) -> float:
 
 
 def _jerk(curve: Floats, seconds: Floats) -> float:
-    """How jerky, on a logarithmic scale that knows neither the stride's length nor the curve's range."""
+    """Return the log dimensionless jerk, which depends neither on the stride's duration nor on the curve's range."""
     if len(curve) < 6 or not np.isfinite(curve).all() or np.ptp(curve) == 0:
         return float("nan")
     third = np.diff(curve, 3) / np.median(np.diff(seconds)) ** 3
     return float(np.log(np.mean(third**2) * (seconds[-1] - seconds[0]) ** 6 / np.ptp(curve) ** 2))
 
 
-# --- a row a child --------------------------------------------------------------------------------------------------
+# --- one row per child ------------------------------------------------------------------------------------------------
 
 
 def _of_children(part: pl.DataFrame, clips: dict[str, Clip], names: tuple[str, ...]) -> Floats:
-    """(children, 2, names): left and right limb; the median over recordings, of near limbs where there are any."""
+    """Return (children, 2, names) of left and right limb: medians over recordings, of near limbs if there are any."""
     children = sorted(part["subject"].unique())
     result = np.full((len(children), len(LIMBS), len(names)), np.nan)
     for row, child in enumerate(children):
         videos = part.filter(part["subject"] == child)["video"].sort().to_list()
-        walks = [measure_walk(clips[video]) for video in videos]
+        walks = [measure_clip(clips[video]) for video in videos]
         for side, limb in enumerate(LIMBS):
             seen: dict[bool, list[Floats]] = {True: [], False: []}
             for walk in walks:
@@ -242,24 +245,24 @@ def _median_rows(rows: list[Floats], width: int) -> Floats:
     if not rows:
         return np.full(width, np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column that no recording shows is NaN, as it should be
+        warnings.simplefilter("ignore", RuntimeWarning)  # the median of NaN is NaN, as intended
         return np.asarray(np.nanmedian(np.stack(rows), axis=0))
 
 
-def measured(part: pl.DataFrame, clips: dict[str, Clip]) -> Floats:
-    """(children, 34): the measured value of every target."""
+def item_values(part: pl.DataFrame, clips: dict[str, Clip]) -> Floats:
+    """Return the measured value of every target (children, 34)."""
     names = tuple(f"EVGS {code}" for code in CODES)
     return _of_children(part, clips, names).reshape(-1, len(TARGETS))
 
 
 def kinematics(part: pl.DataFrame, clips: dict[str, Clip]) -> Floats:
-    """(children, 2 x NAMES): the left limb's numbers, then the right one's."""
-    found = _of_children(part, clips, NAMES)
-    return found.reshape(len(found), -1)
+    """Return features (children, 2 x NAMES): the left limb's, then the right one's."""
+    features = _of_children(part, clips, NAMES)
+    return features.reshape(len(features), -1)
 
 
-def numbers_of_clips(clips: list[Clip]) -> NDArray[np.float32]:
-    """(clips, 2 x NAMES): what each recording shows by itself, the left limb's numbers, then the right one's."""
-    walks = [measure_walk(clip) for clip in clips]
+def features_of_clips(clips: list[Clip]) -> NDArray[np.float32]:
+    """Return features of single recordings (clips, 2 x NAMES): the left limb's, then the right one's."""
+    walks = [measure_clip(clip) for clip in clips]
     rows = [[describe_limb(walk, limb) for limb in LIMBS] for walk in walks]
     return np.array([[of_limb.get(name, np.nan) for of_limb in row for name in NAMES] for row in rows], np.float32)

@@ -1,7 +1,7 @@
-"""Filters over time, a page of numpy: running median, local cubic, Butterworth low-pass and band-pass, gap curves.
+"""Filters over time in numpy: running median, local cubic, Butterworth low-pass and band-pass, PCHIP, runs of true.
 
-Importing scipy's cost a job of `refine_pose` two thirds of its time. tests/gait/test_filters.py holds these to scipy's
-results. Time runs down the first axis. None of them lags.
+Importing scipy took two thirds of a `refine_pose` job; tests/gait/test_filters.py compares these with scipy's results.
+Time is the first axis. No filter has a lag.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Real = TypeVar("Real", np.float32, np.float64)
 
 
 def running_median(values: NDArray[Real], size: int) -> NDArray[Real]:
-    """The median of `size` values around each, an odd number; both ends are held."""
+    """Return the median of the `size` values (odd) around each; the first and last values are repeated."""
     assert size % 2, size
     edges = [(size // 2, size // 2)] + [(0, 0)] * (values.ndim - 1)
     windows = sliding_window_view(np.pad(values, edges, mode="edge"), size, axis=0)
@@ -27,7 +27,10 @@ def running_median(values: NDArray[Real], size: int) -> NDArray[Real]:
 
 
 def local_cubic(values: Floats, size: int = 11) -> Floats:
-    """Each value as the cubic through the `size` around it has it (Savitzky and Golay); at the ends the first and last."""
+    """Return values of a cubic fitted to the `size` values around each (Savitzky and Golay 1964).
+
+    At both ends the cubic of the first or last window is used.
+    """
     fit = _cubic(size)
     out = np.empty(values.shape)
     half = size // 2
@@ -39,16 +42,16 @@ def local_cubic(values: Floats, size: int = 11) -> Floats:
 
 @lru_cache(maxsize=4)
 def _cubic(size: int) -> Floats:
-    """(size, size): from a window's values to those of its cubic."""
+    """Return the matrix (size, size) from a window's values to those of its cubic."""
     powers = np.vander(np.linspace(-1, 1, size), 4)
     return np.asarray(powers @ np.linalg.pinv(powers))
 
 
 def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
-    """Butterworth of second order, once each way, so without lag; -3 dB at `cutoff_hz` after both; on true time stamps.
+    """Filter by a second-order Butterworth low-pass forwards and backwards; -3 dB at `cutoff_hz` after both passes.
 
-    Uneven times are carried to an even grid and back. A run too short to say anything about such frequencies, or a
-    cut-off above what the rate can hold, is given back as it is.
+    Uneven time stamps are resampled to an even grid and back. Values are returned unchanged if the run is shorter than
+    ten frames or the cut-off too high for the frame rate.
     """
     if len(values) < 10:
         return values
@@ -60,30 +63,30 @@ def low_pass(values: Floats, seconds: Floats, cutoff_hz: float) -> Floats:
     uneven = np.abs(grid - seconds).max() > 0.02 / rate
     even = np.stack([np.interp(grid, seconds, column) for column in values.T], 1) if uneven else values
     edge = np.tan(np.pi * corrected / rate)
-    out = _turned(even, lambda tan: 1 / (1 + (tan / edge) ** 4))
+    out = _filter_detrended(even, lambda tan: 1 / (1 + (tan / edge) ** 4))
     return np.stack([np.interp(seconds, grid, column) for column in out.T], 1) if uneven else out
 
 
 def band_pass(wave: Floats, rate: float, low_hz: float, high_hz: float) -> Floats:
-    """The same between two frequencies, on even times. Beyond its ends the wave goes back as it came."""
+    """Filter by a Butterworth band-pass without lag, on even times; the wave is mirrored beyond its ends."""
     low, high = (np.tan(np.pi * edge / rate) for edge in (low_hz, high_hz))
 
     def gain(tan: Floats) -> Floats:
         with np.errstate(divide="ignore"):
             return np.asarray(1 / (1 + ((tan**2 - low * high) / (tan * (high - low))) ** 4))
 
-    return _weighed(np.concatenate([wave, wave[-2:0:-1]]), gain)[: len(wave)]
+    return _filter_periodic(np.concatenate([wave, wave[-2:0:-1]]), gain)[: len(wave)]
 
 
-def _turned(values: Floats, gain: Callable[[Floats], Floats]) -> Floats:
-    """Less the line between its ends and turned over beyond them, a run repeats without a jump."""
+def _filter_detrended(values: Floats, gain: Callable[[Floats], Floats]) -> Floats:
+    """Filter a run without its linear trend, extended by its point reflection: periodic without a jump."""
     line = np.linspace(values[0], values[-1], len(values))
     rest = values - line
-    return line + _weighed(np.concatenate([rest, -rest[-2:0:-1]]), gain)[: len(values)]
+    return line + _filter_periodic(np.concatenate([rest, -rest[-2:0:-1]]), gain)[: len(values)]
 
 
-def _weighed(whole: Floats, gain: Callable[[Floats], Floats]) -> Floats:
-    """A run that repeats, its frequencies weighed; `gain` sees them as a bilinear filter does, up to infinity."""
+def _filter_periodic(whole: Floats, gain: Callable[[Floats], Floats]) -> Floats:
+    """Multiply the spectrum of a periodic run by `gain` of the bilinear transform's frequencies (0 to infinity)."""
     tan = np.tan(np.pi * np.arange(len(whole) // 2 + 1) / len(whole))
     tan[-1] = 1e12
     weights = gain(tan).reshape(-1, *[1] * (whole.ndim - 1))

@@ -1,15 +1,15 @@
-"""Joint angles over time from keypoints in one picture, and what such a picture cannot show.
+"""Computes joint angles over time from 2D keypoints.
 
-In a side view: hip, knee and ankle flexion, foot pitch, trunk lean and the foot's clearance. In a front or back view:
-the pelvis's obliquity and the trunk's shift. What a view cannot show is NaN, never an estimate. The names and signs
-are those of gait/scoring.py, in degrees; flexion, dorsiflexion, toe up, forward and own side up are positive.
+Side view: hip, knee and ankle flexion, foot pitch, trunk lean and foot clearance. Front or back view: pelvic obliquity
+and trunk shift. A curve that the view does not show is NaN. Names and signs are those of gait/scoring.py, in degrees;
+flexion, dorsiflexion, toe up, forward and own side up are positive.
 
-Limits, to be read with every number:
+Limits:
 - A child who walks off the picture's plane by 20 degrees reads 4 % too little flexion; by 45 degrees, a fifth.
 - Keypoints do not show the pelvis's tilt: `hip` is the thigh against the vertical plus the mean tilt of healthy
-  children (Schwartz et al. 2008), so an unusual tilt goes unseen into HEX and HFX.
+  children (Schwartz et al. 2008), so an unusual tilt is an error of HEX and HFX.
 - `ankle` is the shank against the line from heel to toe: a midfoot that breaks reads as dorsiflexion.
-- The camera's roll adds to trunk lean, foot pitch and hip; knee and ankle do not know it.
+- The camera's roll adds to trunk lean, foot pitch and hip, not to knee and ankle.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from childgait.domain.evgs import LIMBS, View
 from childgait.domain.poses import Poses
 from childgait.domain.skeleton import INDEX
 from childgait.files.tables import Column, Table
-from childgait.gait.filters import low_pass
+from childgait.gait.filters import low_pass, runs_of_true
 
 if TYPE_CHECKING:
     import polars as pl
 
 Floats = NDArray[np.float64]
-CLEARANCE_HZ = 4.0  # the foot dips once within a swing of four tenths of a second
-PELVIC_TILT = 12.0  # degrees, mean of healthy children
+CLEARANCE_HZ = 4.0  # low-pass; the clearance has one dip in a swing of 0.4 s
+PELVIC_TILT = 12.0  # degrees, mean of healthy children (Schwartz et al. 2008, J Biomech 41:1639)
 SIDE_CURVES = ("hip", "knee", "ankle", "foot_pitch", "trunk_lean", "clearance")
 END_CURVES = ("obliquity", "trunk_shift")
 CURVES = SIDE_CURVES + END_CURVES
@@ -64,18 +64,18 @@ class Angles:
 
 
 def measure_angles(poses: Poses, view: View, facing: int) -> Angles:
-    """`facing` is 1 where the child looks to the picture's right, -1 to its left; without meaning in an end view."""
+    """Return the angles of both limbs; `facing` is 1 to the picture's right, -1 to its left, unused in an end view."""
     nothing = np.full(len(poses), np.nan)
     side_view = view in ("left", "right")
     curves: dict[str, dict[str, Floats]] = {}
     for limb in LIMBS:
-        found = _side_curves(poses, limb, facing) if side_view else _end_curves(poses, limb, view)
-        curves[limb] = {name: found.get(name, nothing) for name in CURVES}
+        visible = _side_curves(poses, limb, facing) if side_view else _end_curves(poses, limb, view)
+        curves[limb] = {name: visible.get(name, nothing) for name in CURVES}
     return Angles(poses.seconds, curves)
 
 
 def _side_curves(poses: Poses, limb: str, facing: int) -> dict[str, Floats]:
-    at = _points(poses, facing)
+    at = _Points(poses, facing)
     thigh = _from_vertical(at(f"{limb}_hip"), at(f"{limb}_knee"))
     shank = _from_vertical(at(f"{limb}_knee"), at(f"{limb}_ankle"))
     sole = at(f"{limb}_big_toe") - at(f"{limb}_heel")
@@ -88,14 +88,14 @@ def _side_curves(poses: Poses, limb: str, facing: int) -> dict[str, Floats]:
         "ankle": _wrapped(pitch - shank),
         "foot_pitch": pitch,
         "trunk_lean": np.degrees(np.arctan2((shoulders - hips)[:, 0], (shoulders - hips)[:, 1])),
-        "clearance": _slow(_clearance(at, limb), poses.seconds),
+        "clearance": _smooth_clearance(_clearance(at, limb), poses.seconds),
     }
 
 
 def _end_curves(poses: Poses, limb: str, view: str) -> dict[str, Floats]:
-    """Own side first: its hip's height over the other's, and how far the shoulders lie over to it."""
+    """Return obliquity (own hip above the other) and the shift of the shoulders towards the own side."""
     other = "right" if limb == "left" else "left"
-    at = _points(poses, 1)
+    at = _Points(poses, 1)
     across = at(f"{limb}_hip") - at(f"{other}_hip")
     shoulders = at(f"{limb}_shoulder") - at(f"{other}_shoulder")
     middle = (at("left_shoulder") + at("right_shoulder") - at("left_hip") - at("right_hip")) / 2
@@ -109,8 +109,8 @@ def _end_curves(poses: Poses, limb: str, view: str) -> dict[str, Floats]:
     }
 
 
-class _points:
-    """The points as (T, 2): forward, up."""
+class _Points:
+    """The points by name, (T, 2): forward, up."""
 
     def __init__(self, poses: Poses, facing: int) -> None:
         self._xy = poses.xy.astype(np.float64) * np.array([facing, -1.0])
@@ -120,17 +120,19 @@ class _points:
 
 
 def _from_vertical(upper: Floats, lower: Floats) -> Floats:
-    """Degrees of a segment that hangs, its lower end forward positive."""
+    """Return the angle of a segment from the vertical in degrees; lower end forward is positive."""
     hanging = lower - upper
     return np.asarray(np.degrees(np.arctan2(hanging[:, 0], -hanging[:, 1])))
 
 
 def _wrapped(degrees: Floats) -> Floats:
+    """Return angles between -180 and 180 degrees."""
     return np.asarray((degrees + 180.0) % 360.0 - 180.0)
 
 
-def _clearance(at: _points, limb: str) -> Floats:
-    """Height of the lowest foot point over the line on which this foot stands, which may slope as the camera rolls."""
+def _clearance(at: _Points, limb: str) -> Floats:
+    """Return the lowest foot point's height above this foot's ground line, which slopes if the camera rolls, over leg
+    length."""
     foot = np.stack([at(f"{limb}_{name}") for name in ("heel", "big_toe", "small_toe")], axis=1)
     whole = np.isfinite(foot).all(axis=(1, 2))
     low = np.full(len(foot), np.nan)
@@ -144,7 +146,7 @@ def _clearance(at: _points, limb: str) -> Floats:
     place = foot[np.arange(len(foot)), lowest]
     x, y = place[whole].T
     line = np.polyfit(x, y, 1) if np.ptp(x) > 0.5 * np.median(leg) else np.array([0.0, np.median(y)])
-    for _ in range(8):  # towards the points that stand: the lower half, fitted again
+    for _ in range(8):  # fit again to the lower half, which are the frames of standing
         off = y - np.polyval(line, x)
         standing = off <= np.quantile(off, 0.55)
         line = np.polyfit(x[standing], y[standing], 1) if np.ptp(x[standing]) > np.median(leg) / 2 else line
@@ -152,16 +154,16 @@ def _clearance(at: _points, limb: str) -> Floats:
     return low
 
 
-def _slow(curve: Floats, seconds: Floats) -> Floats:
-    """Low-passed where it is known. What is read from it are its lowest and highest values, which pick noise."""
+def _smooth_clearance(curve: Floats, seconds: Floats) -> Floats:
+    """Low-pass the known runs: the score reads extreme values, which noise exaggerates."""
     out = curve.copy()
-    edges = np.flatnonzero(np.diff(np.isfinite(curve).astype(np.int8), prepend=0, append=0))
-    for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for first, end in runs_of_true(np.isfinite(curve)):
         out[first:end] = low_pass(curve[first:end, None], seconds[first:end], CLEARANCE_HZ)[:, 0]
     return out
 
 
 def as_table(angles: Angles) -> pl.DataFrame:
+    """Return the angles as the table ANGLES."""
     import polars as pl
 
     count = len(angles.seconds)

@@ -1,7 +1,7 @@
-"""How children walk: the normal joint curves, what speed and nine sagittal patterns do to them, and how children grow.
+"""Norm data of children's gait: joint curves, their changes with speed and in nine sagittal patterns, and growth.
 
 Joint curves by speed: Schwartz, Rozumalski and Trost 2008 (J Biomech 41:1639), children at free speed and four others,
-resampled to twenty points with the loop closed. The pattern curves are those with offsets, sized so that the bands of the
+resampled to twenty points of a closed cycle. Pattern curves are these plus offsets, sized so that the bands of the
 Edinburgh score give a moderate case; they are not averages of patients. Heights: British 1990 growth reference.
 Timing: the same curves' dimensionless speeds, scaled by height, with Hausdorff et al. 1999 in between.
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from childgait.gait.filters import pchip
 
 Curve = NDArray[np.float64]
-GRID = 200  # samples a gait cycle
+GRID = 200  # samples per gait cycle
 CYCLE: Curve = np.arange(GRID) / GRID
 
 # Free speed, every 5 % of the cycle.
@@ -142,9 +142,9 @@ PATTERNS: dict[str, Pattern] = {
 
 
 def _even(values: tuple[float, ...]) -> Curve:
-    """Through points at equal distances: the trigonometric curve."""
+    """Return the trigonometric interpolation through points at equal distances, on the common grid."""
     spectrum = np.fft.rfft(np.array(values, dtype=np.float64))
-    spectrum[-1] /= 2  # the highest wave of an even count stands for two
+    spectrum[-1] /= 2  # at an even count the highest frequency stands for two
     return np.asarray(np.fft.irfft(spectrum, GRID) * GRID / len(values))
 
 
@@ -156,14 +156,14 @@ def _uneven(percent: tuple[float, ...], values: tuple[float, ...]) -> Curve:
 
 
 def periodic(percent: tuple[float, ...], values: tuple[float, ...]) -> Curve:
-    """A closed smooth curve through the given points, on the common grid."""
+    """Return a closed smooth curve through the given points, on the common grid."""
     even = np.allclose(np.diff(percent), 100 / len(percent))
     return _even(values) if even else _uneven(percent, values)
 
 
 @cache
 def free_curves() -> dict[str, Curve]:
-    """The normal curves at free speed, on the common grid."""
+    """Return the normal curves at free speed, on the common grid."""
     return {name: periodic(tuple(range(0, 100, 5)), values) for name, values in _FREE.items()}
 
 
@@ -188,7 +188,7 @@ def _pattern_change(name: str) -> dict[str, Curve]:
 
 
 def curves_at(speed: float) -> tuple[dict[str, Curve], float]:
-    """The normal curves at a dimensionless speed, and the share of the cycle at which the foot leaves the ground."""
+    """Return the normal curves at a dimensionless speed, and foot-off as a share of the cycle."""
     classes = list(SPEEDS)
     speeds = [SPEEDS[name][0] for name in classes]
     place = float(np.interp(speed, speeds, np.arange(len(speeds))))
@@ -203,7 +203,7 @@ def curves_at(speed: float) -> tuple[dict[str, Curve], float]:
 
 
 def pattern_change(name: str, strength: float) -> tuple[dict[str, Curve], float]:
-    """What a pattern of a strength (1: moderate) adds to hip, knee, ankle and tilt, and to the share of stance."""
+    """Return what a pattern adds to hip, knee, ankle and tilt, and to the share of stance; strength 1 is moderate."""
     change = {joint: strength * curve for joint, curve in _pattern_change(name).items()}
     change["tilt"] = np.full(GRID, strength * PATTERNS[name].tilt)
     return change, strength * (PATTERNS[name].foot_off - PATTERNS["normal"].foot_off) / 100
@@ -220,12 +220,12 @@ _STRIDES = (0.76, 0.80, 0.83, 0.86, 0.89, 0.91, 0.93, 0.95, 0.97, 0.98, 1.00, 1.
 
 
 def height_of(age_years: float, sex: str) -> float:
-    """Median height in metres."""
+    """Return the median height in metres."""
     return float(np.interp(age_years, _AGES, _HEIGHTS[sex])) / 100
 
 
 def stride_of(age_years: float, speed: float) -> float:
-    """Seconds a stride, by age, longer where the child walks more slowly than freely (dimensionless speed)."""
+    """Return the stride duration in seconds by age and dimensionless speed."""
     classes = [SPEEDS[name][0] for name in SPEEDS]
     cadence = float(np.interp(speed, classes, (0.34, 0.46, 0.56, 0.66, 0.76)))
     return 1.08 * float(np.interp(age_years, _STRIDE_AGES, _STRIDES)) * 0.56 / cadence
@@ -241,7 +241,7 @@ _HEAD_AGES, _HEAD_SHARES = (3, 5, 8, 12, 15), (0.20, 0.18, 0.16, 0.145, 0.135)
 
 
 def proportions(age_years: float) -> dict[str, float]:
-    """Segment lengths as shares of height, and the height of the head (chin to crown)."""
+    """Return segment lengths, and the height of the head (chin to crown), as shares of body height."""
     shares = {name: float(np.interp(age_years, (3, 17), pair)) for name, pair in _SHARES.items()}
     shares["head"] = float(np.interp(age_years, _HEAD_AGES, _HEAD_SHARES))
     return shares

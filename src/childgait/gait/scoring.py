@@ -1,10 +1,10 @@
-"""Scores a limb from its joint curves and gait events, by the bands of the Edinburgh score.
+"""Scores a limb from its joint curves and gait events, by the bands of the Edinburgh Visual Gait Score.
 
-Reads curves over time and strides (from the generator, where they are exact, or from keypoints); yields for every item
-the measured value, the moment it was measured at, and the score. An item whose curve is not given is left out.
+Reads curves over time and strides (exact ones of the generator, or those of keypoints); returns for every item the
+value, its moment, and the score. An item whose curve is not given is left out.
 
-Curves of a limb, in degrees unless said: `foot_pitch` (toe up), `ankle` (dorsiflexion), `knee` (flexion), `hip`
-(flexion), `clearance` (lowest point of the foot above the ground, over leg length), `hindfoot` (valgus), `foot_rotation`
+Curves of a limb, in degrees unless noted: `foot_pitch` (toe up), `ankle` (dorsiflexion), `knee` (flexion), `hip`
+(flexion), `clearance` (lowest foot point above the ground, over leg length), `hindfoot` (valgus), `foot_rotation`
 (external, relative to the knee), `knee_direction` (external, from the line of walking), `obliquity` (own side up),
 `rotation` (own side forward), `trunk_lean` (forward), `trunk_shift` (shoulders over hips towards the own side, over
 shoulder width).
@@ -23,7 +23,7 @@ from childgait.domain.evgs import BY_CODE, CODES, Bands
 
 Series = NDArray[np.float64]
 
-# Numbers for the items that the guide describes in words. They are ours.
+# Bands for the items that the guide describes in words: our own choice.
 STAND_INS: dict[str, Bands] = {
     "IC": Bands(-5.0, 5.0, math.inf, math.inf),  # foot pitch at contact: heel, flat, toe
     "HL": Bands(
@@ -51,16 +51,17 @@ class Stride:
     next_contact: float
 
     def share(self, part: float) -> float:
-        """The time at a share of the cycle."""
+        """Return the time in seconds at a share of the cycle."""
         return self.contact + part * (self.next_contact - self.contact)
 
     def swing(self, part: float) -> float:
+        """Return the time in seconds at a share of the swing."""
         return self.foot_off + part * (self.next_contact - self.foot_off)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What an item was scored from."""
+    """The value of an item, its moment in seconds, and its score."""
 
     value: float
     seconds: float
@@ -68,12 +69,13 @@ class Measurement:
 
 
 def bands_of(code: str) -> Bands:
+    """Return the bands of an item: the guide's, else our own."""
     bands = BY_CODE[code].bands
     return STAND_INS[code] if bands is None else bands
 
 
 class _Window:
-    """The part of the curves between two moments; ends that fall between samples are interpolated."""
+    """The part of the curves between two moments; its ends are interpolated between samples."""
 
     def __init__(self, seconds: Series, curves: Mapping[str, Series], start: float, end: float) -> None:
         self._seconds, self._curves = seconds, curves
@@ -100,7 +102,7 @@ def _widest(values: Series) -> np.intp:
 
 
 def _heel_rise(window: Callable[[float, float], _Window], stride: Stride) -> tuple[float, float]:
-    """When the heel leaves the ground, on a scale of 0 (feet adjacent) to 1 (opposite contact)."""
+    """Return when the heel rises, from 0 (feet adjacent) to 1 (opposite contact), and the moment in seconds."""
     early = window(stride.share(0.10), stride.share(0.40))
     top, moment = early.extreme("foot_pitch", np.argmax)
     if top < HEEL_UP:
@@ -117,6 +119,7 @@ def _heel_rise(window: Callable[[float, float], _Window], stride: Stride) -> tup
 
 
 def _clearance(window: Callable[[float, float], _Window], stride: Stride) -> tuple[float, float]:
+    """Return the foot clearance in swing over leg length, negative where the foot drags, and its moment in seconds."""
     swing = window(stride.swing(0.35), stride.swing(0.80))
     low, moment = swing.extreme("clearance", np.argmin)
     if float(swing.curve("clearance").max()) <= 0.003:
@@ -134,7 +137,7 @@ def _clearance(window: Callable[[float, float], _Window], stride: Stride) -> tup
 
 
 def _measure(code: str, window: Callable[[float, float], _Window], stride: Stride) -> tuple[float, float]:
-    """The value of one item in one stride, and when."""
+    """Return the value of one item in one stride, and its moment in seconds."""
     stance = (stride.contact, stride.foot_off)
     early_stance = (stride.share(0.10), stride.share(0.30))
     middle = (stride.opposite_off, stride.opposite_contact)
@@ -202,7 +205,7 @@ CURVE_OF: dict[str, str] = {
 
 
 def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[Stride]) -> dict[str, Measurement]:
-    """Every item that the given curves and events allow; of several strides, the (lower) median one is reported."""
+    """Return every item that curves and events allow, from the (lower) median one of the strides."""
     given = {name: np.asarray(curve, dtype=np.float64) for name, curve in curves.items()}
     if "trunk_shift" in given:
         given["trunk_shift"] = given["trunk_shift"] - np.nanmean(given["trunk_shift"])
@@ -210,7 +213,7 @@ def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[
     for code in CODES:
         if CURVE_OF[code] not in given:
             continue
-        found = []
+        values = []
         for stride in strides:
             needed = [stride.contact, stride.foot_off, stride.next_contact]
             if code == "HL":
@@ -219,8 +222,8 @@ def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[
                 continue
             value, moment = _measure(code, lambda a, b: _Window(seconds, given, a, b), stride)
             if not math.isnan(value):
-                found.append((value, moment))
-        if found:
-            value, moment = sorted(found)[(len(found) - 1) // 2]
+                values.append((value, moment))
+        if values:
+            value, moment = sorted(values)[(len(values) - 1) // 2]
             result[code] = Measurement(value, moment, bands_of(code).score(value))
     return result

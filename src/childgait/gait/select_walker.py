@@ -1,8 +1,8 @@
-"""Which of several skeletons is the child who walks: followed over time, and chosen by what it does.
+"""Selects the walking child among several skeletons per frame: links them over time and compares their movement.
 
-A recording may show a therapist or a parent. Skeletons are linked from frame to frame by place and size; the walker is
-the one who crosses the picture, or grows or shrinks as it comes and goes, on moving legs. Where two do so alike, the
-one the delivery lists first is taken, because that is how the release marks its subject.
+A recording may show a therapist or a parent. Skeletons are linked from frame to frame by position and size; the walker
+is the one that crosses the picture, or grows or shrinks, on moving legs. Of several similar ones the one listed first
+in the delivery is taken, because the release marks its subject that way.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from numpy.typing import NDArray
 
 from childgait.domain.skeleton import INDEX
 
-People = list[NDArray[np.float32]]  # a frame each: (n, 23, 3) of x, y, score for its n skeletons; n may be 0
+People = list[NDArray[np.float32]]  # per frame: (n, 23, 3) of x, y, score for its n skeletons; n may be 0
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
-_ALIKE = 0.6  # a track that moves this share of the most moving one's may be the child too
-_LOST = 45  # frames after which a lost skeleton is a new one
-_JUMP = 0.35  # body heights that a skeleton may be off its predicted place
+_SIMILAR = 0.6  # share of the largest motion, from which another track may be the child too
+_LOST = 45  # frames without a skeleton after which a track ends
+_JUMP = 0.35  # body heights by which a skeleton may be off its predicted position
 _ANKLES = [INDEX["left_ankle"], INDEX["right_ankle"]]
 
 
 @dataclass
-class Track:
-    """One person's way through the frames."""
+class SkeletonTrack:
+    """One person's skeletons over time."""
 
     frames: list[int] = field(default_factory=list)
-    rank: list[int] = field(default_factory=list)  # where the frame lists this person
+    rank: list[int] = field(default_factory=list)  # the person's index in each frame
     centre: list[NDArray[np.float32]] = field(default_factory=list)
     height: list[float] = field(default_factory=list)
-    legs: list[NDArray[np.float32]] = field(default_factory=list)  # one ankle seen from the other, in heights
+    legs: list[NDArray[np.float32]] = field(default_factory=list)  # left ankle relative to the right one, in heights
 
     def add(self, frame: int, rank: int, person: NDArray[np.float32]) -> None:
+        """Append a skeleton."""
         centre, height = place(person)
         self.frames.append(frame)
         self.rank.append(rank)
@@ -43,7 +44,7 @@ class Track:
         self.legs.append((person[_ANKLES[0], :2] - person[_ANKLES[1], :2]) / height)
 
     def expected(self, frame: int) -> NDArray[np.float32]:
-        """Where it should be, going on as in its last dozen frames."""
+        """Return the position extrapolated from the last dozen frames."""
         recent = self.centre[-12:]
         if len(recent) < 4:
             return recent[-1]
@@ -51,7 +52,7 @@ class Track:
         return np.asarray(recent[-1] + velocity * min(frame - self.frames[-1], 12))
 
     def motion(self) -> float:
-        """How much it walks: the way it went and its change of size, in body heights, times how its legs move."""
+        """Return how much the person walks: distance and change of size in body heights, times the legs' movement."""
         if len(self.frames) < 3:
             return 0.0
         ends = max(1, len(self.frames) // 10)
@@ -64,7 +65,7 @@ class Track:
 
 
 def place(person: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """The middle and the height in pixels of one skeleton, from its points that have a position."""
+    """Return the middle and the height of one skeleton in pixels, from its known points."""
     seen = person[np.isfinite(person[:, :2]).all(axis=1) & (person[:, 2] > 0)]
     if not len(seen):
         return np.full(2, np.nan, np.float32), 1.0
@@ -72,9 +73,9 @@ def place(person: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     return np.median(seen[:, :2], axis=0), float(max(high[1] - low[1], high[0] - low[0], 1.0))
 
 
-def follow(people: People) -> list[Track]:
-    """Every person's track, in the order they appear."""
-    tracks: list[Track] = []
+def link_skeletons(people: People) -> list[SkeletonTrack]:
+    """Link skeletons over time; returns one track per person in the order of appearance."""
+    tracks: list[SkeletonTrack] = []
     for frame, persons in enumerate(people):
         found = [(rank, *place(person)) for rank, person in enumerate(persons)]
         found = [entry for entry in found if np.isfinite(entry[1]).all()]
@@ -94,35 +95,37 @@ def follow(people: People) -> list[Track]:
                 used_ranks.add(rank)
         for rank, _, _ in found:
             if rank not in used_ranks:
-                fresh = Track()
+                fresh = SkeletonTrack()
                 fresh.add(frame, rank, persons[rank])
                 tracks.append(fresh)
     return tracks
 
 
-def choose_walker(people: People, said: Sequence[tuple[int, Box]] = ()) -> NDArray[np.int64]:
-    """For each frame, which of its skeletons is the walking child; -1 where it is not among them. `said` is a person's word:
-    a frame and the box where the child is; a skeleton that is not there is somebody else's."""
-    chosen = np.full(len(people), -1)
-    if not said and all(len(persons) <= 1 for persons in people):
+def select_walker(people: People, selections: Sequence[tuple[int, Box]] = ()) -> NDArray[np.int64]:
+    """Return for each frame (T,) the index of the child's skeleton; -1 where it has none.
+
+    `selections` are manual: a frame and the box of the child in it; a skeleton elsewhere is another person's.
+    """
+    selected = np.full(len(people), -1)
+    if not selections and all(len(persons) <= 1 for persons in people):
         return np.where([len(persons) == 1 for persons in people], 0, -1)
-    tracks = follow(people)
-    if said:
-        named = [track for frame, box in said if (track := _track_at(tracks, frame, box)) is not None]
-        for track in reversed(named):  # the first word counts most
-            chosen[track.frames] = track.rank
-        return _with_its_pieces(chosen, named[0], tracks) if named else chosen
+    tracks = link_skeletons(people)
+    if selections:
+        named = [track for frame, box in selections if (track := _track_at(tracks, frame, box)) is not None]
+        for track in reversed(named):  # the first selection takes precedence
+            selected[track.frames] = track.rank
+        return _with_pieces(selected, named[0], tracks) if named else selected
     if not tracks:
-        return chosen
+        return selected
     motion = np.array([track.motion() for track in tracks])
-    alike = [track for track, m in zip(tracks, motion, strict=True) if m >= _ALIKE * motion.max()]
-    walker = min(alike, key=lambda track: (round(float(np.mean(track.rank)), 1), -len(track.frames)))
-    chosen[walker.frames] = walker.rank
-    return _with_its_pieces(chosen, walker, tracks)
+    similar = [track for track, m in zip(tracks, motion, strict=True) if m >= _SIMILAR * motion.max()]
+    walker = min(similar, key=lambda track: (round(float(np.mean(track.rank)), 1), -len(track.frames)))
+    selected[walker.frames] = walker.rank
+    return _with_pieces(selected, walker, tracks)
 
 
-def _track_at(tracks: list[Track], frame: int, box: Box) -> Track | None:
-    """The track whose skeleton's middle is nearest to the box, if the box is no farther than about its own feet."""
+def _track_at(tracks: list[SkeletonTrack], frame: int, box: Box) -> SkeletonTrack | None:
+    """Return the track nearest to a box, if its middle is within 0.75 body heights of it."""
     best, nearest = None, 0.75  # of its height
     for track in tracks:
         if frame in track.frames:
@@ -134,16 +137,16 @@ def _track_at(tracks: list[Track], frame: int, box: Box) -> Track | None:
     return best
 
 
-def _with_its_pieces(chosen: NDArray[np.int64], walker: Track, tracks: list[Track]) -> NDArray[np.int64]:
-    """Where the walker is lost for long, what goes on in its line."""
+def _with_pieces(selected: NDArray[np.int64], walker: SkeletonTrack, tracks: list[SkeletonTrack]) -> NDArray[np.int64]:
+    """Add other tracks that continue the walker's path where the walker itself is lost."""
     for track in sorted(tracks, key=lambda track: -len(track.frames)):
-        if track is not walker and _continues(walker, track) and (chosen[track.frames] == -1).all():
-            chosen[track.frames] = track.rank
-    return chosen
+        if track is not walker and _continues(walker, track) and (selected[track.frames] == -1).all():
+            selected[track.frames] = track.rank
+    return selected
 
 
-def _continues(walker: Track, piece: Track) -> bool:
-    """Whether a piece of track is the walker before it was found or after it was lost: in its line, of its size."""
+def _continues(walker: SkeletonTrack, piece: SkeletonTrack) -> bool:
+    """Return whether a track is the walker before its first or after its last frame: in line with it and as large."""
     if len(walker.frames) < 4:
         return False
     frames = np.array(walker.frames)

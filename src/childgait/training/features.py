@@ -42,9 +42,9 @@ def age_sex(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
 
 
 def measured(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
-    from childgait.gait.features import measured
+    from childgait.gait.features import item_values
 
-    return measured(part, clips)
+    return item_values(part, clips)
 
 
 def kinematics(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from childgait.domain.evgs import LIMBS, TARGETS
 from childgait.domain.skeleton import INDEX, POINTS
-from childgait.gait.feature_names import NAMES, joints_of_number
+from childgait.gait.feature_names import NAMES, joints_of_feature
 from childgait.models.stgcn import Stgcn, StgcnSettings
 from childgait.models.stgcn_fusion import StgcnFusion
 from childgait.training.gradcam import grad_cam
@@ -88,7 +88,7 @@ def contributions(network: Stgcn, windows: Windows) -> Floats:
 def choose(shares: Floats, count: int) -> NDArray[np.int64]:
     """The `count` numbers measured on the joints that contribute most, in their own order; of equals the first."""
     score = np.array(
-        [np.mean([shares[INDEX[joint]] for joint in joints_of_number(name, limb)]) for limb in LIMBS for name in NAMES]
+        [np.mean([shares[INDEX[joint]] for joint in joints_of_feature(name, limb)]) for limb in LIMBS for name in NAMES]
     )
     return np.sort(np.argsort(-score, kind="stable")[:count]).astype(np.int64)
 

@@ -117,9 +117,9 @@ class Windows(Dataset[Sample]):
         )
         self.features = None
         if loading.reads("features"):
-            from childgait.gait.features import numbers_of_clips
+            from childgait.gait.features import features_of_clips
 
-            self.features = numbers_of_clips(self.clips)
+            self.features = features_of_clips(self.clips)
         bare = sum(not any(event.kind == "contact" for event in clip.events) for clip in clips)
         if anchor == "contact" and bare:
             log.warning("%d of %d clips have no foot contact: their windows may begin anywhere", bare, len(clips))
