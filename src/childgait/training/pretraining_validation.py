@@ -100,21 +100,43 @@ def bands_accuracy(
     truth: Array, predicted: Array, visible: NDArray[np.bool_], children: NDArray[np.int64], scale: DenseScale
 ) -> float:
     """Mean balanced accuracy over the targets that have typical and atypical children; NaN where none has."""
+    moments = (scale.measure_mean, scale.measure_deviation)
+    true = outside_bands(truth * moments[1] + moments[0], visible, children)
+    logits = outside_bands(predicted * moments[1] + moments[0], visible, children)
+    each = balanced_accuracy(logits, _atypical(true))
+    return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
+
+
+def outside_bands(values: Array, visible: NDArray[np.bool_], children: NDArray[np.int64]) -> Array:
+    """(children, 34): by how much the mean over a child's windows leaves the typical band; NaN where unseen."""
     bands = [bands_of(code) for code in CODES] * (len(TARGETS) // len(CODES))
     low, high = (np.array([getattr(band, edge) for band in bands]) for edge in ("zero_low", "zero_high"))
+    names = np.unique(children)
+    means = np.full((len(names), values.shape[1]), np.nan)
+    for row, child in enumerate(names):
+        shown = visible & (children == child)[:, None]
+        count = shown.sum(axis=0)
+        means[row] = np.where(count, np.where(shown, values, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+    return np.asarray(np.clip(np.maximum(low - means, means - high), -50, 50))
 
-    def outside(standard: Array) -> Array:
-        """(children, 34): by how much the mean over a child's windows leaves the typical band; NaN where unseen."""
-        values = standard * scale.measure_deviation + scale.measure_mean
-        names = np.unique(children)
-        means = np.full((len(names), values.shape[1]), np.nan)
-        for row, child in enumerate(names):
-            shown = visible & (children == child)[:, None]
-            count = shown.sum(axis=0)
-            means[row] = np.where(count, np.where(shown, values, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
-        return np.asarray(np.maximum(low - means, means - high))
 
-    true = outside(truth)
-    atypical = np.where(np.isnan(true), np.nan, (true > 0).astype(float))
-    each = balanced_accuracy(np.clip(outside(predicted), -50, 50), atypical)
-    return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
+def _atypical(outside: Array) -> Array:
+    return np.where(np.isnan(outside), np.nan, (outside > 0).astype(float))
+
+
+def predictions_by_child(
+    model: nn.Module, batches: Iterable[tuple[Batch, Any]], mean: NDArray[np.float32], deviation: NDArray[np.float32]
+) -> tuple[Array, Array]:
+    """Per child and target, by how much the predicted measure leaves its band, and whether the true one does."""
+    model.eval()
+    predicted, true, visible, children = [], [], [], []
+    for clips, targets in batches:
+        with torch.inference_mode():
+            predicted.append(model(clips).measures.double().numpy() * deviation + mean)
+        assert clips.rows is not None
+        true.append(targets.measures.double().numpy())
+        visible.append(targets.visible.numpy())
+        children.append(clips.rows.numpy())
+    shown, child = np.concatenate(visible), np.concatenate(children)
+    logits, truth = (outside_bands(np.concatenate(values), shown, child) for values in (predicted, true))
+    return logits, _atypical(truth)
