@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from childgait.training.stream_pretraining import PretrainingResult
 
 METHODS = (
-    "Pre-trained on {children} synthetic children of seed {seed} ({models}): {windows} painted windows with joint "
-    "curves, gait phase, keypoints and the items' measures as targets, no item score."
+    "Networks pre-trained on painted synthetic walks, with joint curves, gait phase, keypoints and the items' measures as "
+    "targets and no item score: {networks}."
 )
 LOSS_COLUMNS = ("loss", "curves", "phases", "points", "measures")
 log = logging.getLogger("childgait")

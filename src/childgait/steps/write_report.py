@@ -27,6 +27,7 @@ STEPS = (
     "prepare_clips",
     "build_labels",
     "split_subjects",
+    "pretrain",
     "finetune",
     "evaluate",
     "gate",
@@ -159,6 +160,8 @@ def told_as_done(chosen: dict[str, Any], told: list[dict[str, Any]]) -> dict[str
     said = "; ".join(f"{way}: {', '.join(sorted(set(models)))}" for way, models in ways.items())
     fitted = sorted({run["model"] for run in told if not run["trained"]})
     seeds = sorted({run["seed"] for run in told})
+    taught = sorted({f"{run['model']} ({run['weights_from']})" for run in told if run.get("pretrained")})
+    chosen = chosen | {"pretrain": chosen["pretrain"] | {"networks": "; ".join(taught) or "none"}}
     return chosen | {"finetune": chosen["finetune"] | {"networks": said or "none", "fitted": fitted, "seeds": seeds}}
 
 
