@@ -38,7 +38,7 @@ def test_there_are_steps() -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_one_name_a_step(name: str) -> None:
     """The rule, the module, its function, its params, its log and its test are called the same."""
-    found = flags.find(name)
+    found = flags.find_function(name)
     assert found is not None
     function, recorded = found
     assert function.__name__ == name
@@ -89,9 +89,9 @@ def test_what_computes_knows_no_workflow(room: str) -> None:
 
 
 def _reached(path: Path) -> list[Path]:
-    from childgait.engine.source_files import reached
+    from childgait.engine.source_files import reachable_files
 
-    return list(reached(path))
+    return list(reachable_files(path))
 
 
 def test_only_register_and_deidentify_read_raw_recordings() -> None:
@@ -104,7 +104,7 @@ def test_only_register_and_deidentify_read_raw_recordings() -> None:
 
 def test_finetune_is_never_given_a_test_table() -> None:
     assert "test" not in re.sub(r"^#.*$", "", RULES["finetune"], flags=re.MULTILINE)
-    function, _ = flags.find("finetune") or (None, None)
+    function, _ = flags.find_function("finetune") or (None, None)
     assert function is not None
     assert not [flag.name for flag in flags.flags_of(function) if "test" in flag.name]
 

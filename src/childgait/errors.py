@@ -1,12 +1,12 @@
-"""The one error that a person can mend.
+"""The error for everything that a user can correct.
 
-A StepError is one sentence that names the file, the row or the key, says what was found and what was expected, and
-ends with a hint. It is printed without a traceback. Our own mistakes are `assert` and keep theirs.
+A StepError is one sentence with the file, the row or the key, what was found and what was expected, followed by a hint.
+It is printed without a traceback. Mistakes in this program are `assert` and keep their traceback.
 """
 
 
 class StepError(Exception):
-    """Something in the input that a person can mend: `StepError("what was found, where", hint="what to do")`."""
+    """An error in the input that a user can correct: `StepError("what was found, and where", hint="what to do")`."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -16,7 +16,7 @@ class StepError(Exception):
     def __str__(self) -> str:
         return f"{self.message}. Hint: {self.hint}" + ("" if self.hint.endswith(("?", "!")) else ".")
 
-    def __reduce__(self) -> tuple[object, ...]:  # a worker process hands it back whole
+    def __reduce__(self) -> tuple[object, ...]:  # so that a worker process can pass it to its parent
         return (_rebuild, (self.message, self.hint))
 
 

@@ -1,4 +1,4 @@
-"""How many threads a job may use."""
+"""The number of threads of a job."""
 
 from __future__ import annotations
 
@@ -6,5 +6,8 @@ import os
 
 
 def threads() -> int:
-    """How many threads a job may use: what the workflow gave it, else one. Never the machine's count: bytes depend on it."""
+    """Return the number of threads that the workflow assigned to this job (CHILDGAIT_THREADS), else 1.
+
+    The number of CPUs is never used: the last bits of a result may depend on the number of threads.
+    """
     return int(os.environ.get("CHILDGAIT_THREADS", "1"))

@@ -28,7 +28,7 @@ OUTS = ("register", "prepare_clips", "gate", "split_subjects", "finetune", "eval
 STAGE = f"""
 stages:
   study:
-    cmd: "{sys.executable} -c 'import toy_study; toy_study.run_toy_study(cohort=False)'"
+    cmd: "{sys.executable} -c 'from support import toy_study; toy_study.run_toy_study(cohort=False)'"
     deps: [data/raw]
     outs: [{", ".join("data/" + out for out in OUTS)}, reports]
 """

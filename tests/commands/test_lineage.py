@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from childgait.commands.lineage import lineage
-from childgait.engine.run_step import call
+from childgait.engine.run_step import run_command_line
 from childgait.errors import StepError
 from childgait.lineage.show import find_metric
 from support import toy_study
@@ -22,7 +22,7 @@ def _study(tmp_path, monkeypatch):
 
 
 def ask(capsys, *argv: str) -> str:
-    call(lineage, list(argv), recorded=False)
+    run_command_line(lineage, list(argv), recorded=False)
     return capsys.readouterr().out
 
 
@@ -82,7 +82,7 @@ def test_two_folders_and_one_number(capsys):
 )
 def test_what_cannot_be_answered_is_said(argv, sentence):
     with pytest.raises(StepError, match=sentence):
-        call(lineage, argv, recorded=False)
+        run_command_line(lineage, argv, recorded=False)
 
 
 def test_a_metric_by_the_end_of_its_name():

@@ -10,7 +10,7 @@ import pytest
 
 from childgait.engine import mlflow_tracking
 
-TELL = "import sys; from childgait.engine.mlflow_tracking import tracked\n"
+TELL = "import sys; from childgait.engine.mlflow_tracking import track_run\n"
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_processes_that_start_on_no_database_at_all_lose_nothing(store: Path, tmp_path: Path) -> None:
     """Several jobs at once on a database that is not there: each makes its run, under one parent."""
     program = (
-        "import logging, sys; logging.basicConfig(); from childgait.engine.mlflow_tracking import tracked\n"
-        "with tracked('model', sys.argv[1], {'a': {'b': 1}}, {'fold': '0'}, sys.argv[1]) as run:\n"
+        "import logging, sys; logging.basicConfig(); from childgait.engine.mlflow_tracking import track_run\n"
+        "with track_run('model', sys.argv[1], {'a': {'b': 1}}, {'fold': '0'}, sys.argv[1]) as run:\n"
         "    run.metrics(1, {'loss': 0.5, 'nothing': float('nan')}); run.metrics(2, {'loss': 0.25})\n"
         "    assert run.id"
     )
@@ -51,11 +51,11 @@ def test_processes_that_start_on_no_database_at_all_lose_nothing(store: Path, tm
 def test_a_locked_database_is_told_once_and_the_run_goes_on(
     store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mlflow_tracking, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(mlflow_tracking, "CONNECT_SECONDS", 0.2)
     store.parent.mkdir()
     with sqlite3.connect(store, isolation_level=None) as holder:
         holder.execute("BEGIN EXCLUSIVE")
-        with mlflow_tracking.tracked("model", "x", {}, {}, "f") as run:
+        with mlflow_tracking.track_run("model", "x", {}, {}, "f") as run:
             run.metrics(1, {"loss": 1.0})
             run.tags({"a": "b"})
             assert run.id is None
@@ -69,7 +69,7 @@ def test_a_store_that_cannot_be_used_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with mlflow_tracking.tracked("model", "x", {}, {}, "f") as run:
+    with mlflow_tracking.track_run("model", "x", {}, {}, "f") as run:
         assert run.id is None
     (record,) = caplog.records
     assert record.message.startswith(f"MLflow at {uri} is lost (")
@@ -77,7 +77,7 @@ def test_a_store_that_cannot_be_used_is_one_sentence(
 
 def test_an_error_of_the_job_itself_is_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    with pytest.raises(ZeroDivisionError), mlflow_tracking.tracked("model", "x", {}, {}, "f"):
+    with pytest.raises(ZeroDivisionError), mlflow_tracking.track_run("model", "x", {}, {}, "f"):
         _ = 1 / 0
 
 

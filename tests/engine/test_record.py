@@ -161,7 +161,7 @@ def test_the_log_of_parallel_jobs_does_not_mix(tmp_path):
 
 def test_a_step_can_add_to_its_log_line(monkeypatch):
     monkeypatch.setattr(record, "_notes", {})
-    record.note(mlflow_run="abc")
+    record.add_run_note(mlflow_run="abc")
     Path("in.txt").write_text("hello")
     run_copy()
     assert json.loads(Path("logs/runs.jsonl").read_text())["mlflow_run"] == "abc"
@@ -189,7 +189,7 @@ def test_what_a_run_writes_does_not_make_the_tree_unclean(monkeypatch):
     for command in (["add", "."], [*who, "commit", "-q", "-m", "first"]):
         subprocess.run(["git", *command], check=True)
     Path("reports").mkdir()
-    for name in record.WRITTEN:
+    for name in record.WRITTEN_BY_RUN:
         Path(name).write_text("made by the run")
     assert clean() == (True, "1")
     Path("reports/other").write_text("not by the run")

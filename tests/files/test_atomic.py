@@ -114,7 +114,7 @@ def fails_with(before: str, function: str = "slow_write") -> str:
 def test_a_limit_on_file_size_keeps_the_old_file():
     told = fails_with("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))")
     assert "the system refused a file operation" in told
-    assert "nothing half-written was kept" in told
+    assert "no partial output was kept" in told
     assert "Traceback" not in told
 
 
@@ -149,7 +149,7 @@ def test_a_real_full_or_read_only_disk(options, sentence):
 
 @pytest.mark.parametrize(
     ("code", "hint"),
-    [(errno.ENOSPC, "free some space"), (errno.EROFS, "read-only"), (errno.EACCES, "right to read and write")],
+    [(errno.ENOSPC, "free disk space"), (errno.EROFS, "read-only"), (errno.EACCES, "permissions so that you can read and write")],
 )
 def test_what_a_disk_says_no_to_is_a_sentence_with_a_hint(code, hint):
     def refused(source: Input, target: Output) -> None:

@@ -516,7 +516,7 @@ def test_a_video_without_anybody_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_video_names_the_frame_and_leaves_nothing(tmp_path: Path) -> None:
-    from childgait.engine.run_step import call
+    from childgait.engine.run_step import run_command_line
 
     data = bytearray(Scene(frames=20).write(tmp_path / "raw.mp4").read_bytes())
     data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
@@ -544,7 +544,7 @@ def test_a_damaged_video_names_the_frame_and_leaves_nothing(tmp_path: Path) -> N
         str(Path(__file__).parents[2] / "params.yaml"),
     ]
     with pytest.raises(StepError, match=r"cannot be decoded from frame \d+ on"):
-        call(deidentify, arguments, recorded=True)
+        run_command_line(deidentify, arguments, recorded=True)
     assert list(out.iterdir()) == []
 
 

@@ -34,7 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    monkeypatch.setattr(mlflow_tracking, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(mlflow_tracking, "CONNECT_SECONDS", 0.2)
     monkeypatch.chdir(tmp_path)
 
 
@@ -182,4 +182,4 @@ def test_a_lost_server_costs_curves_and_is_told_once(
 ) -> None:
     out = run(study, tmp_path / "a")
     assert (out / "weights.safetensors").exists()
-    assert sum("MLflow at http://127.0.0.1:1 is lost (no answer" in record.message for record in caplog.records) == 1
+    assert sum("MLflow at http://127.0.0.1:1 is lost (cannot connect" in record.message for record in caplog.records) == 1

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from test_gates import good_register
 
-from childgait.engine.flags import find
+from childgait.engine.flags import find_function
 from childgait.engine.run_step import run_step
 from childgait.errors import StepError
 from childgait.params import Gate, load_params
@@ -46,7 +46,7 @@ def test_a_closed_gate_leaves_no_table_but_what_it_found(tmp_path: Path) -> None
         "results": tmp_path / "r.json",
         "docs": tmp_path / "docs",
     }
-    found = find("gate")
+    found = find_function("gate")
     assert found is not None
     with pytest.raises(StepError, match=r"views have four names .*0004-0001_left_1-240 \(above\)"):
         run_step(found[0], values, Path(__file__).parents[2] / "params.yaml", tmp_path / "gate.record.json")

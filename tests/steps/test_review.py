@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import polars as pl
 
-from childgait.engine.run_step import call
+from childgait.engine.run_step import run_command_line
 from childgait.files.masks import FRAMES, write_masks
 from childgait.files.tables import write_table
 from childgait.files.video import write_video
@@ -110,7 +110,7 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
     argv: list[str] = []
     for flag, paths in (("videos", videos), ("strips", strips), ("masks", masks), ("boxes", boxes)):
         argv += [f"--{flag}", *map(str, paths)]
-    call(review, [*argv, "--heads", str(heads), "--mask-sheet", str(sheet)], recorded=True)
+    run_command_line(review, [*argv, "--heads", str(heads), "--mask-sheet", str(sheet)], recorded=True)
     for path in (heads, sheet):
         drawn = cv2.imread(str(path))
         half = drawn.shape[0] // 2

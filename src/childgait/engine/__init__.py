@@ -1,1 +1,1 @@
-"""Runs a step: command line from its signature, atomic outputs, records, source stamps, MLflow."""
+"""Run a step: command line from its signature, atomic outputs, records, hashes of source files, MLflow."""

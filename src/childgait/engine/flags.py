@@ -1,4 +1,4 @@
-"""Derives a step's command line from its signature, so that an interface is stated once.
+"""Derive the command line of a step from its signature, so that the interface is declared once.
 
     def segment(video: Input, poses: Input | None, masks: Output, boxes: Output, params: Segment) -> None: ...
 
@@ -16,21 +16,21 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from childgait.engine.source_files import PACKAGE
 
 Input = Annotated[Path, "input"]
-Raw = Annotated[Path, "input", "raw"]  # an Input nobody here made: its record also says DVC's md5, for the manifest
+Raw = Annotated[Path, "input", "raw"]  # an Input from outside the study: its record also holds DVC's md5
 Output = Annotated[Path, "output"]
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One argument of a step: what kind it is, and how the command line gives it."""
+    """One argument of a step: its kind (input, output, params or value), type and default."""
 
     name: str
-    kind: str  # input, output, params or value
+    kind: Literal["input", "output", "params", "value"]
     type: Any
     many: bool
     required: bool
@@ -39,6 +39,7 @@ class Flag:
 
 
 def flags_of(function: Callable[..., Any]) -> list[Flag]:
+    """List the arguments of a step or command by its type hints."""
     hints = typing.get_type_hints(function, include_extras=True)
     flags = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -47,7 +48,7 @@ def flags_of(function: Callable[..., Any]) -> list[Flag]:
         hint, many, raw = hints[name], False, False
         if typing.get_origin(hint) in (typing.Union, types.UnionType):
             hint = next(part for part in typing.get_args(hint) if part is not type(None))
-            required = False  # what may be None may be left out
+            required = False  # an argument that may be None is optional
         if typing.get_origin(hint) is list:
             hint, many = typing.get_args(hint)[0], True
         if typing.get_origin(hint) is Annotated:
@@ -62,12 +63,13 @@ def flags_of(function: Callable[..., Any]) -> list[Flag]:
 
 
 def parser_of(name: str, function: Callable[..., Any], *, recorded: bool) -> argparse.ArgumentParser:
+    """Build the parser of a step (`recorded`) or of a command; a command takes its required values by position."""
     parser = argparse.ArgumentParser(
         prog=f"childgait {name.replace('_', '-')}",
         description=inspect.getdoc(function) or inspect.getdoc(sys.modules[function.__module__]) or "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        fromfile_prefix_chars="@",  # a list too long for a command line comes in a file, a path a line
+        fromfile_prefix_chars="@",  # @FILE: a list too long for a command line, one path per line
     )
     for flag in flags_of(function):
         option = "--" + flag.name.replace("_", "-")
@@ -77,19 +79,21 @@ def parser_of(name: str, function: Callable[..., Any], *, recorded: bool) -> arg
             parser.add_argument(
                 option, action=argparse.BooleanOptionalAction, default=flag.default, required=flag.required
             )
-        elif flag.kind == "value" and not recorded and flag.required:  # a person's command takes its subject plainly
+        elif flag.kind == "value" and not recorded and flag.required:
             parser.add_argument(flag.name, type=flag.type, nargs="*" if flag.many else None)
         else:
             parser.add_argument(
                 option, type=flag.type, nargs="*" if flag.many else None, required=flag.required, default=flag.default
             )
     if recorded:
-        parser.add_argument("--record", type=Path, help="write the sidecar of inputs, outputs, params and code here")
+        parser.add_argument(
+            "--record", type=Path, help="file to write the record of inputs, outputs, params and code to"
+        )
     return parser
 
 
-def find(name: str) -> tuple[Callable[..., Any], bool] | None:
-    """The step or command of that name, and whether it is a step."""
+def find_function(name: str) -> tuple[Callable[..., Any], bool] | None:
+    """Import the step or command of that name; returns the function and whether it is a step, or None."""
     name = name.replace("-", "_")
     for package, recorded in (("steps", True), ("commands", False)):
         if (PACKAGE / package / f"{name}.py").is_file():
@@ -97,12 +101,12 @@ def find(name: str) -> tuple[Callable[..., Any], bool] | None:
     return None
 
 
-def names(package: str) -> dict[str, str]:
-    """Every step or command with the first line of its module, read without importing it."""
+def summaries(package: str) -> dict[str, str]:
+    """Map every step or command to the first line of its docstring, without importing it."""
     import ast
 
-    found = {}
+    lines = {}
     for path in sorted((PACKAGE / package).glob("*.py")):
         if path.stem != "__init__":
-            found[path.stem] = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n", 1)[0]
-    return found
+            lines[path.stem] = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n", 1)[0]
+    return lines

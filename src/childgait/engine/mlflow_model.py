@@ -1,8 +1,8 @@
-"""The trained model as MLflow serves it: give it `.clip.json` files of prepared clips, it answers probabilities.
+"""The trained model in MLflow's format: predicts probabilities from `.clip.json` files of prepared clips.
 
     mlflow.pyfunc.load_model(uri).predict(pandas.DataFrame({"clip": ["…/0001-0001_left_1-240.clip.json"]}))
 
-MLflow runs this file by itself (models from code); weights come from a safetensors file, never from a pickle.
+MLflow executes this file (models from code); weights are read from a safetensors file, never from a pickle.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import mlflow
 
 
 class GaitModel(mlflow.pyfunc.PythonModel):
-    """Loads the description and the weights; predicts a row a clip, a column a target."""
+    """Model with description and weights; predicts one row per clip with one column per target."""
 
     def load_context(self, context: Any) -> None:
         from safetensors.numpy import load_file

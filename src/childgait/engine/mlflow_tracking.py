@@ -1,8 +1,8 @@
-"""MLflow, the searchable log of runs. It is never the truth: a lost or locked server costs curves, not results.
+"""MLflow tracking, the searchable log of training runs. A lost or locked server costs curves, never results.
 
-`tracked(...)` opens a run under its experiment's parent and yields a Run; every trouble with the server is told once,
-and from then on the Run does nothing. The store is MLFLOW_TRACKING_URI, else a database in mlruns/, by an absolute
-path. A new database is made by one process and appears whole, because several that make it together would break it.
+`track_run(...)` opens a run under its parent run and yields a TrackedRun. Any error of the server is logged once;
+from then on the TrackedRun does nothing. The store is MLFLOW_TRACKING_URI, else a database in mlruns/, with an
+absolute path. A new database is made by one process and renamed when complete: several at once would damage it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("childgait")
 FOLDER = Path("mlruns")
 EXPERIMENT = "childgait"
 FLUSH_SECONDS = 5.0
-ANSWER_SECONDS = 3.0
+CONNECT_SECONDS = 3.0
 REQUIREMENTS = (
     "mlflow",
     "torch",
@@ -41,7 +41,7 @@ REQUIREMENTS = (
     "opencv-python-headless",
 )
 
-# Telemetry stays off, and a server that does not answer is given up quickly; a person's own settings win.
+# Telemetry is off, and requests to an unreachable server fail quickly; variables that are set already are kept.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
@@ -54,23 +54,24 @@ for _name, _value in {
 
 
 def tracking_uri() -> str:
+    """Return the URI of the store."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{FOLDER.absolute() / 'mlflow.db'}"
 
 
-class NoAnswer(Exception):
-    """The store cannot be used; the text says why."""
+class StoreUnavailable(Exception):
+    """The store cannot be used; the message gives the reason."""
 
 
 @dataclass
-class Run:
-    """One MLflow run, or its stand-in once the store is lost."""
+class TrackedRun:
+    """One MLflow run; without effect once the store is lost (`id` is None)."""
 
     id: str | None = None
     _waiting: list[Any] = field(default_factory=list)
     _flushed: float = 0.0
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Points of curves; sent in batches every few seconds."""
+        """Log points of curves; they are sent in batches every few seconds."""
         if self.id is None:
             return
         from mlflow.entities import Metric
@@ -81,6 +82,7 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
+        """Send the points that wait."""
         waiting, self._waiting = self._waiting, []
         self._flushed = time.monotonic()
         self._do(
@@ -91,7 +93,7 @@ class Run:
         )
 
     def data(self, name: str, path: Path, digest: str) -> None:
-        """Which data went in: MLflow's digest has room for 36 characters, the tag has all."""
+        """Log an input; MLflow's digest is limited to 36 characters, so a tag holds the whole sha256."""
 
         def send(mlflow: Any) -> None:
             from mlflow.data.meta_dataset import MetaDataset
@@ -107,14 +109,13 @@ class Run:
         self._do(lambda mlflow: mlflow.set_tags(values))
 
     def model(self, weights: Path, description: Path) -> None:
-        """The trained model as code and safetensors; `mlflow.pyfunc.load_model` gives it back, without a pickle."""
-        package = PACKAGE
+        """Log the trained model as code and safetensors, without a pickle; `mlflow.pyfunc.load_model` loads it."""
 
         def send(mlflow: Any) -> None:
             mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(package / "engine/mlflow_model.py"),
-                code_paths=[str(package)],
+                python_model=str(PACKAGE / "engine/mlflow_model.py"),
+                code_paths=[str(PACKAGE)],
                 artifacts={"weights": str(weights), "model": str(description)},
                 pip_requirements=_pinned(),
             )
@@ -128,22 +129,23 @@ class Run:
 
         try:
             action(mlflow)
-        except _troubles() as error:
+        except _store_errors() as error:
             self.id = None
-            tell(str(error))
+            warn_lost(str(error))
 
 
-def tell(why: str) -> None:
-    short = " ".join(why.split())[:300]
-    log.warning("MLflow at %s is lost (%s): this run goes on without curves", tracking_uri(), short)
+def warn_lost(reason: str) -> None:
+    """Log once that the store is lost."""
+    short = " ".join(reason.split())[:300]
+    log.warning("MLflow at %s is lost (%s): this run continues without curves", tracking_uri(), short)
 
 
-def _troubles() -> tuple[type[Exception], ...]:
+def _store_errors() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return (MlflowException, RequestException, SQLAlchemyError, OSError, NoAnswer)
+    return (MlflowException, RequestException, SQLAlchemyError, OSError, StoreUnavailable)
 
 
 def _pinned() -> list[str]:
@@ -153,13 +155,15 @@ def _pinned() -> list[str]:
 
 
 @contextlib.contextmanager
-def tracked(parent: str, name: str, params: dict[str, Any], tags: dict[str, str], fingerprint: str) -> Iterator[Run]:
-    """A run `name` under the run `parent`; a killed run of the same fingerprint is taken up again."""
-    run = Run()
+def track_run(
+    parent: str, name: str, params: dict[str, Any], tags: dict[str, str], fingerprint: str
+) -> Iterator[TrackedRun]:
+    """Open the run `name` under the run `parent`; a killed run with the same fingerprint is continued."""
+    run = TrackedRun()
     try:
-        _reach(tracking_uri())
-    except NoAnswer as error:
-        tell(str(error))
+        _check_store(tracking_uri())
+    except StoreUnavailable as error:
+        warn_lost(str(error))
         yield run
         return
     import mlflow
@@ -167,7 +171,7 @@ def tracked(parent: str, name: str, params: dict[str, Any], tags: dict[str, str]
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     try:
-        with _alone():
+        with _exclusive():
             _open_store(mlflow, tracking_uri())
             parent_id = _parent(mlflow, parent)
         found = _unfinished(mlflow, fingerprint)
@@ -181,9 +185,9 @@ def tracked(parent: str, name: str, params: dict[str, Any], tags: dict[str, str]
         run.id = started.info.run_id
         if not found:
             mlflow.log_params({key: str(value)[:6000] for key, value in flat(params).items()})
-    except _troubles() as error:
+    except _store_errors() as error:
         run.id = None
-        tell(str(error))
+        warn_lost(str(error))
     status = "FAILED"
     try:
         yield run
@@ -192,44 +196,44 @@ def tracked(parent: str, name: str, params: dict[str, Any], tags: dict[str, str]
         run.flush()
         try:
             mlflow.end_run(status)
-        except _troubles() as error:
-            tell(str(error))
+        except _store_errors() as error:
+            warn_lost(str(error))
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested params with dots in their names."""
-    found: dict[str, Any] = {}
+    """Flatten nested params; keys are joined by dots."""
+    flattened: dict[str, Any] = {}
     for key, value in values.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return found
+        flattened |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flattened
 
 
-def _reach(uri: str) -> None:
-    """Find out in seconds, and before MLflow is imported, whether the store answers at all."""
+def _check_store(uri: str) -> None:
+    """Check within seconds, before MLflow is imported, that the store can be reached."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            socket.create_connection((parts.hostname or "", port), timeout=ANSWER_SECONDS).close()
+            socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()
         except OSError as error:
-            raise NoAnswer(f"no answer: {error}") from None
+            raise StoreUnavailable(f"cannot connect: {error}") from None
     elif parts.scheme == "sqlite":
         path = Path(uri.removeprefix("sqlite:///"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
-                with contextlib.closing(sqlite3.connect(path, timeout=ANSWER_SECONDS)) as base:
+                with contextlib.closing(sqlite3.connect(path, timeout=CONNECT_SECONDS)) as base:
                     base.execute("BEGIN IMMEDIATE")
                     base.rollback()
         except (sqlite3.Error, OSError) as error:
-            raise NoAnswer(f"{path}: {error}") from None
+            raise StoreUnavailable(f"{path}: {error}") from None
     elif not parts.scheme or parts.scheme == "file":
-        raise NoAnswer("plain folders are no longer a store of MLflow; use sqlite:////absolute/path/mlflow.db")
+        raise StoreUnavailable("plain folders are no longer a store of MLflow; use sqlite:////absolute/path/mlflow.db")
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One process of this checkout at a time: making a database or a parent run is no job for two."""
+def _exclusive() -> Iterator[None]:
+    """Hold a lock: one process of this checkout at a time makes the database or a parent run."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -237,7 +241,7 @@ def _alone() -> Iterator[None]:
 
 
 def _open_store(mlflow: Any, uri: str) -> None:
-    """Point MLflow at the store; a database that is not there yet is made under another name and renamed."""
+    """Set MLflow's store; a missing database is made under another name and renamed."""
     path = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
     if path is not None and not path.exists():
         fresh = path.with_name(f".partial-{os.getpid()}-{path.name}")
@@ -253,7 +257,7 @@ def _open_store(mlflow: Any, uri: str) -> None:
 
 
 def _parent(mlflow: Any, name: str) -> str:
-    """The run that a model's folds and seeds stand under; made where there is none."""
+    """Find or create the parent run of a model's folds and seeds; returns its id."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
     found = client.search_runs([experiment], f"tags.group = '{name}'", max_results=1)
@@ -265,6 +269,7 @@ def _parent(mlflow: Any, name: str) -> str:
 
 
 def _unfinished(mlflow: Any, fingerprint: str) -> str | None:
+    """Find a killed run with this fingerprint; returns its id."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
     wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'RUNNING'"

@@ -1,9 +1,9 @@
-"""What every step leaves behind: a deterministic sidecar beside its outputs, and a line in an untracked log.
+"""Write the provenance of a step: a deterministic record beside its outputs, and a line in an unversioned log.
 
-The sidecar (`*.record.json`) holds what must be equal when the same data, params and code run again: hashes of inputs
-and outputs, the params sections, the source files, the environment's lock. Its last key, `seal`, is the sha256 of the
-rest, so that a changed byte in the record itself shows. What differs between runs (times, host, memory, git commit,
-device, the MLflow run) goes to `logs/runs.jsonl`, which nothing versions.
+The record (`*.record.json`) holds what is equal when the same data, params and code run again: hashes of inputs and
+outputs, the params sections, the source files, the lock of the environment. Its last key, `seal`, is the sha256 of the
+rest, so that a change of the record itself is detected. What differs between runs (times, host, memory, git commit,
+device, the MLflow run) is appended to `logs/runs.jsonl`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from childgait.engine.source_files import ROOT, reached
+from childgait.engine.source_files import ROOT, reachable_files
 from childgait.errors import StepError
 from childgait.files.atomic import write_text
 from childgait.files.hashes import sha256, sha256_and_md5, sha256_of_text, sha256_of_tree
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 LOCK = ROOT / "envs" / "requirements.lock"
 RUNS = Path("logs/runs.jsonl")
 ENDING = ".record.json"
-WRITTEN = ("dvc.lock", "reports/metrics.json")  # by the run itself, into git's tree
+WRITTEN_BY_RUN = ("dvc.lock", "reports/metrics.json")  # files in git that a run itself changes
 
 _notes: dict[str, Any] = {}
 
 
-def note(**facts: Any) -> None:
-    """Something about this very run for the untracked log, such as `note(mlflow_run=run_id)`."""
+def add_run_note(**facts: Any) -> None:
+    """Add facts about this run to its line in the log, such as `add_run_note(mlflow_run=run_id)`."""
     _notes.update(facts)
 
 
 class Watch:
-    """A step from its start to its record: what it was given must still be the same when it has ended."""
+    """Follow a step from its start to its record, and check that its inputs and source files stayed the same."""
 
     def __init__(self, function: Callable[..., Any], inputs: list[Path]) -> None:
         self.function = function
@@ -52,13 +52,13 @@ class Watch:
         self._tick = time.monotonic()
         self._code = describe_code(function)
         self._stamps = {path: _stamp(path) for path in inputs}
-        self._keeping = time.monotonic() - self._tick  # what the record itself costs
+        self._record_seconds = time.monotonic() - self._tick  # time spent on the record itself
 
     def seconds(self) -> float:
         return time.monotonic() - self._tick
 
     def write_record(self, target: Path, flags: list[Flag], values: dict[str, Any]) -> None:
-        """The sidecar, then the log line. The sidecar comes last of a step's files: where it is, the outputs are whole."""
+        """Write the record, then the log line. The record is a step's last file: if it exists, all outputs do."""
         from childgait.params import section_for_record
 
         began = time.monotonic()
@@ -82,23 +82,23 @@ class Watch:
                 paths = value if isinstance(value, list) else [value]
                 describe = describe_output if flag.kind == "output" else describe_raw if flag.raw else describe_input
                 record[flag.kind + "s"][flag.name] = [describe(path) for path in paths]
-        self._still_the_same()
+        self._check_unchanged()
         write_text(target, seal(record))
-        self._keeping += time.monotonic() - began
+        self._record_seconds += time.monotonic() - began
         log_run(target, self.function.__name__, self)
 
-    def keeping_seconds(self) -> float:
-        return self._keeping
+    def record_seconds(self) -> float:
+        return self._record_seconds
 
-    def _still_the_same(self) -> None:
-        """A record that names other bytes than the step read would be a lie; better no record, and the job again."""
+    def _check_unchanged(self) -> None:
+        """Fail if an input or source file changed while the step ran: its record would hold wrong hashes."""
         changed = [shown(path) for path, stamp in self._stamps.items() if _stamp(path) != stamp]
         now = describe_code(self.function)
         changed += [name for name in now.keys() | self._code.keys() if now.get(name) != self._code.get(name)]
         if changed:
             raise StepError(
                 f"{min(changed)} changed while {self.function.__name__} was reading it ({len(changed)} file(s) in all)",
-                hint="run the step again and leave its inputs and source files alone meanwhile",
+                hint="run the step again, without changing its inputs or source files meanwhile",
             )
 
 
@@ -114,14 +114,14 @@ def _section_name(section: Any) -> str:
 
 
 def seal(record: dict[str, Any]) -> str:
-    """The text of a record: stable bytes, its own hash as the last line but one."""
+    """Serialise a record to stable text, with its own hash as the last key."""
     body = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     assert "seal" not in record
     return f'{body[:-2]},\n "seal": "{sha256_of_text(body)}"\n}}\n'
 
 
 def seal_holds(text: str) -> bool:
-    """Whether a record's text is what was written, to the byte."""
+    """Check that a record's text is unchanged, to the byte."""
     try:
         record = json.loads(text)
         record.pop("seal")
@@ -131,14 +131,14 @@ def seal_holds(text: str) -> bool:
 
 
 def shown(path: Path) -> str:
-    """A path as the records write it: relative to the working folder, so that two clones say the same."""
+    """Format a path for a record: relative to the working folder, so that it is equal in every clone."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links into a cache)
     here = Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
 
 def describe_input(path: Path) -> dict[str, Any]:
-    """A file, or a folder (of one-frame files, say) as one thing: the hash of its names and contents."""
+    """Describe a file by hash and size, a folder by one hash over its file names and contents."""
     if path.is_dir():
         names = [(str(p.relative_to(path)), p) for p in sorted(path.rglob("*")) if p.is_file()]
         tree = sha256_of_tree((name, sha256(p)) for name, p in names)
@@ -152,6 +152,7 @@ def describe_input(path: Path) -> dict[str, Any]:
 
 
 def describe_raw(path: Path) -> dict[str, Any]:
+    """Describe a raw file also by its md5, which DVC uses."""
     if path.is_dir():
         return describe_input(path)
     strong, named = sha256_and_md5(path)
@@ -159,7 +160,7 @@ def describe_raw(path: Path) -> dict[str, Any]:
 
 
 def describe_output(path: Path) -> dict[str, Any]:
-    """A file, with the children it names where it is a table of them; of a folder, every file (but no record)."""
+    """Describe a file, with the children in it if it is a table of children, or every file of a folder."""
     if path.is_dir():
         inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.endswith(ENDING)]
         return {"path": shown(path), "contents": [describe_output(p) for p in inside]}
@@ -169,7 +170,7 @@ def describe_output(path: Path) -> dict[str, Any]:
 
 
 def subjects_in(path: Path) -> list[str] | None:
-    """The children in a table with a column `subject`; None where the file is no such table."""
+    """List the children in a table with a column `subject`; None for any other file."""
     if path.suffix == ".parquet":
         import polars as pl
 
@@ -195,19 +196,19 @@ def describe_code(function: Callable[..., Any]) -> dict[str, str]:
     source = Path(function.__code__.co_filename)
     return {
         str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name: sha256(path)
-        for path in reached(source)
+        for path in reachable_files(source)
     }
 
 
 def log_run(target: Path, step: str, watch: Watch) -> None:
-    """One line about this very run. Appended in one write, so parallel jobs do not mix."""
+    """Append a line about this run to the log, in one write, so that parallel jobs do not mix."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     line = {
         "step": step,
         "record": shown(target),
         "started": watch.started,
         "seconds": round(watch.seconds(), 3),
-        "record_seconds": round(watch.keeping_seconds(), 4),
+        "record_seconds": round(watch.record_seconds(), 4),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
         "peak_memory_mb": peak_memory_mb(),
         "host": platform.node(),
@@ -226,7 +227,7 @@ def log_run(target: Path, step: str, watch: Watch) -> None:
 
 
 def peak_memory_mb() -> int:
-    """The process's own peak. Linux's ru_maxrss would count the process that started it, too."""
+    """Return the peak memory of this process in MB; Linux's ru_maxrss would include its parent process."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():
@@ -236,7 +237,7 @@ def peak_memory_mb() -> int:
 
 
 def device() -> str:
-    """What computed: the GPU's name where this process used one. Asks only what the step has already imported."""
+    """Name the GPU that this process used, else the processor. Imports nothing."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return str(torch.cuda.get_device_name())
@@ -244,22 +245,21 @@ def device() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the main libraries that this step has imported."""
+    """Map the main libraries that this step has imported to their versions."""
     loaded = {name: getattr(sys.modules[name], "__version__", None) for name in LIBRARIES if name in sys.modules}
     return {name: str(version) for name, version in loaded.items() if version is not None}
 
 
 @cache
 def git_state() -> dict[str, Any]:
-    """The commit and whether the tree was clean but for what a run writes; the workflow asks git once and hands it on."""
-    if (
-        commit := os.environ.get("CHILDGAIT_COMMIT", "none")
-    ) != "none":  # none: not a git checkout, or nobody asked yet
+    """Return the commit, and whether the tree is clean except for WRITTEN_BY_RUN; the workflow passes both on."""
+    commit = os.environ.get("CHILDGAIT_COMMIT", "none")
+    if commit != "none":  # none: no git checkout, or not run by the workflow
         return {"commit": commit, "clean": os.environ.get("CHILDGAIT_CLEAN") == "1"}
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        status = ["git", "status", "--porcelain", "--", ".", *(f":!{name}" for name in WRITTEN)]
+        status = ["git", "status", "--porcelain", "--", ".", *(f":!{name}" for name in WRITTEN_BY_RUN)]
         changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "clean": None}  # not a git checkout: said, not guessed
+        return {"commit": None, "clean": None}  # no git checkout
     return {"commit": commit, "clean": not changed.strip()}

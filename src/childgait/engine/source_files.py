@@ -1,8 +1,9 @@
-"""Which source files a step can reach: an import walk over this package, without importing anything.
+"""Find the source files that a step can reach, by following imports within this package without executing them.
 
-Code is an input. The rules declare these files by one stamp a step, the records hash them, so an edit in a shared module
-reruns exactly the steps that use it. The plumbing below is left out: it hands values and files to a step and computes no
-number, and the values themselves are inputs; with it in, a new key in one section of params.yaml would rerun every video.
+Code is an input. The rules declare these files by one stamp per step and the records hash them, so that an edit in a
+shared module reruns exactly the steps that use it. The modules in PLUMBING are left out: they pass values and files to
+a step and compute no number, and the values are inputs themselves. Otherwise a new key in one section of params.yaml
+would rerun every video.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ PLUMBING = {PACKAGE / f"{name}.py" for name in ("params", "errors", "threads", "
 )
 
 
-# The imports of this package in a source file, wherever they stand. Parsing only these, and not the whole file, makes
-# the walk five times faster, and every job walks once for its record. An import quoted in a docstring counts, too: one
-# rerun too many, never one too few.
+# Imports of this package anywhere in a source file. Parsing only these lines, not the whole file, is five times faster;
+# every job does it once for its record. An import quoted in a docstring also counts: one rerun too many, never too few.
 _STATEMENT = re.compile(
     r"^[ \t]*(from[ \t]+childgait[\w.]*[ \t]+import[ \t]*(?:\([^)]*\)|[^\n]*)|import[ \t][^\n]*\bchildgait\b[^\n]*)",
     re.MULTILINE,
@@ -37,7 +37,7 @@ def _imports(path: Path) -> frozenset[Path]:
 
 
 def _imported_by(tree: ast.Module) -> frozenset[Path]:
-    found: set[Path] = set()
+    files: set[Path] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             candidates = [alias.name for alias in node.names]
@@ -47,12 +47,12 @@ def _imported_by(tree: ast.Module) -> frozenset[Path]:
             continue
         for name in candidates:
             if name == "childgait" or name.startswith("childgait."):
-                found.update(_files_of(name))
-    return frozenset(found)
+                files.update(_files_of(name))
+    return frozenset(files)
 
 
 def _files_of(module: str) -> list[Path]:
-    """The module's file and the __init__ files on the way, where they exist."""
+    """List the file of a module and the __init__ files of its packages, where they exist."""
     files, folder = [], PACKAGE.parent
     for part in module.split("."):
         if (init := folder / part / "__init__.py").is_file():
@@ -64,51 +64,51 @@ def _files_of(module: str) -> list[Path]:
 
 
 @cache
-def reached(path: Path) -> tuple[Path, ...]:
-    """The file itself, everything of this package that it imports, directly or not, and the texts they fill in, sorted."""
-    seen: set[Path] = set()
+def reachable_files(path: Path) -> tuple[Path, ...]:
+    """List the file, all modules of this package that it imports, directly or not, and their templates, sorted."""
+    visited: set[Path] = set()
     waiting = [path]
     while waiting:
         current = waiting.pop()
-        if current not in seen and current not in PLUMBING:
-            seen.add(current)
+        if current not in visited and current not in PLUMBING:
+            visited.add(current)
             waiting.extend(_imports(current))
-    return tuple(sorted(seen.union(*(_templates(path) | _checkpoints(path) for path in seen))))
+    return tuple(sorted(visited.union(*(_templates(path) | _checkpoints(path) for path in visited))))
 
 
 def _checkpoints(module: Path) -> set[Path]:
-    """The shipped checkpoints, for whatever reaches the module that reads them: they make outputs as code does."""
+    """List the shipped checkpoints if this is the module that reads them; they determine outputs as code does."""
     folder = PACKAGE / "weights" / "pretrained"
     is_reader = module == PACKAGE / "files" / "pretrained.py"
     return {path for path in folder.glob("*") if path.is_file()} if is_reader else set()
 
 
 def _templates(module: Path) -> set[Path]:
-    """The texts in the folder `templates` beside a module that fills them in: they make outputs as code does."""
+    """List the files in the folder `templates` of a module that uses it; they determine outputs as code does."""
     folder = module.parent / "templates"
     return set(folder.iterdir()) if folder.is_dir() and '"templates"' in module.read_text() else set()
 
 
 def code_of(step: str) -> list[Path]:
-    """The source files of a step, relative to the repository."""
-    return [path.relative_to(ROOT) for path in reached(PACKAGE / "steps" / f"{step}.py")]
+    """List the source files of a step, relative to the repository."""
+    return [path.relative_to(ROOT) for path in reachable_files(PACKAGE / "steps" / f"{step}.py")]
 
 
 def stamp_of(step: str, folder: Path) -> Path:
-    """A file that stands for the source files of a step: their names and hashes, written only if one of them differs.
+    """Write the names and hashes of a step's source files into one file, if one of them differs; returns its path.
 
-    A job has this one input in place of 20 to 60: at a thousand videos Snakemake would look at a quarter of a million. The
-    first stamp is as old as the newest source, so that in a fresh clone nothing looks older than its code.
+    A job has this one input in place of 20 to 60: with a thousand videos Snakemake would check a quarter of a million
+    files. The first stamp gets the date of the newest source, so that no output of a fresh clone looks outdated.
     """
     from childgait.files.atomic import write_text
 
     files = code_of(step)
-    said = "".join(f"{_sha256(ROOT / path)}  {path}\n" for path in files)
+    text = "".join(f"{_sha256(ROOT / path)}  {path}\n" for path in files)
     stamp = folder / f"{step}.sha256"
     is_first = not stamp.exists()
-    if is_first or stamp.read_text() != said:
+    if is_first or stamp.read_text() != text:
         stamp.parent.mkdir(parents=True, exist_ok=True)
-        write_text(stamp, said)
+        write_text(stamp, text)
         if is_first:
             newest = max((ROOT / path).stat().st_mtime_ns for path in files)
             os.utime(stamp, ns=(newest, newest))

@@ -52,7 +52,7 @@ def finetune(
     """
     from safetensors.numpy import save_file
 
-    from childgait.engine.record import note
+    from childgait.engine.record import add_run_note
     from childgait.files.atomic import write_json
     from childgait.files.clips import open_clip
     from childgait.files.parts import open_part
@@ -93,7 +93,7 @@ def finetune(
         _write_history(history, learnt.history)
         run.data("train", train, parts["train"].table["split_hash"][0])
         run.model(weights, model)
-        note(mlflow_run=run.id)
+        add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
     last = learnt.history[-1] if learnt.history else {}
     told = ", ".join(f"{key} {last[key]:.3f}" for key in ("loss", "validation_loss") if key in last)
@@ -220,11 +220,11 @@ def _tracked(
     """The MLflow run of this job; a table model and a process that does not lead have none."""
     from contextlib import nullcontext
 
-    from childgait.engine.mlflow_tracking import Run, tracked
+    from childgait.engine.mlflow_tracking import TrackedRun, track_run
     from childgait.engine.record import git_state
 
     if not leads or chosen.kind == "table":
-        return nullcontext(Run())
+        return nullcontext(TrackedRun())
     split_hash = parts["train"].table["split_hash"][0]
     tags = {
         "model": chosen.name,
@@ -234,4 +234,4 @@ def _tracked(
         "weights_from": settings.weights_sha256 or "from scratch",
         "commit": str(git_state()["commit"]),
     }
-    return tracked(chosen.name, f"{chosen.name} {fold}-{seed}", _plain(settings), tags, fingerprint)
+    return track_run(chosen.name, f"{chosen.name} {fold}-{seed}", _plain(settings), tags, fingerprint)

@@ -43,7 +43,7 @@ def pretrain(
     import cv2
     from safetensors.torch import save_file
 
-    from childgait.engine.record import note
+    from childgait.engine.record import add_run_note
     from childgait.files.atomic import write_json
     from childgait.files.hashes import sha256
     from childgait.models.registry import find_model, settings_of
@@ -76,7 +76,7 @@ def pretrain(
         written, data = cv2.imencode(".png", result.strip[..., ::-1])
         assert written
         strip.write_bytes(data.tobytes())
-        note(mlflow_run=run.id)
+        add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
     last = result.history[-1]
     log.info(
@@ -160,9 +160,11 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
 
 def _tracked(name: str, params: Pretrain, fingerprint: str) -> Any:
     """The MLflow run of this job."""
-    from childgait.engine.mlflow_tracking import tracked
+    from childgait.engine.mlflow_tracking import track_run
     from childgait.engine.record import git_state
     from childgait.params import section_of_pretraining
 
     tags = {"model": name, "stage": "pretrain", "seed": str(params.seed), "commit": str(git_state()["commit"])}
-    return tracked(name, f"pretrain {name}", section_of_pretraining(params.model_dump(mode="json")), tags, fingerprint)
+    return track_run(
+        name, f"pretrain {name}", section_of_pretraining(params.model_dump(mode="json")), tags, fingerprint
+    )
