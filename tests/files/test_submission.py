@@ -50,7 +50,7 @@ def swap(old: str, new: str) -> Callable[[str], str]:
     [
         (swap("L17,", ""), r"lacks the column\(s\) L17"),
         (swap("L1,L2", "L2,L1"), "has its columns in another order"),
-        (swap("track1-18", "track1-4"), "line 3: track1-4 stands there twice"),
+        (swap("track1-18", "track1-4"), "line 3: track1-4 is in it twice"),
         (swap("track1-18", "18"), "line 3: the ID is '18'"),
         (swap("track1-4,0", "track1-4,2"), "line 2: L1 is '2'"),
         (swap("track1-4,0", "track1-4,"), "line 2: L1 is ''"),

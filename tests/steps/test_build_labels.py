@@ -120,7 +120,7 @@ def test_two_raters_are_compared_and_one_is_chosen(tmp_path: Path) -> None:
         ([entry("0001", 1.5)], PEOPLE, "is scored 1.5"),
         ([{"patient_id": "1", "left": {"18": 0}}], PEOPLE, "'18' is no item"),
         ([{"patient_id": "1", "left": {"1": 0, "01": 0}}], PEOPLE, "left has item 1 twice, once as '01'"),
-        ([], PEOPLE, "holds no child"),
+        ([], PEOPLE, "contains no child"),
         ({"0001": {}}, PEOPLE, "is not a list of entries"),
         ([entry("0001")], PEOPLE + "0001,7,f,,\n", "line 5: child 0001 is there twice"),
         ([entry("0001")], "patient_id,age,sex\n1,old,f\n", "line 2: age is 'old'"),
@@ -150,4 +150,4 @@ def test_views_may_be_overruled_per_item(tmp_path: Path) -> None:
     labels = pl.read_parquet(out["labels_out"])
     assert labels.filter(pl.col("code") == "PRT")["views"].unique().item() == "left right"
     with pytest.raises(StepError, match="names 'PTR', which is no item"):
-        run(tmp_path, [entry("0001")], PEOPLE, PARAMS.model_copy(update={"views": {"PTR": ["left"]}}))
+        run(tmp_path, [entry("0001")], PEOPLE, PARAMS.model_copy(update={"camera_views": {"PTR": ["left"]}}))

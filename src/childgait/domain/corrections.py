@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Correction:
-    """A person's word on one point of one frame."""
+    """The corrected position of one point in one frame, in pixels."""
 
     frame: int
     point: int

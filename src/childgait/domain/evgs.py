@@ -1,4 +1,4 @@
-"""The Edinburgh Visual Gait Score: 17 items a limb, each scored 0 (typical), 1 or 2. The only list of items there is.
+"""The Edinburgh Visual Gait Score: 17 items per limb, each scored 0 (typical), 1 or 2. The only list of items.
 
 Item definitions and bands: EVGS Reference Guide v1.0 (Kearns, Jang 2019) after Read et al. 2003. Two column orders are
 in circulation: the official numbering, and that of the ChildGait result tables, which put WAD (item 7) in column 4.
@@ -94,7 +94,7 @@ PUBLISHED_ORDER: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Target:
-    """One of the 34 things a model predicts: an item of a limb."""
+    """One of the 34 targets of a model: an item of a limb."""
 
     limb: Limb
     code: str
@@ -107,14 +107,14 @@ class Target:
 
 TARGETS: tuple[Target, ...] = tuple(Target(limb, code) for limb in LIMBS for code in CODES)  # left 1-17, right 1-17
 TARGET_NAMES: tuple[str, ...] = tuple(target.name for target in TARGETS)
-MIRRORED: tuple[int, ...] = tuple((index + 17) % 34 for index in range(34))  # a flipped picture swaps the limbs
+MIRRORED: tuple[int, ...] = tuple((index + 17) % 34 for index in range(34))  # a mirrored picture exchanges the limbs
 
 
 def binary(score: int) -> int:
-    """Typical (0) or atypical (1 and 2), as the dataset's authors merge them."""
+    """Return typical (0) or atypical (1 for scores 1 and 2), as the dataset's authors merge them."""
     return int(score > 0)
 
 
 def default_views() -> dict[str, list[View]]:
-    """Which views an item is judged from, by the registry's planes; params may overrule it per item."""
+    """Return the views from which each item is scored, by its plane; params may override them per item."""
     return {item.code: list(VIEWS_OF_PLANE[item.plane]) for item in ITEMS}

@@ -12,7 +12,7 @@ from childgait.domain.skeleton import POINTS
 
 
 class Status(IntEnum):
-    """What a point is: seen, set by a person, given back to its own side, filled in between, or not there."""
+    """Origin of a point: measured, corrected manually, swapped to its own side, filled by interpolation, or missing."""
 
     MEASURED = 0
     CORRECTED = 1
@@ -44,7 +44,7 @@ class Poses:
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """Where there is a point at all."""
+        """Which points (T, 23) have a position."""
         return np.asarray(np.isfinite(self.xy).all(axis=2))
 
     def copy(self) -> Poses:
@@ -54,7 +54,7 @@ class Poses:
 
 
 def make_poses(seconds: NDArray[np.float64], xy: NDArray[np.float32], score: NDArray[np.float32]) -> Poses:
-    """Poses as measured: what has no position is missing, with score 0."""
+    """Return poses with status MEASURED; points without a position are MISSING with score 0."""
     xy = np.array(xy, np.float32)
     gone = ~np.isfinite(xy).all(axis=2)
     xy[gone] = np.nan

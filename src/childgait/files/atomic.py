@@ -1,7 +1,7 @@
-"""Writes that are whole or not there: to a temporary name beside the target, flushed, renamed.
+"""Writes files atomically: under a temporary name beside the target, flushed, renamed.
 
-A step's outputs come through here by themselves (engine/run_step.py hands the step temporary names), so a step just writes. A
-killed process leaves `.partial-…` files, which the next job of that target removes.
+engine/run_step.py gives a step temporary names for its outputs, so that the step itself just writes. A killed process
+leaves `.partial-…` files, which the next job of that target removes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PARTIAL = ".partial-"
 
 
 def _started(pid: int) -> str | None:
-    """When that process of this machine started, in ticks since boot; None if there is none. Tells a reused number."""
+    """Return when a process of this host started, in ticks since boot; None without one. Detects reused ids."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (FileNotFoundError, ProcessLookupError):
@@ -33,20 +33,20 @@ def _host() -> str:
 
 
 def partial_name(target: Path) -> Path:
-    """A name beside the target that keeps its ending (encoders look at it) and says whose it is: host, process, start."""
+    """Return a name beside the target with its ending (encoders need it) and its owner: host, process, start."""
     return target.with_name(f"{PARTIAL}{_host()}-{os.getpid()}-{_started(os.getpid()) or 0}-{target.name}")
 
 
 def target_of(partial: Path) -> Path:
-    """The target that a partial name stands for: a step that must look at what it would replace asks this."""
+    """Return the target of a partial name, for a step that must check what it would replace."""
     return partial.with_name(partial.name.removeprefix(PARTIAL).split("-", 3)[3])
 
 
 def remove_stale_partials(target: Path) -> None:
-    """What killed jobs of this target left behind. Another living process's file is its own.
+    """Remove files that killed jobs of this target left; keep those of a process that is alive.
 
-    A file from another host is a dead job's, too: the workflow gives a target to one job at a time. Were it not, that
-    job's rename would fail loudly.
+    A file from another host is left by a dead job, too: the workflow gives a target to one job at a time. If that were
+    wrong, the other job's rename would fail visibly.
     """
     for path in target.parent.glob(f"{PARTIAL}*"):
         host, pid, started, name = (path.name.removeprefix(PARTIAL).split("-", 3) + ["", "", ""])[:4]
@@ -56,6 +56,7 @@ def remove_stale_partials(target: Path) -> None:
 
 
 def remove(path: Path) -> None:
+    """Remove a file, link or folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -63,6 +64,7 @@ def remove(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
+    """Flush a file or folder to disk."""
     if path.is_dir():
         os.sync()  # one call for a folder of many files
         return
@@ -74,7 +76,7 @@ def flush(path: Path) -> None:
 
 
 def _put(temporary: Path, target: Path) -> None:
-    """The rename. A folder cannot be renamed over a full one: the old one steps aside first."""
+    """Rename to the target. A folder cannot be renamed over a full one: the old one is renamed first."""
     if temporary.is_dir() and target.is_dir():
         aside = partial_name(target.with_name("old-" + target.name))
         target.rename(aside)
@@ -86,7 +88,7 @@ def _put(temporary: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_outputs(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
-    """Temporary names for all targets; renamed together at the end, or all removed if anything goes wrong."""
+    """Yield temporary names for all targets; they are renamed together at the end, or removed after an exception."""
     partial = {target: partial_name(target) for target in targets}
     for target in partial:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,10 +105,11 @@ def atomic_outputs(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
     with atomic_outputs([path]) as partial:
         partial[path].write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Stable bytes: sorted keys, two spaces, a newline at the end, NaN refused."""
+    """Write JSON atomically with stable bytes: sorted keys, two spaces, a newline at the end; fail on NaN."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")

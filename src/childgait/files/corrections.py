@@ -1,7 +1,7 @@
-"""A person's word on single points: corrections.csv, which overrules every estimate and survives every re-run.
+"""Reads manual corrections of single points: corrections.csv, which overrides every estimate.
 
-Columns: video, frame (from 0), joint (a name of domain/skeleton.py), x, y in pixels, reason. Further columns (who) are
-for people. Reads the whole file; yields the rows of one video. The delivered data are never overwritten.
+Columns: video, frame (from 0), joint (a name of domain/skeleton.py), x, y in pixels, reason; others are ignored. Reads
+the whole file and returns the rows of one video. The delivered data are never overwritten.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
 
 
 def read_corrections(path: Path, video: str, frames: int) -> list[Correction]:
-    """The video's rows; a point corrected twice in one frame keeps the later row, as in any log that is appended to."""
+    """Read the rows of a video; of two corrections of one point in one frame the later row counts, as in a log."""
     found: dict[tuple[int, int], Correction] = {}
     for line, row in rows_of(path, COLUMNS):
         if row["video"] == video:
@@ -47,5 +47,5 @@ def _correction(where: str, row: dict[str, str], frames: int) -> Correction:
     if not (math.isfinite(x) and math.isfinite(y)):
         raise StepError(f"{where}: x and y are {x} and {y}", hint="give the place in pixels of the de-identified video")
     if not (row["reason"] or "").strip():
-        raise StepError(f"{where}: the correction has no reason", hint="say why the point was moved")
+        raise StepError(f"{where}: the correction has no reason", hint="state why the point was moved")
     return Correction(frame, INDEX[joint], x, y)

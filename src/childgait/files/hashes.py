@@ -15,13 +15,13 @@ def sha256(path: Path) -> str:
 
 
 def md5(path: Path) -> str:
-    """The name under which DVC keeps a file; never a proof of anything."""
+    """Return the MD5 under which DVC stores a file; not for integrity checks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def sha256_and_md5(path: Path) -> tuple[str, str]:
-    """Both in one reading, for files too large for the page cache."""
+    """Return both hashes from one read, for files larger than the page cache."""
     strong, named = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     buffer = memoryview(bytearray(_BLOCK))
     with path.open("rb", buffering=0) as stream:
@@ -36,5 +36,5 @@ def sha256_of_text(text: str) -> str:
 
 
 def sha256_of_tree(files: Iterable[tuple[str, str]]) -> str:
-    """One hash for a folder, from (relative path, sha256) of each file: order, dates and empty folders do not count."""
+    """Return one hash of a folder from (relative path, sha256) of its files; order and dates are ignored."""
     return sha256_of_text("".join(f"{digest}  {name}\n" for name, digest in sorted(files)))

@@ -1,9 +1,9 @@
-"""What the clinicians scored, as it is delivered and as tables.
+"""Reads the clinicians' scores and the list of children as they are delivered; defines the tables made of them.
 
 Delivered: `labels.json`, a list of `{"patient_id": "0001", "rater": "A", "left": {"1": 0, …, "17": 2, "Total": 7},
 "right": {…}}` (`rater` only where several people scored), and `subjects.csv` with patient_id, age (or age_years), sex,
 diagnosis, aid, and severity where the clinic graded it (1 to 4, or I to IV).
-Yields plain Python rows; `steps/build_labels.py` makes the tables below of them.
+Returns plain Python rows; `steps/build_labels.py` writes the tables below.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LABELS = Table(
         Column("code", "String", "item, as in domain/evgs.py"),
         Column("score", "Int64", "0 typical, 1, 2; on a binary scale 1 stands for 1 or 2; null where missing"),
         Column("atypical", "Boolean", "score above 0; null where missing"),
-        Column("reason", "String", "why the score is missing; null where it is there"),
+        Column("reason", "String", "why the score is missing; null where it is known"),
         Column("views", "String", "views the item is judged from, parted by spaces"),
         Column("rater", "String", "whose score it is; null where the file names nobody"),
     ),
@@ -83,7 +83,7 @@ class Sheet:
 
 
 def subject_name(value: Any) -> str:
-    """`7`, `"7"` and `"0007"` are the same child; anything but digits is refused (it could be a name or a path)."""
+    """Return a child's pseudonym; `7`, `"7"` and `"0007"` are the same. Fail on anything but digits: a name or path."""
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdigit():
         raise StepError(
@@ -94,7 +94,7 @@ def subject_name(value: Any) -> str:
 
 
 def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
-    """Every sheet of a labels file, checked. `highest` is 2 on the ordinal scale, 1 on the binary one."""
+    """Read and check every sheet of a labels file. `highest` is 2 on the ordinal scale, 1 on the binary one."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -105,7 +105,7 @@ def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
             hint='write [{"patient_id": "0001", "left": {"1": 0, …}, "right": {…}}, …]',
         )
     if not rows:
-        raise StepError(f"{path} holds no child", hint="there is nothing to learn without scores")
+        raise StepError(f"{path} contains no child", hint="a study needs scores")
     sheets = [read_sheet(path, row, highest) for row in rows]
     seen: set[tuple[str, str | None]] = set()
     for sheet in sheets:
@@ -117,7 +117,7 @@ def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
 
 
 def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
-    """One entry of the file, checked."""
+    """Parse and check one entry of the file."""
     subject = subject_name(row["patient_id"])
     scores: dict[str, dict[str, int | None]] = {}
     stated: dict[str, int | None] = {}
@@ -159,7 +159,7 @@ def _score(path: Path, subject: str, limb: str, code: str, value: Any, highest: 
 
 
 def read_children(path: Path) -> pl.DataFrame:
-    """subjects.csv as the SUBJECTS table, sorted."""
+    """Read subjects.csv as the table SUBJECTS, sorted."""
     import polars as pl
 
     try:
@@ -177,14 +177,14 @@ def read_children(path: Path) -> pl.DataFrame:
         child = read_child(path, number, row)
         if child["subject"] in rows:
             raise StepError(
-                f"{path}, line {number}: child {child['subject']} is there twice", hint="keep one row a child"
+                f"{path}, line {number}: child {child['subject']} is there twice", hint="keep one row per child"
             )
         rows[child["subject"]] = child
     return pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema()).sort("subject")
 
 
 def read_child(path: Path, number: int, row: dict[str, str | None]) -> dict[str, Any]:
-    """One line of the file, checked."""
+    """Parse and check one line of the file."""
     sex = str(row["sex"] or "").strip().lower()
     if sex not in SEXES:
         raise StepError(f"{path}, line {number}: sex is {row['sex']!r}", hint="write female, male, or leave it empty")

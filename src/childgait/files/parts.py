@@ -1,4 +1,4 @@
-"""Part tables (train, validation, test) opened together with the clips of their rows."""
+"""Opens part tables (train, validation, test) together with the clips of their rows."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Part:
 
     table: pl.DataFrame
     clips: list[Clip]
-    answers: NDArray[np.float32] | None = None  # (rows, K) what is to be learnt in place of the 34 items
+    answers: NDArray[np.float32] | None = None  # (rows, K) targets in place of the 34 items
 
     @property
     def atypical(self) -> NDArray[np.float32]:
         return atypical_of(self.table) if self.answers is None else self.answers
 
     def filter(self, rows: list[bool]) -> Part:
-        """Those rows alone."""
+        """Return a part of the selected rows."""
         clips = [clip for clip, stays in zip(self.clips, rows, strict=True) if stays]
         return Part(self.table.filter(rows), clips, None if self.answers is None else self.answers[np.array(rows)])
 
 
 def open_part(path: Path, clip_files: list[Path]) -> Part:
-    """The part with its clips; a row whose clip is not among the files stops here."""
+    """Open a part with its clips; fail if a row's clip is not among the files."""
     table = read_part(path)
     if table.is_empty():
         raise StepError(f"{path} has no rows", hint="look at data/split_subjects/subjects.csv: who is in this part?")
@@ -52,16 +52,17 @@ def open_part(path: Path, clip_files: list[Path]) -> Part:
 
 
 def children_of(part: pl.DataFrame) -> list[str]:
+    """Return the children of a part, sorted."""
     return sorted(part["subject"].unique())
 
 
 def labels_of_children(part: pl.DataFrame) -> NDArray[np.float32]:
-    """(children, 34): 1 atypical, 0 typical, NaN unknown or seen from no view the child was filmed from."""
+    """Return labels (children, 34): 1 atypical, 0 typical, NaN unknown or shown in none of the child's views."""
     return targets_by_child(part, atypical_of(part))
 
 
 def targets_by_child(part: pl.DataFrame, answers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(children, K) of (rows, K): 1 or 0 as the child's rows say, NaN where none of them does."""
+    """Return targets (children, K) from (rows, K): 1 or 0 by the child's rows, NaN where all of them are NaN."""
     subjects = part["subject"].to_numpy()
     rows = [answers[subjects == subject] for subject in children_of(part)]
     return np.stack(

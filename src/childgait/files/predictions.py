@@ -1,4 +1,4 @@
-"""What a model said: every window, video and child, every target. Nothing can be computed later without it."""
+"""The table of a model's predictions for every window, video, child and target, from which all metrics are computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREDICTIONS = Table(
         Column("target", "String", "L.IC … R.TLT"),
         Column("counts", "Boolean", "whether the item is scored and can be judged from this view"),
         Column("atypical", "Int64", "the child's truth, 0 or 1; null where unknown"),
-        Column("logit", "Float64", "what the model said; null for a child without a view that counts"),
+        Column("logit", "Float64", "the model's output; null for a child without a view that counts"),
         Column("probability", "Float64", "of atypical, from the logit"),
         Column("calibrated", "Float64", "of atypical, from the logit over the temperature fitted on validation"),
     ),

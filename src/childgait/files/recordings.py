@@ -11,7 +11,7 @@ from childgait.errors import StepError
 
 @dataclass(frozen=True)
 class Recording:
-    """The files of one video as they lie in the cohort; either may be missing."""
+    """The files of one recording in the cohort; either may be missing."""
 
     name: str
     subject: str
@@ -20,7 +20,7 @@ class Recording:
 
 
 def list_recordings(root: Path) -> list[Recording]:
-    """Every recording below `root/dataset`, by name. A name out of form stops here, with the file named."""
+    """List every recording below `root/dataset`, by name; fail on a name of another form."""
     folder = root / "dataset"
     if not folder.is_dir():
         raise StepError(

@@ -1,8 +1,7 @@
-"""Who trains, who validates, who tests: the part tables that split_subjects writes and every model reads.
+"""The split of children into train, validation and test: the tables that split_subjects writes and every model reads.
 
-A part is a row a video: who walks, from where, and 34 scores (null where unknown, or where the item cannot be judged
-from that view). `split_hash` is the same in all three parts of a fold: rows of two models stand in one table only if
-it is the same.
+A part has one row per video: child, view, and 34 scores (null where unknown, or where the view does not show the item).
+`split_hash` is the same in all three parts of a fold: two models are compared in one table only if their hashes agree.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 PART_NAMES = ("train", "validation", "test")
 HOLDOUT = "holdout"
 
-REQUESTED = "; the list asks for it as test"  # ends the reason of a child in no part, whom nothing may learn from
+REQUESTED = "; the list asks for it as test"  # end of the reason of a child in no part that no model may train on
 
 PARTS = Table(
     "parts",
@@ -53,46 +52,49 @@ ASSIGNMENT = Table(
 
 
 def fold_names(folds: int) -> list[str]:
-    """The folds of a study: `0` … `folds - 1`, then `holdout`."""
+    """Return the names of the folds: `0` … `folds - 1`, then `holdout`."""
     return [*(str(number) for number in range(folds)), HOLDOUT]
 
 
 def part_files(folds: int) -> list[str]:
-    """The files that split_subjects writes, in the order in which it expects them."""
+    """Return the file names that split_subjects writes, in the order of its argument `parts`."""
     return [f"{fold}.{part}.parquet" for fold in fold_names(folds) for part in PART_NAMES]
 
 
-def hash_of_split(who: dict[str, str]) -> str:
-    """One hash for who is where: `subject part` a line, sorted."""
-    return sha256_of_text("".join(f"{subject} {part}\n" for subject, part in sorted(who.items())))
+def hash_of_split(part_of: dict[str, str]) -> str:
+    """Return one hash of a fold's split: one line `subject part` per child, sorted."""
+    return sha256_of_text("".join(f"{subject} {part}\n" for subject, part in sorted(part_of.items())))
 
 
 def assigned_children(assignment: Path) -> dict[str, str]:
-    """child: part and fold, of all who are in a part of any fold, or whom a person's list asks for as test. Nothing may
-    learn from them outside their part, not even without their scores. Reads split_subjects' subjects.csv."""
-    found: dict[str, str] = {}
+    """Return part and fold by child, of children in a part of any fold or listed manually as test.
+
+    No model may train on them outside their part, not even without their scores. Reads split_subjects' subjects.csv.
+    """
+    assigned: dict[str, str] = {}
     with assignment.open(newline="", encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
             if row["part"] != "none":
-                found[row["subject"]] = f"in {row['part']} of fold {row['fold']}"
+                assigned[row["subject"]] = f"in {row['part']} of fold {row['fold']}"
             elif (row.get("reason") or "").endswith(REQUESTED):
-                found.setdefault(row["subject"], "asked for as test by the list of the split")
-    return found
+                assigned.setdefault(row["subject"], "asked for as test by the list of the split")
+    return assigned
 
 
 def read_part(path: Path) -> pl.DataFrame:
+    """Read a part table."""
     return read_table(path, PARTS)
 
 
 def scores_of(part: pl.DataFrame) -> NDArray[np.float32]:
-    """(rows, 34) scores, NaN where null."""
+    """Return the scores (rows, 34), NaN where null."""
     import numpy as np
 
     return part.select(TARGET_NAMES).to_numpy().astype(np.float32)
 
 
 def atypical_of(part: pl.DataFrame) -> NDArray[np.float32]:
-    """(rows, 34): 1 atypical, 0 typical, NaN where null. What every model learns."""
+    """Return the targets of every model (rows, 34): 1 atypical, 0 typical, NaN where null."""
     import numpy as np
 
     scores = scores_of(part)
@@ -100,7 +102,7 @@ def atypical_of(part: pl.DataFrame) -> NDArray[np.float32]:
 
 
 def wide_scores(long: pl.DataFrame) -> pl.DataFrame:
-    """A row a child, a column a target, from the column `value` of a table by subject, limb and code."""
+    """Pivot the column `value` of a table by subject, limb and code to one row per child, one column per target."""
     import polars as pl
 
     wide = long.select("subject").unique(maintain_order=True)
@@ -112,7 +114,7 @@ def wide_scores(long: pl.DataFrame) -> pl.DataFrame:
 
 
 def rows_of_videos(videos: pl.DataFrame, children: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """The rows of all videos, without their `split_hash`: a score is null where the view does not show the item."""
+    """Return the rows of all videos without `split_hash`; a score is null where the view does not show the item."""
     import polars as pl
 
     names = videos.select("video", "subject", "session", "view")

@@ -1,4 +1,4 @@
-"""A person's list of who is in which part of the hold-out: annotations/split.csv, with the columns subject and part."""
+"""Reads the manual split of the hold-out: annotations/split.csv, with the columns subject and part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from childgait.files.split import PART_NAMES
 
 
 def read_split_list(path: Path) -> dict[str, str]:
-    """Who is in which part of the hold-out, by a person's file; others stay free. No row: nobody is fixed."""
+    """Read the part of each listed child; other children are assigned automatically."""
     from childgait.files.labels import subject_name
 
     given: dict[str, str] = {}

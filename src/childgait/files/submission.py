@@ -1,11 +1,10 @@
-"""The keypoint challenge's submission file (CV4CHL 2026, track 1): written, read and checked.
+"""Writes, reads and checks the submission file of the keypoint challenge (CV4CHL 2026, track 1).
 
     ID,L1,…,L17,R1,…,R17,Total,Left_gait_subtype,Right_gait_subtype
     track1-4,1,0,…,9,-1,-1
 
-A row a child of the test, 1 where an item is atypical, under the item's number; `Total` is the sum of the 34. The two
-last columns belong to track 2, which is another file's matter: -1. (Columns and names of rows as in the published
-submissions of its participants.)
+One row per child of the test; 1 where an item is atypical, under the item's number; `Total` is the sum of the 34. The
+last two columns belong to track 2 and are -1. Columns and IDs are those of published submissions.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ COLUMNS: tuple[str, ...] = ("ID", *ITEMS, "Total", *OTHER_TRACK)
 
 
 def write_submission(path: Path, children: list[str], atypical: NDArray[np.bool_]) -> None:
-    """(children, 34) answers in the order of gait.evgs.TARGETS."""
+    """Write predictions (children, 34) in the order of domain.evgs.TARGETS."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(COLUMNS)
@@ -38,7 +37,7 @@ def write_submission(path: Path, children: list[str], atypical: NDArray[np.bool_
 
 
 def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, list[int]]:
-    """By child (`0004`) its 34 answers. Anything that the challenge would not take stops here, in one sentence."""
+    """Read the 34 predictions by child (`0004`); fail on anything that the challenge would reject."""
     rows = list(csv.reader(text_of(path).splitlines()))
     if not rows or tuple(rows[0]) != COLUMNS:
         lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
@@ -52,7 +51,7 @@ def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, l
     for line, row in enumerate(rows[1:], 2):
         child = _child_of(path, line, row)
         if child in answers:
-            raise StepError(f"{path}, line {line}: {row[0]} stands there twice", hint="a row a child")
+            raise StepError(f"{path}, line {line}: {row[0]} is in it twice", hint="keep one row per child")
         answers[child] = _answers_of(path, line, row)
     if expected is not None and (wrong := sorted(expected ^ set(answers))):
         lacks = wrong[0] in expected
@@ -71,7 +70,7 @@ def _child_of(path: Path, line: int, row: list[str]) -> str:
             f"{path}, line {line}: the ID is {name!r}", hint=f"IDs are {NAME} and the child's number: {NAME}4"
         )
     if len(row) != len(COLUMNS):
-        raise StepError(f"{path}, line {line}: {len(row)} values, not {len(COLUMNS)}", hint="a value a column")
+        raise StepError(f"{path}, line {line}: {len(row)} values, not {len(COLUMNS)}", hint="give one value per column")
     return f"{int(name.removeprefix(NAME)):04d}"
 
 

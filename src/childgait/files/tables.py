@@ -1,7 +1,7 @@
-"""Tables on disk: parquet through polars, each with a schema that says column, type, key and meaning.
+"""Reads and writes parquet tables through polars, each with a schema of columns, types, key and meaning.
 
 A step writes with `write_table(path, frame, TABLE)` and reads with `read_table(path, TABLE)`; both check the schema, so
-a wrong column is named where it is made and not three steps later.
+a wrong column is reported where it is made and not three steps later.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ AGAIN = "run the step that makes it again"
 
 @dataclass(frozen=True)
 class Column:
+    """One column of a table."""
+
     name: str
     type: str  # the name of a polars type: String, Int64, Float64, Boolean ...
     meaning: str
@@ -28,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What a table holds; `key` is what makes a row unique."""
+    """The schema of a table; rows are unique in `key`."""
 
     name: str
     key: tuple[str, ...]
@@ -41,12 +43,13 @@ class Table:
 
 
 def write_table(path: Path, frame: pl.DataFrame, table: Table) -> None:
-    """Write in the table's column order, types checked, keys unique. The same rows give the same bytes."""
+    """Write a frame in the table's column order; fail on wrong types or doubled keys. Same rows give the same bytes."""
     _check(frame, table, str(path))
     frame.select([column.name for column in table.columns]).write_parquet(path, compression="zstd", statistics=False)
 
 
 def read_table(path: Path, table: Table) -> pl.DataFrame:
+    """Read a table; fail unless columns, types and keys are those of the schema."""
     import polars as pl
 
     try:
@@ -58,6 +61,7 @@ def read_table(path: Path, table: Table) -> pl.DataFrame:
 
 
 def empty(table: Table) -> pl.DataFrame:
+    """Return a frame of the table without rows."""
     import polars as pl
 
     return pl.DataFrame(schema=table.schema())

@@ -1,6 +1,6 @@
-"""Scores and subjects as delivered, made into tables: 34 items a child, ordinal and binary, or the reason why missing.
+"""Builds label tables from delivered scores and subjects: 34 items per child, ordinal and binary, or why missing.
 
-Where several raters scored, params say whose scores are the labels; how far the raters agree stands in agreement.json.
+If several raters scored, params name the one whose scores are the labels; agreement.json has the raters' agreement.
 """
 
 from __future__ import annotations
@@ -44,55 +44,57 @@ def build_labels(
     from childgait.files.labels import LABELS, SUBJECTS, TOTALS, read_children, read_sheets
     from childgait.files.tables import write_table
 
-    known = read_children(subjects)
+    children = read_children(subjects)
     sheets = read_sheets(labels, highest=HIGHEST[params.scale])
-    strangers = sorted({sheet.subject for sheet in sheets} - set(known["subject"]))
-    if strangers:
+    unlisted = sorted({sheet.subject for sheet in sheets} - set(children["subject"]))
+    if unlisted:
         raise StepError(
-            f"{labels} has scores of {len(strangers)} child(ren) that {subjects} does not list, first {strangers[0]}",
+            f"{labels} has scores of {len(unlisted)} child(ren) that {subjects} does not list, first {unlisted[0]}",
             hint="add a row for each to the subjects file (age and sex may stay empty), or remove their scores",
         )
     raters = sorted({sheet.rater or "" for sheet in sheets})
-    chosen = _choose(raters, params.rater, str(labels))
-    own = {sheet.subject: sheet for sheet in sheets if (sheet.rater or "") == chosen}
-    label_rows = _label_rows(list(known["subject"]), own, params)
+    rater = _select_rater(raters, params.rater, str(labels))
+    own = {sheet.subject: sheet for sheet in sheets if (sheet.rater or "") == rater}
+    label_rows = _label_rows(list(children["subject"]), own, params)
     total_rows = _total_rows(own)
     write_table(labels_out, label_rows, LABELS)
     write_table(totals, total_rows, TOTALS)
-    write_table(subjects_out, known, SUBJECTS)
-    report = _agreement(sheets, raters, chosen, params)
+    write_table(subjects_out, children, SUBJECTS)
+    report = _agreement(sheets, raters, rater, params)
     report["oddities"] = _oddities(own, total_rows, pl.read_parquet(clips), params)
     write_json(agreement, report)
     missing = label_rows["score"].null_count()
     cells = label_rows.height
-    log.info("build_labels: %d children, %d of %d scores there", known.height, cells - missing, cells)
+    log.info("build_labels: %d children, %d of %d scores there", children.height, cells - missing, cells)
     for oddity in report["oddities"]:
         log.warning("build_labels: %s", oddity)
 
 
-def _choose(raters: list[str], wanted: str, where: str) -> str:
+def _select_rater(raters: list[str], wanted: str, where: str) -> str:
+    """Return the rater whose scores are the labels; fail unless params name one of the raters."""
     if wanted in raters:
         return wanted
     if wanted or len(raters) > 1:
         raise StepError(
             f"{where} has scores by {', '.join(repr(r) for r in raters)}, and build_labels.rater is {wanted!r}",
-            hint="say in params.yaml whose scores are the labels; '' means entries without a rater",
+            hint="name in params.yaml the rater whose scores are the labels; '' means entries without a rater",
         )
     return raters[0]
 
 
 def _label_rows(subjects: list[str], own: dict[str, Sheet], params: BuildLabels) -> pl.DataFrame:
+    """Return the table LABELS: one row per child, limb and item."""
     import polars as pl
 
     from childgait.domain.evgs import CODES, LIMBS, binary, default_views
     from childgait.files.labels import LABELS
 
-    overruled = params.camera_views if isinstance(params.camera_views, dict) else {}
-    if wrong := [code for code in overruled if code not in CODES]:
+    overridden = params.camera_views if isinstance(params.camera_views, dict) else {}
+    if wrong := [code for code in overridden if code not in CODES]:
         raise StepError(
             f"build_labels.camera_views names {wrong[0]!r}, which is no item", hint=f"items are {', '.join(CODES)}"
         )
-    views = default_views() | overruled
+    views = default_views() | overridden
     rows: list[dict[str, Any]] = []
     for subject, limb, code in itertools.product(subjects, LIMBS, CODES):
         sheet = own.get(subject)
@@ -116,7 +118,7 @@ def _label_rows(subjects: list[str], own: dict[str, Sheet], params: BuildLabels)
 
 
 def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
-    """Sums per limb and child; a sum over some of the items would look like a better gait, so it is null."""
+    """Return sums per limb and child; null unless all items are scored: a partial sum reads as a better gait."""
     import polars as pl
 
     from childgait.domain.evgs import CODES, LIMBS
@@ -141,22 +143,22 @@ def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=TOTALS.schema())
 
 
-def _agreement(sheets: list[Sheet], raters: list[str], chosen: str, params: BuildLabels) -> dict[str, Any]:
-    """Kappa per item (limbs pooled) and ICC of the limb totals, for every pair of raters."""
+def _agreement(sheets: list[Sheet], raters: list[str], rater: str, params: BuildLabels) -> dict[str, Any]:
+    """Return kappa per item (limbs pooled) and ICC of the limb totals, for every pair of raters."""
     from dataclasses import asdict
 
     from childgait.domain.evgs import CODES, LIMBS
     from childgait.metrics.agreement import exact_agreement, icc, weighted_kappa
 
-    by = {rater: {s.subject: s for s in sheets if (s.rater or "") == rater} for rater in raters}
+    by = {name: {s.subject: s for s in sheets if (s.rater or "") == name} for name in raters}
     pairs = []
     for first, second in itertools.combinations(raters, 2):
         both = sorted(by[first].keys() & by[second].keys())
         two = {code: ([], []) for code in CODES}  # type: dict[str, tuple[list[float], list[float]]]
         sums: tuple[list[float], list[float]] = ([], [])
         for subject, limb in itertools.product(both, LIMBS):
-            for side, rater in enumerate((first, second)):
-                given = by[rater][subject].scores[limb]
+            for side, name in enumerate((first, second)):
+                given = by[name][subject].scores[limb]
                 for code, score in given.items():
                     two[code][side].append(float("nan") if score is None else score)
                 whole = None not in given.values()
@@ -170,22 +172,23 @@ def _agreement(sheets: list[Sheet], raters: list[str], chosen: str, params: Buil
                 "icc_of_limb_totals": asdict(icc(*sums)),
             }
         )
-    return {"scale": params.scale, "raters": raters, "labels_by": chosen, "pairs": pairs}
+    return {"scale": params.scale, "raters": raters, "labels_by": rater, "pairs": pairs}
 
 
 def _oddities(own: dict[str, Sheet], totals: pl.DataFrame, clips: pl.DataFrame, params: BuildLabels) -> list[str]:
-    """What a person should look at, though the run goes on."""
+    """List what a person should check, though the run continues."""
     import polars as pl
 
-    wrong = totals.filter((pl.col("limb") != "both") & (pl.col("stated") != pl.col("total")))  # a null is not unequal
-    found = [
+    # Null never compares unequal.
+    wrong = totals.filter((pl.col("limb") != "both") & (pl.col("stated") != pl.col("total")))
+    oddities = [
         f"child {row['subject']}, {row['limb']}: the file's total is {row['stated']}, its items make {row['total']}"
         for row in wrong.iter_rows(named=True)
     ]
     filmed = set(clips["subject"])
-    found += [f"child {subject} has scores but no clip" for subject in sorted(own.keys() - filmed)]
-    found += [f"child {subject} has clips but no scores" for subject in sorted(filmed - own.keys())]
+    oddities += [f"child {subject} has scores but no clip" for subject in sorted(own.keys() - filmed)]
+    oddities += [f"child {subject} has clips but no scores" for subject in sorted(filmed - own.keys())]
     scores = {score for sheet in own.values() for limb in sheet.scores.values() for score in limb.values()}
     if params.scale == "ordinal" and 2 not in scores:
-        found.append("no score is above 1: if the file is on a binary scale, set build_labels.scale to binary")
-    return found
+        oddities.append("no score is above 1: if the file is on a binary scale, set build_labels.scale to binary")
+    return oddities

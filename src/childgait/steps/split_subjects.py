@@ -1,7 +1,7 @@
-"""Deals children into train, validation and test: k folds and a fixed hold-out, or lists given by a file.
+"""Splits children into train, validation and test: k folds and a fixed hold-out, or a given list.
 
-The hold-out's test children are in no fold at all; the folds divide the others. A child is in one part of a fold or in
-none (with the reason), and every row carries the fold's split hash.
+The hold-out's test children are in no fold; the folds divide the others. A child is in one part of a fold or in none
+(with the reason), and every row has the fold's split hash.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METHODS = (
-    "Children, never videos, were dealt to parts: {holdout:.0%} of them, or those whom a person's list names, to a hold-out "
-    "test that no fold uses, the others to {folds} folds, evenly by items, age and sex (seed {seed})."
+    "Children, never videos, were dealt to parts: {holdout:.0%} of them, or those whom a person's list names, to a "
+    "hold-out test that no fold uses, the others to {folds} folds, evenly by items, age and sex (seed {seed})."
 )
 log = logging.getLogger("childgait")
 
@@ -35,7 +35,7 @@ def split_subjects(
     params: SplitSubjects,
     lists: Input | None = None,
 ) -> None:
-    """`parts` are named {fold}.{part}.parquet, in the order of files/parts.part_files; `lists` has subject,part."""
+    """Write the assignment and the part tables; `parts` are in the order of part_files; `lists` has subject, part."""
     import polars as pl
 
     from childgait.files.labels import LABELS, SUBJECTS
@@ -87,7 +87,7 @@ def split_subjects(
         frame = videos_with_labels.filter(pl.col("subject").is_in(inside)).with_columns(
             pl.lit(hash_of_split(folds[fold])).alias("split_hash")
         )
-        _tell_gaps(frame, fold, part)
+        _warn_of_gaps(frame, fold, part)
         write_table(target, frame, PARTS)
     for subject, reason in sorted(left_out.items()):
         log.warning("split_subjects: child %s is in no part: %s", subject, reason)
@@ -96,7 +96,7 @@ def split_subjects(
 def _usable(
     scored: pl.DataFrame, children: pl.DataFrame, videos: pl.DataFrame, rows: pl.DataFrame
 ) -> tuple[list[str], dict[str, str]]:
-    """Children with a clip that shows a scored item, and for the others the reason."""
+    """Return children with a clip that shows a scored item, and the reason for every other child."""
     import polars as pl
 
     from childgait.domain.evgs import TARGET_NAMES
@@ -118,27 +118,30 @@ def _usable(
 
 
 def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str, str]:
-    """The list's children who can be dealt. Test children without scores, as a challenge has them, are answered for by
-    write_submission but judge nobody: where none of the listed has scores, the hold-out is dealt from the others."""
+    """Return the part of each listed child that is usable.
+
+    Test children without scores, as in a challenge, get predictions by write_submission but evaluate nothing: if no
+    listed test child has scores, the hold-out is drawn from the other children.
+    """
     from childgait.files.split import REQUESTED
     from childgait.files.split_list import read_split_list
 
     listed = read_split_list(lists)
     given = {subject: part for subject, part in listed.items() if subject in usable}
     for subject in sorted(set(listed) - set(given) - set(left_out)):
-        log.warning("split_subjects: %s lists child %s, whom the cohort does not have", lists, subject)
+        log.warning("split_subjects: %s lists child %s, who is not in the cohort", lists, subject)
     for subject in left_out:
         if listed.get(subject) == "test":
             left_out[subject] += REQUESTED
     if "test" in listed.values() and "test" not in given.values():
         log.warning(
-            "split_subjects: no test child of %s has scores: the hold-out is dealt from whom it does not list", lists
+            "split_subjects: no test child of %s has scores: the hold-out is drawn from the unlisted children", lists
         )
     return given
 
 
 def _features(usable: list[str], scored: pl.DataFrame, children: pl.DataFrame) -> NDArray[np.bool_]:
-    """What is to be shared out over the parts: the items, age and sex of each usable child."""
+    """Return the features that are balanced over the parts: items, age and sex of each usable child."""
     import numpy as np
     import polars as pl
 
@@ -153,8 +156,8 @@ def _features(usable: list[str], scored: pl.DataFrame, children: pl.DataFrame) -
     return features_of_children(atypical, people["age_years"].to_numpy().astype(float), list(people["sex"]))
 
 
-def _tell_gaps(frame: pl.DataFrame, fold: str, part: str) -> None:
-    """Items without a positive or a negative child in this part: their metrics will be NaN, and that is said now."""
+def _warn_of_gaps(frame: pl.DataFrame, fold: str, part: str) -> None:
+    """Warn of items without an atypical or a typical child in this part: their metrics will be NaN."""
     import numpy as np
 
     from childgait.domain.evgs import TARGET_NAMES

@@ -28,7 +28,7 @@ def synthesize(
     height: int | None = None,
     preview: bool = False,
 ) -> None:
-    """Write a synthetic cohort. What is given here overrules params.yaml; `--preview` adds a contact sheet and a clip."""
+    """Write a synthetic cohort. Arguments override params.yaml; `--preview` adds a contact sheet and a clip."""
     from childgait.synthetic.cohort import write_cohort
 
     given = {"subjects": subjects, "seed": seed, "sessions": sessions, "width": width, "height": height}
