@@ -61,7 +61,7 @@ def run(study: Study, out: Path, listed: list[str], **changes: Any) -> dict[str,
             "subjects": folder / "subjects.parquet",
             "labels": folder / "labels.parquet",
             "lists": lists,
-            "views": 2,
+            "windows_per_video": 2,
             "submission": out / "submission.csv",
             **changes,
         }
