@@ -9,7 +9,7 @@ from childgait.files.video import from_rgb
 from childgait.vision.background import Samples, Shadow, estimate_background, masked_median
 from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import body_of, draw, without_joints
-from childgait.vision.motion_regions import Region, Track, chosen_track, follow, stacked
+from childgait.vision.motion_regions import MotionTrack, Region, link_regions, select_track, stacked
 from childgait.vision.silhouettes import working
 from support.walk_scene import Scene
 
@@ -134,27 +134,27 @@ def test_the_one_who_walks_is_chosen_and_a_person_may_overrule() -> None:
     scene = Scene(frames=90, bystander=True)
     for frame, (pixels, _) in enumerate(scene.film()):
         samples.offer(frame, working(from_rgb(pixels), (180, 320)))
-    tracks = follow(samples)
-    walker = chosen_track(tracks, [])
+    tracks = link_regions(samples)
+    walker = select_track(tracks, [])
     assert walker is not None
     centre = (walker.boxes[:, 0] + walker.boxes[:, 2]) / 2
     assert centre[-1] - centre[0] > 150
     x, y = scene.points(10)[INDEX["left_hip"]]
-    assert chosen_track(tracks, [(10, (x, y, x, y))]) is walker
-    assert chosen_track(tracks, [(10, (3.0, 3.0, 3.0, 3.0))]) is None
-    assert chosen_track([], []) is None
+    assert select_track(tracks, [(10, (x, y, x, y))]) is walker
+    assert select_track(tracks, [(10, (3.0, 3.0, 3.0, 3.0))]) is None
+    assert select_track([], []) is None
 
 
 def test_who_grows_walks_at_the_lens() -> None:
-    def track(heights: list[float], way: float) -> Track:
+    def track(heights: list[float], way: float) -> MotionTrack:
         regions = [
             Region((100 + way * i, 100 - h, 100 + way * i + h / 3, 100.0), np.zeros((0, 1, 2), np.int32), h * h / 3)
             for i, h in enumerate(heights)
         ]
-        return Track(list(range(0, 4 * len(heights), 4)), regions)
+        return MotionTrack(list(range(0, 4 * len(heights), 4)), regions)
 
     comes, sways = track([40 + 3 * i for i in range(20)], 0), track([90.0] * 20, 0.5)
-    assert chosen_track([sways, comes], []) is comes
+    assert select_track([sways, comes], []) is comes
 
 
 def test_pieces_above_each_other_are_one_person() -> None:

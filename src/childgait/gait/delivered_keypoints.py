@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.boxes import Box
 from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import LAYOUTS, POINTS, Layout, to_points
 from childgait.errors import StepError
-from childgait.gait.select_walker import Box, People, select_walker
+from childgait.gait.select_walker import People, select_walker
 
 _TRUNCATED_RATES: dict[float, float] = {23: 24000 / 1001, 29: 30000 / 1001, 59: 60000 / 1001, 119: 120000 / 1001}
 _SPAN = re.compile(r"_(\d+)-(\d+)(?:_|\.|$)")

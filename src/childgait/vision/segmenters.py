@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.boxes import Box
 from childgait.domain.poses import Poses
 from childgait.errors import StepError
 from childgait.files.masks import Mask, decode, encode
@@ -23,7 +24,7 @@ from childgait.files.video import read_frames
 from childgait.vision.background import Samples
 from childgait.vision.camera import camera_shift
 from childgait.vision.mask_quality import joints_in
-from childgait.vision.motion_regions import Box, Region, Track, chosen_track
+from childgait.vision.motion_regions import MotionTrack, Region, select_track
 from childgait.vision.silhouettes import make_plan, sample, silhouettes, working
 
 if TYPE_CHECKING:
@@ -191,15 +192,15 @@ def _child_of(objects: dict[int, _Object]) -> tuple[int | None, str]:
     if objects[best].inside:
         return best, "the one the delivered keypoints are on"
     tracks = {number: _track_of(thing) for number, thing in objects.items()}
-    walker = chosen_track(list(tracks.values()), [])
+    walker = select_track(list(tracks.values()), [])
     if walker is None:
         return (best, "the only one found") if len(objects) == 1 else (None, "")
     return next(n for n, track in tracks.items() if track is walker), "the one who walks furthest of all that was found"
 
 
-def _track_of(thing: _Object) -> Track:
+def _track_of(thing: _Object) -> MotionTrack:
     nothing = np.zeros((0, 1, 2), np.int32)
-    return Track(list(thing.boxes), [Region(box, nothing, 0.0) for box in thing.boxes.values()])
+    return MotionTrack(list(thing.boxes), [Region(box, nothing, 0.0) for box in thing.boxes.values()])
 
 
 BACKENDS: dict[str, Callable[[Film, Poses | None, Sequence[Selection], Segment], Segmentation]] = {

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.boxes import Box
 from childgait.errors import StepError
 from childgait.files.masks import Mask
 from childgait.files.video import Planes
@@ -31,7 +32,7 @@ from childgait.params import Segment
 from childgait.vision.background import Background, Samples, Shadow, difference, estimate_background, light_change
 from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import Body, draw, stations, without_joints
-from childgait.vision.motion_regions import Box, Track, chosen_track, follow, guide
+from childgait.vision.motion_regions import MotionTrack, guide, link_regions, select_track
 
 Path_ = Literal["keypoints+background", "keypoints", "motion+background", "motion"]
 Patch = tuple[int, int, int, int]
@@ -51,7 +52,7 @@ class SilhouettePlan:
     person: str  # who was taken for the child, for the summary
     known_share: float | None  # of the pixels that the child passes, those where the room is known
     body: Body | None
-    track: Track | None
+    track: MotionTrack | None
     background: Background | None
     reach: int  # frames by which a track is extended beyond its first and last sample
 
@@ -76,7 +77,7 @@ def grown(mask: NDArray[np.uint8], pixels: float) -> NDArray[np.bool_]:
 
 
 def region_of(
-    body: Body | None, track: Track | None, frame: int, size: tuple[int, int], reach: int
+    body: Body | None, track: MotionTrack | None, frame: int, size: tuple[int, int], reach: int
 ) -> NDArray[np.bool_]:
     """Return where the child may be in a frame, with a wide margin: left out when the background is estimated."""
     if body is not None and body.present[frame]:
@@ -145,7 +146,7 @@ def _agrees(body: Body, selections: Sequence[tuple[int, Box]]) -> bool:
     return sum(hits) * 2 > len(hits)
 
 
-def _mover(samples: Samples, camera: str, selections: Sequence[tuple[int, Box]]) -> Track:
+def _mover(samples: Samples, camera: str, selections: Sequence[tuple[int, Box]]) -> MotionTrack:
     """Return the track of the child among moving regions; fail if there is none."""
     if camera == "moving":
         raise StepError(
@@ -157,7 +158,7 @@ def _mover(samples: Samples, camera: str, selections: Sequence[tuple[int, Box]])
             f"no walker found: {len(samples.frames)} frames without keypoints are too few to tell",
             hint="deliver keypoints, or name the video in cohort.exclude",
         )
-    track = chosen_track(follow(samples), selections)
+    track = select_track(link_regions(samples), selections)
     if track is None:
         where = "at the selected place" if selections else "in the whole video"
         raise StepError(
