@@ -106,7 +106,7 @@ def run(
             params,
         )
     except StepError:  # no person detected: refused, no video is written
-        from childgait.vision.cover import REGIONS
+        from childgait.files.regions import REGIONS
 
         return {"verdict": "refused"}, pl.DataFrame(schema=REGIONS.schema())
     return json.loads((folder / "evidence.json").read_text()), pl.read_parquet(folder / "out.parquet")

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from childgait.files.regions import REGIONS
 from childgait.files.tables import read_table
 from childgait.files.video import read_frames
 from childgait.synthetic.truth import load_truth
-from childgait.vision.cover import REGIONS
 
 # Correlation of the fine detail in a head's box, raw and made. Measured on 88 heads of 25 to 35 pixels: covered ones at
 # most .17 (median .00, lowest -.19); bare ones 1 in a lossless copy, from .85 on at crf 18, from .66 on at crf 28.

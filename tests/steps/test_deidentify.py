@@ -151,7 +151,7 @@ def test_the_same_input_gives_the_same_bytes_with_more_threads(
 
 
 def leaky(source: Path, target: Path) -> Path:
-    """The video with everything that a phone adds: sound, subtitles, chapters, a data track, dates, place, device, cover."""
+    """Write the video with all that a phone adds: sound, subtitles, chapters, data, dates, place, device, cover."""
     with (
         av.open(str(source)) as old,
         av.open(str(target), "w", format="matroska" if target.suffix == ".mkv" else "mp4") as new,
@@ -260,7 +260,7 @@ def test_a_killed_job_leaves_no_raw_pixel_anywhere(tmp_path: Path, walk: tuple[S
         "covered": ".mp4",
         "regions-found": ".parquet",
         "heads": ".jpg",
-        "poses_out": ".poses.parquet",
+        "poses-out": ".poses.parquet",
         "evidence": ".json",
     }
     flags = [part for flag, ending in outputs.items() for part in (f"--{flag}", str(work / f"made{ending}"))]
@@ -329,7 +329,7 @@ def test_solid_covers_are_one_grey(tmp_path: Path) -> None:
         assert len(np.unique(frame.planes.y[done.mask(frame.index, scene.size)])) == 1
 
 
-# --- keypoints ----------------------------------------------------------------------------------------------------------
+# --- keypoints ------------------------------------------------------------------------------------------------------
 
 
 def delivered(folder: Path, heads: list[np.ndarray | None]) -> Path:
@@ -462,7 +462,7 @@ def test_a_cohort_of_keypoints_needs_no_video(tmp_path: Path) -> None:
         run(tmp_path, None)
 
 
-# --- a person's file ----------------------------------------------------------------------------------------------------
+# --- manual regions ------------------------------------------------------------------------------------------------
 
 
 def regions(path: Path, *rows: str) -> Path:
@@ -505,13 +505,13 @@ def test_a_region_on_a_frame_that_does_not_exist_is_refused(tmp_path: Path) -> N
         run(tmp_path, raw, regions=tmp_path / "regions.csv")
 
 
-# --- bad input ----------------------------------------------------------------------------------------------------------
+# --- bad input ------------------------------------------------------------------------------------------------------
 
 
 def test_a_video_without_anybody_is_refused(tmp_path: Path) -> None:
     wall = Scene().wall
     write_video(tmp_path / "raw.mp4", [wall] * 12, [Fraction(i, 30) for i in range(12)])
-    with pytest.raises(StepError, match=r"no person was found in .*raw\.mp4"):
+    with pytest.raises(StepError, match=r"no person was detected in .*raw\.mp4"):
         run(tmp_path, tmp_path / "raw.mp4")
 
 
@@ -575,10 +575,10 @@ def test_more_than_eight_cells_are_refused(tmp_path: Path) -> None:
 def test_an_output_that_shows_something_else_than_its_covers_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from childgait.vision import cover
+    from childgait.vision.head_covers import draw
 
-    monkeypatch.setattr(cover, "covered_frames", lambda video, covers: (frame.planes for frame in read_frames(video)))
-    with pytest.raises(StepError, match="frame 0 of the covered video shows something else"):
+    monkeypatch.setattr(draw, "covered_frames", lambda video, covers: (frame.planes for frame in read_frames(video)))
+    with pytest.raises(StepError, match="frame 0 of the covered video differs from its covers"):
         run(tmp_path, Scene(frames=6).write(tmp_path / "raw.mp4"))
 
 
@@ -593,7 +593,8 @@ def test_sam3_finds_by_words_and_follows_a_persons_box(
 ) -> None:
     """The real classes at a tiny random configuration: what they find is covered, whatever it is."""
     from childgait.files.hashes import sha256
-    from childgait.vision import cover
+    from childgait.files.regions import Region
+    from childgait.vision.head_covers.look import tracks_of_regions
     from support.tiny_sam3 import build_sam3
 
     weights = build_sam3(tmp_path_factory.mktemp("sam3"))
@@ -610,5 +611,6 @@ def test_sam3_finds_by_words_and_follows_a_persons_box(
     assert done.regions is not None
     assert done.evidence["share_sam3"] > 0
     assert done.evidence["share_detected"] == 0  # CenterFace was not asked
-    followed = cover.from_regions([cover.Region("badge", 2, (60, 70, 90, 100))], 4, raw, PARAMS.model_copy(update=told))
-    assert followed[0].known.all()  # from the one frame to all, both ways
+    region = Region("badge", 2, (60, 70, 90, 100))
+    tracked = tracks_of_regions([region], 4, raw, PARAMS.model_copy(update=told))
+    assert tracked[0].present.all()  # from the one frame to all, both ways

@@ -12,11 +12,11 @@ import polars as pl
 
 from childgait.engine.run_step import run_command_line
 from childgait.files.masks import FRAMES, write_masks
+from childgait.files.regions import REGIONS
 from childgait.files.tables import write_table
-from childgait.files.video import write_video
+from childgait.files.video import read_frames, write_video
 from childgait.steps.review import review
-from childgait.vision.cover import REGIONS
-from childgait.vision.head_sheet import BARE, RISKIEST, SPREAD, riskiest_frames, write_head_strip
+from childgait.vision.head_sheet import MAX_UNCOVERED, RISKIEST, SPREAD, riskiest_frames, write_head_strip
 
 FRAME_COUNT = 20
 
@@ -52,10 +52,10 @@ def test_the_riskiest_frames_are_chosen() -> None:
     rows[31] = region(31, whole=True)
     rows[64] = region(64, source="bridged", score=0.0)
     rows[80] = region(80, score=0.2)
-    chosen = riskiest_frames(table(rows), 100)
-    assert {31, 64, 80} <= set(chosen)
-    assert {0, 99} <= set(chosen)
-    assert len(chosen) <= RISKIEST + SPREAD
+    frames = riskiest_frames(table(rows), 100)
+    assert {31, 64, 80} <= set(frames)
+    assert {0, 99} <= set(frames)
+    assert len(frames) <= RISKIEST + SPREAD
 
 
 def test_neighbours_of_a_risky_frame_do_not_take_all_the_places() -> None:
@@ -67,11 +67,11 @@ def test_neighbours_of_a_risky_frame_do_not_take_all_the_places() -> None:
 def test_frames_in_which_nobody_is_covered_come_first() -> None:
     """They have no row among the regions, wherever they lie."""
     rows = [region(frame, score=0.2 if frame == 10 else 0.9) for frame in range(60) if not 30 <= frame < 34]
-    chosen = riskiest_frames(table(rows), 100)
-    assert {30, 60, 70} <= set(chosen)  # the first three that lie apart
-    assert 10 in chosen
-    assert len(chosen) <= RISKIEST + SPREAD
-    assert len([frame for frame in riskiest_frames(table([]), 100) if frame not in (0, 50, 99)]) <= BARE
+    frames = riskiest_frames(table(rows), 100)
+    assert {30, 60, 70} <= set(frames)  # the first three that lie apart
+    assert 10 in frames
+    assert len(frames) <= RISKIEST + SPREAD
+    assert len([frame for frame in riskiest_frames(table([]), 100) if frame not in (0, 50, 99)]) <= MAX_UNCOVERED
 
 
 def test_both_sheets_show_every_video(tmp_path: Path) -> None:
@@ -84,7 +84,9 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
         write_video(videos[-1], [picture] * FRAME_COUNT, [Fraction(n, 60) for n in range(FRAME_COUNT)])
         strips.append(tmp_path / f"{name}.heads.jpg")
         rows = [region(frame) for frame in range(FRAME_COUNT)]
-        write_head_strip(strips[-1], videos[-1], name, FRAME_COUNT, table(rows), "sha256 0")
+        riskiest = riskiest_frames(table(rows), FRAME_COUNT)
+        kept = [frame for frame in read_frames(videos[-1]) if frame.index in riskiest]
+        write_head_strip(strips[-1], kept, name, FRAME_COUNT, table(rows), "sha256 0")
         masks.append(tmp_path / f"{name}.masks")
         write_masks(masks[-1], [child] * FRAME_COUNT)
         boxes.append(tmp_path / f"{name}.frames.parquet")

@@ -43,18 +43,18 @@ def holds(box: np.ndarray, x: float) -> bool:
 def test_head_of_keypoints_from_the_front_and_from_the_side() -> None:
     for profile in (False, True):
         people = [child(100.0 + f, profile)[None] for f in range(60)]
-        (person,) = heads.skeletons(people, TIMES, 0.3)
+        (person,) = heads.boxes_of_keypoints(people, TIMES, 0.3)
         assert all(holds(person.head[f], 100.0 + f) for f in range(60)), profile
         assert (person.head[:, 2] - person.head[:, 0]).max() < 2.0 * 29
 
 
 def test_points_that_jump_neither_move_nor_blow_up_the_head() -> None:
     people = [child(100.0 + f)[None] for f in range(60)]
-    calm = heads.skeletons([p.copy() for p in people], TIMES, 0.3)[0].head
+    calm = heads.boxes_of_keypoints([p.copy() for p in people], TIMES, 0.3)[0].head
     for frame in range(5, 55, 5):
         people[frame][0, INDEX["nose"], :2] = 639, 359  # with a high score
         people[frame + 1][0, INDEX["left_ear"], :2] = 100 + frame + 31, 60
-    (person,) = heads.skeletons(people, TIMES, 0.3)
+    (person,) = heads.boxes_of_keypoints(people, TIMES, 0.3)
     assert all(holds(person.head[f], 100.0 + f) for f in range(60))
     grown = (person.head[:, 2:] - person.head[:, :2]) - (calm[:, 2:] - calm[:, :2])
     assert grown.max() < 8
@@ -64,7 +64,7 @@ def test_without_a_head_point_the_trunk_tells() -> None:
     people = [child(100.0)[None] for _ in range(60)]
     for frame in range(60):
         people[frame][0, list(HEAD)] = np.nan
-    (person,) = heads.skeletons(people, TIMES, 0.3)
+    (person,) = heads.boxes_of_keypoints(people, TIMES, 0.3)
     assert holds(person.head[30], 100.0)
 
 
@@ -72,12 +72,12 @@ def test_low_scores_say_nothing() -> None:
     people = [child(100.0)[None] for _ in range(60)]
     for frame in range(60):
         people[frame][..., 2] = 0.1
-    assert heads.skeletons(people, TIMES, 0.3) == []
+    assert heads.boxes_of_keypoints(people, TIMES, 0.3) == []
 
 
 def test_everybody_with_keypoints_is_followed_whatever_the_order() -> None:
     people = [np.stack([child(100.0 + f), child(400.0 - f)])[:: 1 if f % 2 else -1] for f in range(60)]
-    found = heads.skeletons(people, TIMES, 0.3)
+    found = heads.boxes_of_keypoints(people, TIMES, 0.3)
     assert len(found) == 2
     middles = sorted(float(person.head[50, [0, 2]].mean()) for person in found)
     np.testing.assert_allclose(middles, [150, 350], atol=3)
@@ -99,7 +99,7 @@ def test_who_walks_across_has_a_head_at_the_top_of_the_silhouette() -> None:
         figure(40 + 2 * f, 60, frame)
         frames.append(frame)
     found = heads.find_silhouettes(frames, np.arange(90) / 60, 2.0, 12, 0.15, [])
-    assert found.still
+    assert found.static_camera
     for f in range(15, 75):
         boxes = heads.head_of_figure(found.figures[f][:, :4], found.tops[f])
         x, y = 2 * (40 + 2 * f), 2 * 60
@@ -118,9 +118,9 @@ def test_who_is_known_is_looked_past_and_a_moving_camera_is_told() -> None:
     assert ((middles < known[30, 0]) | (middles > known[30, 2])).all()  # only the seam beside it is left
     wall = np.kron(np.random.default_rng(1).integers(60, 200, (18, 64)), np.ones((10, 10))).astype(np.uint8)
     panned = [heads.shrink(wall[:, 2 * f : 2 * f + 320]) for f in range(60)]
-    assert not heads.find_silhouettes(panned, np.arange(60) / 60, 2.0, 12, 0.15, []).still
+    assert not heads.find_silhouettes(panned, np.arange(60) / 60, 2.0, 12, 0.15, []).static_camera
 
 
 def test_a_median_at_the_ends_does_not_lag() -> None:
     line = np.arange(30.0)
-    np.testing.assert_allclose(heads.rolling(line, 5), line)
+    np.testing.assert_allclose(heads.running_nanmedian(line, 5), line)

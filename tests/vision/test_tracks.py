@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from childgait.vision import tracks
-from childgait.vision.tracks import Track
+from childgait.vision.tracks import HeadTrack
 
 TIMES = np.arange(120) / 60.0
 SIZE = (640, 360)
@@ -21,8 +21,8 @@ def sightings(frames: dict[int, tuple[float, float]]) -> dict[int, np.ndarray]:
     return {f: np.array([[*head(frames[f][0]), frames[f][1]]]) if f in frames else np.zeros((0, 5)) for f in looked}
 
 
-def known(first: int, last: int, source: str = "detected", x: float = 200.0, speed: float = 0.0) -> Track:
-    track = tracks.empty(120)
+def known(first: int, last: int, source: str = "detected", x: float = 200.0, speed: float = 0.0) -> HeadTrack:
+    track = tracks.empty_track(120)
     for frame in range(first, last + 1):
         track.box[frame], track.source[frame], track.score[frame] = head(x + speed * frame), source, 0.9
     return track
@@ -30,27 +30,27 @@ def known(first: int, last: int, source: str = "detected", x: float = 200.0, spe
 
 def test_one_sure_sighting_draws_weak_ones_before_and_after_it_into_a_track() -> None:
     found = sightings({6: (106, 0.2), 12: (112, 0.25), 18: (118, 0.9), 24: (124, 0.2), 30: (130, 0.15)})
-    (track,) = tracks.link(found, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)
-    assert np.flatnonzero(track.known).tolist() == [6, 12, 18, 24]  # the last one is too weak
+    (track,) = tracks.link_heads(found, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)
+    assert np.flatnonzero(track.present).tolist() == [6, 12, 18, 24]  # the last one is too weak
 
 
 def test_weak_sightings_alone_are_no_track() -> None:
-    assert tracks.link(sightings({6: (100, 0.4)}), TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5) == []
+    assert tracks.link_heads(sightings({6: (100, 0.4)}), TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5) == []
 
 
 def test_a_sighting_out_of_reach_is_another_track() -> None:
     found = sightings({6: (100, 0.9), 12: (300, 0.9)})
-    assert len(tracks.link(found, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)) == 2
+    assert len(tracks.link_heads(found, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)) == 2
 
 
 def test_short_gaps_are_bridged_and_ends_extended_where_the_head_was_and_where_it_goes() -> None:
-    track = tracks.empty(120)
+    track = tracks.empty_track(120)
     for frame in (30, 36, 42):
         track.box[frame], track.source[frame] = head(100 + frame), "detected"
     full = tracks.complete(track, TIMES, bridge=0.5, extend=0.201)
     np.testing.assert_allclose(full.box[33], head(133))
     assert full.source[33] == "bridged"
-    assert np.flatnonzero(full.known).tolist() == list(range(18, 55))
+    assert np.flatnonzero(full.present).tolist() == list(range(18, 55))
     assert head(142)[0] - 3 < full.box[54, 0] < head(142)[0]  # it may have stopped
     assert head(154)[2] < full.box[54, 2] < head(154)[2] + 3  # or gone on
     assert full.source[54] == "extended"
@@ -65,11 +65,11 @@ def test_a_gap_is_followed_in_the_picture() -> None:
         frame = np.full((90, 160), 90, np.uint8)
         frame[30:60, x : x + 30] = patch
         small.append(frame)
-    track = tracks.empty(21)
+    track = tracks.empty_track(21)
     for frame in (0, 20):
         track.box[frame], track.source[frame] = np.array([50.0, 30.0, 80.0, 60.0]), "detected"
     times = np.arange(21) / 60
-    full = tracks.complete(track, times, bridge=0.5, extend=0.0, follow=tracks.Follow(small, 1.0))
+    full = tracks.complete(track, times, bridge=0.5, extend=0.0, tracker=tracks.PatchTracker(small, 1.0))
     np.testing.assert_allclose(full.box[10], [58, 30, 88, 60], atol=1.0)
 
 
@@ -79,7 +79,7 @@ def test_a_long_gap_is_a_hole_and_the_whole_person_is_covered() -> None:
     full = tracks.complete(track, TIMES, bridge=0.5, extend=0.101)
     (hole,) = tracks.holes(full, TIMES, SIZE, 0.3)
     assert hole == (27, 73)
-    boxes = tracks.person_box(full, hole, TIMES)
+    boxes = tracks.person_boxes(full, hole, TIMES)
     assert boxes.shape == (47, 4)
     assert (boxes[:, 3] - boxes[:, 1]).min() > 6 * 30  # the body below the head too
     assert boxes[23, 2] - boxes[23, 0] > boxes[0, 2] - boxes[0, 0]  # in the middle he may be anywhere between
@@ -106,7 +106,7 @@ def test_two_parts_of_one_person_become_one_track_with_a_hole() -> None:
 def test_sources_that_see_one_head_are_united_and_nothing_is_lost() -> None:
     a, b = known(0, 80, "detected"), known(40, 119, "sam3", x=205.0)
     (united,) = tracks.merge([a, b], 5)
-    assert united.known.all()
+    assert united.present.all()
     assert united.source[60] == "detected+sam3"
     assert united.box[60, 0] == a.box[60, 0]
     assert united.box[60, 2] == b.box[60, 2]
@@ -126,14 +126,14 @@ def test_a_raised_arm_stays_covered_beside_the_head() -> None:
     merged = tracks.merge([main, top], 5)
     assert len(merged) == 2
     arm = next(track for track in merged if "keypoints" not in track.source)
-    assert np.flatnonzero(arm.known).tolist() == list(range(50, 60))
+    assert np.flatnonzero(arm.present).tolist() == list(range(50, 60))
 
 
 def test_what_moves_below_a_known_head_is_its_body_and_what_moves_elsewhere_stays() -> None:
     body = np.tile([170.0, 85.0, 230.0, 300.0], (120, 1))
     leg, stranger = known(0, 119, "silhouette"), known(0, 119, "silhouette", x=400.0)
     leg.box[:] = head(210, y=250)
-    kept = tracks.explain([leg, stranger], [body], [known(0, 119, "keypoints")], 18)
+    kept = tracks.without_bodies([leg, stranger], [body], [known(0, 119, "keypoints")], 18)
     assert len(kept) == 1
     assert kept[0].box[0, 0] == stranger.box[0, 0]
 
@@ -141,7 +141,7 @@ def test_what_moves_below_a_known_head_is_its_body_and_what_moves_elsewhere_stay
 def test_a_cover_is_of_constant_size_on_even_pixels_and_holds_every_box() -> None:
     rng = np.random.default_rng(1)
     box = np.array([head(100 + 1.7 * f, 100 + 5 * np.sin(f / 7)) for f in range(120)]) + rng.normal(0, 1, (120, 4))
-    cover = tracks.smooth(box, TIMES, sigma=0.1, reach=0.25, growth=1.5, margin=np.full(len(box), 0.04))
+    cover = tracks.cover_boxes(box, TIMES, sigma=0.1, reach=0.25, growth=1.5, margin=np.full(len(box), 0.04))
     assert (cover % 2 == 0).all()
     assert (cover[:, :2] <= box[:, :2]).all()
     assert (cover[:, 2:] >= box[:, 2:]).all()
@@ -150,7 +150,7 @@ def test_a_cover_is_of_constant_size_on_even_pixels_and_holds_every_box() -> Non
 
 def test_a_head_that_grows_gets_a_few_sizes_and_not_the_largest_from_the_start() -> None:
     box = np.array([head(300, 150, 20 * 4 ** (f / 119)) for f in range(120)])
-    cover = tracks.smooth(box, TIMES, sigma=0.1, reach=0.1, growth=1.3, margin=np.zeros(len(box)))
+    cover = tracks.cover_boxes(box, TIMES, sigma=0.1, reach=0.1, growth=1.3, margin=np.zeros(len(box)))
     sizes = cover[:, 2] - cover[:, 0]
     assert 3 <= len(np.unique(sizes)) <= 12
     assert sizes[0] < 40

@@ -1,7 +1,7 @@
-"""A person's word on what is covered (regions.csv) and on which videos may pass (cleared.csv).
+"""Regions of a video that are covered: the manual files regions.csv and cleared.csv, and the table of what was covered.
 
-regions.csv: video, region, frame, x0, y0, x1, y1 in pixels; a region is one thing to cover, on all frames where the frame is
-empty. cleared.csv: video, the sha256 of exactly the decoded pixels that were looked at, reviewer, reason.
+regions.csv: video, region, frame, x0, y0, x1, y1 in pixels. A region is one thing to cover; an empty frame means all
+frames. cleared.csv: video, sha256 of the reviewed decoded pixels, reviewer, reason.
 """
 
 from __future__ import annotations
@@ -9,55 +9,89 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from childgait.domain.boxes import Box
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
+from childgait.files.tables import Column, Table
 
 REGION_COLUMNS = ("video", "region", "frame", "x0", "y0", "x1", "y1")
 CLEARED_COLUMNS = ("video", "sha256", "reviewer", "reason")
 
+REGIONS = Table(
+    "regions",
+    ("frame", "region", "whole"),
+    (
+        Column("frame", "Int32", "index of the frame in the video, from 0"),
+        Column("seconds", "Float64", "time since the video's first frame"),
+        Column("region", "Int32", "number of the track, from 0"),
+        Column("whole", "Boolean", "whether the whole person is covered because no head is known"),
+        Column(
+            "source",
+            "String",
+            "detected, keypoints, silhouette, sam3, region (manual), joined by +; bridged; extended; hole",
+        ),
+        Column("score", "Float32", "best score of the sources, 0 where nothing was detected"),
+        Column("x0", "Int32", "left edge of the cover"),
+        Column("y0", "Int32", "top edge"),
+        Column("x1", "Int32", "right edge, exclusive"),
+        Column("y1", "Int32", "bottom edge, exclusive"),
+        Column("area", "Int32", "pixels of it inside the picture"),
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Region:
-    """A box on one frame (None: on all), of a named thing."""
+    """A manual box on one frame (None: on all frames) of a named region."""
 
     name: str
     frame: int | None
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 def _rows(path: Path | None, name: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a person's file that name this video, each with its line."""
+    """Return the rows of a manual file for this video, each with its line number."""
     return [] if path is None else [(line, row) for line, row in rows_of(path, columns) if row["video"] == name]
 
 
 def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
-    """A person's boxes for this video."""
-    found = []
+    """Read the manual regions of one video of `frames` frames."""
+    regions: list[Region] = []
     for line, row in _rows(path, name, REGION_COLUMNS):
-        try:
-            frame = int(row["frame"]) if row["frame"].strip() else None
-            x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
-        except ValueError:
-            raise StepError(f"{path}, line {line}: a box is four numbers", hint="x0, y0, x1, y1 in pixels") from None
-        if frame is not None and not 0 <= frame < frames:
+        region = _region(f"{path}, line {line}", row, name, frames)
+        if any(
+            other.name == region.name and (region.frame is None or other.frame in (None, region.frame))
+            for other in regions
+        ):
+            where = "all frames" if region.frame is None else f"frame {region.frame}"
             raise StepError(
-                f"{path}, line {line}: {name} has no frame {frame}, it has frames 0 to {frames - 1}",
-                hint="frames count from 0; leave the field empty for all of them",
+                f"{path}, line {line}: {name} has a second box of region {region.name!r} on {where}",
+                hint="a region is one thing to cover: one box on all frames or one box per frame; give another thing "
+                "a name of its own",
             )
-        if not (x0 < x1 and y0 < y1):
-            raise StepError(f"{path}, line {line}: the box {x0, y0, x1, y1} is empty", hint="x0 < x1 and y0 < y1")
-        found.append(Region(row["region"], frame, (x0, y0, x1, y1)))
-        if any(other.name == row["region"] and (frame is None or other.frame in (None, frame)) for other in found[:-1]):
-            where = "all frames" if frame is None else f"frame {frame}"
-            raise StepError(
-                f"{path}, line {line}: {name} has a second box of region {row['region']!r} on {where}",
-                hint="a region is one thing to cover: one box on all frames or one box a frame; give another a name of its own",
-            )
-    return found
+        regions.append(region)
+    return regions
+
+
+def _region(where: str, row: dict[str, str], name: str, frames: int) -> Region:
+    """Check one row of regions.csv."""
+    try:
+        frame = int(row["frame"]) if row["frame"].strip() else None
+        x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
+    except ValueError:
+        raise StepError(f"{where}: a box is four numbers", hint="x0, y0, x1, y1 in pixels") from None
+    if frame is not None and not 0 <= frame < frames:
+        raise StepError(
+            f"{where}: {name} has no frame {frame}, it has frames 0 to {frames - 1}",
+            hint="frames count from 0; leave the field empty for all of them",
+        )
+    if not (x0 < x1 and y0 < y1):
+        raise StepError(f"{where}: the box {x0, y0, x1, y1} is empty", hint="x0 < x1 and y0 < y1")
+    return Region(row["region"], frame, (x0, y0, x1, y1))
 
 
 def cleared_by(path: Path | None, name: str, sha256: str) -> str | None:
-    """Who accepted exactly these pixels, and why."""
+    """Return reviewer and reason if these decoded pixels of this video were cleared, else None."""
     for line, row in _rows(path, name, CLEARED_COLUMNS):
         if not row["reviewer"].strip():
             raise StepError(f"{path}, line {line}: {name} is cleared by nobody", hint="fill in a reviewer")
