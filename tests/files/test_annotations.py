@@ -25,7 +25,7 @@ def test_rows_come_with_their_lines(tmp_path: Path, ending: str) -> None:
     ("content", "said"),
     [
         (b"", r"lacks the column\(s\) video, frame, reason"),
-        (b"video;frame;reason\na;1;x\n", "a spreadsheet may have put semicolons"),
+        (b"video;frame;reason\na;1;x\n", "a spreadsheet may write semicolons"),
         (b"video,frame,reason\na,1,M\xfcller\n", 'not text in UTF-8.*save it as "CSV UTF-8"'),
         (b"\x89PNG\r\n\x1a\n", "not text in UTF-8"),
         (b"video,frame,reason\na,1,x\na,1,here, there\n", "line 3: has more or fewer values"),

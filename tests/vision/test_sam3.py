@@ -9,7 +9,7 @@ import pytest
 
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
-from childgait.vision.sam3 import Found, Sam3, box_of, clean, distinct
+from childgait.vision.sam3 import Sam3, SegmentedObject, box_of, clean, distinct
 
 HEIGHT, WIDTH, FRAMES = 90, 160, 6
 
@@ -86,7 +86,7 @@ def test_nothing_is_fetched(sam3: Sam3) -> None:
 def test_other_weights_are_refused(sam3_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match="other weights"):
         Sam3(sam3_folder, "0" * 64)
-    with pytest.raises(StepError, match=r"holds no model\.safetensors"):
+    with pytest.raises(StepError, match=r"contains no model\.safetensors"):
         Sam3(tmp_path, "0" * 64)
     (tmp_path / "model.safetensors").write_bytes(b"x")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
@@ -122,5 +122,5 @@ def test_distinct_keeps_the_surest_of_equals() -> None:
     near[20] = False
     other = np.roll(square(), 60, axis=1)
     boxed = [(4, square(), 0.6), (2, near, 0.9), (7, other, 0.1)]
-    found = {number: Found(mask, box_of(mask), score) for number, mask, score in boxed}
+    found = {number: SegmentedObject(mask, box_of(mask), score) for number, mask, score in boxed}
     assert list(distinct(found)) == [2, 7]

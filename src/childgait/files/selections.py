@@ -1,7 +1,7 @@
-"""A person's word on who the child is: selections.csv, a box or a point on one frame of a video.
+"""Manual selections of the child: selections.csv, a box or a point on one frame of a video.
 
 Columns: video, frame (from 0), x0, y0, x1, y1 in pixels; x1 and y1 stay empty for a point. Further columns (reason,
-who) are for people. Reads the whole file; yields the rows of one video, checked against its size and length.
+reviewer) are ignored. The rows of one video are checked against its size and length.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from childgait.domain.boxes import Box
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
 
@@ -17,10 +18,10 @@ COLUMNS = ("video", "frame", "x0", "y0", "x1", "y1")
 
 @dataclass(frozen=True)
 class Selection:
-    """Where the child is on one frame. A point is a box without extent."""
+    """The place of the child on one frame. A point is a box without extent."""
 
     frame: int
-    box: tuple[float, float, float, float]
+    box: Box
 
     @property
     def is_point(self) -> bool:
@@ -28,15 +29,16 @@ class Selection:
 
 
 def read_selections(path: Path, video: str, frames: int, size: tuple[int, int]) -> list[Selection]:
-    """The video's rows. `size` is (height, width)."""
-    found = []
+    """Read the rows of one video; `size` is (height, width)."""
+    selections = []
     for line, row in rows_of(path, COLUMNS):
         if row["video"] == video:
-            found.append(_selection(f"{path}, line {line}", row, frames, size))
-    return found
+            selections.append(_selection(f"{path}, line {line}", row, frames, size))
+    return selections
 
 
 def _selection(where: str, row: dict[str, str], frames: int, size: tuple[int, int]) -> Selection:
+    """Check one row."""
     try:
         frame = int(row["frame"] or "")
         x0, y0 = float(row["x0"] or ""), float(row["y0"] or "")

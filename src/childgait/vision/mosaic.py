@@ -1,12 +1,12 @@
-"""Covers what identifies: coarse cells, one texture for a whole track, locked to its box. And the check of that.
+"""Mosaic covers: coarse cells, one texture per track, fixed to its box; and the check that a frame shows them.
 
-A mosaic that looks safe in one frame leaks over many: as the face moves against the grid, every frame samples it
-anew, and an average over frames brings the detail back. So a track gets one texture: the mean colours of at most
-`cells` cells across the short side, pooled over the video, quantised, dealt out anew, so that not even light and dark lie
-where they lay. Every frame shows the same cells at the same places of its box, and nothing else of the head.
+A mosaic computed per frame is safe in one frame and leaks over many: as the face moves against the grid, every frame
+samples it at other places, and averaging the frames restores detail. Therefore a track has a single texture: the mean
+colours of at most `cells` cells across the short side, pooled over the video, quantised and permuted, so that not even
+light and dark stay in place. Every frame shows the same cells at the same places of its box, and no other pixel of the
+head.
 
-Works on YUV planes and touches nothing outside the boxes. Boxes stand on even pixels, where halved chroma has its
-edges.
+Works on YUV planes and changes nothing outside the boxes. Boxes lie on even pixels, the edges of subsampled chroma.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from childgait.files.video import Planes
 
-MOST_CELLS = 8  # across the short side; from here on faces were rebuilt from video in our experiments
-LEVELS = 16  # a quantised channel's step
+MAX_CELLS = 8  # across the short side; with more, faces were reconstructed from video in our experiments
+LEVELS = 16  # step of a quantised channel
 GREY = 128
-_DEALS = 500  # orders tried for the cells
+_PERMUTATIONS = 500  # random permutations of the cells to choose from
 
 
 @dataclass(frozen=True)
 class Cover:
-    """One track's cover: a texture, and the box that it fills in each frame where it is known."""
+    """The cover of one track: a texture, and the box that it fills in each frame."""
 
     texture: NDArray[np.uint8]  # (rows, columns, 3) of Y, U, V
     boxes: dict[int, NDArray[np.int64]]  # frame: x0, y0, x1, y1
@@ -35,14 +35,15 @@ class Cover:
 
 @dataclass(frozen=True)
 class Sample:
-    """A frame seen small, for the colours of a texture: U and V as wide as Y. Held in memory, never written."""
+    """A reduced frame for the colours of a texture: U and V as wide as Y. Held in memory, never written."""
 
     frame: int
     pixels: NDArray[np.uint8]  # (height, width, 3) of Y, U, V
-    scale: float  # pixels of the video for one of the sample
+    scale: float  # pixels of the video per pixel of the sample
 
 
 def sample(frame: int, planes: Planes, width: int = 320) -> Sample:
+    """Reduce a frame to at most that width."""
     scale = max(planes.width / width, 1.0)
     size = (round(planes.width / scale), round(planes.height / scale))
     small = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (planes.y, planes.u, planes.v)]
@@ -50,15 +51,15 @@ def sample(frame: int, planes: Planes, width: int = 320) -> Sample:
 
 
 def solid() -> NDArray[np.uint8]:
-    """The strictest texture: one grey, the same for everybody."""
+    """Return the strictest texture: one grey, the same for everybody."""
     return np.full((1, 1, 3), GREY, np.uint8)
 
 
 def texture(
     boxes: dict[int, NDArray[np.int64]], samples: list[Sample], cells: int, seed: list[int]
 ) -> NDArray[np.uint8]:
-    """The one texture of a track."""
-    assert 1 <= cells <= MOST_CELLS
+    """Return the texture of a track with these boxes by frame: at most `cells` cells across the short side."""
+    assert 1 <= cells <= MAX_CELLS
     wide, tall = (int(side) for side in np.max([box[2:] - box[:2] for box in boxes.values()], axis=0))
     cell = -(-min(wide, tall) // cells)
     rows, columns = -(-tall // cell), -(-wide // cell)
@@ -67,45 +68,47 @@ def texture(
         return solid()
     pooled = np.mean([cv2.resize(p, (columns, rows), interpolation=cv2.INTER_AREA) for p in parts], axis=0)
     quantised = (np.floor(pooled / LEVELS) * LEVELS + LEVELS // 2).astype(np.uint8)
-    return _dealt(quantised, seed)
+    return _permute(quantised, seed)
 
 
 def _part(one: Sample, box: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """The sample's pixels in a box, as far as it lies in the picture."""
+    """Return the sample's pixels in a box, as far as it lies in the picture; None if it lies outside."""
     height, width = one.pixels.shape[:2]
     x0, y0 = (max(int(v / one.scale), 0) for v in box[:2])
     x1, y1 = min(round(box[2] / one.scale), width), min(round(box[3] / one.scale), height)
     return one.pixels[y0:y1, x0:x1].astype(np.float32) if x1 > x0 and y1 > y0 else None
 
 
-def _dealt(cells: NDArray[np.uint8], seed: list[int]) -> NDArray[np.uint8]:
-    """The cells in another order: of some drawn ones, that whose light and dark resemble the true order least.
+def _permute(cells: NDArray[np.uint8], seed: list[int]) -> NDArray[np.uint8]:
+    """Permute the cells: of many random permutations, the one whose luma correlates least with the true order.
 
-    Least in the worst of many windows: the face is a part of the box, and where in it nobody knows.
+    The correlation counts in the worst of many windows, because the face is a part of the box at an unknown place.
     """
     rows, columns = cells.shape[:2]
     flat = cells.reshape(-1, 3)
-    draw = np.random.default_rng(seed)
-    orders = np.array([draw.permutation(len(flat)) for _ in range(_DEALS)])
+    rng = np.random.default_rng(seed)
+    orders = np.array([rng.permutation(len(flat)) for _ in range(_PERMUTATIONS)])
     truth = cells[..., 0].astype(np.float64)
-    dealt = flat[orders, 0].astype(np.float64).reshape(-1, rows, columns)
+    permuted = flat[orders, 0].astype(np.float64).reshape(-1, rows, columns)
     tall, wide = -(-2 * rows // 3), -(-2 * columns // 3)
-    alike = [_likeness(dealt, truth)]
+    correlations = [_correlation(permuted, truth)]
     for y in range(rows - tall + 1):
         for x in range(columns - wide + 1):
-            alike.append(_likeness(dealt[:, y : y + tall, x : x + wide], truth[y : y + tall, x : x + wide]))
-    return flat[orders[np.max(alike, axis=0).argmin()]].reshape(cells.shape)
+            correlations.append(
+                _correlation(permuted[:, y : y + tall, x : x + wide], truth[y : y + tall, x : x + wide])
+            )
+    return flat[orders[np.max(correlations, axis=0).argmin()]].reshape(cells.shape)
 
 
-def _likeness(dealt: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of each of many orders with the true one, without its sign."""
-    a = (dealt - dealt.mean(axis=(1, 2), keepdims=True)).reshape(len(dealt), -1)
+def _correlation(permuted: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the absolute correlation of each permutation (n, rows, columns) with the true order."""
+    a = (permuted - permuted.mean(axis=(1, 2), keepdims=True)).reshape(len(permuted), -1)
     b = (truth - truth.mean()).ravel()
     return np.asarray(np.abs(a @ b) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b), 1e-9))
 
 
 def draw(planes: Planes, frame: int, covers: list[Cover]) -> None:
-    """Cover this frame, in place, in the order of the covers."""
+    """Draw the covers of this frame in place, in their order."""
     for cover in covers:
         if frame not in cover.boxes:
             continue
@@ -121,6 +124,7 @@ def draw(planes: Planes, frame: int, covers: list[Cover]) -> None:
 
 
 def covered_mask(frame: int, covers: list[Cover], width: int, height: int) -> NDArray[np.bool_]:
+    """Return which pixels of a frame are covered, (height, width)."""
     mask = np.zeros((height, width), bool)
     for cover in covers:
         if frame in cover.boxes:
@@ -130,14 +134,14 @@ def covered_mask(frame: int, covers: list[Cover], width: int, height: int) -> ND
 
 
 def is_covered(planes: Planes, frame: int, covers: list[Cover], tolerance: int) -> bool:
-    """Whether a decoded frame shows exactly the textures in all boxes: drawing them again changes nothing.
+    """Whether a decoded frame shows exactly the textures in all boxes, so that drawing them again changes nothing.
 
     A lossy copy may differ from them by `tolerance` levels on average over the covered pixels.
     """
-    again = planes.copy()
-    draw(again, frame, covers)
+    redrawn = planes.copy()
+    draw(redrawn, frame, covers)
     if tolerance == 0:
-        return np.array_equal(again.data, planes.data)
+        return np.array_equal(redrawn.data, planes.data)
     mask = covered_mask(frame, covers, planes.width, planes.height)
-    difference = np.abs(again.y[mask].astype(np.int16) - planes.y[mask])
+    difference = np.abs(redrawn.y[mask].astype(np.int16) - planes.y[mask])
     return bool(not mask.any() or difference.mean() <= tolerance)

@@ -29,7 +29,7 @@ from childgait.vision.silhouettes import make_plan, sample, silhouettes, working
 
 if TYPE_CHECKING:
     from childgait.params import Segment
-    from childgait.vision.sam3 import Found
+    from childgait.vision.sam3 import SegmentedObject
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], param
     return Segmentation(masks, facts, [] if facts["camera"] == "static" else [f"the camera is {facts['camera']}"])
 
 
-def _collect(found: Iterator[dict[int, Found]], poses: Poses | None, min_score: float) -> dict[int, _Object]:
+def _collect(found: Iterator[dict[int, SegmentedObject]], poses: Poses | None, min_score: float) -> dict[int, _Object]:
     """Collect SAM 3's results by object."""
     objects: dict[int, _Object] = {}
     for frame, results in enumerate(found):
