@@ -81,7 +81,7 @@ def test_asked_for_curves_are_found_in_the_side_view(view: str, pattern: str) ->
         flat = np.abs(motion.curves[view]["foot_pitch"]) < 8  # beyond, the toes bend and heel to toe is no sole
         keep = standing & (flat if name == "ankle" else True)
         if keep.sum() < 10:
-            assert pattern in ("true_equinus", "jump")  # silhouette_only ever flat
+            assert pattern in ("true_equinus", "jump")  # hardly ever flat
             continue
         assert np.abs(np.median(error[keep])) < 2.5
         assert np.percentile(np.abs(error[keep]), 90) < limit

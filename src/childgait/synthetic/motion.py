@@ -1,10 +1,10 @@
-"""How a child walks: joint curves on each limb's own phase, and the 3D body they move.
+"""Generates a walk: joint curves on each limb's own phase, and the 3D body that they move.
 
-Reads a Child; yields a Motion: 3D points over time, the curves that were used, and the gait events. One motion is seen
-by every camera, so left and right, near and far come out right by construction.
+Reads a Child; returns a Motion: 3D points over time, the curves that were used, and the gait events. All cameras show
+one motion, so left and right, near and far are right by construction.
 
 Metres; x along the walk, y to the child's left, z up, the floor at 0. The feet stay on the floor in stance: the pelvis
-rides on the standing limbs, and the legs' lengths give by a few per cent where two limbs of different shape stand at once.
+follows the standing limbs, and leg lengths vary by a few per cent where two limbs of different shape stand at once.
 """
 
 from __future__ import annotations

@@ -26,8 +26,10 @@ SIDES = {"left": (60, 120, 255), "right": (255, 90, 60), "middle": (80, 200, 80)
 
 
 def planar_angles(points: Array, limb: str, direction: float) -> dict[str, Array]:
-    """Knee flexion, ankle dorsiflexion and foot pitch of a limb from 2D points (T, 23, 2) seen from the side; `direction`
-    is +1 where the child walks to the picture's right."""
+    """Return knee flexion, ankle dorsiflexion and foot pitch of a limb from 2D points (T, 23, 2) in a side view.
+
+    `direction` is +1 where the child walks to the picture's right.
+    """
     joints = ("hip", "knee", "ankle", "heel", "big_toe")
     hip, knee, ankle, heel, toe = (points[:, INDEX[f"{limb}_{name}"]] for name in joints)
 
