@@ -94,6 +94,6 @@ def test_the_cells_are_dealt_out_anew(seed: int) -> None:
     rng = np.random.default_rng(seed)
     ramp = np.repeat(np.linspace(40, 220, 42).reshape(7, 6)[..., None], 3, axis=2)
     cells = (ramp + rng.normal(0, 5, ramp.shape)).astype(np.uint8)
-    dealt = mosaic._dealt(cells, [seed])
+    dealt = mosaic._permute(cells, [seed])
     assert sorted(dealt.reshape(-1, 3).tolist()) == sorted(cells.reshape(-1, 3).tolist())
     assert abs(np.corrcoef(dealt[..., 0].ravel(), cells[..., 0].ravel())[0, 1]) < 0.2
