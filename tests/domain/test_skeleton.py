@@ -49,6 +49,17 @@ KNOWN = {
         "right_big_toe": 20,
         "right_heel": 22,
     },
+    "blazepose33": {
+        "nose": 0,
+        "left_ear": 7,
+        "right_shoulder": 12,
+        "left_hip": 23,
+        "right_knee": 26,
+        "left_heel": 29,
+        "right_heel": 30,
+        "left_big_toe": 31,
+        "right_big_toe": 32,
+    },
     "goliath308": {
         "left_shoulder": 5,
         "left_elbow": 7,

@@ -80,6 +80,9 @@ LAYOUTS: dict[str, Layout] = {
         # Goliath-308: wrists stand with the hands (right 41, left 62).
         Layout("goliath308", 308,
                (0, 1, 2, 3, 4, 5, 6, 7, 8, 62, 41, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)),
+        # BlazePose: face 0-10, arms 11-22, legs 23-28, heels 29 30, toe tips 31 32, left before right. No small toes.
+        Layout("blazepose33", 33,
+               (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 31, None, 29, 32, None, 30)),
     )
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ class Detector(Protocol):
         ...
 
 
-def _session(model: bytes) -> Any:
+def make_session(model: bytes) -> Any:
     """Open an ONNX model in onnxruntime, on the CPU only and without telemetry.
 
     The wheel lists a cloud provider first. Newer wheels (observed in 1.31) keep a device id and a database of events in
@@ -78,7 +78,7 @@ class CenterFace:
 
     def __init__(self, longest: int) -> None:
         self.longest = longest
-        self._run = _session(_with_free_size(centerface_file()))
+        self._run = make_session(_with_free_size(centerface_file()))
 
     def detect(self, pixels: NDArray[np.uint8], min_score: float) -> Boxes:
         height, width = pixels.shape[:2]
@@ -190,7 +190,7 @@ class RetinaFace:
     def __init__(self, weights: Path, expected_sha256: str) -> None:
         check_weights(weights, expected_sha256)
         self.sidecar = read_sidecar(weights)
-        self._run = _session(weights.read_bytes())
+        self._run = make_session(weights.read_bytes())
         self._input = self._run.get_inputs()[0].name
         outputs = self._outputs(np.zeros((self.sidecar.height, self.sidecar.width, 3), np.uint8))
         self.family = family_of([output.shape for output in outputs], self.sidecar.width, self.sidecar.height, weights)
