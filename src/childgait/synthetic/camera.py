@@ -68,7 +68,7 @@ def place_camera(view: str, child_height: float, width: int, height: int, rng: R
 
 
 def into_world(points: Array, way: str) -> Array:
-    """From the child's own walk to the room: turned about the origin on the way back."""
+    """Transform from the child's coordinates to the world: rotated about the vertical axis on the way back."""
     return points if way == "out" else points * np.array([-1.0, -1.0, 1.0])
 
 

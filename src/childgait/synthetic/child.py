@@ -1,4 +1,4 @@
-"""Who walks: draws a child's age, body, gait pattern and offsets from a seed.
+"""Draws a child's age, body, gait pattern and offsets from a seed.
 
 The shares of patterns and the spread of the offsets are set so that the labels, which come from scoring the curves,
 occur about as often as published (bench/cohort.py prints both). Nothing here draws a label.
@@ -17,7 +17,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class LimbPlan:
-    """How one limb deviates from the normal curves, in degrees unless said."""
+    """How one limb deviates from the normal curves, in degrees unless stated."""
 
     pattern: str  # one of gait.normative.PATTERNS
     strength: float  # 1: the pattern at moderate strength
@@ -43,7 +43,7 @@ class LimbPlan:
 
 @dataclass(frozen=True)
 class Child:
-    """One child: what subjects.csv says, the body, and how each limb moves."""
+    """One child: the row of subjects.csv, the body, and the motion plan of each limb."""
 
     subject: str
     age_years: float
@@ -207,7 +207,7 @@ def draw_child(subject: str, rng: Random) -> Child:
 
 
 def draw_adult(rng: Random) -> Child:
-    """A therapist or parent who walks along: an adult with a normal gait."""
+    """Draw an adult with a normal gait who walks beside the child."""
     height = float(rng.normal(1.68, 0.08))
     plan = LimbPlan("normal", 0.0)
     return Child(

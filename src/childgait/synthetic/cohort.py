@@ -1,4 +1,4 @@
-"""Writes the cohort in the release's layout, a child a job, with `truth/` beside it.
+"""Writes the cohort in the release's layout, one child per job, with `truth/` beside it.
 
 Every child draws from its own seed, so the files are the same on any number of processes, and a job keeps nothing of a
 child once it is written: memory does not grow with the number of children.
@@ -60,7 +60,7 @@ def _made(root: Path, params: Synthesize, processes: int) -> Iterator[dict[str, 
 
 
 def write_cohort(root: Path, params: Synthesize, processes: int) -> dict[str, Any]:
-    """The whole cohort below `root`; returns what cohort.json says."""
+    """Write the whole cohort below `root`; return the content of cohort.json."""
     from tqdm import tqdm
 
     (root / "dataset").mkdir(parents=True)

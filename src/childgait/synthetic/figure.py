@@ -33,7 +33,7 @@ HAIRS = ((40, 30, 26), (70, 50, 38), (110, 80, 50), (160, 125, 80), (90, 60, 50)
 
 @dataclass(frozen=True)
 class Look:
-    """Skin, hair and clothes: drawn apart from the gait, so that they say nothing about it."""
+    """Colours of skin, hair and clothes, drawn independently of the gait so that they carry no cue."""
 
     skin: Array
     shirt: Array
@@ -76,8 +76,8 @@ class Part:
     outline: Array  # (T, N, 2) pixels
     depth: Array  # (T,) metres
     layers: list[tuple[Array, Colour]]
-    identity: int  # in the picture of who is where
-    shown: NDArray[np.bool_] | None = None  # where it faces the camera
+    identity: int  # pixel value in the identity image
+    shown: NDArray[np.bool_] | None = None  # frames in which the part faces the camera
 
 
 @dataclass
@@ -215,7 +215,7 @@ class FigureBuilder:
         self.limb(hip, hip + 0.55 * (knee - hip), 0.060, 0.055, look.trousers, nearer=0.001, over=thigh)
 
     def _kneecap(self, limb: str, knee: Array, over: Array) -> None:
-        """Where the knee points: pale, seen from the front only."""
+        """Add the kneecap, a pale patch visible from the front only."""
         frames = turn_frames(self.motion.parts[f"{limb}_femur"], self.way)
         ahead = frames[:, :, 0]
         place = knee + 0.030 * self.child.height * ahead
@@ -334,7 +334,7 @@ class FigureBuilder:
 def build_bars(
     ends: list[tuple[Array, Array]], camera: Camera, radius: float, colour: Array, count: int, base: int
 ) -> Figure:
-    """Tubes between places in the room, (T, 3) or (3,): a walker's frame, parallel bars."""
+    """Tubes between points in world coordinates, (T, 3) or (3,): a walker's frame, parallel bars."""
     figure = Figure()
     for start, end in ends:
         places = [np.broadcast_to(place, (count, 3)) for place in (start, end)]
@@ -347,7 +347,7 @@ def build_bars(
 
 
 def walker_tubes(motion: Motion, child: Child, way: str, offset: Array) -> list[tuple[Array, Array]]:
-    """A posterior walker: a frame behind and beside the child, at hand height."""
+    """Build a posterior walker: a frame behind and beside the child, at hand height."""
     root = motion.parts["pelvis"] * np.array([1.0, 0, 0]) + offset
     top, deep, wide = 0.46 * child.height, 0.42, 0.30
 
@@ -385,8 +385,10 @@ def _later(values: Array, share: float) -> Array:
 
 
 class Painter:
-    """Paints figures from far to near: the picture, and who is where. A shutter that is open for a share of the frame's
-    time sees the figures at its start and at its end."""
+    """Paints figures from far to near: the image and the identity of each pixel.
+
+    A shutter that is open for a share of the frame's time blends the figures at its start and its end.
+    """
 
     def __init__(self, figures: list[Figure], shutter: float) -> None:
         self._parts: list[Part | HeadPart] = [part for figure in figures for part in figure.parts]
@@ -418,7 +420,7 @@ class Painter:
                     cv2.fillConvexPoly(canvas, layer[moment][index], layer[2], cv2.LINE_AA, _SHIFT)
 
     def identify(self, canvas: Image, index: int) -> None:
-        """Who is where: every pixel holds the identity of what is seen there."""
+        """Return the identity image: each pixel holds the identity of the nearest figure."""
         for place in self._order[:, index].tolist():
             part = self._parts[place]
             if isinstance(part, HeadPart):

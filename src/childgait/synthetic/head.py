@@ -1,4 +1,4 @@
-"""Heads: a head-shaped picture for every direction it may be seen from, with a face in front and hair behind.
+"""Renders heads from any viewing direction, with a face in front and hair behind.
 
 The face is the portrait that scikit-image ships (public domain, NASA); skin and hair are tinted, the features stretched
 and mirrored at random, so that a face says nothing about a child's gait.
@@ -28,7 +28,7 @@ WIDTH, DEPTH = 0.74, 0.90  # of a head, over its height
 
 @cache
 def _portrait() -> NDArray[np.float32]:
-    """Read from the package's files: importing it costs a second."""
+    """Read the portrait from scikit-image's files: importing the package costs a second."""
     package = find_spec("skimage")
     assert package is not None
     assert package.origin is not None
@@ -38,7 +38,7 @@ def _portrait() -> NDArray[np.float32]:
 
 class HeadPictures:
     """RGBA pictures of one head by direction: 0 looks into the camera, then turning to the picture's right. A picture
-    is made when it is first asked for: a walk needs a few of them."""
+    is rendered on first use: a walk needs few of them."""
 
     def __init__(self, skin: Array, hair: Array, stretch: tuple[float, float], fringe: float, mirrored: bool) -> None:
         self._skin, self._hair, self._stretch, self._fringe, self._mirrored = skin, hair, stretch, fringe, mirrored
@@ -68,7 +68,7 @@ class HeadPictures:
         facing *= np.clip(oval * 6, 0, 1)  # beside the face the portrait shows its own background
         # GapToBest: hair above, neck below; strands so that it is not a ball.
         light = 0.75 + 0.35 * depth - 0.12 * down + 0.05 * np.sin(28 * side + 3 * down)
-        cheek = np.clip(front * 8, 0, 1) * np.clip((down + 0.30) * 8, 0, 1)  # seen from the side
+        cheek = np.clip(front * 8, 0, 1) * np.clip((down + 0.30) * 8, 0, 1)  # in side view
         below = np.maximum(np.clip((down - self._fringe) * 12 + 0.5, 0, 1), cheek)[..., None]
         back = ((1 - below) * self._hair + below * 0.95 * self._skin) * light[..., None]
         colour = facing[..., None] * face + (1 - facing[..., None]) * back

@@ -60,7 +60,7 @@ def spoil(
     """Jitter, drop-outs, left-right swaps and confident outliers on the exact points."""
     count = len(exact)
     body = float(np.median(np.ptp(exact[..., 1], axis=1)))  # the child's height in the picture
-    speed = np.linalg.norm(np.gradient(exact, axis=0), axis=-1) * rate / max(body, 1)  # body heights a second
+    speed = np.linalg.norm(np.gradient(exact, axis=0), axis=-1) * rate / max(body, 1)  # body heights per second
     spread = params.jitter * body * (1 + 0.8 * np.minimum(speed, 3)) * np.where(visible, 1.0, 2.5)
     noise = rng.normal(size=exact.shape)
     noise[1:] = 0.6 * noise[:-1] + 0.8 * noise[1:]  # errors last longer than a frame
@@ -96,7 +96,7 @@ def _swap_legs(
 def _throw_out(
     points: Array, scores: Array, size: tuple[int, int], planted: list[dict[str, Any]], params: ErrorRates, rng: Random
 ) -> None:
-    """A point jumps to the picture's edge and is sure of itself."""
+    """Move points to the image border with a high score."""
     for point, name in enumerate(POINTS):
         for start, end in _runs(rng, len(points), params.outlier, 5):
             edge = rng.integers(4)
@@ -109,7 +109,7 @@ def _throw_out(
 
 
 def _whole_body(delivered: Delivered, rng: Random) -> tuple[Array, Array]:
-    """All 133 points: body and feet, then face (68) and hands (2 x 21) made up round them."""
+    """Return all 133 points: body and feet, and face (68) and hands (2 x 21) placed around them."""
     points, scores = delivered.points, delivered.scores
     count = len(points)
     nose = points[:, INDEX["nose"]]
@@ -174,7 +174,7 @@ def write_packed(path: Path, texts: list[bytes]) -> None:
 
 
 def write_loose(folder: Path, texts: list[bytes]) -> None:
-    """A file a frame, as the release has them."""
+    """Write one file per frame, as the release does."""
     folder.mkdir()
     for index, text in enumerate(texts, start=1):
         (folder / f"frame_{index:06d}.json").write_bytes(text)

@@ -89,7 +89,7 @@ def write_contact_sheet(path: Path, root: Path, recordings: list[dict[str, Any]]
 
 
 def _plot(panel: Image, asked: Array, found: Array, index: int, title: str, top: int, size: tuple[int, int]) -> None:
-    """One curve up to now: asked for as a line, recovered as dots."""
+    """Plot one curve up to the current frame: target as a line, recovered values as dots."""
     width, height = size
     low, high = float(min(asked.min(), found.min())) - 5, float(max(asked.max(), found.max())) + 5
     x = np.linspace(10, width - 10, len(asked))

@@ -52,6 +52,6 @@ def rate_child(child: Child, margin: float, rng: Random) -> Scores:
 
 def severity_of(scores: Scores) -> int:
     """Level 1 to 4 by the limbs' true totals in the mean, a level each 3.8 points: so far apart are GMFCS levels on the
-    Edinburgh score (Robinson et al. 2017). No clinic's grade: it knows the gait alone."""
+    Edinburgh score (Robinson et al. 2017). Not a clinical grade: it depends on the gait alone."""
     total = sum(int(found["score"]) for limb in LIMBS for found in scores[limb].values())
     return min(1 + int(total / len(LIMBS) / POINTS_A_LEVEL), 4)

@@ -1,4 +1,4 @@
-"""Films one child: every session's walk out and back, each seen by both cameras at once.
+"""Renders one child's recordings: per session a walk out and back, each by two cameras at once.
 
 Writes per view the video, the delivered keypoints and the truth.
 """
@@ -157,7 +157,7 @@ def _expose(
     params: Synthesize,
     rng: Random,
 ) -> tuple[list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
-    """Paint and encode every frame; returns the child's masks, which points are seen, and whose face is."""
+    """Paint and encode every frame; returns the child's masks, visible keypoints and visible faces."""
     film = Film(lens, camera.width, camera.height, rng)
     empty = paint_room(session.room, camera)
     count = len(exact)

@@ -1,4 +1,4 @@
-"""The room and the lens: walls, floor, light, shadows, and what a camera does to them.
+"""Renders the background: walls, floor, light and shadows, and applies lens and sensor effects.
 
 The empty room is worked out once a video, pixel by pixel where its ray meets floor or wall; frames are painted over it.
 """
@@ -23,7 +23,7 @@ _LOW, _HIGH = np.array([-6.6, -1.9, 0.0]), np.array([6.9, 6.9, 2.75])  # the roo
 
 @dataclass(frozen=True)
 class Lens:
-    """What the camera adds: drawn for every video."""
+    """Lens and sensor effects, drawn per video."""
 
     gain: float  # exposure
     drift: float  # of the exposure over the clip
@@ -60,7 +60,7 @@ def _look_up(cloud: NDArray[np.float32], a: Array, b: Array, metres: float) -> A
 
 @dataclass(frozen=True)
 class Room:
-    """Colours and furniture of one visit's room; both cameras see the same one."""
+    """Colours and furniture of one session's room, shared by both cameras."""
 
     floor: Array
     wall: Array
@@ -106,7 +106,7 @@ def _paint_floor(room: Room, x: Array, y: Array) -> Array:
 
 
 def _paint_wall(room: Room, axis: NDArray[np.intp], along: Array, z: Array) -> Array:
-    """Plaster, skirting, handrail, then doors and posters; `axis` says which wall, `along` where on it."""
+    """Paint plaster, skirting, handrail, doors and posters; `axis` selects the wall, `along` the position on it."""
     colour = (1 + 0.03 * _look_up(room.cloud, along, z, 3.0))[:, None] * room.wall
     colour[z < 0.10] = room.skirting
     colour[np.abs(z - 0.85) < 0.05] = 0.7 * room.wall
@@ -122,7 +122,7 @@ def _paint_wall(room: Room, axis: NDArray[np.intp], along: Array, z: Array) -> A
 
 
 def paint_room(room: Room, camera: Camera) -> Image:
-    """The empty room as this camera sees it: every pixel's ray ends on the nearest plane ahead of it."""
+    """Ray-cast the empty room: each pixel's ray ends on the nearest plane ahead of the camera."""
     rays = camera.rays().reshape(-1, 3)
     rays = np.where(np.abs(rays) < 1e-9, 1e-9, rays)
     reach = np.where(rays > 0, _HIGH - camera.place, _LOW - camera.place) / rays

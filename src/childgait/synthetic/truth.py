@@ -30,7 +30,7 @@ class Truth:
     points: Array  # (T, 23, 2) exact, also outside the picture
     visible: NDArray[np.bool_]  # (T, 23) in the picture and not behind anything
     heads: dict[str, Array]  # person: (T, 4) x0, y0, x1, y1, ends exclusive; NaN where out of view
-    faces: dict[str, NDArray[np.bool_]]  # person: (T,) a face is to be seen
+    faces: dict[str, NDArray[np.bool_]]  # person: (T,) the face is visible
     angles: dict[str, Array]  # "left.knee": (T,) degrees, see motion.CURVES
     events: list[dict[str, Any]]  # limb, kind (contact, foot_off), seconds
     planted: list[dict[str, Any]]  # kind, start, end (frames, end exclusive), points
