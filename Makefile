@@ -1,35 +1,38 @@
-# childgait: `make run` takes raw videos to an audited report; `make help` says the rest.
+# childgait: `make run` makes the report from raw videos; `make help` lists all targets.
 
 SHELL := /bin/bash
 VENV := .venv
 READY := $(VENV)/.ready
 PROFILE ?= default
-ifeq ($(origin PROFILE),command line)  # a shell that sourced workflow/environment has one already
+ifeq ($(origin PROFILE),command line)  # overrides a profile set by workflow/environment
 override SNAKEMAKE_PROFILE := profiles/$(PROFILE)
 endif
 export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
 
-.PHONY: help run test cluster-test cancel plan lint lock borders remarks doctor
+.PHONY: help run test quick cluster-test cancel plan lint lock borders remarks doctor
 
-help:  ## print these lines
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(READY)  ## the whole study, from raw videos to reports/index.html (PRESET=smoke, PROFILE=slurm)
 	@workflow/run $(PRESET)
 
-test: $(READY)  ## unit, architecture, plan and end-to-end tests
+test: $(READY)  ## all tests except those on a cluster
 	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 15 --ignore tests/cluster
 
-cluster-test: $(READY)  ## the study and its faults on a real Slurm of this host; skipped where none is installed
+quick: $(READY)  ## the tests that take less than ten seconds each
+	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow" --ignore tests/cluster
+
+cluster-test: $(READY)  ## the study and its failures on a Slurm started on this host; skipped without Slurm
 	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/cluster -rs --durations 5
 
-cancel:  ## stop the run of this clone, and its jobs on a cluster (PROFILE=slurm)
+cancel:  ## stop the run of this clone and its jobs on a cluster (PROFILE=slurm)
 	@workflow/cancel
 
-plan: $(READY)  ## what would run, job by job, and why
+plan: $(READY)  ## list the jobs that would run, with reasons
 	@workflow/with-environment snakemake --dry-run --quiet host --printshellcmds
 
-lint: $(READY)  ## style, format, types and the package's layers
+lint: $(READY)  ## style, format, workflow, types and layers of imports
 	@workflow/with-environment ruff check src tests bench workflow
 	@workflow/with-environment ruff format --check --quiet src tests bench workflow
 	@workflow/with-environment snakefmt --check Snakefile workflow/rules
@@ -37,13 +40,13 @@ lint: $(READY)  ## style, format, types and the package's layers
 	@workflow/with-environment mypy
 	@workflow/with-environment lint-imports
 
-borders: $(READY)  ## write the borders of the stages in dvc.yaml anew from the rules
+borders: $(READY)  ## write the source files of each stage into dvc.yaml
 	@workflow/with-environment python workflow/borders.py --write
 
 remarks: $(READY)  ## write the remarks of params.yaml from the descriptions in params.py
 	@workflow/with-environment python workflow/params_remarks.py --write
 
-doctor: $(READY)  ## prove the installation
+doctor: $(READY)  ## check the installation
 	@workflow/with-environment childgait doctor
 
 lock:  ## resolve envs/requirements.in into the pinned, hash-checked lock

@@ -121,4 +121,4 @@ def test_jobs_that_do_not_leave_stop_the_run(clone: Path) -> None:
     (clone / "bin/scancel").write_text("#!/bin/sh\nexit 1\n")
     done = call(clone, "profiles/slurm/recover")
     assert done.returncode == 1
-    assert "error: jobs of an earlier run do not leave the queue. Hint: see `squeue --name" in done.stderr
+    assert "error: jobs of an earlier run are still in the queue. Hint: see `squeue --name" in done.stderr

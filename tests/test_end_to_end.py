@@ -308,7 +308,7 @@ def test_two_runs_at_once_do_not_meet(study: Study) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         done = study.run("workflow/stage", "report", check=False)
     assert done.returncode == 1
-    assert "at work in this clone" in done.stderr
+    assert "active in this clone" in done.stderr
 
 
 def test_one_more_video_redoes_one_video(study: Study) -> None:

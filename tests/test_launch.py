@@ -51,14 +51,14 @@ def test_over_several_nodes_the_profile_starts_them_on_each(said: Path) -> None:
 def test_a_profile_that_cannot_reach_other_nodes_says_so() -> None:
     done = launch("4", "2", "echo", "a")
     assert done.returncode == 1
-    assert "2 nodes were asked for, but" in done.stderr
+    assert "the job has 2 nodes, but" in done.stderr
     assert "Hint: see profiles/slurm/each-node" in done.stderr
 
 
 def test_processes_that_do_not_divide_among_nodes_are_refused() -> None:
     done = launch("3", "2", "echo", "a")
     assert done.returncode == 1
-    assert "error: 3 processes do not divide among 2 nodes. Hint: change finetune.processes" in done.stderr
+    assert "error: 3 processes cannot be divided among 2 nodes. Hint: change finetune.processes" in done.stderr
 
 
 def each_node(folder: Path, asked: str, given: str) -> subprocess.CompletedProcess[str]:

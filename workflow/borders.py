@@ -1,7 +1,7 @@
-"""The borders of the DVC stages, read from the rules: which source files a stage's steps can reach.
+"""Write the source files that each DVC stage depends on into dvc.yaml, as derived from the rules.
 
-    python workflow/borders.py            # says where dvc.yaml differs; exit 1 if it does
-    python workflow/borders.py --write    # writes dvc.yaml anew (`make borders`)
+    python workflow/borders.py            # lists the stages that differ; exit 1 if there are any
+    python workflow/borders.py --write    # writes dvc.yaml (`make borders`)
 
 A stage depends on the rules files it includes, the script that runs it, and every source file its steps reach, so that
 DVC reruns a stage exactly when Snakemake would rerun one of its jobs.
@@ -23,7 +23,7 @@ RULES = ROOT / "workflow" / "rules"
 
 
 def included(name: str) -> list[str]:
-    """The rules file and those it includes, by name, itself first."""
+    """List the rules file and those it includes, by name, itself first."""
     found = [name]
     for other in re.findall(r'^include: "(\w+)\.smk"', (RULES / f"{name}.smk").read_text(), re.MULTILINE):
         found += [inner for inner in included(other) if inner not in found]
@@ -31,12 +31,13 @@ def included(name: str) -> list[str]:
 
 
 def steps_of(stage: str) -> list[str]:
-    """The steps that the stage's rules call, in the order of the file."""
+    """List the steps that the stage's rules call, in the order of the file."""
     text = "\n".join((RULES / f"{name}.smk").read_text() for name in included(stage))
     return list(dict.fromkeys(re.findall(r'code=code\("(\w+)"\)', text)))
 
 
 def sources(stage: str) -> list[str]:
+    """List the rules files and source files of a stage."""
     files = {f"workflow/rules/{name}.smk" for name in included(stage)} | {"workflow/stage"}
     for step in steps_of(stage):
         files |= {str(path) for path in code_of(step)}
@@ -48,7 +49,7 @@ def is_source(dependency: str) -> bool:
 
 
 def with_sources(document: dict[str, Any]) -> list[str]:
-    """Put each stage's source files behind its data dependencies, in place; the stages that changed."""
+    """Put each stage's source files after its data dependencies, in place; returns the stages that changed."""
     changed = []
     for name, stage in document["stages"].items():
         data = [dep for dep in stage.get("deps", []) if not is_source(dep)]
@@ -67,7 +68,7 @@ def main() -> int:
     changed = with_sources(document)
     if changed and "--write" in sys.argv[1:]:
         yaml.dump(document, path)
-        print(f"dvc.yaml: wrote the source files of {', '.join(changed)} anew")
+        print(f"dvc.yaml: wrote the source files of {', '.join(changed)}")
         return 0
     if changed:
         print(f"dvc.yaml: the source files of {', '.join(changed)} differ from the rules. Hint: run `make borders`.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from childgait.commands import doctor as surgery
-from childgait.commands.doctor import doctor, remotes, settings, trackers
+from childgait.commands.doctor import doctor, remotes, settings, tracking
 from childgait.files import video
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def test_weights_are_found_by_hash(tmp_path: Path) -> None:
     params.write_text(params.read_text().replace('retinaface_sha256: ""', "retinaface_sha256: abc"))
     assert ("FAIL", "deidentify.retinaface_weights", f"{weights}, sha256 {digest}, not abc") in list(settings(params))
     weights.unlink()
-    assert ("FAIL", "deidentify.retinaface_weights", f"{weights} is not there") in list(settings(params))
+    assert ("FAIL", "deidentify.retinaface_weights", f"{weights} does not exist") in list(settings(params))
 
 
 def test_wrong_params_are_a_failure(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_wrong_params_are_a_failure(tmp_path: Path) -> None:
 
 def test_a_tracker_that_does_not_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert [line[0] for line in trackers()] == ["FAIL"]
+    assert [line[0] for line in tracking()] == ["FAIL"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/deep/mlflow.db")
-    assert [line[0] for line in trackers()] == ["ok"]
+    assert [line[0] for line in tracking()] == ["ok"]
 
 
 def test_a_remote_that_is_gone_is_a_failure(tmp_path: Path) -> None:

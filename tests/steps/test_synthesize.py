@@ -53,7 +53,7 @@ def test_a_folder_that_is_not_synthetic_is_not_touched(tmp_path: Path, params_fi
     out = tmp_path / "real"
     (out / "dataset" / "0001").mkdir(parents=True)
     (out / "labels.json").write_text("[]")
-    with pytest.raises(StepError, match=r"real holds files but is no synthetic cohort .*Hint: choose an empty"):
+    with pytest.raises(StepError, match=r"real contains files but is no synthetic cohort .*Hint: choose an empty"):
         call(out, params_file)
     assert (out / "labels.json").read_text() == "[]"
     assert (out / "dataset" / "0001").is_dir()

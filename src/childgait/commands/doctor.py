@@ -1,6 +1,6 @@
-"""Prove an installation in seconds: versions, devices, codecs, trackers, weights, disk.
+"""Check an installation in seconds: versions, devices, codecs, MLflow, DVC, weights, disk.
 
-Each line is `ok`, `note` (works, but know it) or `FAIL` (a run would stop); the exit status is 1 if anything failed.
+Each line is `ok`, `note` (works, with a remark) or `FAIL` (a run would stop); the exit status is 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -11,50 +11,59 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from childgait.libraries import LIBRARIES
 
-Line = tuple[str, str, str]  # ok, note or FAIL; what; found
+if TYPE_CHECKING:
+    from childgait.params import Section
 
-WORKING_COPIES = 4  # a study needs about so many times its raw videos: lossless copies, clips, caches
+Line = tuple[str, str, str]  # ok, note or FAIL; what was checked; result
+
+WORKING_COPIES = 4  # disk space of a study, in sizes of its raw videos: lossless copies, clips, caches
 
 
 def doctor(params: Path = Path("params.yaml"), lock: Path = Path("envs/requirements.lock")) -> int:
-    """Check what a run stands on."""
-    lines = [*versions(lock), *devices(), *codecs(), *settings(params), *trackers(), *remotes(), *disk(params)]
+    """Check everything that a run needs; prints one line per check."""
+    lines = [*versions(lock), *devices(), *codecs(), *settings(params), *tracking(), *remotes(), *disk(params)]
     width = max(len(what) for _, what, _ in lines)
-    for mark, what, found in lines:
-        print(f"{mark:<5} {what:<{width}}  {found}")
+    for mark, what, result in lines:
+        print(f"{mark:<5} {what:<{width}}  {result}")
     failed = sum(mark == "FAIL" for mark, _, _ in lines)
-    print(f"{failed} problem(s)" if failed else "everything that a run needs is here")
+    print(f"{failed} problem(s)" if failed else "everything that a run needs is installed")
     return int(failed > 0)
 
 
 def versions(lock: Path) -> Iterator[Line]:
-    good, found = sys.version_info >= (3, 11), ".".join(map(str, sys.version_info[:3]))
-    yield "ok" if good else "FAIL", "python", found if good else f"{found}, needs 3.11 or later"
+    """Compare the installed versions with the lock."""
+    good, version = sys.version_info >= (3, 11), ".".join(map(str, sys.version_info[:3]))
+    yield "ok" if good else "FAIL", "python", version if good else f"{version}, needs 3.11 or later"
     pinned = read_lock(lock)
     if not pinned:
-        yield "note", "lock", f"{lock} is not here; versions are not compared"
+        yield "note", "lock", f"{lock} does not exist; versions are not compared"
     for name in LIBRARIES.values():
         try:
-            found = importlib.metadata.version(name)
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             yield "FAIL", name, "not installed; `make run` installs it"
             continue
-        wanted = pinned.get(name, {found})
-        same = found.split("+")[0] in wanted
-        yield "ok" if same else "note", name, found if same else f"{found}, the lock says {' or '.join(sorted(wanted))}"
+        wanted = pinned.get(name, {version})
+        same = version.split("+")[0] in wanted
+        yield (
+            "ok" if same else "note",
+            name,
+            version if same else f"{version}, the lock has {' or '.join(sorted(wanted))}",
+        )
     for tool in ("git", "make"):
-        where = shutil.which(tool)
-        yield "ok" if where else "FAIL", tool, where or "not found; install it with the system's packages"
+        program = shutil.which(tool)
+        yield "ok" if program else "FAIL", tool, program or "not found; install it with the system's package manager"
 
 
 def read_lock(lock: Path) -> dict[str, set[str]]:
-    """What the lock pins; some libraries have a version for each Python."""
+    """Map each library to its pinned versions; some have one per version of Python."""
     pinned: dict[str, set[str]] = {}
     for row in lock.read_text(encoding="utf-8").splitlines() if lock.exists() else []:
         if "==" in row and not row.startswith((" ", "#")):
@@ -64,16 +73,17 @@ def read_lock(lock: Path) -> dict[str, set[str]]:
 
 
 def devices() -> Iterator[Line]:
+    """List processor, memory and GPUs."""
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     yield "ok" if memory > 3.5 else "note", "machine", f"{cores} cores, {memory:.0f} GB of memory (the demo needs 4)"
     try:
         import torch
     except (ImportError, OSError, RuntimeError) as error:  # a missing library or operator
-        yield "FAIL", "torch", f"cannot be imported ({error}); torch and torchvision must belong together"
+        yield "FAIL", "torch", f"cannot be imported ({error}); torch and torchvision must match"
         return
     if not torch.cuda.is_available():
-        yield "note", "GPU", "none; networks learn on the processor"
+        yield "note", "GPU", "none; networks are trained on the CPU"
         return
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
@@ -81,7 +91,7 @@ def devices() -> Iterator[Line]:
 
 
 def codecs() -> Iterator[Line]:
-    """Write a small lossless video and read the same pixels back; ask for the decoders that phones need."""
+    """Write a small lossless video and read it back; check for the decoders of common cameras."""
     import av
     import numpy as np
 
@@ -99,14 +109,17 @@ def codecs() -> Iterator[Line]:
         except (StepError, OSError, ValueError) as error:
             yield "FAIL", "H.264", str(error)
     for name in ("h264", "hevc", "vp9", "av1", "mpeg4"):
-        here = name in av.codecs_available
-        yield "ok" if here else "note", f"reads {name}", "yes" if here else "no; videos in it must be converted first"
+        available = name in av.codecs_available
+        yield (
+            "ok" if available else "note",
+            f"reads {name}",
+            "yes" if available else "no; videos in it must be converted first",
+        )
 
 
 def settings(params: Path) -> Iterator[Line]:
-    """params.yaml as a whole, and every file of weights that it names."""
+    """Check params.yaml and every file of weights that it names."""
     from childgait.errors import StepError
-    from childgait.files.hashes import sha256
     from childgait.params import load_params
     from childgait.preflight.params import required_weights
 
@@ -116,75 +129,86 @@ def settings(params: Path) -> Iterator[Line]:
         yield "FAIL", "params.yaml", str(error)
         return
     yield "ok", "params.yaml", f"{len(sections)} sections, all in range"
-    for key, place in required_weights(sections).items():
-        if not place:
-            yield "FAIL", key, "empty, but what needs it is chosen; name your file of weights and its sha256"
+    for key, path in required_weights(sections).items():
+        if not path:
+            yield "FAIL", key, "empty, but the chosen backend needs it; set it to your file of weights"
+    yield from _weights(sections)
+
+
+def _weights(sections: Mapping[str, Section]) -> Iterator[Line]:
+    """Check that each file of weights in params.yaml exists and has the hash beside it."""
+    from childgait.files.hashes import sha256
+
     named = 0
     for section, values in sections.items():
-        given = values.model_dump()
-        for key, value in given.items():
+        keys = values.model_dump()
+        for key, value in keys.items():
             if not key.endswith("weights") or not isinstance(value, str) or not value:
                 continue
             named += 1
-            path, wanted = Path(value), given.get(key.removesuffix("weights") + "sha256")
+            path, wanted = Path(value), keys.get(key.removesuffix("weights") + "sha256")
             what = f"{section}.{key}"
             if not path.exists():
-                yield "FAIL", what, f"{path} is not there"
+                yield "FAIL", what, f"{path} does not exist"
             elif path.is_dir():
-                yield "ok", what, f"{path}, a folder; its step checks the hash"
+                yield "ok", what, f"{path}, a folder; the step that reads it checks its hash"
             else:
-                found = sha256(path)
-                same = not wanted or wanted == found
-                yield "ok" if same else "FAIL", what, f"{path}, sha256 {found}" + ("" if same else f", not {wanted}")
+                digest = sha256(path)
+                same = not wanted or wanted == digest
+                yield "ok" if same else "FAIL", what, f"{path}, sha256 {digest}" + ("" if same else f", not {wanted}")
     if not named:
-        yield "note", "weights", "none are named in params.yaml: the embedded defaults are used"
+        yield "note", "weights", "params.yaml names none: the embedded models are used"
 
 
-def trackers() -> Iterator[Line]:
+def tracking() -> Iterator[Line]:
+    """Check that MLflow's store can be reached."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
-        yield "note", "MLflow", "MLFLOW_TRACKING_URI is not set: `make run` keeps a database in mlruns/"
+        yield "note", "MLflow", "MLFLOW_TRACKING_URI is not set: `make run` uses a database in mlruns/"
     elif uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         writable = os.access(folder, os.W_OK)
         yield "ok" if writable else "FAIL", "MLflow", f"{path}" + ("" if writable else f": {folder} cannot be written")
     elif uri.startswith("http"):
-        yield reach("MLflow", uri.rstrip("/") + "/health")
+        yield check_url("MLflow", uri.rstrip("/") + "/health")
     else:
-        yield "note", "MLflow", f"{uri}: not tried"
+        yield "note", "MLflow", f"{uri}: not checked"
 
 
-def reach(what: str, url: str) -> Line:
+def check_url(what: str, url: str) -> Line:
+    """Request a URL and report its status."""
     import urllib.error
     import urllib.request
 
     try:
-        with urllib.request.urlopen(url, timeout=3) as answer:
-            return "ok", what, f"{url} answers {answer.status}"
+        with urllib.request.urlopen(url, timeout=3) as response:
+            return "ok", what, f"{url} responds with status {response.status}"
     except (urllib.error.URLError, OSError, ValueError) as error:
-        return "FAIL", what, f"{url} does not answer ({error}); start the server or unset MLFLOW_TRACKING_URI"
+        return "FAIL", what, f"{url} does not respond ({error}); start the server or unset MLFLOW_TRACKING_URI"
 
 
 def remotes(folder: Path = Path(".dvc")) -> Iterator[Line]:
+    """Check that DVC's remotes on this machine can be written."""
     if not folder.is_dir():
         yield "note", "DVC", "this folder is no DVC repository"
         return
-    found = configparser.ConfigParser()
-    found.read([folder / "config", folder / "config.local"])
-    urls = {name.strip("'\""): found[name].get("url", "") for name in found.sections() if "remote" in name}
+    config = configparser.ConfigParser()
+    config.read([folder / "config", folder / "config.local"])
+    urls = {name.strip("'\""): config[name].get("url", "") for name in config.sections() if "remote" in name}
     if not urls:
-        yield "note", "DVC", "no remote is set: data are kept on this machine alone"
+        yield "note", "DVC", "no remote is set: data are on this machine only"
     for name, url in urls.items():
         if "://" in url:
-            yield "note", name, f"{url}: not tried; `dvc status --cloud` asks it"
+            yield "note", name, f"{url}: not checked; see `dvc status --cloud`"
         else:
             path = Path(url) if Path(url).is_absolute() else folder / url
             writable = os.access(path, os.W_OK)
-            yield "ok" if writable else "FAIL", name, f"{path}" + ("" if writable else " is not there to write into")
+            yield "ok" if writable else "FAIL", name, f"{path}" + ("" if writable else " cannot be written")
 
 
 def disk(params: Path) -> Iterator[Line]:
+    """Check free disk space and write permissions."""
     free = shutil.disk_usage(Path.cwd()).free
     raw = sum(path.stat().st_size for path in raw_videos(params))
     needed = max(WORKING_COPIES * raw, 2_000_000_000)
@@ -197,7 +221,7 @@ def disk(params: Path) -> Iterator[Line]:
 
 
 def raw_videos(params: Path) -> list[Path]:
-    """Of the cohort that params.yaml names; none if the file cannot be read, which is told elsewhere."""
+    """List the raw videos of the cohort in params.yaml; none if the file is invalid, which `settings` reports."""
     from childgait.domain.names import VIDEO_ENDINGS
     from childgait.errors import StepError
     from childgait.params import Cohort, load_section

@@ -1,9 +1,9 @@
-"""Makes the embedded cohort: walking children whose gait is known, in the release's own layout.
+"""Write the synthetic demo cohort: walking children with known gait, in the release's layout.
 
 Reads nothing. Writes `{out}/dataset`, labels.json, subjects.csv, cohort.json (every recording's hash), and
-`{out}/truth`, which no step reads. Whole or not there: an earlier synthetic cohort is replaced at the end, and a folder
-that holds anything else is refused. Children are written one by one, so memory does not grow with their number; a
-cohort of the release's size is
+`{out}/truth`, which no step reads. The folder is written completely or not at all: an earlier synthetic cohort is
+replaced at the end, and a folder with any other content is refused. Children are written one by one, so memory does not
+grow with their number. A cohort of the release's size:
 
     CHILDGAIT_THREADS=16 childgait synthesize --out data/large --subjects 110 --sessions 3 --width 1920 --height 1080
 """
@@ -31,8 +31,8 @@ def synthesize(
     """Write a synthetic cohort. Arguments override params.yaml; `--preview` adds a contact sheet and a clip."""
     from childgait.synthetic.cohort import write_cohort
 
-    given = {"subjects": subjects, "seed": seed, "sessions": sessions, "width": width, "height": height}
-    params = _overruled(params, {name: value for name, value in given.items() if value is not None})
+    overrides = {"subjects": subjects, "seed": seed, "sessions": sessions, "width": width, "height": height}
+    params = _override(params, {name: value for name, value in overrides.items() if value is not None})
     _refuse_other_folder(out)
     summary = write_cohort(out, params, threads())
     if preview:
@@ -43,7 +43,7 @@ def synthesize(
     print(f"{params.subjects} children, {len(summary['recordings'])} videos, {frames} frames")
 
 
-def _overruled(params: Synthesize, changes: dict[str, int]) -> Synthesize:
+def _override(params: Synthesize, changes: dict[str, int]) -> Synthesize:
     from pydantic import ValidationError
 
     from childgait.params import allowed
@@ -60,12 +60,12 @@ def _overruled(params: Synthesize, changes: dict[str, int]) -> Synthesize:
 
 
 def _refuse_other_folder(out: Path) -> None:
-    """Only a folder that this step made is replaced: a real cohort has the same names in it."""
+    """Refuse to replace a folder that this step did not write: a real cohort has the same file names."""
     from childgait.files.atomic import target_of
 
     target = target_of(out)
     if target.is_dir() and any(target.iterdir()) and not (target / "truth" / "subjects.json").is_file():
         raise StepError(
-            f"--out {target} holds files but is no synthetic cohort (it has no truth/subjects.json)",
+            f"--out {target} contains files but is no synthetic cohort (it has no truth/subjects.json)",
             hint="choose an empty or new folder; nothing was touched",
         )
