@@ -101,7 +101,7 @@ def test_an_old_key_of_a_preset_is_answered_with_its_new_name(key: str, tmp_path
         ("prepare_clips.rate", 0, "prepare_clips.rate is 0, but must be greater than 0"),
         ("split_subjects.holdout", 0.9, "split_subjects.holdout is 0.9, but must be less than 0.9"),
         ("split_subjects.holdout", "some", "split_subjects.holdout is 'some', but must be a number"),
-        ("segment.backend", "sam", "segment.backend is 'sam', but must be 'classical' or 'sam3'"),
+        ("segment.backend", "sam", "segment.backend is 'sam', but must be 'auto', 'classical', 'blazepose' or 'sam3'"),
         ("segment.sam3_prompts", "child", "segment.sam3_prompts is 'child', but must be a list, such as [a, b]"),
         ("finetune.deterministic", "perhaps", "finetune.deterministic is 'perhaps', but must be true or false"),
         ("finetune.models", [], "finetune.models is [], but must have at least 1 entries"),

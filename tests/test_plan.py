@@ -313,7 +313,7 @@ def test_a_typo_in_params_stops_before_planning(workspace: Path) -> None:
     path = workspace / "params.yaml"
     good = path.read_text()
     try:
-        path.write_text(good.replace("  backend: classical", "  backnd: classical"))
+        path.write_text(good.replace("  backend: auto", "  backnd: auto", 1))
         done = snakemake(workspace, "--dry-run")
     finally:
         path.write_text(good)

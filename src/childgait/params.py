@@ -150,8 +150,8 @@ class Deidentify(Section):
 class Segment(Section):
     """The child's mask in every frame."""
 
-    backend: Literal["classical", "sam3"] = Field(
-        description="classical (keypoints, background and motion; no weights) or sam3"
+    backend: Literal["auto", "classical", "blazepose", "sam3"] = Field(
+        description="classical (keypoints, background, motion), blazepose, sam3; auto: classical with keypoints"
     )
     work_height: int = Field(ge=90, le=2160, description="largest image height that classical works on, in pixels")
     samples: int = Field(ge=12, le=256, description="frames from which the empty background is estimated")
@@ -175,7 +175,10 @@ class Segment(Section):
 class EstimatePose(Section):
     """The source of the keypoints."""
 
-    backend: Literal["delivered", "sapiens2"] = Field(description="delivered, or sapiens2 with your own weights")
+    backend: Literal["auto", "delivered", "blazepose", "sapiens2"] = Field(
+        description="delivered, blazepose, sapiens2; auto: delivered if there are any"
+    )
+    landmarks: Literal["full", "heavy"] = Field(description="model of blazepose: full, or heavy (2.5 times the time)")
     weights: str = Field(description="folder of a Sapiens 2 pose model in transformers format")
     weights_sha256: str = Field(description="sha256 of model.safetensors")
     device: Literal["cpu", "cuda"] = Field(description="cpu or cuda; a CPU needs hours per video")

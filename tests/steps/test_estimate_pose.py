@@ -17,7 +17,9 @@ from childgait.gait.delivered_keypoints import frame_record, pack, write_frame
 from childgait.params import EstimatePose
 from childgait.steps.estimate_pose import estimate_pose
 
-DELIVERED = EstimatePose(backend="delivered", weights="", weights_sha256="", device="cpu", batch=2, flip=False)
+DELIVERED = EstimatePose(
+    backend="delivered", landmarks="full", weights="", weights_sha256="", device="cpu", batch=2, flip=False
+)
 SAPIENS = DELIVERED.model_copy(update={"backend": "sapiens2"})
 
 

@@ -21,7 +21,7 @@ from childgait.steps.segment import segment
 from support.walk_scene import Scene
 
 NAME = "0001-0001_left_1-60"
-PARAMS = load_section(Path(__file__).parents[2] / "params.yaml", Segment)
+PARAMS = load_section(Path(__file__).parents[2] / "params.yaml", Segment).model_copy(update={"backend": "classical"})
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

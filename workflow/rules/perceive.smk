@@ -50,7 +50,12 @@ rule estimate_pose:
         boxes=if_video("data/segment/{video}.frames.parquet"),
         code=code("estimate_pose"),
     output:
-        multiext("data/estimate_pose/{video}", poses_out=".poses.parquet", record=".record.json"),
+        multiext(
+            "data/estimate_pose/{video}",
+            poses_out=".poses.parquet",
+            summary=".summary.json",
+            record=".record.json",
+        ),
     log:
         "logs/estimate_pose/{video}.log",
     cache: True
@@ -60,7 +65,7 @@ rule estimate_pose:
         gpu=int(USES_SAPIENS and PARAMS["estimate_pose"].device == "cuda"),
     params:
         cfg=config["estimate_pose"],
-        call=flags("estimate_pose"),
+        call=flags("estimate_pose", name="{video}"),
     shell:
         "childgait estimate_pose {params.call} > {log} 2>&1"
 
@@ -68,6 +73,7 @@ rule estimate_pose:
 rule refine_pose:
     input:
         poses="data/estimate_pose/{video}.poses.parquet",
+        estimate="data/estimate_pose/{video}.summary.json",
         boxes=if_video("data/segment/{video}.frames.parquet"),
         corrections=annotation_for("corrections"),
         code=code("refine_pose"),

@@ -45,6 +45,7 @@ CHANGE = 0.3  # cost of a change of state
 ORDER = 0.03  # body heights by which left and right stand apart in a frontal view to be told apart
 ORDER_COST = 0.3  # ... and what standing against the view then costs per frame; children do cross their legs
 APART = 0.06  # body heights between the legs below which an exchange does no harm
+DOUBTFUL_SCORE = 0.1  # of leg points in doubtful frames, below refine_pose.min_score
 CLEAR = 3.0  # difference of exchange costs by which one of two paths is clearly the better
 NEARBY = 10  # frames between two disagreements that are judged together
 LONG_GAP = 0.15  # seconds without legs after which a prediction is worthless
@@ -85,6 +86,12 @@ def settle_legs(poses: Poses, depth: NDArray[np.floating] | None, view: View | N
             exchanged = exchanged if lead >= 0 else ~exchanged
     _swap(poses, LEGS, exchanged)
     return poses, LegIdentity(mirrored, exchanged, doubtful, decided_by)
+
+
+def lower_doubtful_scores(poses: Poses, legs: LegIdentity) -> None:
+    """Lower the scores of leg points in doubtful frames, in place, so that refinement drops them."""
+    rows = np.flatnonzero(legs.doubtful)[:, None]
+    poses.score[rows, LEGS.ravel()] = np.minimum(poses.score[rows, LEGS.ravel()], DOUBTFUL_SCORE)
 
 
 def _reconcile(forward: Bools, backward: Bools, bias: Floats, forward_first: bool) -> tuple[Bools, Bools]:

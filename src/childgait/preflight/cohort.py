@@ -300,7 +300,15 @@ def check_completeness(root: Path, inventory: Inventory, cohort: Cohort) -> None
             inventory.error(inventory.poses[name], "has no video", "add it, or set cohort.modality to keypoints")
         if name not in inventory.poses:
             level = inventory.error if cohort.modality == "keypoints" else inventory.note
-            level(inventory.videos[name], "has no keypoints", "deliver them, or set estimate_pose.backend")
+            mend = (
+                "nothing to do with estimate_pose.backend auto or blazepose: about 8 s of one core per second of video"
+            )
+            mend = (
+                "deliver them"
+                if cohort.modality == "keypoints"
+                else f"{mend}, small toes stay missing; or deliver them"
+            )
+            level(inventory.videos[name], "has no keypoints", mend)
     views: dict[str, set[str]] = defaultdict(set)
     for parsed in inventory.recordings.values():
         views[parsed.subject].add(parsed.view)

@@ -1,14 +1,15 @@
-"""Provides the child's keypoints in every frame: those delivered with the video, or Sapiens 2's.
+"""Provides the child's keypoints in every frame: those delivered with the video, or those of BlazePose or Sapiens 2.
 
 Reads the keypoints as deidentify passed them on (or a delivery itself, whose kind is `--layout`), and, if there is one,
-the de-identified video with segment's boxes. Writes poses on the video's time stamps, without any refinement.
+the de-identified video with segment's boxes. Writes poses on the video's time stamps and a flat summary. Nothing is
+refined, except that BlazePose's exchanged legs are given back to their sides (gait/leg_identity.py).
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from childgait.files.masks import Boxes
 
 METHODS = (
-    "Keypoints came from the {backend} backend: as delivered, or estimated by Sapiens 2 inside the child's box. Of the "
-    "face only eyes, ears and nose were kept, to locate the head; points of the face and of the hands were dropped."
+    "Keypoints came from the {backend} backend (auto: delivered where there are any, else blazepose): as delivered, or "
+    "estimated by BlazePose ({landmarks}) or Sapiens 2 inside the child's box. BlazePose has no small toes; its legs "
+    "were given back to their sides over the whole walk, and doubtful frames have low scores. Of the face only eyes, "
+    "ears and nose were kept, to locate the head; points of the face and of the hands were dropped."
 )
 
 log = logging.getLogger(__name__)
@@ -36,19 +39,70 @@ def estimate_pose(
     video: Input | None = None,
     boxes: Input | None = None,
     layout: str | None = None,
+    name: str | None = None,
+    summary: Output | None = None,
 ) -> None:
-    """Write the child's keypoints by the backend that params name."""
+    """Write the child's keypoints by the backend that params name. The view in `name` settles left and right."""
+    from childgait.files.atomic import write_json
     from childgait.files.masks import read_boxes
     from childgait.files.poses import write_poses
 
     child = None if boxes is None else read_boxes(boxes)
-    if params.backend == "sapiens2":
+    backend = params.backend if params.backend != "auto" else _choose_backend(poses)
+    facts: dict[str, Any] = {"video": name, "backend": backend, "sides_settled": False}
+    if backend == "blazepose":
+        estimated = _blazepose(video, child, params, name, facts)
+    elif backend == "sapiens2":
         estimated = _sapiens2(video, child, params)
     else:
         estimated = _delivered(poses, layout, None if child is None else child.seconds)
     write_poses(poses_out, estimated)
+    if summary is not None:
+        write_json(summary, facts)
     share = estimated.seen.mean() if len(estimated) else 0
-    log.info("%d frames, %.1f %% of the points", len(estimated), 100 * share)
+    log.info("%s: %d frames, %.1f %% of the points", backend, len(estimated), 100 * share)
+
+
+def _choose_backend(poses: Path | None) -> str:
+    """Return `delivered` if keypoints were delivered, else `blazepose`."""
+    from childgait.files.poses import read_poses
+
+    if poses is None:
+        return "blazepose"
+    return "delivered" if poses.suffix != ".parquet" or len(read_poses(poses)) else "blazepose"
+
+
+def _blazepose(
+    video: Path | None, boxes: Boxes | None, params: EstimatePose, name: str | None, facts: dict[str, Any]
+) -> Poses:
+    """Return BlazePose's keypoints inside the child's boxes with settled legs, and what was settled in `facts`."""
+    from childgait.domain.names import parse_video_name
+    from childgait.files.video import read_frames
+    from childgait.gait.leg_identity import lower_doubtful_scores, settle_legs
+    from childgait.vision.estimate_blazepose import estimate
+
+    if video is None or boxes is None:
+        raise StepError(
+            "estimate_pose needs a video and its table of boxes to estimate keypoints, because none were delivered",
+            hint="deliver the keypoints of a cohort without videos, or name the video in cohort.exclude",
+        )
+    estimated, depth = estimate(read_frames(video), boxes.corners, params.landmarks)
+    if not estimated.seen.any():
+        raise StepError(
+            f"{name or video}: no person found inside the child's boxes in any of {len(estimated)} frames",
+            hint="look at the video; give a row in selections.csv, or name it in cohort.exclude",
+        )
+    settled, legs = settle_legs(estimated, depth, None if name is None else parse_video_name(name).view)
+    lower_doubtful_scores(settled, legs)
+    facts |= {
+        "sides_settled": True,
+        "sides_by": legs.decided_by,
+        "frames_mirrored": int(legs.mirrored.sum()),
+        "frames_exchanged": int(legs.exchanged.sum()),
+        "frames_doubtful": int(legs.doubtful.sum()),
+        "frames_without_pose": int((~estimated.seen.any(axis=1)).sum()),
+    }
+    return settled
 
 
 def _delivered(path: Path | None, layout: str | None, seconds: NDArray[np.float64] | None) -> Poses:
@@ -59,7 +113,7 @@ def _delivered(path: Path | None, layout: str | None, seconds: NDArray[np.float6
     if path is None:
         raise StepError(
             "estimate_pose.backend is delivered, but no keypoints are given",
-            hint="bring the delivered keypoints, or set the backend to sapiens2 and give its weights",
+            hint="bring the delivered keypoints, or set the backend to auto or blazepose",
         )
     if path.suffix != ".parquet":
         if layout is None:
@@ -69,7 +123,7 @@ def _delivered(path: Path | None, layout: str | None, seconds: NDArray[np.float6
     if not len(poses):
         raise StepError(
             f"{path} contains no keypoints: none were delivered for this video",
-            hint="set estimate_pose.backend to sapiens2 and give its weights, or exclude the video in cohort.exclude",
+            hint="set estimate_pose.backend to auto or blazepose, or exclude the video in cohort.exclude",
         )
     return poses if seconds is None else fit_to_video(poses, seconds, path)
 

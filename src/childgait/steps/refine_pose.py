@@ -6,6 +6,7 @@ poses with a status per point, angles, events, and a flat summary. The input is 
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ def refine_pose(
     params: RefinePose,
     boxes: Input | None = None,
     corrections: Input | None = None,
+    estimate: Input | None = None,
 ) -> None:
     """Write refined poses, angles, events and summary of one video."""
     from childgait.domain.names import parse_video_name
@@ -60,7 +62,8 @@ def refine_pose(
         )
     manual = [] if corrections is None else read_corrections(corrections, name, len(estimated))
     trusted = None if boxes is None else read_boxes(boxes, len(estimated)).trusted()
-    refined, report = refine(estimated, params, video.view, trusted, manual)
+    settled = estimate is not None and bool(json.loads(estimate.read_text(encoding="utf-8"))["sides_settled"])
+    refined, report = refine(estimated, params, video.view, trusted, manual, settled)
     travel = find_travel(refined, video.view)
     gait = find_events(refined, video.view, travel.facing)
     write_poses(poses_out, refined)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from childgait.engine.flags import Input, Output
 
-METHODS = (
-    "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for manual review."
-)
+METHODS = "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for manual review."
 
 
 def review(

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from childgait.vision.segmenters import Film, Segmentation
 
 METHODS = (
-    "The child was segmented in every frame by the {backend} backend: limbs drawn as capsules from the delivered "
-    "keypoints, refined against the empty room where the camera stood still; or SAM 3. A person could overrule who the "
-    "child is. Frames below the quality gate are listed."
+    "The child was segmented in every frame by the {backend} backend (auto: classical for videos with delivered "
+    "keypoints, else blazepose): limbs drawn as capsules from the delivered keypoints, refined against the empty room "
+    "where the camera stood still; the person mask of BlazePose in the box of the smallest person who walks; or SAM 3. "
+    "A person could overrule who the child is. Frames below the quality gate are listed."
 )
 METHODS_OF_KEYPOINTS = ""
 
@@ -57,12 +58,18 @@ def segment(
     film = look_through(video, params)
     keypoints = None if poses is None else _read_keypoints(poses, film)
     selected = [] if selections is None else read_selections(selections, name, len(film), film.size)
-    segmentation = BACKENDS[params.backend](film, keypoints, selected, params)
+    backend = params.backend if params.backend != "auto" else "blazepose" if keypoints is None else "classical"
+    if backend == "blazepose":
+        from childgait.vision.segment_blazepose import blazepose
+
+        segmentation = blazepose(film, selected, params, name)
+    else:
+        segmentation = BACKENDS[backend](film, keypoints, selected, params)
     rows: list[dict[str, Any]] = []
-    write_masks(masks, _measure_quality(segmentation.masks, film, keypoints, params, rows))
+    write_masks(masks, _measure_quality(segmentation, film, keypoints, params, rows))
     table = pl.DataFrame(rows, schema=FRAMES.schema())
     write_table(boxes, table, FRAMES)
-    facts = _summarise(name, table, segmentation, params)
+    facts = _summarise(name, table, segmentation, params, backend)
     write_json(summary, facts | {"selections": len(selected), "keypoints": keypoints is not None})
     log.info("%s: %s, %d of %d frames below the gate", name, facts["path"], facts["frames_below_gate"], facts["frames"])
 
@@ -76,20 +83,23 @@ def _read_keypoints(path: Path, film: Film) -> Poses | None:
 
 
 def _measure_quality(
-    masks: Iterator[Mask], film: Film, poses: Poses | None, params: Segment, rows: list[dict[str, Any]]
+    segmentation: Segmentation, film: Film, poses: Poses | None, params: Segment, rows: list[dict[str, Any]]
 ) -> Iterator[Mask]:
     """Yield the masks unchanged, appending one row of FRAMES per mask to `rows`."""
     from childgait.vision.mask_quality import measure_mask
 
     area_before = 0
-    for frame, mask in enumerate(masks):
+    for frame, mask in enumerate(segmentation.masks):
         row = measure_mask(mask, area_before, poses, frame, params)
         area_before = row["area"]
+        row["ok"] = row["ok"] and frame not in segmentation.doubtful
         rows.append({"frame": frame, "seconds": float(film.seconds[frame]), **row})
         yield mask
 
 
-def _summarise(name: str, table: pl.DataFrame, segmentation: Segmentation, params: Segment) -> dict[str, Any]:
+def _summarise(
+    name: str, table: pl.DataFrame, segmentation: Segmentation, params: Segment, backend: str
+) -> dict[str, Any]:
     """Return the flat summary of a video; fail if the child is in none of its frames."""
     import polars as pl
 
@@ -111,7 +121,7 @@ def _summarise(name: str, table: pl.DataFrame, segmentation: Segmentation, param
         "video": name,
         "subject": video.subject,
         "view": video.view,
-        "backend": params.backend,
+        "backend": backend,
         **segmentation.facts,
         "frames": table.height,
         "frames_without_child": table.height - with_child.height,

@@ -37,6 +37,7 @@ SHA256 = {
 }
 LAYOUT = LAYOUTS["blazepose33"]
 SIDE = 256  # pixels of the landmark network's input
+LEAST_PRESENCE = 0.5  # of the landmark network, below which there is nobody
 MARGIN = 1.25  # side of the square over the longer side of the box, as the network was trained
 HEATMAP = 64  # cells per side
 WINDOW = 3  # heat-map cells on either side of a landmark that refine it

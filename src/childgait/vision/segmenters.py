@@ -7,7 +7,7 @@ facts which method was used and who was taken for the child. A video that cannot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,7 @@ class Segmentation:
     masks: Iterator[Mask]
     facts: dict[str, Any]
     flags: list[str]
+    doubtful: set[int] = field(default_factory=set)  # frames a backend marks while it yields their masks
 
 
 def look_through(path: Path, params: Segment) -> Film:
@@ -88,7 +89,7 @@ def classical(film: Film, poses: Poses | None, selections: Sequence[Selection], 
     body = None if poses is None else body_of(poses, min_score=params.min_score, scale=film.scale)
     if body is not None and not body.present.any():
         body = None
-    pointed = [(one.frame, _scaled(one.box, film.scale)) for one in selections]
+    pointed = [(one.frame, scaled(one.box, film.scale)) for one in selections]
     plan = make_plan(film.samples, body, pointed, params)
     facts = {
         "path": plan.path,
@@ -119,7 +120,8 @@ def _spacing(film: Film) -> float:
     return float(film.samples.step * film.seconds[-1] / max(len(film) - 1, 1))
 
 
-def _scaled(box: Box, scale: float) -> Box:
+def scaled(box: Box, scale: float) -> Box:
+    """Return a box of the video in working pixels."""
     x0, y0, x1, y1 = ((value + 0.5) * scale - 0.5 for value in box)
     return x0, y0, x1, y1
 

@@ -151,7 +151,7 @@ def _mover(samples: Samples, camera: str, selections: Sequence[tuple[int, Box]])
     if camera == "moving":
         raise StepError(
             "the camera moves and there are no keypoints of the child, so the child cannot be separated from the room",
-            hint="deliver keypoints, use segment.backend sam3, or name the video in cohort.exclude",
+            hint="deliver keypoints, use segment.backend blazepose or sam3, or name the video in cohort.exclude",
         )
     if len(samples.frames) < 6:
         raise StepError(

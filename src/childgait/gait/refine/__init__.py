@@ -51,6 +51,7 @@ def refine(
     view: View | None,
     boxes: NDArray[np.float64] | None,
     corrections: list[Correction],
+    legs_settled: bool = False,
 ) -> tuple[Poses, Report]:
     """Return refined poses and what was changed. The input is not modified. `boxes` (T, 4) is NaN without a child."""
     poses = poses.copy()
@@ -64,7 +65,7 @@ def refine(
     report.frames_of_others = int(others.sum())
     drop_points(poses, others[:, None] & poses.seen)
 
-    swaps = undo_swaps(poses, params.swap_penalty, view, sides_by_correction(poses, corrections))
+    swaps = undo_swaps(poses, params.swap_penalty, view, sides_by_correction(poses, corrections), legs_settled)
     report.frames_swapped, report.arm_frames_swapped = int(swaps.legs.sum()), int(swaps.arms.sum())
     report.sides = swaps.decided_by or report.sides
     apply_corrections(poses, corrections)

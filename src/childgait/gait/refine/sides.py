@@ -43,16 +43,20 @@ class Swaps:
     decided_by: str
 
 
-def undo_swaps(poses: Poses, penalty: float, view: View | None, corrected: Floats) -> Swaps:
+def undo_swaps(poses: Poses, penalty: float, view: View | None, corrected: Floats, legs_settled: bool = False) -> Swaps:
     """Swap legs, hips and arms back in place. `penalty` is the cost of a change of sides, in body heights.
 
-    `corrected` (T,) is the evidence of manual corrections (manual.sides_by_correction).
+    `corrected` (T,) is the evidence of manual corrections (manual.sides_by_correction). `legs_settled`: the legs were
+    settled when they were estimated (leg_identity.py) and stay, unless a manual correction contradicts.
     """
     height = body_height(poses.xy)
     if not np.isfinite(height).any() or len(poses) < 3:
         return Swaps(np.zeros(len(poses), bool), np.zeros(len(poses), bool), "")
-    legs = _continuous(poses, LEG, height, penalty, corrected)
-    legs, decided_by = _orient(poses, legs, view, corrected)
+    settled = legs_settled and not (corrected < 0).any()
+    legs, decided_by = np.zeros(len(poses), bool), "when estimated"
+    if not settled:
+        legs = _continuous(poses, LEG, height, penalty, corrected)
+        legs, decided_by = _orient(poses, legs, view, corrected)
     _swap(poses, LEG, legs)
     if view in ("forward", "backward"):  # from the side the hips overlap: their sides cannot be seen, and matter little
         _swap(poses, HIPS, _wrong_by_view(poses, HIPS, view) & poses.seen[:, HIPS].all(axis=(1, 2)))

@@ -1,0 +1,144 @@
+"""The backend `blazepose` of segment: the child's mask from the embedded model, for videos without keypoints.
+
+Who the child is follows from the whole video (person_tracks.py). Then every frame is one pass of the landmark network
+in the child's box: its mask, limited to the neighbourhood of the skeleton it found. Where that skeleton is not at the
+child's place, somebody else was more prominent in the square: the frame is tried again around the previous skeleton
+and without the other people, else it is doubtful and has only what of the mask lies in the child's box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from childgait.errors import StepError
+from childgait.files.masks import Mask
+from childgait.files.selections import Selection
+from childgait.files.video import Frame, read_frames
+from childgait.params import Segment
+from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look
+from childgait.vision.camera import camera_shift
+from childgait.vision.capsules import draw
+from childgait.vision.person_tracks import (
+    AT_PLACE,
+    LEAST_HEIGHT,
+    Floats,
+    PersonTrack,
+    camera_path,
+    choose_child,
+    find_people,
+    link_people,
+    overlap,
+    without_people,
+)
+from childgait.vision.segmenters import Film, Segmentation, scaled
+from childgait.vision.silhouettes import grown
+
+NEAR = 0.1  # body heights around the skeleton's capsules in which a mask's pixel may be the child's
+CROWDED = 0.15  # overlap with another person's box from which a frame's mask is doubtful
+
+
+def blazepose(film: Film, selections: Sequence[Selection], params: Segment, name: str) -> Segmentation:
+    """Segment by BlazePose, without keypoints."""
+    model = BlazePose("full")
+    light = [np.ascontiguousarray(one[..., 0]) for one in film.samples.pictures]
+    shift = camera_shift(light, None)
+    camera = "unclear" if shift is None else "moving" if shift > params.camera_pixels else "static"
+    people = find_people(film.samples, model, camera == "static")
+    path = camera_path(film.samples, people) if camera != "static" else np.zeros((len(people), 2))
+    tracks = link_people(film.samples, film.seconds, people, path)
+    if not tracks:
+        raise StepError(
+            f"{name}: no person found in any of {len(people)} frames that were searched",
+            hint="look at the video; give keypoints or a row in selections.csv, or name it in cohort.exclude",
+        )
+    pointed = [(one.frame, scaled(one.box, film.scale)) for one in selections]
+    child, person = choose_child(tracks, pointed, name, film.scale)
+    height = child.height / film.scale
+    if height < LEAST_HEIGHT:
+        raise StepError(
+            f"{name}: the child is {height:.0f} pixels tall, and the embedded model needs {LEAST_HEIGHT}",
+            hint="deliver a larger picture or keypoints, or name the video in cohort.exclude",
+        )
+    others = [track for track in tracks if track is not child and len(track.frames) >= 3]
+    facts: dict[str, Any] = {
+        "path": "blazepose",
+        "person": person,
+        "people": 1 + len(others),
+        "camera": camera,
+        "camera_shift_pixels": None if shift is None else round(shift / film.scale, 3),
+    }
+    found = Segmentation(iter(()), facts, [] if camera == "static" else [f"the camera is {camera}"])
+    found.masks = _masks(film, child, others, model, found.doubtful)
+    return found
+
+
+def _masks(
+    film: Film, child: PersonTrack, others: Sequence[PersonTrack], model: BlazePose, doubtful: set[int]
+) -> Iterator[Mask]:
+    """The child's mask in every frame; frames that cannot be trusted are added to `doubtful`."""
+    reach = 2 * film.samples.step
+    previous: Floats | None = None
+    for frame in read_frames(film.path):
+        place = child.box_at(frame.index, reach)
+        box = previous if place is None else place / film.scale
+        if box is None:
+            yield np.zeros(film.size, bool)
+            continue
+        near = [other.box_at(frame.index, 0) for other in others]
+        crowd = [one / film.scale for one in near if one is not None and overlap(one / film.scale, box) > 0]
+        look, sure = _look(frame, box, previous, crowd, model)
+        previous = look.box() if look is not None and sure else None
+        if not sure or any(overlap(one, box) > CROWDED for one in crowd):
+            doubtful.add(frame.index)
+        yield np.zeros(film.size, bool) if look is None else _gated(look, box, film.size, sure)
+
+
+def _look(
+    frame: Frame, box: Floats, previous: Floats | None, crowd: Sequence[Floats], model: BlazePose
+) -> tuple[Look | None, bool]:
+    """The network's result in the child's box, and whether its skeleton is at the child's place.
+
+    If it is not, the network is run again around the previous skeleton, and then without the other people.
+    """
+    pixels = frame.pixels
+    best: Look | None = None
+    for attempt in ("box", "previous", "alone"):
+        picture, square = pixels, box
+        if attempt == "previous":
+            if previous is None:
+                continue
+            square = previous
+        elif attempt == "alone":
+            known = [look for look in model.look_at_boxes(pixels, np.array(crowd)) if look is not None]
+            known = [look for look in known if overlap(look.box(), box) < AT_PLACE]
+            if not known:
+                continue
+            picture = without_people(pixels, known, None)
+        (look,) = model.look_at_boxes(picture, square)
+        if look is None or look.presence < LEAST_PRESENCE:
+            continue
+        if overlap(look.box(), box) >= AT_PLACE:
+            return look, True
+        best = best or look
+    return best, False
+
+
+def _gated(look: Look, box: Floats, size: tuple[int, int], sure: bool) -> Mask:
+    """The mask near the skeleton; where the skeleton is somebody else's, only within the child's box."""
+    mask = look.mask(size)
+    height = float(box[3] - box[1])
+    grow = NEAR * height
+    low = np.clip(np.floor(box[:2] - 3 * grow), 0, [size[1], size[0]]).astype(int)
+    high = np.clip(np.ceil(box[2:] + 3 * grow), 0, [size[1], size[0]]).astype(int)
+    part = (slice(low[1], high[1]), slice(low[0], high[0]))
+    gate = np.zeros(size, bool)
+    if high[0] - low[0] > 2 and high[1] - low[1] > 2:
+        if sure:
+            capsules = draw(look.points[:, :2], height, (int(low[0]), int(low[1]), int(high[0]), int(high[1])))
+            gate[part] = grown(capsules, grow)
+        else:
+            gate[part] = True
+    return np.asarray(mask & gate)
