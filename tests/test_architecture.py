@@ -1,4 +1,4 @@
-"""The shape of the house, held by tests: names, layers, and what may touch what."""
+"""The architecture: names, layers, and which code may use what."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_there_are_steps() -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_one_name_a_step(name: str) -> None:
-    """The rule, the module, its function, its params, its log and its test are called the same."""
+    """The rule, the module, its function, its params, its log and its test have the same name."""
     found = flags.find_function(name)
     assert found is not None
     function, recorded = found
@@ -55,7 +55,7 @@ def test_one_name_a_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_rules_code_input_is_its_own_steps(name: str) -> None:
-    """code("segment") stands in the rule that calls childgait segment: an edit reruns exactly what it reaches."""
+    """code("segment") is an input of the rule that calls childgait segment: an edit reruns exactly its steps."""
     for text in RULES.values():
         for block in re.split(r"^ *rule ", text, flags=re.MULTILINE)[1:]:
             if f"childgait {name} " in block:
@@ -80,7 +80,7 @@ def test_layers_point_down() -> None:
 
 @pytest.mark.parametrize("room", ["models", "training", "metrics", "vision", "gait", "files", "synthetic", "domain"])
 def test_what_computes_knows_no_workflow(room: str) -> None:
-    """These run wherever torch, numpy and OpenCV are; nothing they reach imports the workflow or the trackers."""
+    """These packages need torch, numpy and OpenCV only; nothing they reach imports Snakemake, DVC or MLflow."""
     banned = {"mlflow", "snakemake", "great_expectations", "dvc"}
     for path in (PACKAGE / room).rglob("*.py"):
         for reached in [path, *_reached(path)]:
@@ -163,7 +163,7 @@ HEAVY = (
 
 @pytest.mark.parametrize("name", STEPS)
 def test_starting_a_step_imports_nothing_heavy(name: str) -> None:
-    """Thousands of jobs start; what a step needs it imports when it needs it. --help must answer at once."""
+    """Thousands of jobs start, so a step imports heavy libraries only when it uses them; --help is immediate."""
     program = f"import sys, childgait.steps.{name}; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", f"{name} imports {done.stdout.strip()} before it runs"
@@ -179,7 +179,7 @@ def test_the_import_walk_sees_local_imports() -> None:
 
 
 def test_only_the_registry_lists_items() -> None:
-    """17 codes in a row stand in domain/evgs.py alone; everybody else asks it."""
+    """The list of 17 codes is in domain/evgs.py only; all other code imports it."""
     for path in PACKAGE.rglob("*.py"):
         if path.name != "evgs.py":
             literals = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}

@@ -1,4 +1,4 @@
-"""What a person's broken file does to a real command line: one sentence, exit 1, nothing half-written.
+"""A broken input file on a real command line: one sentence, exit 1, no partial output.
 
 A full disk and a folder that cannot be written are tried in files/test_atomic.py, strange cohorts in
 commands/test_check_cohort.py, rows that break a promise in test_quality.py.
@@ -34,7 +34,7 @@ def childgait(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProce
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    """One sentence with a hint, no traceback, exit 1."""
+    """Run a command that must fail: one sentence with a hint, no traceback, exit 1."""
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

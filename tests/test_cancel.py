@@ -1,4 +1,4 @@
-"""What `make cancel` and a run's start do about work that is under way: who is interrupted, whose jobs leave the queue."""
+"""`make cancel` and the start of a run: which process is interrupted, and which jobs are cancelled."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ import pytest
 
 from childgait.engine.source_files import ROOT
 
-SQUEUE = '#!/bin/sh\necho "$@" >> asked\n[ ! -e broken ] || { echo "squeue: no controller answers" >&2; exit 1; }\ncat queue\n'
+SQUEUE = (
+    '#!/bin/sh\necho "$@" >> asked\n'
+    '[ ! -e broken ] || { echo "squeue: no controller answers" >&2; exit 1; }\ncat queue\n'
+)
 SCANCEL = '#!/bin/sh\nfor job; do sed -i "/^$job$/d" queue; done\n'  # takes numbers; --name would match one run alone
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The scripts, the profile, and a Slurm of two commands."""
+    """The scripts, the profile, and a Slurm mocked by two commands."""
     folder = tmp_path / "clone"
     shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("rules", "presets"))
     shutil.copytree(ROOT / "profiles", folder / "profiles")
@@ -48,7 +51,7 @@ def call(clone: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 
 def hold(clone: Path, name: str, started: list[subprocess.Popen[bytes]]) -> None:
-    """Somebody at work, as the lock tells."""
+    """A process that holds the lock."""
     lock = clone / f".snakemake/{name}.lock"
     started.append(subprocess.Popen(["flock", lock, "/bin/sleep", "60"]))
     until = time.monotonic() + 10

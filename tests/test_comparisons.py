@@ -1,4 +1,4 @@
-"""The comparisons that are run by name (`snakemake ablation`, `frames`, `bench`) plan the right runs: read from dry runs."""
+"""The comparisons on demand (`snakemake ablation`, `frames`, `bench`) plan the right runs: read from dry runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def change(folder: Path, section: str, **values: object) -> None:
 
 
 def planned(folder: Path, target: str) -> tuple[dict[str, set[str]], str]:
-    """By model the runs that would be trained, `fold-seed`; and the whole plan."""
+    """Map each model to its planned runs, `fold-seed`; returns this and the text of the plan."""
     done = snakemake(folder, "--dry-run", "--", target)
     assert done.returncode == 0, done.stdout + done.stderr
     runs: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""docs/COVERAGE.md says of no system that it is done unless its model is registered and its test is there."""
+"""docs/COVERAGE.md lists a system as done only if its model is registered and its test exists."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_registered_model_has_a_row() -> None:
 
 
 def test_every_published_row_is_named() -> None:
-    """A result that the report lays beside ours is on the page, whether or not we can run it."""
+    """Every published result in the report is in docs/COVERAGE.md, whether or not its model can be run."""
     named = " ".join(row["system"] for row in rows())
     missing = [published.name for published in AVERAGES if published.name.split(" (")[0] not in named]
     assert not missing, missing

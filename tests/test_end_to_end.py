@@ -52,7 +52,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def pulled(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A fresh clone after `dvc pull`, which at first had no right to the recordings."""
+    """A fresh clone after `dvc pull`, first without and then with access to the recordings."""
     stores = tmp_path_factory.mktemp("stores")
     for name in ("raw", "derived"):
         study.run("dvc", "remote", "add", "--local", name, str(stores / name))
@@ -108,8 +108,10 @@ def test_a_clone_that_pulls_goes_on_without_computing_anything(study: Study, pul
 
 
 def test_another_clone_makes_the_same_bytes(pulled: Study, tmp_path: Path) -> None:
-    """Every step again, of the video steps three videos, on other numbers of cores and threads, in another time zone, and
-    without any cache: dvc.lock, which still is the first clone's, fits every byte."""
+    """Every step again (three videos per video step), with other cores, threads and time zone and without a cache.
+
+    The dvc.lock of the first clone must match every byte.
+    """
     data = pulled.folder / "data"
     names = sorted({path.name.split(".")[0] for path in (data / "register").glob("*.json")})
     three = names[1:6:2]  # of several children and views
@@ -139,7 +141,7 @@ def test_another_clone_makes_the_same_bytes(pulled: Study, tmp_path: Path) -> No
 
 
 def age(folder: Path) -> None:
-    """Dates as a run leaves them: sources, recordings, then each step after the one before. DVC keeps no dates."""
+    """Set dates as after a run: sources, recordings, then each step in order. DVC keeps no dates."""
     now = time.time() - 100
     for number, name in enumerate(("annotations", "src", "workflow", "data/demo", *(f"data/{s}" for s in VIDEO_STEPS))):
         for path in (folder / name).rglob("*"):
@@ -182,7 +184,7 @@ def test_git_and_dvc_record_the_preset_that_ran(study: Study) -> None:
 
 
 def test_raw_pixels_and_truth_stay_where_they_are(study: Study) -> None:
-    """No record but those of register and deidentify names a raw recording; none names the truth."""
+    """Only the records of register and deidentify name a raw recording; none names the truth."""
     for path in study.folder.glob("data/**/*.record.json"):
         record = json.loads(path.read_text())
         inputs = [entry["path"] for entries in record["inputs"].values() for entry in entries]
@@ -192,7 +194,7 @@ def test_raw_pixels_and_truth_stay_where_they_are(study: Study) -> None:
 
 
 def test_an_edit_reruns_exactly_what_it_reaches(study: Study) -> None:
-    """A remark in the evaluation's metrics reruns what judges and reports, and nothing that sees or learns."""
+    """A comment in the metrics reruns evaluation and report, but no video step and no training."""
     path = study.folder / "src/childgait/steps/evaluate.py"
     good = path.read_text()
     try:
@@ -251,7 +253,7 @@ def test_an_experiment_reruns_what_depends_on_it_and_back_and_forth_gives_the_fi
 
 
 def test_an_erased_child_is_nowhere(study: Study, pulled: Study, tmp_path: Path) -> None:
-    """In the clone that pulled, with the remotes: number, hashes and pixels; working tree, caches, MLflow, temp folders."""
+    """Search by number, hashes and pixels: the clone that pulled, remotes, caches, MLflow, temporary folders."""
     child = "0003"
     own = [path for path in files_under(study.folder / "data") if subject_of(str(path)) == child]
     known = remember(own)  # of the first clone, which keeps the child
@@ -288,7 +290,7 @@ def test_an_erased_child_is_nowhere(study: Study, pulled: Study, tmp_path: Path)
 
 
 def test_it_works_with_the_network_cut(tmp_path: Path, study: Study) -> None:
-    """The report again from the stored predictions, in a network namespace without a single interface."""
+    """Write the report again from the stored predictions, in a network namespace without any interface."""
     probe = subprocess.run(["unshare", "-rn", "true"], capture_output=True)
     if probe.returncode != 0:
         pytest.skip("this system lets nobody make a network namespace (unshare -rn)")
@@ -302,7 +304,7 @@ def test_it_works_with_the_network_cut(tmp_path: Path, study: Study) -> None:
 
 
 def test_two_runs_at_once_do_not_meet(study: Study) -> None:
-    """While a stage is at work in the clone, another says so and leaves."""
+    """While a stage runs in the clone, a second one stops with an error."""
     lock = study.folder / ".snakemake" / "stage.lock"
     with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -312,7 +314,7 @@ def test_two_runs_at_once_do_not_meet(study: Study) -> None:
 
 
 def test_one_more_video_redoes_one_video(study: Study) -> None:
-    """DVC empties the stages' folders, the output cache fills them again: only the new recording's jobs run, and what pools.
+    """DVC empties the folders of the stages and the output cache refills them: only the new jobs and the pooling run.
 
     The last test here: it leaves the cohort changed. Stage by stage, since the whole would make the demo cohort anew.
     """

@@ -1,4 +1,4 @@
-"""A gate that cannot fail is a defect: every expectation of every suite meets data that breaks it."""
+"""Every expectation of every suite fails on data that violates it."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_no_expectation_is_without_data_that_breaks_it(step: str) -> None:
 
 @pytest.mark.parametrize("step", gates.SUITES)
 def test_only_what_is_named_here_may_warn(step: str) -> None:
-    """A gate that only warns lets everything through: which do is not left to chance."""
+    """The expectations that only warn are listed here, so that none becomes a warning by accident."""
     checks = run(step, GOOD[step]())["checks"]
     assert {check["columns"] for check in checks if check["severity"] != "critical"} == WARNINGS[step]
 

@@ -1,4 +1,4 @@
-"""How a job that trains is started: alone at once, under torchrun as several, and what a person is told who asks for too much."""
+"""The start of a training job: as one process, or under torchrun as several, and the errors of a wrong number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def launch(*arguments: str, profile: Path | None = None, path: Path | None = Non
 
 @pytest.fixture
 def said(tmp_path: Path) -> Path:
-    """A torchrun that only says how it was called."""
+    """A mock of torchrun that prints its arguments."""
     (tmp_path / "torchrun").write_text('#!/bin/sh\necho "torchrun $@"\n')
     (tmp_path / "torchrun").chmod(0o755)
     return tmp_path
@@ -62,7 +62,7 @@ def test_processes_that_do_not_divide_among_nodes_are_refused() -> None:
 
 
 def each_node(folder: Path, asked: str, given: str) -> subprocess.CompletedProcess[str]:
-    """Slurm's own each-node in a job that has so many nodes."""
+    """The each-node script of the Slurm profile, in a job with this number of nodes."""
     for name, text in {"squeue": f"echo {given}", "srun": 'echo "srun $@"'}.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)

@@ -1,4 +1,4 @@
-"""What a study made outside the raw cohort shows no true head; the end-to-end test walks a finished one with this."""
+"""No output outside the raw cohort shows a true head; the end-to-end test applies this to a finished study."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALIKE = 0.4
 
 
 def bare_share(head: np.ndarray, regions: list[tuple[int, int, int, int]], width: int, height: int) -> float:
-    """The share of a head's box, inside the picture, that no covered region holds."""
+    """Return the share of a head's box, within the image, that no covered region contains."""
     x0, y0 = np.floor(head[:2]).astype(int).clip(0)
     x1, y1 = min(int(np.ceil(head[2])), width), min(int(np.ceil(head[3])), height)
     if x1 <= x0 or y1 <= y0:
@@ -30,7 +30,7 @@ def bare_share(head: np.ndarray, regions: list[tuple[int, int, int, int]], width
 
 
 def detail_alike(raw: np.ndarray, made: np.ndarray, head: np.ndarray) -> float:
-    """How far the fine detail of a head's box is that of the raw picture: a correlation, 0 for none."""
+    """Correlate the fine detail of a head's box with that of the raw image; 0: none is left."""
     x0, y0 = np.floor(head[:2]).astype(int).clip(0)
     x1, y1 = np.ceil(head[2:]).astype(int)
     fine = []
@@ -43,7 +43,7 @@ def detail_alike(raw: np.ndarray, made: np.ndarray, head: np.ndarray) -> float:
 
 
 def bare_heads(root: Path) -> list[str]:
-    """Every true head of a finished demo study that a video outside the raw cohort does not cover wholly."""
+    """List the true heads of a finished demo study that a video outside the raw cohort does not fully cover."""
     raw_cohort = root / "data" / "demo"
     made = [
         p

@@ -20,7 +20,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 def write_with(folder: Path, key: str, value: object, *, remove: str = "") -> Path:
-    """params.yaml with one more key, at a path such as finetune.fusion.keep."""
+    """Write params.yaml with one more key, at a path such as finetune.fusion.keep."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     *path, last = key.split(".")
     section = values

@@ -1,4 +1,4 @@
-"""The plan, made on empty files: what each stage reads and writes, who reads raw data, what one more video costs."""
+"""The plan, made on empty files: inputs and outputs of each stage, use of raw data, jobs of an additional video."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.starts
 
 @dataclass(frozen=True)
 class Job:
-    """A planned job: its rule, what it reads and what it makes."""
+    """A planned job: its rule, inputs and outputs."""
 
     rule: str
     inputs: tuple[str, ...]
@@ -48,7 +48,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def plan(folder: Path, stage: str) -> list[Job]:
-    """What a stage would run, read from Snakemake's dry run."""
+    """Read the planned jobs of a stage from Snakemake's dry run."""
     done = snakemake(folder, "-s", f"workflow/rules/{stage}.smk", "--dry-run", "--forceall", "--", f"{stage}_all")
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = []
@@ -66,7 +66,7 @@ def plan(folder: Path, stage: str) -> list[Job]:
 
 
 def behind(folder: Path, path: str) -> list[str]:
-    """The source files that a stamp names, for a stamp; else the input itself."""
+    """List the source files of a stamp, or the input itself if it is no stamp."""
     if not path.startswith(".snakemake/code/"):
         return [path]
     return [line.split("  ", 1)[1] for line in (folder / path).read_text().splitlines()]
@@ -100,7 +100,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plans(workspace: Path) -> dict[str, list[Job]]:
-    """Every stage's plan, each made when the outputs of the stages before it lie there as empty files."""
+    """The plan of every stage, made after the outputs of the previous stages exist as empty files."""
     found = {}
     for stage in STAGES:
         found[stage] = plan(workspace, stage)
@@ -117,7 +117,7 @@ def plans(workspace: Path) -> dict[str, list[Job]]:
 
 
 def stages_of_dvc(folder: Path) -> dict[str, Any]:
-    """dvc.yaml with its ${...} filled from params.yaml, as DVC does."""
+    """Read dvc.yaml with its ${...} filled from params.yaml, as DVC does."""
     values = yaml.safe_load((folder / "params.yaml").read_text())
     text = (folder / "dvc.yaml").read_text()
     for key, value in values["cohort"].items():
@@ -139,7 +139,7 @@ def test_dvc_has_the_stages_in_running_order(workspace: Path) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_borders_agree(workspace: Path, plans: dict[str, list[Job]], stage: str) -> None:
-    """Everything a stage's rules write lies under its outs, everything they read from outside under its deps."""
+    """All outputs of the rules of a stage are under its outs, all inputs from outside under its deps."""
     border = stages_of_dvc(workspace)[stage]
     outs = paths_of(border.get("outs", []) + border.get("metrics", []) + border.get("plots", []))
     deps = paths_of(border.get("deps", []))
@@ -181,7 +181,7 @@ def test_finetune_reads_no_test_table_and_no_test_child(plans: dict[str, list[Jo
 def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_childs(
     workspace: Path, plans: dict[str, list[Job]]
 ) -> None:
-    """0005 is in no part of any fold; 0006 neither, but a person's list asks for it as test; 0004 is the test child."""
+    """0005 and 0006 are in no part of any fold, but split.csv requests 0006 as test; 0004 is the test child."""
     params, assignment = workspace / "params.yaml", workspace / "data" / "split_subjects" / "subjects.csv"
     before = {path: path.read_text() for path in (params, assignment)}
     values = yaml.safe_load(before[params])
@@ -272,7 +272,7 @@ def test_one_more_video_adds_its_own_jobs_and_nothing_else(workspace: Path, plan
 
 
 def test_a_persons_row_reaches_its_video_and_no_other(workspace: Path, plans: dict[str, list[Job]]) -> None:
-    """However a spreadsheet wrote the table; one that cannot be read stops the plan, or a head would stay bare."""
+    """The table is read in any spreadsheet's format; an unreadable one stops the plan, or heads stay uncovered."""
     table = workspace / "annotations" / "regions.csv"
     good, video = table.read_text(), "0002-0001_left_1-200"
     try:
@@ -288,7 +288,7 @@ def test_a_persons_row_reaches_its_video_and_no_other(workspace: Path, plans: di
 
 
 def test_a_long_list_goes_through_a_file(workspace: Path) -> None:
-    """1,500 recordings are more than one command line takes; the gate reads the list from a file."""
+    """1,500 recordings exceed the length of a command line; the gate reads the list from a file."""
     root = workspace / "data" / "demo" / "dataset" / "0009"
     names = [f"0009-{session:04d}_left_1-200" for session in range(1500)]
     try:

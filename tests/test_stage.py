@@ -1,4 +1,4 @@
-"""What a stage hands to Snakemake: the settings of the profile that was chosen, and of no other."""
+"""A stage runs Snakemake with the settings of the chosen profile, and of no other."""
 
 from __future__ import annotations
 

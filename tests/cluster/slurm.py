@@ -36,7 +36,7 @@ def missing_programs() -> list[str]:
 
 
 def small_profile(clone: Path, changes: dict[str, str]) -> None:
-    """The profile of the repository in a clone, fitted to the test cluster, with further changes."""
+    """Write the repository's Slurm profile into a clone, adapted to the test cluster, with further changes."""
     folder = clone / "profiles/slurm"
     shutil.copytree(ROOT / "profiles/slurm", folder, dirs_exist_ok=True)
     text = (folder / "config.yaml").read_text()
@@ -61,7 +61,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 class SlurmCluster:
-    """Starts on entering, stops on leaving. `environment` is what a user of the cluster runs in."""
+    """Context manager of the cluster. `environment` is the environment of a user of it."""
 
     def __init__(
         self, folder: Path, *, nodes: int = 2, cpus: int = 4, memory_mb: int = 12000, first_choice: str = "n1"
@@ -169,12 +169,12 @@ class SlurmCluster:
         raise RuntimeError(f"the nodes did not become idle: {self.run('sinfo', '-N', '-o', '%N %T %E').stdout}")
 
     def environment_over(self, other: dict[str, str]) -> dict[str, str]:
-        """Another environment, with this cluster in it: what a study runs in that is sent here."""
+        """Extend an environment so that its jobs are sent to this cluster."""
         mine = {"SLURM_CONF": self.environment["SLURM_CONF"], "SNAKEMAKE_PROFILE": "profiles/slurm"}
         return other | mine | {"PATH": f"{self.folder}/bin:{other['PATH']}:/usr/sbin:/sbin"}
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command of a user of the cluster."""
+        """Run a command as a user of the cluster."""
         return subprocess.run(command, capture_output=True, text=True, env=self.environment, check=False)
 
     def pid(self, name: str) -> int | None:
@@ -183,7 +183,7 @@ class SlurmCluster:
         return int(text) if text else None
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job that the controller knows, ended ones too."""
+        """List every job of the controller, ended ones included."""
         fields = (
             "JobId",
             "JobState",
@@ -206,7 +206,7 @@ class SlurmCluster:
         return found
 
     def table(self) -> str:
-        """The jobs as scontrol knows them, for a person."""
+        """Return the jobs as scontrol prints them."""
         fields = ("JobId", "Comment", "Partition", "NodeList", "JobState", "TRES", "TresPerJob", "TimeLimit", "RunTime")
         rows = [
             " | ".join(job[field] for field in fields) for job in sorted(self.jobs(), key=lambda job: int(job["JobId"]))
@@ -214,7 +214,7 @@ class SlurmCluster:
         return "\n".join(f"| {row} |" for row in [" | ".join(fields), " | ".join("---" for _ in fields), *rows]) + "\n"
 
     def kill_node(self, node: str) -> None:
-        """A node dies: its daemon and everything it runs, at once."""
+        """Kill a node: its daemon and all of its processes at once."""
         daemon = self.pid(f"slurmd.{node}")
         steps = [
             int(entry.name)
@@ -227,7 +227,7 @@ class SlurmCluster:
             _kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """In order: jobs, nodes, controller; each is waited for."""
+        """Stop jobs, nodes and controller, in this order, and wait for each."""
         self.run("scancel", "--user", getpass.getuser())
         time.sleep(0.5)
         for name in [*(f"slurmd.{node}" for node in self.nodes), "slurmctld"]:
@@ -243,7 +243,7 @@ class SlurmCluster:
 
 
 def _runs_on(process: Path, node: str, mark: str) -> bool:
-    """Whether a process is a job of that node, of the cluster whose folder is `mark`."""
+    """Check whether a process is a job of this node, in the cluster whose folder is `mark`."""
     try:
         environment = (process / "environ").read_bytes()
     except OSError:  # it ended, or is another user's
@@ -266,7 +266,7 @@ def _command(pid: int) -> str:
 
 
 def _gone(pid: int) -> bool:
-    """Ended, or ended and not yet collected by its parent."""
+    """Check whether a process has ended, also if its parent has not collected it yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

@@ -41,7 +41,7 @@ PLACES = "set-resources:\n  finetune: {nodes: 2, tasks: 2}\n  evaluate: {gpu: 1}
 
 @dataclass(frozen=True)
 class OnCluster(Study):
-    """A study whose jobs go to the cluster."""
+    """A study whose jobs are sent to the cluster."""
 
     cluster: SlurmCluster
 
@@ -50,7 +50,7 @@ class OnCluster(Study):
 
 
 def small_study(folder: Path) -> Study:
-    """A clone with a raw cohort in it: a child seen from three sides, four seen from one."""
+    """A clone with a raw cohort: one child with three views, four with one."""
     study = clone(folder)
     for old, new in SMALLER.items():
         study.replace("workflow/presets/smoke.yaml", old, new)
@@ -65,7 +65,7 @@ def small_study(folder: Path) -> Study:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, Study]]:
-    """The study, finished on the cluster, and finished here; the two run at once."""
+    """The study finished on the cluster and on this host; both run at the same time."""
     here = small_study(tmp_path_factory.mktemp("here"))
     there = small_study(tmp_path_factory.mktemp("there"))
     small_profile(there.folder, {"groups:\n": PLACES})
@@ -89,7 +89,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, 
 
 
 def jobs_of(study: OnCluster, name: str) -> list[dict[str, str]]:
-    """The jobs of a rule or of a group of rules."""
+    """List the jobs of a rule or of a group of rules."""
     return [job for job in study.cluster.jobs() if job["Comment"].startswith(f"rule_{name}_")]
 
 
@@ -115,7 +115,7 @@ def test_the_jobs_of_a_child_travel_together(both: tuple[OnCluster, Study]) -> N
 
 
 def test_a_group_asks_for_one_job_after_another(both: tuple[OnCluster, Study]) -> None:
-    """The rules' own figures: three videos of 15 + 10 + 5 + 10 minutes and the sheet of 10; the memory of the largest."""
+    """The sums of the rules: three videos of 15 + 10 + 5 + 10 minutes and a sheet of 10; the largest memory."""
     jobs = jobs_of(both[0], "subject")
     assert sorted(job["TimeLimit"] for job in jobs) == ["00:50:00"] * 4 + ["02:10:00"]
     assert {job["TRES"] for job in jobs} == {"cpu=1,mem=2000M,node=1,billing=1"}

@@ -1,4 +1,4 @@
-"""What goes wrong on a cluster, on a real one: the real scripts, profile and DVC round a workflow of small troubles.
+"""Failures on a real cluster: the real scripts, profile and DVC around a workflow of failing jobs.
 
 One run meets them all at once (a job that needs more memory than it asked for, one over its time, one that a person
 cancels, one whose node dies, one that is simply wrong); then a run is cancelled, and one loses its coordinator.
@@ -73,7 +73,7 @@ rule trouble:
 
 @dataclass
 class Clone:
-    """A clone with the troubles in it, whose runs go to the cluster."""
+    """A clone with the failing jobs, whose runs are sent to the cluster."""
 
     folder: Path
     cluster: SlurmCluster
@@ -137,7 +137,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 @pytest.fixture(scope="module")
 def told(clone: Clone) -> str:
-    """What a run says that meets all the troubles."""
+    """The output of a run with all the failures."""
     clone.set_troubles(True, 0.5)
     process = clone.start()
     wait_for("the jobs at work", lambda: clone.attempts("cancelled") and clone.attempts("lost"))

@@ -23,7 +23,7 @@ pytestmark = [
 
 
 def test_two_nodes_give_the_weights_of_one_process(tmp_path: Path) -> None:
-    """As a rule starts it: a step of the job on its first node calls workflow/launch, which reaches the other."""
+    """Start as a rule does: a step of the job on its first node calls workflow/launch, which starts the other."""
     out = tmp_path / "two"
     started = f"workflow/launch 2 2 {sys.executable} {ROOT}/tests/support/toy_training.py --epochs 3 {out}"
     with SlurmCluster(tmp_path / "slurm") as cluster:

@@ -1,4 +1,4 @@
-"""Presets change what they name and nothing else, lead back to the demo, and never write a params.yaml that is wrong."""
+"""Presets change the keys they set and no others, lead back to the demo, and never write an invalid file."""
 
 from __future__ import annotations
 

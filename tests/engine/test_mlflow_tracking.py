@@ -1,4 +1,4 @@
-"""MLflow keeps runs, loads models without a pickle, and may be lost, locked or raced for without harm."""
+"""MLflow tracking: runs, models without a pickle, and a store that is lost, locked or used by many at once."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_processes_that_start_on_no_database_at_all_lose_nothing(store: Path, tmp_path: Path) -> None:
-    """Several jobs at once on a database that is not there: each makes its run, under one parent."""
+    """Several jobs start at once without a database: each makes its run, under one parent."""
     program = (
         "import logging, sys; logging.basicConfig(); from childgait.engine.mlflow_tracking import track_run\n"
         "with track_run('model', sys.argv[1], {'a': {'b': 1}}, {'fold': '0'}, sys.argv[1]) as run:\n"
@@ -87,7 +87,7 @@ def test_nested_params_get_dotted_names() -> None:
 
 @pytest.mark.slow
 def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path, tmp_path: Path) -> None:
-    """Code and safetensors, no pickle; beside it the digest of the data and the curves."""
+    """A model is logged as code and safetensors, without a pickle, with the digest of the data and the curves."""
     import json
 
     import mlflow

@@ -1,4 +1,4 @@
-"""Records: deterministic, sealed, true about what was read; what differs between runs stays in the untracked log."""
+"""Records are deterministic, sealed and true to the inputs; what differs between runs is only in the log."""
 
 import ast
 import json
@@ -57,7 +57,7 @@ def test_params_stand_under_their_section():
 
 
 def test_a_run_is_told_without_the_study_around_it():
-    """One more model, seed or another model's overrides: the record of this run stays the same."""
+    """Another model, another seed or overrides of another model do not change the record of this run."""
     section = {"models": ["a"], "folds": ["0"], "seeds": [1], "epochs": 3, "overrides": {"a": {"epochs": 4}}}
     told = section_for_record("finetune", section, {"model_name": "a", "fold": "0"})
     assert told == {"epochs": 3, "overrides": {"epochs": 4}}
@@ -169,7 +169,7 @@ def test_a_step_can_add_to_its_log_line(monkeypatch):
 
 
 def test_what_a_run_writes_does_not_make_the_tree_unclean(monkeypatch):
-    """Else only the first stage of a run would ever be clean. The workflow and a step by hand say the same."""
+    """Otherwise only the first stage of a run would be clean. The workflow and a step run by hand agree."""
     for name in ("CHILDGAIT_COMMIT", "CHILDGAIT_CLEAN"):
         monkeypatch.delenv(name, raising=False)
     script = source_files.ROOT / "workflow" / "environment"

@@ -1,4 +1,4 @@
-"""The stamp that stands for a step's source files: it changes when, and only when, one of them does."""
+"""The stamp of a step's source files changes if and only if one of them does."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from childgait.engine import source_files
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two source files that a step reaches, a day old."""
+    """Make two source files that a step reaches, a day old."""
     (tmp_path / "src").mkdir()
     for name in ("a.py", "b.py"):
         (tmp_path / "src" / name).write_text(f"NAME = '{name}'\n")

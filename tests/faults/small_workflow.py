@@ -32,16 +32,16 @@ def double(source: Input, target: Output) -> None:
 
 def add(parts: list[Input], factor: int, total: Output) -> None:
     value = factor * sum(int(part.read_text()) for part in parts)
-    head = dict(model="toy", part="test", children=6, videos=6, accuracy=value, accuracy_low=None, balanced_accuracy=None,
-                balanced_accuracy_low=None, f1=None, f1_low=None, majority_accuracy=0.5, accuracy_high=None,
-                balanced_accuracy_high=None, f1_high=None)
+    head = dict(model="toy", part="test", children=6, videos=6, accuracy=value, accuracy_low=None, accuracy_high=None,
+                balanced_accuracy=None, balanced_accuracy_low=None, balanced_accuracy_high=None, f1=None, f1_low=None,
+                f1_high=None, majority_accuracy=0.5)
     total.write_text(json.dumps({"headline": head, "caveats": []}))
 
 if sys.argv[1] == "double":
     run_step(double, {"source": Path(sys.argv[2]), "target": Path(sys.argv[3])}, None, Path(sys.argv[4]))
 else:
-    run_step(add, {"parts": [Path(p) for p in sys.argv[5:]], "factor": int(sys.argv[4]), "total": Path(sys.argv[2])}, None,
-             Path(sys.argv[3]))
+    values = {"parts": [Path(p) for p in sys.argv[5:]], "factor": int(sys.argv[4]), "total": Path(sys.argv[2])}
+    run_step(add, values, None, Path(sys.argv[3]))
 """
 RULES = """
 configfile: "params.yaml"
@@ -69,7 +69,7 @@ stages:
 
 
 def environment() -> dict[str, str]:
-    """Of a fresh shell with our Python first: nothing of the surrounding run leaks in."""
+    """The environment of a new shell with this Python first, independent of the surrounding run."""
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "MLFLOW", "CHILDGAIT", "DVC", "PYTEST"))
     }
@@ -114,6 +114,6 @@ def run(folder: Path, *command: str) -> str:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    """Every file under its final name."""
+    """List every file under its final name."""
     found = [p for top in ("data", "reports") for p in (folder / top).rglob("*") if p.is_file()]
     return {str(p.relative_to(folder)): p.read_bytes() for p in found if not p.name.startswith(".")}

@@ -1,4 +1,4 @@
-"""A killed run is finished by the next one, with the outputs of an undisturbed one; no partial file is ever accepted."""
+"""The next run finishes a killed one with the outputs of an undisturbed run; no partial file is accepted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def duration(tmp_path_factory):
-    """Of a whole run, here and now, so that the kills fall within one."""
+    """Measure the duration of a whole run, so that the kills fall within one."""
     folder = make_clone(tmp_path_factory.mktemp("timed") / "clone")
     began = time.monotonic()
     run(folder, "workflow/run")
@@ -48,7 +48,7 @@ def start(folder: Path) -> subprocess.Popen:
 
 
 def kill(process: subprocess.Popen, chance: random.Random) -> None:
-    """All of its processes at once, or any one of them, while the others go on as they can."""
+    """Kill all processes of a run at once, or a single one while the others continue."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     if chance.random() < 0.5:
         os.killpg(process.pid, signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_a_run_killed_25_times_ends_as_an_undisturbed_one(tmp_path, undisturbed,
         for name, content in outputs(folder).items():
             assert content == wanted[name], f"{name} is not whole"
         if (folder / "reports" / "metrics.json").exists() and process.returncode == 0:
-            # It got through: from the beginning again. DVC's cache goes, too, or the runs to come end before they can be killed.
+            # The run finished: start again, without DVC's cache, or later runs would end before they can be killed.
             for top in ("data", "reports", ".cache", ".dvc/cache", "dvc.lock"):
                 path = folder / top
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ def test_a_run_killed_25_times_ends_as_an_undisturbed_one(tmp_path, undisturbed,
     "left", ["an empty list of readers", "a reader of a number in use", "no record", "half a record"]
 )
 def test_what_a_killed_dvc_leaves_is_mended(tmp_path, undisturbed, left):
-    """DVC writes these two files in place; the number of a dead process may be another's by now."""
+    """DVC writes these two files in place; the id of a dead process may have been reused."""
     wanted, lock = undisturbed
     folder = make_clone(tmp_path / "clone")
     readers = folder / ".dvc" / "tmp" / "rwlock"
@@ -123,7 +123,7 @@ def test_two_runs_at_once_in_one_clone(tmp_path, undisturbed):
 
 @pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_said(tmp_path, undisturbed):
-    """Snakemake's output cache on a read-only place: a plain file stands where the folder should be."""
+    """An unwritable output cache of Snakemake: a file is in the place of its folder."""
     folder = make_clone(tmp_path / "clone")
     (folder / ".cache").write_text("not a folder")
     done = subprocess.run(["workflow/run"], cwd=folder, env=environment(), capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""No stale result is recorded as fresh: the two traps in which DVC with Snakemake was seen to keep old bytes.
+"""No stale result is recorded as current: two cases in which DVC with Snakemake kept old bytes.
 
 Back and forth between commits (files come back newer than what they were made of), and linked caches (files that are
 touched when DVC lets go of them). Each ends in the right number, and `dvc status`, the audit and the number agree. Nor
@@ -50,7 +50,7 @@ def test_back_and_forth(tmp_path, link):
 @pytest.mark.slow
 @pytest.mark.parametrize("days", [-3, 3])
 def test_a_clock_that_jumps(tmp_path, days):
-    """What was made while the clock was wrong is dated days off what is made now, or from what it is made of."""
+    """Files written under a wrong clock are dated days away from new files or from their own inputs."""
     folder = make_clone(tmp_path / "clone")
     run(folder, "workflow/run")
     date(folder, ("data", "reports", ".snakemake", ".cache", ".dvc"), days)

@@ -149,7 +149,11 @@ def test_a_real_full_or_read_only_disk(options, sentence):
 
 @pytest.mark.parametrize(
     ("code", "hint"),
-    [(errno.ENOSPC, "free disk space"), (errno.EROFS, "read-only"), (errno.EACCES, "permissions so that you can read and write")],
+    [
+        (errno.ENOSPC, "free disk space"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permissions so that you can read and write"),
+    ],
 )
 def test_what_a_disk_says_no_to_is_a_sentence_with_a_hint(code, hint):
     def refused(source: Input, target: Output) -> None:

@@ -182,4 +182,6 @@ def test_a_lost_server_costs_curves_and_is_told_once(
 ) -> None:
     out = run(study, tmp_path / "a")
     assert (out / "weights.safetensors").exists()
-    assert sum("MLflow at http://127.0.0.1:1 is lost (cannot connect" in record.message for record in caplog.records) == 1
+    assert (
+        sum("MLflow at http://127.0.0.1:1 is lost (cannot connect" in record.message for record in caplog.records) == 1
+    )
