@@ -59,3 +59,9 @@ def test_a_text_that_is_filled_in_counts_as_code_of_who_fills_it_in() -> None:
     assert template in source_files.code_of("write_report")
     assert template not in source_files.code_of("finetune")
     assert template not in source_files.code_of("evaluate")
+
+
+def test_an_import_string_counts_as_an_import() -> None:
+    registry = source_files.PACKAGE / "models" / "registry.py"
+    reached = source_files.reachable_files(registry)
+    assert {source_files.PACKAGE / "models" / f"{name}.py" for name in ("agrm", "majority", "network")} <= set(reached)

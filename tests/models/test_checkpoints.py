@@ -10,8 +10,10 @@ from torch import nn
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.models.checkpoints import load_checkpoint
-from childgait.models.childgait_video import ChildGaitVideo, ChildGaitVideoSettings
+from childgait.models.childgait_video import ChildGaitVideo
+from childgait.models.registry import MODELS
 from childgait.models.videomae import SIZES, Size, VideoMAE, VideoMAESettings
+from support.small_study import settings
 
 SMALL = Size(width=48, depth=2, heads=3, hidden=96, patch=16)
 
@@ -135,10 +137,10 @@ def test_a_bias_on_k_is_left_out_and_named(weights, tmp_path):
 
 
 def test_the_whole_model_gets_its_encoder_filled(tmp_path):
-    model = ChildGaitVideo(ChildGaitVideoSettings("tiny", 4, 32, "none", "none", 0.1, 0, 1, 0.0, 8, 0.0))
+    model = ChildGaitVideo(settings().encoder, 4, 32)
     other = build(0, SIZES["tiny"])
     torch.save(other.state_dict(), tmp_path / "tiny.pth")
-    load(tmp_path / "tiny.pth", model)
+    model.load_published(tmp_path / "tiny.pth", sha256(tmp_path / "tiny.pth"))
     same(model.encoder, other.state_dict())
 
 
@@ -172,7 +174,7 @@ def test_a_truncated_file(weights, tmp_path, ending):
 
 def test_another_sha256(weights, tmp_path):
     torch.save(weights, tmp_path / "w.pth")
-    assert "expected aaaa" in refused(tmp_path / "w.pth", expected="aaaa")
+    assert "finetune.weights_sha256 is aaaa" in refused(tmp_path / "w.pth", expected="aaaa")
     assert "there is no checkpoint" in refused(tmp_path / "none.pth", expected="aaaa")
 
 
@@ -201,4 +203,6 @@ def test_a_wrong_shape_is_named(weights, tmp_path):
 
 def test_a_network_without_an_encoder_says_so(weights, tmp_path):
     torch.save(weights, tmp_path / "w.pth")
-    assert "Linear has no VideoMAE encoder" in refused(tmp_path / "w.pth", nn.Linear(2, 2))
+    network = MODELS["stgcn"].build(settings(), 32)
+    with pytest.raises(StepError, match=r"Stgcn reads no published weights, but finetune.weights is"):
+        network.load_published(tmp_path / "w.pth", sha256(tmp_path / "w.pth"))

@@ -8,8 +8,9 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.utils.class_weight import compute_sample_weight
 
 from childgait.domain.evgs import CODES
-from childgait.models.kinematic_trees import KinematicTrees, important, limb_rows
+from childgait.models.kinematic_trees import KinematicTrees, largest_importances, limb_rows
 from childgait.models.majority import prior_logit
+from childgait.params import Trees
 
 NAMES = ("knee", "hip", "toe", "time")
 random = np.random.default_rng(0)
@@ -27,7 +28,7 @@ def planted() -> np.ndarray:
 
 
 def trees() -> KinematicTrees:
-    return KinematicTrees(count=30, depth=2, learning_rate=0.2, sample=0.7, numbers=0.3)
+    return KinematicTrees(Trees(count=30, depth=2, learning_rate=0.2, sample=0.7, numbers=0.3))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_what_can_be_seen_is_learnt_and_named(state: dict[str, np.ndarray]) -> N
     right = (trees().predict(state, FEATURES) > 0) == (planted() == 1)
     for code in ("KFX", "TSG"):
         assert right.reshape(60, 2, -1)[:, :, CODES.index(code)].mean() > 0.9
-    named = important(state, NAMES)
+    named = largest_importances(state, NAMES)
     assert next(iter(named["KFX"])) == "own knee"
     assert next(iter(named["TSG"])) == "own less other hip"
     assert named["IC"] == {}  # nothing to learn from

@@ -70,7 +70,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool],
 
 
 def kind_of(network: Any) -> str:
-    return "patches" if hasattr(network, "packing") else "pictures" if "frames" in network.inputs else "points"
+    return "patches" if network.packing is not None else "pictures" if "frames" in network.inputs else "points"
 
 
 def samples_of(network: nn.Module, chosen: Any, study: Study, part: str) -> tuple[list[Any], np.ndarray]:

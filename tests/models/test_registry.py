@@ -67,7 +67,7 @@ def test_the_two_by_two_differs_in_prompt_and_prune_only() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_model_fits_judges_and_does_not_mind_missing_labels(name: str) -> None:
     random = np.random.default_rng(0)
-    built = MODELS[name].build(settings(), 0)
+    built = MODELS[name].build_table(settings())
     features = random.integers(0, 50, size=(20, 34 if built.features == "measured" else 4)).astype(float)
     atypical = (random.random((20, 34)) < 0.5).astype(np.float32)
     atypical[:, 3], atypical[0, :5] = 0.0, np.nan
@@ -83,13 +83,13 @@ def test_the_baselines_do_what_their_names_say() -> None:
     atypical = np.repeat((np.arange(20) % 2)[:, None], 34, axis=1).astype(np.float32)
     atypical[:, 0] = np.arange(20) < 15  # mostly atypical
     atypical[:, 1] = np.arange(20) < 5
-    majority = MODELS["majority"].build(None, 0)
+    majority = MODELS["majority"].build_table(settings())
     said = majority.predict(majority.fit(features, atypical, 0), features)
     assert (said[:, 0] > 0).all()
     assert (said[:, 1] < 0).all()
-    told = MODELS["age_sex"].build(None, 0)
+    told = MODELS["age_sex"].build_table(settings())
     assert ((told.predict(told.fit(features, atypical, 0), features)[:, 5] > 0) == (atypical[:, 5] == 1)).all()
-    coin = MODELS["coin"].build(None, 0)
+    coin = MODELS["coin"].build_table(settings())
     numbers = np.arange(400.0)[:, None]
     tossed = coin.predict(coin.fit(numbers, atypical, 3), numbers) > 0
     assert 0.47 < tossed.mean() < 0.53
@@ -159,7 +159,7 @@ def test_a_network_learns_a_batch_by_heart_and_does_so_again(name: str, part: Pa
 def test_a_network_is_given_what_it_reads_and_nothing_else(name: str, part: Part) -> None:
     network, batch = built(name, part)
     assert network.inputs <= {"frames", "masks", "points", "features"}
-    packed = hasattr(network, "packing")
+    packed = network.packing is not None
     given = {key for key in ("frames", "masks", "points", "features") if getattr(batch, key) is not None}
     assert given == (set() if packed else network.inputs)
     assert (batch.packed is not None) == packed

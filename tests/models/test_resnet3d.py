@@ -14,7 +14,7 @@ from childgait.files.hashes import sha256
 from childgait.models.batch import Batch
 from childgait.models.frames import FrameNetwork
 from childgait.models.registry import MODELS, settings_of
-from childgait.models.resnet3d import trunk_of
+from childgait.models.resnet3d import make_trunk
 from childgait.training.fit import load_start
 from childgait.training.optim import freeze_for_epoch, make_optimizer
 from support.small_study import PARAMS, settings
@@ -32,7 +32,7 @@ def built(name: str, width: int) -> FrameNetwork:
 def test_at_full_width_every_tensor_is_torchvisions(name: str) -> None:
     with torch.device("meta"):
         theirs = {k: v.shape for k, v in PUBLISHED[name](weights=None).state_dict().items() if not k.startswith("fc.")}
-        ours = {k: v.shape for k, v in trunk_of(name == "r3d18", 64).state_dict().items()}
+        ours = {k: v.shape for k, v in make_trunk(name == "r3d18", 64).state_dict().items()}
     assert ours == theirs
 
 
@@ -64,7 +64,7 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path) ->
     chosen = settings(weights=str(path), weights_sha256=sha256(path))
     with pytest.raises(StepError, match=r"missing: layer4\.1\.conv2\.1\.bias; unknown: extra; stem\.0\.weight is \[8"):
         load_start(network, chosen)
-    with pytest.raises(StepError, match="has the sha256"):
+    with pytest.raises(StepError, match=r"has sha256 .* but finetune.weights_sha256 is"):
         load_start(network, settings(weights=str(path), weights_sha256="0" * 64))
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 

@@ -8,7 +8,7 @@ import pytest
 from childgait.domain.evgs import CODES, TARGET_NAMES, binary
 from childgait.gait.scoring import bands_of
 from childgait.models.majority import prior_logit
-from childgait.models.rules import SUREST, Rules, beyond_band
+from childgait.models.rules import LARGEST, Rules, beyond_band
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -25,7 +25,7 @@ def test_farther_out_is_surer_up_to_a_limit() -> None:
     features = np.full((5, 34), np.nan)
     features[:, column] = values
     logits = Rules().predict({"prior": np.zeros(34)}, features)[:, column]
-    assert np.allclose(logits, [-2.1, -0.5, 0.5, 1.9, SUREST])
+    assert np.allclose(logits, [-2.1, -0.5, 0.5, 1.9, LARGEST])
 
 
 def test_what_was_not_measured_is_answered_by_the_majority() -> None:

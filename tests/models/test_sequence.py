@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from childgait.models import sequence
 from childgait.models.batch import Batch
-from childgait.models.sequence import INPUTS, TemporalBlock
+from childgait.models.registry import MODELS
+from childgait.models.sequence import INPUTS, SequenceNetwork, TemporalBlock
 from support.small_study import settings
 from support.stick_child import scored_points
 
 KINDS = ("gru", "lstm", "tcn")
 
 
-def built(kind: str) -> sequence.SequenceNetwork:
+def built(kind: str) -> SequenceNetwork:
     torch.manual_seed(0)
-    return getattr(sequence, kind)(settings(), 112).eval()
+    return MODELS[kind].build(settings(), 112).eval()
 
 
 @pytest.mark.parametrize("kind", KINDS)

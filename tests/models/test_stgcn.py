@@ -6,7 +6,8 @@ import torch
 
 from childgait.domain.skeleton import BONES, INDEX, MIRRORED, POINTS
 from childgait.models.batch import Batch
-from childgait.models.stgcn import CENTRES, HEAD_BONES, Stgcn, StgcnSettings, partitioned_graph
+from childgait.models.stgcn import CENTRES, HEAD_BONES, Stgcn, partitioned_graph
+from childgait.params import Skeleton
 from support.stick_child import scored_points
 
 
@@ -35,7 +36,7 @@ def test_left_and_right_are_alike_in_the_graph() -> None:
 
 
 def test_width_and_time_go_as_published() -> None:
-    network = Stgcn(StgcnSettings(width=8, temporal_kernel=9, dropout=0.0)).eval()
+    network = Stgcn(Skeleton(width=8, temporal_kernel=9, dropout=0.0)).eval()
     points = torch.from_numpy(scored_points(frames=40))
     maps = network.maps(Batch(1, points=points))
     assert maps.shape == (1, 32, 10, len(POINTS))

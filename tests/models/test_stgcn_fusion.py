@@ -11,7 +11,7 @@ from childgait.gait.feature_names import NAMES
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS, settings_of
 from childgait.models.stgcn import Stgcn
-from childgait.models.stgcn_fusion import NUMBERS, NumberTokens, StgcnFusion
+from childgait.models.stgcn_fusion import FEATURES, FeatureTokens, StgcnFusion
 from support.small_study import PARAMS, settings
 from support.stick_child import scored_points
 
@@ -24,7 +24,7 @@ def built(**how: Any) -> Any:
 
 def batch() -> Batch:
     points = torch.from_numpy(scored_points(frames=16))
-    features = torch.randn(1, NUMBERS, generator=torch.Generator().manual_seed(1))
+    features = torch.randn(1, FEATURES, generator=torch.Generator().manual_seed(1))
     return Batch(1, points=points, features=features)
 
 
@@ -65,22 +65,22 @@ def test_only_the_cross_lets_one_stream_change_what_the_other_tells(join: str, c
 
 
 def test_a_missing_number_says_so_whatever_the_others_are() -> None:
-    tokens = NumberTokens(4, 8, 2, 0.0).eval()
+    tokens = FeatureTokens(4, 8, 2, 0.0).eval()
     tokens.layers = torch.nn.Sequential()
-    values = torch.tensor([[1.0, torch.nan, 1e9, -2.0] + [0.0] * (NUMBERS - 4)])
+    values = torch.tensor([[1.0, torch.nan, 1e9, -2.0] + [0.0] * (FEATURES - 4)])
     out = tokens(values)
     assert torch.isfinite(out).all()
     torch.nn.init.constant_(tokens.missing, 3.0)
     moved = (tokens(values) - out).abs().sum(dim=2)[0] > 0
     assert moved.tolist() == [False, True, False, False]
-    assert torch.allclose(out[0, 2], 5 * tokens.direction[2] + tokens.place[2])  # no farther than five deviations
+    assert torch.allclose(out[0, 2], 5 * tokens.value[2] + tokens.position[2])  # no farther than five deviations
 
 
 def test_only_the_chosen_numbers_are_read() -> None:
     network: StgcnFusion = built(join="features", keep_share=0.1)
-    count = round(0.1 * NUMBERS)
-    network.numbers.chosen.copy_(torch.arange(NUMBERS - count, NUMBERS))
-    features = torch.zeros(1, NUMBERS, requires_grad=True)
+    count = round(0.1 * FEATURES)
+    network.tokens.selected.copy_(torch.arange(FEATURES - count, FEATURES))
+    features = torch.zeros(1, FEATURES, requires_grad=True)
     (gradient,) = torch.autograd.grad(network(Batch(1, features=features)).sum(), features)
-    assert (gradient[0] != 0).nonzero().flatten().tolist() == list(range(NUMBERS - count, NUMBERS))
-    assert len(built(choose="all").numbers.chosen) == NUMBERS == 2 * len(NAMES)
+    assert (gradient[0] != 0).nonzero().flatten().tolist() == list(range(FEATURES - count, FEATURES))
+    assert len(built(choose="all").tokens.selected) == FEATURES == 2 * len(NAMES)

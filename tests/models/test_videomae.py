@@ -13,9 +13,11 @@ from childgait.files.hashes import sha256
 from childgait.models import videomae
 from childgait.models.batch import Batch
 from childgait.models.checkpoints import load_checkpoint
-from childgait.models.childgait_video import ChildGaitVideo, ChildGaitVideoSettings, from_settings
+from childgait.models.childgait_video import ChildGaitVideo
 from childgait.models.tokens import Packing, pack, pack_clips
 from childgait.models.videomae import DEVIATION, MEAN, SIZES, DropPath, Size, VideoMAE, VideoMAESettings, positions
+from childgait.params import Encoder
+from support.small_study import settings
 
 SMALL = Size(width=96, depth=3, heads=4, hidden=192, patch=16)
 ALL = Packing(2, 16, "none", 0.0, 0, 1)
@@ -224,12 +226,24 @@ def test_sizes_have_the_published_numbers_of_parameters(name, millions):
     assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, rel=1e-3)
 
 
-SETTINGS = ChildGaitVideoSettings("tiny", 4, 64, "drawn", "mask", 0.1, 2, 8, 0.1, 64, 0.3)
+ENCODER = Encoder(
+    size="tiny",
+    prompt="drawn",
+    prune="mask",
+    min_foreground=0.1,
+    dilate_pixels=2,
+    min_tokens=8,
+    positions="interpolated",
+    drop_path=0.1,
+    head_hidden=64,
+    head_dropout=0.3,
+)
+PLAIN = ENCODER.model_copy(update={"prompt": "none", "prune": "none"})
 
 
 def test_childgait_video_answers_34_items_and_starts_at_the_prior():
     video, masks = clips_of(3, 4, 64)
-    model = ChildGaitVideo(SETTINGS).eval()
+    model = ChildGaitVideo(ENCODER, 4, 64).eval()
     batch = Batch(3, packed=pack_clips(video, masks, model.packing))
     assert model(batch).shape == (3, 34)
     prior = torch.linspace(0.1, 0.9, 34)
@@ -238,12 +252,12 @@ def test_childgait_video_answers_34_items_and_starts_at_the_prior():
 
 
 def test_both_switches_off_is_plain_videomae():
-    model = ChildGaitVideo(ChildGaitVideoSettings("tiny", 4, 64, "none", "none", 0.1, 2, 8, 0.1, 64, 0.3))
+    model = ChildGaitVideo(PLAIN, 4, 64)
     assert model.inputs == {"frames"}
     assert not model.prompted
     video, masks = clips_of(2, 4, 64)
     assert pack_clips(video, masks, model.packing).lengths == (32, 32)
-    on = ChildGaitVideo(SETTINGS)
+    on = ChildGaitVideo(ENCODER, 4, 64)
     assert on.inputs == {"frames", "points", "masks"}
     assert on.prompted
     assert [p.shape for p in on.parameters()] == [p.shape for p in model.parameters()]
@@ -252,7 +266,7 @@ def test_both_switches_off_is_plain_videomae():
 def test_layers_decay_as_timm_groups_them():
     from timm.models import group_parameters
 
-    model = ChildGaitVideo(SETTINGS)
+    model = ChildGaitVideo(ENCODER, 4, 64)
     groups = group_parameters(model, model.group_matcher(), reverse=True)
     assert {name: model.layer_of(name) for name, _ in model.named_parameters()} == groups
     assert model.layer_of("encoder.blocks.2.attn.q_bias") == 3
@@ -260,28 +274,12 @@ def test_layers_decay_as_timm_groups_them():
 
 
 def test_clips_that_do_not_fit_the_encoder_are_refused():
-    from childgait.params import Encoder
-
-    class Section:
-        frames = 16
-        encoder = Encoder(
-            size="tiny",
-            prompt="none",
-            prune="none",
-            min_foreground=0.1,
-            dilate_pixels=0,
-            min_tokens=1,
-            positions="interpolated",
-            drop_path=0.0,
-            head_hidden=8,
-            head_dropout=0.0,
-        )
-
+    section = settings(frames=16).model_copy(update={"encoder": PLAIN})
     with pytest.raises(StepError, match="cannot read clips of 16 frames and 120 pixels"):
-        from_settings(Section, 120)
-    Section.frames = 15
+        ChildGaitVideo.from_settings(section, 120)
+    section = section.model_copy(update={"frames": 15})
     with pytest.raises(StepError, match="15 frames do not divide into tubelets of 2"):
-        from_settings(Section, 112)
+        ChildGaitVideo.from_settings(section, 112)
 
 
 def test_the_same_seed_learns_the_same():
@@ -289,7 +287,7 @@ def test_the_same_seed_learns_the_same():
 
     def step():
         torch.manual_seed(3)
-        model = ChildGaitVideo(SETTINGS).train()
+        model = ChildGaitVideo(ENCODER, 4, 64).train()
         batch = Batch(3, packed=pack_clips(video, masks, model.packing))
         model(batch).square().sum().backward()
         return [p.grad for p in model.parameters()]

@@ -121,7 +121,7 @@ def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(
     assert before.keys() == after.keys()
     assert changed == {"head.4.weight", "head.4.bias"}
     assert after["head.4.bias"].shape == (3,)
-    assert np.array_equal(before["numbers.chosen"], after["numbers.chosen"])
+    assert np.array_equal(before["tokens.selected"], after["tokens.selected"])
 
 
 def test_the_same_again_gives_the_same_bytes(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:

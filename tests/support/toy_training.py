@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from childgait.models.batch import Batch
+from childgait.models.network import Network
 from childgait.params import Finetune
 from childgait.training.distributed import join_group, leave_group
 from childgait.training.loop import Outcome, train
@@ -22,7 +23,7 @@ from support.small_study import settings
 CLIPS, WIDTH = 10, 6
 
 
-class Toy(nn.Module):
+class Toy(Network):
     def __init__(self, dropout: float, normed: bool = False) -> None:
         super().__init__()
         self.first, self.last = nn.Linear(WIDTH, 8), nn.Linear(8, 34)

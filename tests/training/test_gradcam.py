@@ -15,6 +15,7 @@ from childgait.domain.skeleton import INDEX
 from childgait.files.parts import open_part
 from childgait.metrics.aggregate import WindowLogits
 from childgait.models.batch import Batch
+from childgait.models.network import Network
 from childgait.models.registry import MODELS, settings_of
 from childgait.training.gradcam import (
     Evidence,
@@ -36,13 +37,13 @@ KNEE = next(number for number, target in enumerate(TARGETS) if (target.limb, tar
 
 
 def test_grad_cam_of_a_linear_answer_is_known_by_hand() -> None:
-    class Known(nn.Module):
+    class Known(Network):
         """Two channels on 3 moments by 4 places; the answer is twice the first channel's mean less the second's."""
 
         def maps(self, batch: Batch) -> torch.Tensor:
             return torch.arange(24.0).cos().reshape(1, 2, 3, 4)
 
-        def answer(self, maps: torch.Tensor, batch: Batch) -> torch.Tensor:
+        def logits_from_maps(self, maps: torch.Tensor, batch: Batch) -> torch.Tensor:
             means = maps.mean(dim=(2, 3))
             return (2 * means[:, :1] - means[:, 1:]).expand(1, 34)
 
@@ -58,7 +59,7 @@ def test_only_the_patch_that_the_network_reads_counts(tmp_path: Path) -> None:
     network = MODELS["videomae"].build(chosen, SIZE)
     part = open_part(study.train, study.clips)
     batch = collate([Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)[0, 0]])
-    network.answer = lambda maps, batch: maps[2].sum().expand(1, 34)
+    network.logits_from_maps = lambda maps, batch: maps[2].sum().expand(1, 34)
     (amount,) = counted(network, batch, [5])
     assert amount[2] > 0
     assert (np.delete(amount.numpy(), 2) == 0).all()

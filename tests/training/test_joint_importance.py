@@ -14,6 +14,7 @@ from childgait.domain.skeleton import INDEX, POINTS
 from childgait.files.parts import open_part
 from childgait.gait.feature_names import NAMES, joints_of_feature
 from childgait.models.batch import Batch
+from childgait.models.network import Network
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Augmentation
 from childgait.training.fit import FitResult, fit_network
@@ -70,7 +71,7 @@ def test_numbers_of_the_joint_that_counts_are_chosen() -> None:
 
 
 def test_a_joint_that_alone_moves_the_answer_contributes_alone(study: Any) -> None:
-    class Known(torch.nn.Module):
+    class Known(Network):
         """Its map is one at the left ankle, and every answer grows with it."""
 
         def maps(self, batch: Batch) -> torch.Tensor:
@@ -78,12 +79,12 @@ def test_a_joint_that_alone_moves_the_answer_contributes_alone(study: Any) -> No
             maps[..., INDEX["left_ankle"]] = 1.0
             return maps
 
-        def answer(self, maps: torch.Tensor, batch: Batch) -> torch.Tensor:
+        def logits_from_maps(self, maps: torch.Tensor, batch: Batch) -> torch.Tensor:
             return maps.mean(dim=(2, 3)).expand(-1, 34)
 
     part = open_part(study.train, study.clips)
     windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points"})), windows_per_video=1)
-    shares = contributions(Known(), windows)  # type: ignore[arg-type]
+    shares = contributions(Known(), windows)
     assert shares[INDEX["left_ankle"]] == pytest.approx(1.0)
 
 
@@ -94,7 +95,7 @@ def test_numbers_are_scaled_by_the_training_clips_and_their_mirror_images(study:
     windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points", "features"})), windows_per_video=1)
     assert windows.features is not None
     scale_numbers(network, windows, np.arange(2 * len(NAMES)))
-    middle = network.numbers.middle.numpy().reshape(2, -1)
+    middle = network.tokens.median.numpy().reshape(2, -1)
     assert np.allclose(middle[0], middle[1])
     knee = NAMES.index("knee most in swing")
     both = windows.features.reshape(len(part.clips), 2, -1)[:, :, knee]
@@ -118,7 +119,7 @@ def test_what_was_found_is_told_and_kept_in_the_weights(study: Any, tmp_path: Pa
     learnt = fitted(study, tmp_path)
     assert set(learnt.facts["joints"]) == set(POINTS)
     assert sum(learnt.facts["joints"].values()) == pytest.approx(1.0, abs=0.01)
-    chosen = learnt.weights["numbers.chosen"]
+    chosen = learnt.weights["tokens.selected"]
     assert len(chosen) == len(learnt.facts["numbers"]) == round(0.5 * 2 * len(NAMES))
     assert learnt.facts["numbers"][0] == f"{LIMBS[chosen[0] // len(NAMES)]} {NAMES[chosen[0] % len(NAMES)]}"
     assert not list(tmp_path.glob("first-*"))  # the first network's state is of no use any more

@@ -162,7 +162,7 @@ def test_a_run_that_stopped_early_is_over_when_it_is_taken_up(keep: str, tmp_pat
     def judge(network: torch.nn.Module) -> dict[str, float]:
         return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
 
-    chosen = settings(epochs=6, patience=2, keep=keep)
+    chosen = settings(epochs=6, patience=2, checkpoint=keep)
     first = toy_training.run(tmp_path, chosen, judge=judge)
     assert len(first.history) == 4
     again = toy_training.run(tmp_path, chosen, judge=judge)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from support import fake_walks
 from childgait.errors import StepError
 from childgait.models.dense_heads import DensePrediction
 from childgait.training import precision
 from childgait.training.pretraining import Plan, WalkVisits, dense_losses, learning_rate_at
 from childgait.training.pretraining_validation import bands_accuracy, r_squared
+from support import fake_walks
 
 TESTS = Path(__file__).parent.parent
 

@@ -8,7 +8,6 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, f1_score
 
 from childgait.files.parts import open_part
-from childgait.models.heads import reset_classifier
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Augmentation
 from childgait.training.severity import (
@@ -81,7 +80,7 @@ def test_a_level_has_no_side_so_a_flip_leaves_it(tmp_path: Path) -> None:
 def test_any_network_can_be_asked_something_else(name: str) -> None:
     network = MODELS[name].build(settings_of(MODELS[name], settings()), 32)
     before = {key: value.shape for key, value in network.state_dict().items()}
-    reset_classifier(network, 3)
+    network.reset_classifier(3)
     after = {key: value.shape for key, value in network.state_dict().items()}
     changed = [key for key in before if before[key] != after[key]]
     assert before.keys() == after.keys()

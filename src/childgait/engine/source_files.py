@@ -30,10 +30,16 @@ _STATEMENT = re.compile(
 )
 
 
+# An import string, "package.module:name", as the registry of models names its classes; it counts as an import, too.
+_IMPORT_STRING = re.compile(r'"(childgait(?:\.\w+)+):\w+"')
+
+
 @cache
 def _imports(path: Path) -> frozenset[Path]:
-    statements = "\n".join(match[1] for match in _STATEMENT.finditer(path.read_text()))
-    return _imported_by(ast.parse(statements))
+    text = path.read_text()
+    statements = "\n".join(match[1] for match in _STATEMENT.finditer(text))
+    named = {file for match in _IMPORT_STRING.finditer(text) for file in _files_of(match[1])}
+    return _imported_by(ast.parse(statements)) | named
 
 
 def _imported_by(tree: ast.Module) -> frozenset[Path]:

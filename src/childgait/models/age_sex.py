@@ -1,7 +1,7 @@
-"""The age-and-sex row: what could be told without looking at the gait at all.
+"""Baseline on age and sex: how much can be predicted without the gait.
 
-Logistic regression a target on age and sex (scikit-learn), both classes weighing the same, so that it competes on
-balanced accuracy. Where the training children have one class only, it answers as the majority row does.
+One logistic regression per target on age and sex (scikit-learn), both classes weighted equally, so that it competes on
+balanced accuracy. Where the training children have one class only, it predicts as the majority baseline does.
 """
 
 from __future__ import annotations
@@ -10,23 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.models.majority import prior_logit
+from childgait.models.table import Arrays, Floats, TableModel
 
 
-class AgeSex:
+class AgeSex(TableModel):
+    """Logistic regression on age, unknown age, female, male."""
+
     features = "age_sex"
 
-    def fit(self, features: NDArray[np.float64], atypical: NDArray[np.float32], seed: int) -> dict[str, NDArray]:
+    def fit(self, features: Floats, atypical: NDArray[np.float32], seed: int) -> Arrays:
         from sklearn.linear_model import LogisticRegression
 
-        mean, spread = features.mean(axis=0), features.std(axis=0)
-        scaled = (features - mean) / np.where(spread > 0, spread, 1)
+        mean, deviation = features.mean(axis=0), features.std(axis=0)
+        deviation = np.where(deviation > 0, deviation, 1)
+        scaled = (features - mean) / deviation
         weights, bias = np.zeros((atypical.shape[1], features.shape[1])), prior_logit(atypical)
-        for target, column in enumerate(atypical.T):
-            known = ~np.isnan(column)
-            if len(np.unique(column[known])) == 2:
-                fitted = LogisticRegression(class_weight="balanced").fit(scaled[known], column[known])
+        for target, labels in enumerate(atypical.T):
+            known = ~np.isnan(labels)
+            if len(np.unique(labels[known])) == 2:
+                fitted = LogisticRegression(class_weight="balanced").fit(scaled[known], labels[known])
                 weights[target], bias[target] = fitted.coef_[0], fitted.intercept_[0]
-        return {"mean": mean, "spread": np.where(spread > 0, spread, 1), "weights": weights, "bias": bias}
+        return {"mean": mean, "spread": deviation, "weights": weights, "bias": bias}
 
-    def predict(self, state: dict[str, NDArray], features: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (features - state["mean"]) / state["spread"] @ state["weights"].T + state["bias"]
+    def predict(self, weights: Arrays, features: Floats) -> Floats:
+        logits = (features - weights["mean"]) / weights["spread"] @ weights["weights"].T + weights["bias"]
+        return np.asarray(logits)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from childgait.errors import StepError
-from childgait.files.hashes import sha256
+from childgait.files.weights import check_sha256
 from childgait.models.videomae import SIZES, Size, VideoMAE
 
 log = logging.getLogger(__name__)
@@ -58,15 +58,9 @@ class Loaded:
     unused: tuple[str, ...]
 
 
-def load_checkpoint(network: nn.Module, path: Path, expected_sha256: str) -> Loaded:
-    """Fill the network's encoder from the file, or stop without having changed it."""
-    encoder = getattr(network, "encoder", network)
-    if not isinstance(encoder, VideoMAE):
-        raise StepError(
-            f"{type(network).__name__} has no VideoMAE encoder to put {path} into",
-            hint="leave finetune.weights empty for this model (finetune.overrides does it for one model)",
-        )
-    found = check_sha256(path, expected_sha256)
+def load_checkpoint(encoder: VideoMAE, path: Path, expected_sha256: str) -> Loaded:
+    """Load the file into the encoder; stop without a change if it does not fit."""
+    found = check_checkpoint(path, expected_sha256)
     state = official(read_state(path))
     _check_size(path, state, encoder.settings.size)
     wanted = encoder.state_dict()
@@ -92,16 +86,11 @@ def load_checkpoint(network: nn.Module, path: Path, expected_sha256: str) -> Loa
     return loaded
 
 
-def check_sha256(path: Path, expected: str) -> str:
+def check_checkpoint(path: Path, expected: str) -> str:
+    """Return the sha256 of the file that finetune.weights names, after comparing it with finetune.weights_sha256."""
     if not path.is_file():
         raise StepError(f"there is no checkpoint {path}", hint="check finetune.weights in params.yaml")
-    found = sha256(path)
-    if found != expected:
-        raise StepError(
-            f"{path} has the sha256 {found}, expected {expected or 'one in params.yaml'}",
-            hint="fetch the file again, or, if it is the one you mean, write its sha256 beside its path",
-        )
-    return found
+    return check_sha256(path, expected, key="finetune.weights_sha256")
 
 
 def read_state(path: Path) -> State:

@@ -1,4 +1,4 @@
-"""The coin row: a toss for every child and target, the same whenever the same seed tosses for the same child."""
+"""Random baseline: one draw per child and target, the same whenever seed and child are the same."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.domain.evgs import TARGETS
+from childgait.models.table import Arrays, Floats, TableModel
 
 
-class Coin:
-    features = "number"  # tells children apart, says nothing about them
+class Coin(TableModel):
+    """Normally distributed logits."""
 
-    def fit(self, features: NDArray[np.float64], atypical: NDArray[np.float32], seed: int) -> dict[str, NDArray]:
+    features = "number"  # tells children apart and carries no information about them
+
+    def fit(self, features: Floats, atypical: NDArray[np.float32], seed: int) -> Arrays:
         return {"seed": np.array([seed], dtype=np.int64)}
 
-    def predict(self, state: dict[str, NDArray], features: NDArray[np.float64]) -> NDArray[np.float64]:
-        seed = int(state["seed"][0])
-        tosses = [np.random.default_rng([seed, int(number)]).normal(size=len(TARGETS)) for number in features[:, 0]]
-        return np.stack(tosses)
+    def predict(self, weights: Arrays, features: Floats) -> Floats:
+        seed = int(weights["seed"][0])
+        draws = [np.random.default_rng([seed, int(number)]).normal(size=len(TARGETS)) for number in features[:, 0]]
+        return np.stack(draws)

@@ -10,6 +10,7 @@ Reads ClipFeatures; yields `DensePrediction`, all of it in standard deviations f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from torch.nn import functional
 
 from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import POINTS
+
+if TYPE_CHECKING:
+    from childgait.models.batch import Batch
+    from childgait.models.network import Network
 
 FRAMES_PER_STEP = 2  # of a dense target, as VideoMAE's tubelets
 CURVES = 28  # joint curves: 14 of the left limb, then 14 of the right
@@ -84,14 +89,13 @@ class DenseHeads(nn.Module):
 class PretrainingModel(nn.Module):
     """A network of the registry under dense heads."""
 
-    def __init__(self, network: nn.Module, hidden: int) -> None:
+    def __init__(self, network: Network, hidden: int) -> None:
         super().__init__()
         self.network = network
-        self.heads = DenseHeads(int(network.feature_width), hidden)  # type: ignore[arg-type]
+        self.heads = DenseHeads(network.feature_width, hidden)
 
-    def forward(self, batch: object) -> DensePrediction:
-        features: ClipFeatures = self.network.clip_features(batch)  # type: ignore[operator]
-        return self.heads(features)
+    def forward(self, batch: Batch) -> DensePrediction:
+        return self.heads(self.network.clip_features(batch))
 
 
 def mean_over_steps(tokens: Tensor, step: Tensor, count: int) -> tuple[Tensor, Tensor]:

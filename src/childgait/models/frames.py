@@ -1,9 +1,4 @@
-"""What networks on whole frames share: colours as their weights expect them, a head that starts at no opinion, and
-published weights read strictly.
-
-A network here is `maps(batch)` (B, C, t, h, w), what its last convolution sees, and `answer(maps, batch)` (B, 34), what it says
-of it; whoever explains it (training/gradcam.py) stands between the two.
-"""
+"""What networks on whole frames share: input normalisation, a trunk with a head, and strict reading of published weights."""
 
 from __future__ import annotations
 
@@ -17,65 +12,51 @@ from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
-from childgait.models.heads import last_layer, set_prior_bias
+from childgait.models.network import Network
 
-MEAN, DEVIATION = (
-    (0.43216, 0.394666, 0.37645),
-    (0.22803, 0.22145, 0.216989),
-)  # Kinetics-400, RGB of 0 to 1 (torchvision)
+# Kinetics-400, RGB of 0 to 1 (torchvision)
+MEAN = (0.43216, 0.394666, 0.37645)
+DEVIATION = (0.22803, 0.22145, 0.216989)
 
 
-class FrameNetwork(nn.Module):
-    """A trunk of convolutions over space and time, and a head."""
+class FrameNetwork(Network):
+    """A trunk of convolutions over space and time, (B, 3, T, S, S) to (B, C, t, h, w), and a head on its output."""
 
     inputs: frozenset[InputName] = frozenset({"frames"})
     stages: tuple[str, ...] = ()  # of `trunk`, in order, for layer-wise learning rates and freezing
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, trunk: nn.Module, head: nn.Module, feature_width: int) -> None:
         super().__init__()
-        self.trunk, self.head = trunk, head
+        self.trunk, self.head, self.feature_width = trunk, head, feature_width
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("deviation", 255 * torch.tensor(DEVIATION).view(3, 1, 1, 1), persistent=False)
 
-    def set_prior_bias(self, prior: Tensor) -> None:
-        """Begin at each target's share of atypical children."""
-        set_prior_bias(last_layer(self.head), prior)
-
     def pixels(self, batch: Batch) -> Tensor:
-        """(B, 3, T, S, S), normalised."""
+        """Return the normalised frames (B, 3, T, S, S)."""
         assert batch.frames is not None
         return ((batch.frames.permute(0, 4, 1, 2, 3) - self.mean) / self.deviation).contiguous()
 
     def maps(self, batch: Batch) -> Tensor:
+        """Return the output of the last convolution, (B, C, t, h, w)."""
         return self.trunk(self.pixels(batch))
 
-    def answer(self, maps: Tensor, batch: Batch) -> Tensor:
+    def logits_from_maps(self, maps: Tensor, batch: Batch) -> Tensor:
         return self.head(maps)
 
-    def forward(self, batch: Batch) -> Tensor:
-        return self.answer(self.maps(batch), batch)
-
-    @property
-    def feature_width(self) -> int:
-        """Channels of the last feature map."""
-        convolutions = [part for part in self.trunk.modules() if isinstance(part, nn.Conv3d)]
-        return convolutions[-1].out_channels
-
     def clip_features(self, batch: Batch) -> ClipFeatures:
-        """The mean over the feature maps, and over each time step of theirs."""
+        """Return the mean over the maps, and over those of each time step."""
         maps = self.maps(batch)
         assert batch.frames is not None
         over_space = maps.mean(dim=(3, 4)).transpose(1, 2)
         return ClipFeatures(over_space.mean(dim=1), steps_from_maps(over_space, batch.frames.shape[1]))
 
     def replace_head(self, head: nn.Module) -> None:
-        """Let `head` predict the items from clip features (B, feature_width)."""
         self.head = nn.Sequential(MeanOverMaps(), head)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """For timm's layer decay: the stages in order, the head last, at the full rate."""
+        """Return timm's patterns: the stages in order, the head last, at the full learning rate."""
         return {
             "stem": rf"^trunk\.{self.stages[0]}",
             "blocks": [(rf"^trunk\.{s}", (n,)) for n, s in enumerate(self.stages)],
@@ -86,19 +67,19 @@ class FrameNetwork(nn.Module):
         return self.stages.index(part[1]) if part[0] == "trunk" else len(self.stages)
 
 
-def load_published(network: FrameNetwork, path: Path, expected_sha256: str) -> None:
-    """Fill the trunk from a state dict under torchvision's names; only the file's own last layer is left aside."""
-    from childgait.models.checkpoints import check_sha256, read_state
+def load_trunk(network: FrameNetwork, path: Path, expected_sha256: str) -> None:
+    """Load the trunk from a state dict with torchvision's names; only the file's own classifier (`fc.`) is left out."""
+    from childgait.models.checkpoints import check_checkpoint, read_state
 
-    check_sha256(path, expected_sha256)
+    check_checkpoint(path, expected_sha256)
     state = {name.removeprefix("module."): value for name, value in read_state(path).items()}
     found = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    wanted = network.trunk.state_dict()
-    problems = [f"missing: {name}" for name in wanted if name not in found]
-    problems += [f"unknown: {name}" for name in found if name not in wanted]
+    expected = network.trunk.state_dict()
+    problems = [f"missing: {name}" for name in expected if name not in found]
+    problems += [f"unknown: {name}" for name in found if name not in expected]
     problems += [
         f"{name} is {list(found[name].shape)}, not {list(value.shape)}"
-        for name, value in wanted.items()
+        for name, value in expected.items()
         if name in found and found[name].shape != value.shape
     ]
     if problems:
@@ -117,8 +98,8 @@ class MeanOverMaps(nn.Module):
         return maps.mean(dim=(3, 4)).mean(dim=2)
 
 
-class Pooled(nn.Module):
-    """The usual head: the mean over space and time, dropout, a linear layer."""
+class PooledHead(nn.Module):
+    """The usual head: mean over space and time, dropout, a linear layer."""
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from childgait.errors import StepError
 from childgait.models.dense_heads import make_measures_head
 
 if TYPE_CHECKING:
+    from childgait.models.network import Network
     from childgait.params import Finetune
 
 Head = Literal["mlp", "linear", "measures"]
@@ -73,16 +74,16 @@ class MeasuresHead(nn.Module):
         return nn.Sequential(self.measures, nn.Linear(len(TARGETS), count))
 
 
-def install_head(network: nn.Module, settings: Finetune, model: str) -> None:
-    """Put the chosen head in place of the network's own."""
-    if not hasattr(network, "replace_head"):
+def install_head(network: Network, settings: Finetune, model: str) -> None:
+    """Replace the network's own head by the one that params choose."""
+    if not network.takes_other_heads:
         raise StepError(
             f"finetune.head is {settings.head}, but {model} joins two streams in a head of its own",
             hint=f"set finetune.overrides.{model}.head to mlp",
         )
-    width = int(network.feature_width)  # type: ignore[arg-type]
+    width = network.feature_width
     head: nn.Module = nn.Linear(width, len(TARGETS))
     if settings.head == "measures":
         shared = settings.limbs == "shared"
         head = MeasuresHead(width, settings.encoder.head_hidden, settings.limb_ridge, shared=shared)
-    network.replace_head(head)  # type: ignore[operator]
+    network.replace_head(head)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
@@ -24,6 +24,7 @@ from childgait.models.dense_heads import PretrainingModel
 from childgait.models.item_heads import MeasuresHead
 
 if TYPE_CHECKING:
+    from childgait.models.network import Network
     from childgait.params import Finetune
 
 _KEYS = {  # of a description's `network`, and the key of params.yaml that must agree
@@ -55,35 +56,29 @@ class Pretrained:
         return {key: self.description[key] for key in ("children", "windows", "seed", "sha256")}
 
 
-def describe_network(network: nn.Module, settings: Finetune, pixels: int, frame_step: int) -> dict[str, Any]:
+def describe_network(network: Network, settings: Finetune, pixels: int, frame_step: int) -> dict[str, Any]:
     """Everything that shapes the network or what it reads, by the keys of _KEYS."""
     found: dict[str, Any] = {
         "frames": settings.frames,
         "frame_step": frame_step,
         "head_hidden": settings.encoder.head_hidden,
     }
-    if getattr(network, "packing", None) is not None:
+    if network.packing is not None:
         encoder = settings.encoder
         found |= {"pixels": pixels, "size": encoder.size, "prompt": encoder.prompt, "prune": encoder.prune}
         found |= {"positions": encoder.positions}
         if encoder.prompt == "drawn":
             found["drawing"] = settings.drawing.model_dump(mode="json")
-    elif "frames" in _inputs(network):
+    elif "frames" in network.inputs:
         found |= {"pixels": pixels, "cnn_width": settings.cnn.width}
     else:
         found |= {"skeleton_width": settings.skeleton.width, "temporal_kernel": settings.skeleton.temporal_kernel}
     return found
 
 
-def _inputs(network: nn.Module) -> frozenset[str]:
-    return network.inputs  # type: ignore[return-value]
-
-
 def tensors_of(model: PretrainingModel, measure_scale: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
     """The tensors of a checkpoint: `network.…`, `measures.…` and `scale.…`."""
-    network = {
-        f"network.{name}": value for name, value in model.network.state_dict().items() if not name.startswith("head.")
-    }
+    network = {f"network.{name}": value for name, value in model.network.trunk_state().items()}
     measures = {f"measures.{name}": value for name, value in model.heads.measures.state_dict().items()}
     halved = {
         name: value.to(torch.bfloat16) if value.dtype == torch.float32 else value
@@ -130,10 +125,10 @@ def _shown(value: Any) -> str:
     return ", ".join(f"{key}: {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
 
 
-def load_pretrained(network: nn.Module, checkpoint: Pretrained) -> None:
+def load_pretrained(network: Network, checkpoint: Pretrained) -> None:
     """Fill everything but the item head; a measures head gets the pre-trained one."""
     state = {name: value.float() if value.is_floating_point() else value for name, value in checkpoint.tensors.items()}
-    own = {name: value for name, value in network.state_dict().items() if not name.startswith("head.")}
+    own = network.trunk_state()
     given = _part(state, "network.")
     problems = [f"missing: {name}" for name in own if name not in given]
     problems += [f"unknown: {name}" for name in given if name not in own]

@@ -1,205 +1,153 @@
-"""Every model by name: what it is, how it is built, and which numbers of params it overrules.
+"""All models by name: the class that implements each, and the params keys that it overrides.
 
-A network is an nn.Module with `inputs` and forward(Batch) -> logits (B, 34), which is answer(maps(Batch), Batch): what
-it last saw, and what it makes of it; training/gradcam.py looks between the two. A table model has `features` (a name
-in training/features.py), fit(features, atypical, seed) -> arrays, and predict(arrays, features) -> logits (N, 34).
-To add a model: its module, its params (a section inside `finetune`, or overrides below), its test; then its lines here.
+A network is a subclass of models/network.py's `Network`, a table model of models/table.py's `TableModel`. The class is
+named by an import string and imported only when it is built, so listing the models costs nothing; the walk over source
+files (engine/source_files.py) follows such strings like imports.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from childgait.errors import StepError
+
+if TYPE_CHECKING:
+    from childgait.models.network import Network
+    from childgait.models.table import TableModel
+    from childgait.params import Finetune
 
 
 @dataclass(frozen=True)
 class Model:
-    """One row of the registry.
-
-    `make(settings, pixels)` gives the untrained model, from params' finetune section as `settings_of` gives it;
-    `pixels` is the side of the clips. It imports the model's module itself: only then, and where the records see it.
-    """
+    """One row of the registry."""
 
     name: str
     kind: Literal["network", "table"]
-    make: Callable[[Any, int], Any]
+    module: str  # import string of the class, as childgait.models.agrm:Agrm
     remark: str  # one sentence for the report
-    overrides: dict[str, Any] = field(default_factory=dict)  # keys of params' finetune section that make the model
+    overrides: dict[str, Any] = field(default_factory=dict)  # keys of params' finetune section that define the model
 
-    def build(self, settings: Any, pixels: int) -> Any:
-        """The untrained model, a network under the item head that params choose."""
-        built = self.make(settings, pixels)
-        if self.kind == "network" and settings.head != "mlp":
+    def load_class(self) -> Any:
+        """Import the class."""
+        module, _, name = self.module.partition(":")
+        return getattr(import_module(module), name)
+
+    def build(self, settings: Finetune, pixels: int) -> Network:
+        """Return the untrained network with the head that params choose.
+
+        `settings` is what `settings_of` gives, `pixels` the side of the clips.
+        """
+        assert self.kind == "network", f"{self.name} is a table model"
+        network: Network = self.load_class().from_settings(settings, pixels)
+        if settings.head != "mlp":
             from childgait.models.item_heads import install_head
 
-            install_head(built, settings, self.name)
-        return built
+            install_head(network, settings, self.name)
+        return network
+
+    def build_table(self, settings: Finetune) -> TableModel:
+        """Return the table model, from the settings that `settings_of` gives."""
+        assert self.kind == "table", f"{self.name} is a network"
+        table: TableModel = self.load_class().from_settings(settings)
+        return table
 
 
-def _majority(settings: Any, pixels: int) -> Any:
-    from childgait.models.majority import Majority
-
-    return Majority()
+def _table(name: str, module: str, remark: str) -> Model:
+    return Model(name, "table", module, remark)
 
 
-def _coin(settings: Any, pixels: int) -> Any:
-    from childgait.models.coin import Coin
-
-    return Coin()
+def _network(name: str, module: str, remark: str, **overrides: Any) -> Model:
+    return Model(name, "network", module, remark, overrides)
 
 
-def _age_sex(settings: Any, pixels: int) -> Any:
-    from childgait.models.age_sex import AgeSex
+_VIDEO = "childgait.models.childgait_video:ChildGaitVideo"
+_PROMPTED, _PRUNED = {"prompt": "drawn"}, {"prune": "mask"}
+_NOT_PROMPTED, _NOT_PRUNED = {"prompt": "none"}, {"prune": "none"}
+_LONG = 64  # frames per window of networks on keypoints, two strides: a frame costs them nearly nothing
 
-    return AgeSex()
+_ROWS = (
+    _table("majority", "childgait.models.majority:Majority", "Predicts the majority class of the training children."),
+    _table("coin", "childgait.models.coin:Coin", "Predicts each child and item at random."),
+    _table("age_sex", "childgait.models.age_sex:AgeSex", "Logistic regression on the child's age and sex alone."),
+    _table(
+        "rules", "childgait.models.rules:Rules", "Scores measured keypoint angles by the items' bands; else majority."
+    ),
+    _table(
+        "kinematic_trees",
+        "childgait.models.kinematic_trees:KinematicTrees",
+        "Boosted trees on gait features, one forest per item.",
+    ),
+    _network("videomae", _VIDEO, "VideoMAE v2 on every patch, nothing drawn.", encoder=_NOT_PROMPTED | _NOT_PRUNED),
+    _network(
+        "prompted", _VIDEO, "VideoMAE v2 with the skeleton drawn, on every patch.", encoder=_PROMPTED | _NOT_PRUNED
+    ),
+    _network("pruned", _VIDEO, "VideoMAE v2 on the child's patches, nothing drawn.", encoder=_NOT_PROMPTED | _PRUNED),
+    _network(
+        "childgait_video",
+        _VIDEO,
+        "VideoMAE v2 on the child's patches, with the skeleton drawn on them.",
+        encoder=_PROMPTED | _PRUNED,
+    ),
+    _network("childgait_video_t8", _VIDEO, "ChildGait-Video on 8 frames.", encoder=_PROMPTED | _PRUNED, frames=8),
+    _network("childgait_video_t32", _VIDEO, "ChildGait-Video on 32 frames.", encoder=_PROMPTED | _PRUNED, frames=32),
+    _network("r3d18", "childgait.models.resnet3d:R3d18", "3D ResNet-18: convolutions over space and time."),
+    _network(
+        "r2plus1d",
+        "childgait.models.resnet3d:R2plus1d",
+        "R(2+1)D-18: convolutions over space, then over time.",
+    ),
+    _network(
+        "c3d",
+        "childgait.models.c3d:C3d",
+        "C3D: eight convolutions over space and time and two wide linear layers.",
+    ),
+    _network(
+        "uniformer",
+        "childgait.models.uniformer:Uniformer",
+        "UniFormer: local convolution in early stages, global attention in late ones.",
+    ),
+    _network(
+        "agrm",
+        "childgait.models.agrm:Agrm",
+        "AGRM: 3D ResNet-18 with hierarchical pooling, trained with a mean teacher.",
+        mean_teacher={"pool": "training"},
+    ),
+    _network(
+        "stgcn",
+        "childgait.models.stgcn:Stgcn",
+        "ST-GCN: graph convolution over 23 joints and over time.",
+        frames=_LONG,
+    ),
+    _network(
+        "stgcn_fusion",
+        "childgait.models.stgcn_fusion:StgcnFusion",
+        "ST-GCN and gait features of its most important joints, joined by cross-attention.",
+        frames=_LONG,
+    ),
+    _network("gru", "childgait.models.sequence:Gru", "Bidirectional GRU on the keypoints of each frame.", frames=_LONG),
+    _network(
+        "lstm", "childgait.models.sequence:Lstm", "Bidirectional LSTM on the keypoints of each frame.", frames=_LONG
+    ),
+    _network(
+        "tcn",
+        "childgait.models.sequence:Tcn",
+        "Dilated convolutions over time on the keypoints of each frame.",
+        frames=_LONG,
+    ),
+)
+MODELS: dict[str, Model] = {model.name: model for model in _ROWS}
 
-
-def _childgait_video(settings: Any, pixels: int) -> Any:
-    from childgait.models.childgait_video import from_settings
-
-    return from_settings(settings, pixels)
-
-
-def _rules(settings: Any, pixels: int) -> Any:
-    from childgait.models.rules import Rules
-
-    return Rules()
-
-
-def _kinematic_trees(settings: Any, pixels: int) -> Any:
-    from childgait.models.kinematic_trees import from_settings
-
-    return from_settings(settings, pixels)
-
-
-def _stgcn(settings: Any, pixels: int) -> Any:
-    from childgait.models.stgcn import from_settings
-
-    return from_settings(settings, pixels)
-
-
-def _stgcn_fusion(settings: Any, pixels: int) -> Any:
-    from childgait.models.stgcn_fusion import from_settings
-
-    return from_settings(settings, pixels)
-
-
-def _gru(settings: Any, pixels: int) -> Any:
-    from childgait.models.sequence import gru
-
-    return gru(settings, pixels)
-
-
-def _lstm(settings: Any, pixels: int) -> Any:
-    from childgait.models.sequence import lstm
-
-    return lstm(settings, pixels)
-
-
-def _tcn(settings: Any, pixels: int) -> Any:
-    from childgait.models.sequence import tcn
-
-    return tcn(settings, pixels)
-
-
-def _r3d18(settings: Any, pixels: int) -> Any:
-    from childgait.models.resnet3d import r3d18
-
-    return r3d18(settings, pixels)
-
-
-def _r2plus1d(settings: Any, pixels: int) -> Any:
-    from childgait.models.resnet3d import r2plus1d
-
-    return r2plus1d(settings, pixels)
-
-
-def _c3d(settings: Any, pixels: int) -> Any:
-    from childgait.models.c3d import c3d
-
-    return c3d(settings, pixels)
-
-
-def _uniformer(settings: Any, pixels: int) -> Any:
-    from childgait.models.uniformer import uniformer
-
-    return uniformer(settings, pixels)
-
-
-def _agrm(settings: Any, pixels: int) -> Any:
-    from childgait.models.agrm import agrm
-
-    return agrm(settings, pixels)
-
-
-def _video(name: str, remark: str, frames: int | None = None, **encoder: Any) -> Model:
-    overrides: dict[str, Any] = {"encoder": encoder} if frames is None else {"encoder": encoder, "frames": frames}
-    return Model(name, "network", _childgait_video, remark, overrides)
-
-
-def _points(name: str, build: Callable[[Any, int], Any], remark: str) -> Model:
-    """A network on keypoints: a frame costs it nearly nothing, so its windows hold two strides."""
-    return Model(name, "network", build, remark, {"frames": 64})
-
-
-MODELS: dict[str, Model] = {
-    model.name: model
-    for model in (
-        Model("majority", "table", _majority, "Always answers what most training children have."),
-        Model("coin", "table", _coin, "Tosses a coin for every child and item."),
-        Model("age_sex", "table", _age_sex, "Knows nothing but the child's age and sex (logistic regression)."),
-        Model(
-            "rules",
-            "table",
-            _rules,
-            "Measures items on the keypoints by their bands; the majority where they show none.",
-        ),
-        Model("kinematic_trees", "table", _kinematic_trees, "Boosted trees on numbers of the walk, an item each."),
-        _video("videomae", "VideoMAE v2 on every patch, nothing drawn.", prompt="none", prune="none"),
-        _video("prompted", "VideoMAE v2 with the skeleton drawn, on every patch.", prompt="drawn", prune="none"),
-        _video("pruned", "VideoMAE v2 on the child's patches, nothing drawn.", prompt="none", prune="mask"),
-        _video(
-            "childgait_video",
-            "VideoMAE v2 on the child's patches, with the skeleton drawn on them.",
-            prompt="drawn",
-            prune="mask",
-        ),
-        _video("childgait_video_t8", "ChildGait-Video on 8 frames.", 8, prompt="drawn", prune="mask"),
-        _video("childgait_video_t32", "ChildGait-Video on 32 frames.", 32, prompt="drawn", prune="mask"),
-        Model("r3d18", "network", _r3d18, "3D ResNet-18: convolutions over space and time."),
-        Model("r2plus1d", "network", _r2plus1d, "R(2+1)D-18: convolutions over space, then over time."),
-        Model("c3d", "network", _c3d, "C3D: eight convolutions over space and time and two wide layers."),
-        Model("uniformer", "network", _uniformer, "UniFormer: convolution among near places, attention among all."),
-        Model(
-            "agrm",
-            "network",
-            _agrm,
-            "AGRM: 3D ResNet-18, hierarchical pooling, taught by its own average.",
-            {"mean_teacher": {"pool": "training"}},
-        ),
-        _points("stgcn", _stgcn, "ST-GCN: graph convolution over 23 joints and over time."),
-        _points(
-            "stgcn_fusion",
-            _stgcn_fusion,
-            "ST-GCN and numbers of the walk that its joints choose, with cross-attention.",
-        ),
-        _points("gru", _gru, "A GRU in both directions on the keypoints of each frame."),
-        _points("lstm", _lstm, "An LSTM in both directions on the keypoints of each frame."),
-        _points("tcn", _tcn, "Dilated convolutions over time on the keypoints of each frame."),
-    )
-}
-
-BASELINES = ("majority", "coin", "age_sex")  # stand beside every other row, always
-ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two
+BASELINES = ("majority", "coin", "age_sex")  # always run beside the study's models
+ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two: prompting, pruning
 KEYPOINTS = ("stgcn", "stgcn_fusion", "gru", "lstm", "tcn")  # networks that need no video
-FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")
+FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")  # by frames per window
 
 
 def find_model(name: str) -> Model:
+    """Return the model of this name; an unknown name stops the run with the nearest one."""
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1)
         raise StepError(
@@ -209,8 +157,8 @@ def find_model(name: str) -> Model:
     return MODELS[name]
 
 
-def settings_of(model: Model, section: Any) -> Any:
-    """Params' finetune section as this model gets it: the registry's overrides, then those of params, checked again."""
+def settings_of(model: Model, section: Finetune) -> Finetune:
+    """Return params' finetune section for this model: with the registry's overrides, then those of params, validated."""
     from pydantic import ValidationError
 
     from childgait.params import problem_of

@@ -1,8 +1,9 @@
-"""3D ResNet-18 and R(2+1)D-18: convolutions over space and time, whole or in two parts.
+"""3D ResNet-18 and R(2+1)D-18: convolutions over space and time, whole or factorised.
 
-Origin: Hara et al. (2018) and Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition" (CVPR
-2018), as torchvision builds them (torchvision.models.video, BSD-3); its blocks and names are used, so that its Kinetics-400
-weights load. `width` is the channels of the first stage: 64 as published, few for a CPU.
+Origin: Hara et al., "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?" (CVPR 2018) and Tran et al.,
+"A Closer Look at Spatiotemporal Convolutions for Action Recognition" (CVPR 2018), as torchvision builds them
+(torchvision.models.video, BSD-3); its blocks and names are used, so that its Kinetics-400 weights load. `width` is the
+number of channels of the first stage: 64 as published, few for a CPU.
 
 Reads Batch.frames; yields logits (B, 34).
 """
@@ -11,19 +12,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DSimple
 
-from childgait.models.frames import FrameNetwork, Pooled, load_published
+from childgait.models.frames import FrameNetwork, PooledHead, load_trunk
+
+if TYPE_CHECKING:
+    from childgait.params import Cnn, Finetune
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 DEEPEST = 8  # times the width of the first stage
 
 
-def stem_of(whole: bool, width: int) -> nn.Sequential:
-    """The first convolution, 3 frames by 7 by 7 pixels, every second pixel; in two parts with 45 channels between at 64."""
+def make_stem(whole: bool, width: int) -> nn.Sequential:
+    """Return the first convolution, 3 frames by 7 by 7 pixels, spatial stride 2; factorised with 45 channels between at 64."""
     if whole:
         layers: list[nn.Module] = [nn.Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)]
     else:
@@ -37,23 +41,26 @@ def stem_of(whole: bool, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.BatchNorm3d(width), nn.ReLU())
 
 
-def stage_of(kind: Any, before: int, after: int, stride: int) -> nn.Sequential:
-    """Two blocks; the first halves time and space, but in the first stage."""
+def make_stage(kind: Any, channels_in: int, channels: int, stride: int) -> nn.Sequential:
+    """Return two residual blocks; a stride of 2 halves time and space in the first."""
     shortcut = None
-    if stride != 1 or before != after:
+    if stride != 1 or channels_in != channels:
         shortcut = nn.Sequential(
-            nn.Conv3d(before, after, 1, kind.get_downsample_stride(stride), bias=False), nn.BatchNorm3d(after)
+            nn.Conv3d(channels_in, channels, 1, kind.get_downsample_stride(stride), bias=False),
+            nn.BatchNorm3d(channels),
         )
-    return nn.Sequential(BasicBlock(before, after, kind, stride, shortcut), BasicBlock(after, after, kind))
+    return nn.Sequential(
+        BasicBlock(channels_in, channels, kind, stride, shortcut), BasicBlock(channels, channels, kind)
+    )
 
 
-def trunk_of(whole: bool, width: int) -> nn.Sequential:
-    """(B, 3, T, S, S) to (B, 8 width, T / 8, S / 16, S / 16)."""
+def make_trunk(whole: bool, width: int) -> nn.Sequential:
+    """Return the trunk: (B, 3, T, S, S) to (B, 8 width, T / 8, S / 16, S / 16)."""
     kind = Conv3DSimple if whole else Conv2Plus1D
-    stages = [stem_of(whole, width)]
+    stages = [make_stem(whole, width)]
     for number in range(4):
-        before, after = width * 2 ** max(number - 1, 0), width * 2**number
-        stages.append(stage_of(kind, before, after, stride=1 if number == 0 else 2))
+        channels_in, channels = width * 2 ** max(number - 1, 0), width * 2**number
+        stages.append(make_stage(kind, channels_in, channels, stride=1 if number == 0 else 2))
     trunk = nn.Sequential(OrderedDict(zip(STAGES, stages, strict=True)))
     for part in trunk.modules():
         if isinstance(part, nn.Conv3d):
@@ -62,17 +69,35 @@ def trunk_of(whole: bool, width: int) -> nn.Sequential:
 
 
 class Resnet3d(FrameNetwork):
+    """A trunk whose published weights load."""
+
     stages = STAGES
 
     def load_published(self, path: Path, sha256: str) -> None:
-        load_published(self, path, sha256)
+        load_trunk(self, path, sha256)
 
 
-def r3d18(settings: Any, pixels: int) -> Resnet3d:
-    chosen = settings.cnn
-    return Resnet3d(trunk_of(True, chosen.width), Pooled(DEEPEST * chosen.width, chosen.dropout))
+class R3d18(Resnet3d):
+    """3D ResNet-18."""
+
+    def __init__(self, settings: Cnn) -> None:
+        channels = DEEPEST * settings.width
+        super().__init__(make_trunk(whole=True, width=settings.width), PooledHead(channels, settings.dropout), channels)
+
+    @classmethod
+    def from_settings(cls, settings: Finetune, pixels: int) -> R3d18:
+        return cls(settings.cnn)
 
 
-def r2plus1d(settings: Any, pixels: int) -> Resnet3d:
-    chosen = settings.cnn
-    return Resnet3d(trunk_of(False, chosen.width), Pooled(DEEPEST * chosen.width, chosen.dropout))
+class R2plus1d(Resnet3d):
+    """R(2+1)D-18."""
+
+    def __init__(self, settings: Cnn) -> None:
+        channels = DEEPEST * settings.width
+        super().__init__(
+            make_trunk(whole=False, width=settings.width), PooledHead(channels, settings.dropout), channels
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Finetune, pixels: int) -> R2plus1d:
+        return cls(settings.cnn)

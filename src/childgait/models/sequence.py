@@ -1,15 +1,15 @@
-"""Plain sequence networks on keypoints: GRU and LSTM (two layers, both directions) and a TCN.
+"""Plain sequence networks on keypoints: GRU and LSTM (two layers, bidirectional) and a TCN.
 
 Origin: the usual recurrent baselines; the TCN after Bai, Kolter, Koltun, "An Empirical Evaluation of Generic Convolutional
-and Recurrent Networks for Sequence Modeling" (2018): dilated residual blocks, dilation doubling. Ours looks both ways in
-time, since a walk is judged when it is over.
+and Recurrent Networks for Sequence Modeling" (2018, arXiv 1803.01271): dilated residual blocks, dilation doubling. Unlike
+the original it is not causal, because a walk is scored after it has ended.
 
 Reads Batch.points; yields logits (B, 34).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,16 @@ from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import POINTS
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
-from childgait.models.heads import set_prior_bias
+from childgait.models.network import Network
 from childgait.models.points import CHANNELS, body_centred
+
+if TYPE_CHECKING:
+    from childgait.params import Finetune, Skeleton
 
 INPUTS = CHANNELS * len(POINTS)
 
 
-class SequenceNetwork(nn.Module):
+class SequenceNetwork(Network):
     """Normalised frames through `trunk` (B, T, F) -> (B, T, width), mean over time, linear head."""
 
     inputs: frozenset[InputName] = frozenset({"points"})
@@ -35,40 +38,31 @@ class SequenceNetwork(nn.Module):
         self.norm = nn.BatchNorm1d(INPUTS)
         self.trunk = trunk
         self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, len(TARGETS))
         self.feature_width = width
-        self.head: nn.Module = nn.Linear(width, len(TARGETS))
-
-    def set_prior_bias(self, prior: Tensor) -> None:
-        """Begin at each target's share of atypical children."""
-        set_prior_bias(self.head, prior)
 
     def maps(self, batch: Batch) -> Tensor:
-        """(B, C, T, 23): the joints about the hips."""
+        """Return the centred and scaled joints, (B, C, T, 23)."""
         assert batch.points is not None
         return body_centred(batch.points)
 
-    def answer(self, maps: Tensor, batch: Batch) -> Tensor:
-        return self.head(self.dropout(self.frame_features(maps).mean(dim=1)))
-
     def frame_features(self, maps: Tensor) -> Tensor:
-        """(B, T, width)."""
+        """Return the trunk's output per frame, (B, T, width)."""
         frames = maps.permute(0, 1, 3, 2).flatten(1, 2)  # (B, C * 23, T)
         return self.trunk(self.norm(frames).transpose(1, 2))
 
+    def logits_from_maps(self, maps: Tensor, batch: Batch) -> Tensor:
+        return self.head(self.dropout(self.frame_features(maps).mean(dim=1)))
+
     def clip_features(self, batch: Batch) -> ClipFeatures:
-        """The mean over frames, and over every two of them."""
+        """Return the mean over frames, and over every two of them."""
         features = self.frame_features(self.maps(batch))
         return ClipFeatures(features.mean(dim=1), steps_from_maps(features, features.shape[1]))
 
-    def replace_head(self, head: nn.Module) -> None:
-        """Let `head` predict the items from clip features (B, feature_width)."""
-        self.head = head
 
-    def forward(self, batch: Batch) -> Tensor:
-        return self.answer(self.maps(batch), batch)
+class RecurrentTrunk(nn.Module):
+    """Two bidirectional recurrent layers, (B, T, F) to (B, T, 2 width)."""
 
-
-class Recurrent(nn.Module):
     def __init__(self, kind: type[nn.GRU] | type[nn.LSTM], width: int, dropout: float) -> None:
         super().__init__()
         self.cells = kind(INPUTS, width, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
@@ -78,13 +72,15 @@ class Recurrent(nn.Module):
 
 
 class TemporalBlock(nn.Module):
+    """Two dilated convolutions over time with a residual connection, (B, C, T) to (B, C', T)."""
+
     def __init__(self, channels_in: int, channels: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        reach = (kernel - 1) // 2 * dilation
+        padding = (kernel - 1) // 2 * dilation
 
-        def layer(before: int) -> nn.Sequential:
+        def layer(channels_before: int) -> nn.Sequential:
             return nn.Sequential(
-                nn.Conv1d(before, channels, kernel, padding=reach, dilation=dilation),
+                nn.Conv1d(channels_before, channels, kernel, padding=padding, dilation=dilation),
                 nn.BatchNorm1d(channels),
                 nn.ReLU(),
                 nn.Dropout(dropout),
@@ -97,7 +93,9 @@ class TemporalBlock(nn.Module):
         return torch.relu(self.layers(x) + self.shortcut(x))
 
 
-class Tcn(nn.Module):
+class TcnTrunk(nn.Module):
+    """Blocks of doubling dilation, (B, T, F) to (B, T, width)."""
+
     def __init__(self, width: int, kernel: int, dropout: float, levels: int = 4) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
@@ -108,16 +106,37 @@ class Tcn(nn.Module):
         return self.blocks(x.transpose(1, 2)).transpose(1, 2)
 
 
-def gru(settings: Any, pixels: int) -> SequenceNetwork:
-    chosen = settings.skeleton
-    return SequenceNetwork(Recurrent(nn.GRU, chosen.width, chosen.dropout), 2 * chosen.width, chosen.dropout)
+class Gru(SequenceNetwork):
+    """Bidirectional GRU."""
+
+    def __init__(self, settings: Skeleton) -> None:
+        super().__init__(RecurrentTrunk(nn.GRU, settings.width, settings.dropout), 2 * settings.width, settings.dropout)
+
+    @classmethod
+    def from_settings(cls, settings: Finetune, pixels: int) -> Gru:
+        return cls(settings.skeleton)
 
 
-def lstm(settings: Any, pixels: int) -> SequenceNetwork:
-    chosen = settings.skeleton
-    return SequenceNetwork(Recurrent(nn.LSTM, chosen.width, chosen.dropout), 2 * chosen.width, chosen.dropout)
+class Lstm(SequenceNetwork):
+    """Bidirectional LSTM."""
+
+    def __init__(self, settings: Skeleton) -> None:
+        super().__init__(
+            RecurrentTrunk(nn.LSTM, settings.width, settings.dropout), 2 * settings.width, settings.dropout
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Finetune, pixels: int) -> Lstm:
+        return cls(settings.skeleton)
 
 
-def tcn(settings: Any, pixels: int) -> SequenceNetwork:
-    chosen = settings.skeleton
-    return SequenceNetwork(Tcn(chosen.width, chosen.temporal_kernel, chosen.dropout), chosen.width, chosen.dropout)
+class Tcn(SequenceNetwork):
+    """Temporal convolutional network."""
+
+    def __init__(self, settings: Skeleton) -> None:
+        trunk = TcnTrunk(settings.width, settings.temporal_kernel, settings.dropout)
+        super().__init__(trunk, settings.width, settings.dropout)
+
+    @classmethod
+    def from_settings(cls, settings: Finetune, pixels: int) -> Tcn:
+        return cls(settings.skeleton)

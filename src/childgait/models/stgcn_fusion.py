@@ -1,17 +1,17 @@
-"""ST-GCN beside numbers of the walk, the two streams joined by attention across them.
+"""ST-GCN and gait features (numbers measured on the walk) as two streams, joined by cross-attention.
 
-Origin: the ST-GCN and clinical gait features description (arXiv 2603.22371, 2026): Grad-CAM on an ST-GCN that has learnt
-before tells which joints count, numbers measured on those joints are taken, and the two streams look at each other. The
-description gives neither widths nor heads nor the list of numbers; ours are chosen here and in params. Which numbers is
-decided in the training fold (training/joint_importance.py) and kept in `chosen`.
+Origin: the ST-GCN and clinical gait features description (arXiv 2603.22371, 2026): Grad-CAM on a trained ST-GCN gives the
+importance of each joint, features measured on important joints are selected, and the two streams attend to each other. The
+description gives neither widths nor heads nor the list of features; ours are chosen here and in params. Features are selected
+in the training fold (training/joint_importance.py) and kept in `selected`.
 
-`join` is the ablation: `cross` and `concat` have both streams, `features` the numbers alone; `skeleton` is the ST-GCN
+`join` is the ablation: `cross` and `concat` have both streams, `features` the gait features alone; `skeleton` is the ST-GCN
 itself, to the last byte. Reads Batch.points and Batch.features; yields logits (B, 34).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,41 +19,45 @@ from torch.nn import functional
 
 from childgait.domain.evgs import TARGETS
 from childgait.gait.feature_names import NAMES
-from childgait.models import stgcn
 from childgait.models.batch import Batch, InputName
-from childgait.models.heads import set_prior_bias
+from childgait.models.network import Network
+from childgait.models.stgcn import Stgcn
 
-NUMBERS = 2 * len(NAMES)  # of the left limb, then of the right
-FARTHEST = 5.0  # standard deviations; a number farther out counts as this far
+if TYPE_CHECKING:
+    from childgait.params import Finetune, Fusion, Skeleton
+
+FEATURES = 2 * len(NAMES)  # of the left limb, then of the right
+LARGEST = 5.0  # standard deviations; larger values are clamped to this
 
 
 class CrossAttention(nn.Module):
-    """What `asking` tokens learn from `told` ones, added to them."""
+    """Residual cross-attention: `queries` attend to `context`."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.norm_asking, self.norm_told = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.ask, self.tell, self.out = nn.Linear(width, width), nn.Linear(width, 2 * width), nn.Linear(width, width)
+        self.norm_queries, self.norm_context = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.to_q, self.to_kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, asking: Tensor, told: Tensor) -> Tensor:
-        q = self.ask(self.norm_asking(asking)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        q = self.to_q(self.norm_queries(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in self.tell(self.norm_told(told)).chunk(2, -1)
+            for part in self.to_kv(self.norm_context(context)).chunk(2, -1)
         )
-        found = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        return asking + self.dropout(self.out(found))
+        attended = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return queries + self.dropout(self.out(attended))
 
 
 class Layer(nn.Module):
-    """Tokens look at each other, then each thinks for itself."""
+    """One transformer layer: self-attention, then an MLP per token."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.attend = CrossAttention(width, heads, dropout)
-        self.think = nn.Sequential(
+        self.attention = CrossAttention(width, heads, dropout)
+        self.mlp = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, 2 * width),
             nn.GELU(),
@@ -62,87 +66,96 @@ class Layer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.attend(x, x)
-        return x + self.think(x)
+        x = self.attention(x, x)
+        return x + self.mlp(x)
 
 
-class NumberTokens(nn.Module):
-    """A token for each chosen number: its value along a learnt direction, from a learnt place; or that it is missing."""
+class FeatureTokens(nn.Module):
+    """One token per selected feature: its standardised value times a learned vector, plus a learned position.
 
-    chosen: Tensor
-    middle: Tensor
-    spread: Tensor
+    A missing value has a learned vector of its own.
+    """
+
+    selected: Tensor
+    median: Tensor
+    deviation: Tensor
 
     def __init__(self, count: int, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.register_buffer("chosen", torch.arange(count))  # of a limb's numbers, left then right
-        self.register_buffer("middle", torch.zeros(count))  # of the training clips
-        self.register_buffer("spread", torch.ones(count))
-        self.direction, self.place = nn.Parameter(torch.empty(count, width)), nn.Parameter(torch.empty(count, width))
+        self.register_buffer("selected", torch.arange(count))  # indices of a limb's features, left then right
+        self.register_buffer("median", torch.zeros(count))  # of the training clips
+        self.register_buffer("deviation", torch.ones(count))
+        self.value = nn.Parameter(torch.empty(count, width))
+        self.position = nn.Parameter(torch.empty(count, width))
         self.missing = nn.Parameter(torch.zeros(width))
-        nn.init.normal_(self.direction, std=width**-0.5)
-        nn.init.normal_(self.place, std=width**-0.5)
+        nn.init.normal_(self.value, std=width**-0.5)
+        nn.init.normal_(self.position, std=width**-0.5)
         self.layers = nn.Sequential(Layer(width, heads, dropout), Layer(width, heads, dropout))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, NUMBERS), NaN where missing, to (B, count, width)."""
-        values = (features[:, self.chosen] - self.middle) / self.spread
-        known = ~values.isnan()
-        values = values.nan_to_num(nan=0.0).clamp(-FARTHEST, FARTHEST)[..., None]
-        told = torch.where(known[..., None], values * self.direction, self.missing)
-        return self.layers(told + self.place)
+        """Return (B, count, width) from (B, FEATURES), NaN where missing."""
+        values = (features[:, self.selected] - self.median) / self.deviation
+        present = ~values.isnan()
+        values = values.nan_to_num(nan=0.0).clamp(-LARGEST, LARGEST)[..., None]
+        tokens = torch.where(present[..., None], values * self.value, self.missing)
+        return self.layers(tokens + self.position)
 
 
-class StgcnFusion(nn.Module):
-    def __init__(self, settings: Any) -> None:
+class StgcnFusion(Network):
+    """The two streams and a head on their means."""
+
+    takes_other_heads = False
+
+    def __init__(self, fusion: Fusion, skeleton: Skeleton) -> None:
         super().__init__()
-        how, shape = settings.fusion, settings.skeleton
-        assert how.join != "skeleton", "that is the ST-GCN itself"
-        self.join = how.join
-        width = how.heads * max(2 * shape.width // how.heads, 1)
-        count = NUMBERS if how.choose == "all" else max(round(how.keep_share * NUMBERS), 1)
-        self.numbers = NumberTokens(count, width, how.heads, shape.dropout)
+        assert fusion.join != "skeleton", "that is the ST-GCN itself"
+        self.join = fusion.join
+        width = fusion.heads * max(2 * skeleton.width // fusion.heads, 1)
+        count = FEATURES if fusion.choose == "all" else max(round(fusion.keep_share * FEATURES), 1)
+        self.tokens = FeatureTokens(count, width, fusion.heads, skeleton.dropout)
         if self.join != "features":
-            self.skeleton = stgcn.from_settings(settings, 0)
-            del self.skeleton.head  # it answers through ours
-            self.narrow = nn.Linear(self.skeleton.out_width, width)
+            self.skeleton = Stgcn(skeleton)
+            del self.skeleton.head  # the classifier of both streams replaces it
+            self.narrow = nn.Linear(self.skeleton.feature_width, width)
         if self.join == "cross":
-            self.numbers_ask = CrossAttention(width, how.heads, shape.dropout)
-            self.joints_ask = CrossAttention(width, how.heads, shape.dropout)
-        streams = 1 if self.join == "features" else 2
+            self.features_to_joints = CrossAttention(width, fusion.heads, skeleton.dropout)
+            self.joints_to_features = CrossAttention(width, fusion.heads, skeleton.dropout)
+        self.feature_width = width if self.join == "features" else 2 * width
         self.head = nn.Sequential(
-            nn.LayerNorm(streams * width),
-            nn.Linear(streams * width, width),
+            nn.LayerNorm(self.feature_width),
+            nn.Linear(self.feature_width, width),
             nn.GELU(),
-            nn.Dropout(shape.dropout),
+            nn.Dropout(skeleton.dropout),
             nn.Linear(width, len(TARGETS)),
         )
+
+    @classmethod
+    def from_settings(cls, settings: Finetune, pixels: int) -> Network:
+        if settings.fusion.join == "skeleton":
+            return Stgcn(settings.skeleton)
+        return cls(settings.fusion, settings.skeleton)
 
     @property
     def inputs(self) -> frozenset[InputName]:
         return frozenset({"features"} if self.join == "features" else {"points", "features"})
 
-    def set_prior_bias(self, prior: Tensor) -> None:
-        """Begin at each target's share of atypical children."""
-        set_prior_bias(self.head[-1], prior)
-
     def maps(self, batch: Batch) -> Tensor:
-        """(B, C, T / 4, 23): what the ST-GCN's last block sees, joint by joint."""
+        """Return the output of the ST-GCN's last block, (B, C, T / 4, 23). With `features` alone there is none."""
         return self.skeleton.maps(batch)
 
-    def answer(self, maps: Tensor | None, batch: Batch) -> Tensor:
+    def _features(self, maps: Tensor | None, batch: Batch) -> Tensor:
+        """Return (B, feature_width), the mean of each stream."""
         assert batch.features is not None
-        numbers = self.numbers(batch.features)
+        tokens = self.tokens(batch.features)
         if maps is None:
-            return self.head(numbers.mean(dim=1))
-        joints = self.narrow(maps.flatten(2).transpose(1, 2))  # a token each joint and moment
+            return tokens.mean(dim=1)
+        joints = self.narrow(maps.flatten(2).transpose(1, 2))  # one token per joint and time step
         if self.join == "cross":
-            numbers, joints = self.numbers_ask(numbers, joints), self.joints_ask(joints, numbers)
-        return self.head(torch.cat([numbers.mean(dim=1), joints.mean(dim=1)], dim=1))
+            tokens, joints = self.features_to_joints(tokens, joints), self.joints_to_features(joints, tokens)
+        return torch.cat([tokens.mean(dim=1), joints.mean(dim=1)], dim=1)
+
+    def logits_from_maps(self, maps: Tensor, batch: Batch) -> Tensor:
+        return self.head(self._features(maps, batch))
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.answer(None if self.join == "features" else self.maps(batch), batch)
-
-
-def from_settings(settings: Any, pixels: int) -> StgcnFusion | stgcn.Stgcn:
-    return stgcn.from_settings(settings, pixels) if settings.fusion.join == "skeleton" else StgcnFusion(settings)
+        return self.head(self._features(None if self.join == "features" else self.maps(batch), batch))

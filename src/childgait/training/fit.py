@@ -24,6 +24,7 @@ from childgait.training.predict import loader_of, loading_of, predict_loader, pr
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from childgait.models.network import Network
     from childgait.params import Finetune
     from childgait.training.distributed import Group
     from childgait.training.loop import OnEpoch, Outcome
@@ -52,15 +53,15 @@ class FitResult:
 
 
 def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> FitResult:
-    built = model.build(settings, 0)
+    built = model.build_table(settings)
     features = FEATURES[built.features](train.table, {clip.video: clip for clip in train.clips})
     weights = built.fit(features, labels_of_children(train.table), seed)
     facts: dict[str, Any] = {"learns": sum(np.size(value) for value in weights.values())}
     if "importance" in weights:
         from childgait.gait.feature_names import NAMES
-        from childgait.models.kinematic_trees import important
+        from childgait.models.kinematic_trees import largest_importances
 
-        facts["importance"] = important(weights, NAMES)
+        facts["importance"] = largest_importances(weights, NAMES)
     return FitResult(weights, [], 0, facts)
 
 
@@ -122,7 +123,7 @@ def fit_network(
     return FitResult({k: v.numpy() for k, v in outcome.weights.items()}, outcome.history, outcome.kept_epoch, facts)
 
 
-def set_class_prior(network: nn.Module, train: Part, settings: Finetune) -> tuple[NDArray[np.float32], Tensor]:
+def set_class_prior(network: Network, train: Part, settings: Finetune) -> tuple[NDArray[np.float32], Tensor]:
     """Let the network begin without an opinion; the weights of atypical cells, and the shares it begins at."""
     import torch
 
@@ -131,14 +132,12 @@ def set_class_prior(network: nn.Module, train: Part, settings: Finetune) -> tupl
     labels = targets_by_child(train.table, train.atypical)
     weights = positive_weights(labels, settings.positive_weight_cap)
     prior = torch.from_numpy(weighted_shares(labels, weights))
-    begin: Any = getattr(network, "set_prior_bias", None)
-    if begin is not None:
-        begin(prior)
+    network.set_prior_bias(prior)
     return weights, prior
 
 
 def teach(
-    network: nn.Module,
+    network: Network,
     train: Part,
     validation: Part,
     settings: Finetune,
@@ -233,7 +232,7 @@ def one_size(clips: list[Clip]) -> int:
 
 
 def load_start(
-    model: Model, network: nn.Module, settings: Finetune, pixels: int, pretrained: Path | None = None
+    model: Model, network: Network, settings: Finetune, pixels: int, pretrained: Path | None = None
 ) -> tuple[str, dict[str, Any] | None]:
     """Put published or pre-trained weights into the network; where they come from, in words, and what taught them.
 
@@ -262,13 +261,7 @@ def load_start(
         )
     if not settings.weights:
         return "from scratch", None
-    own_way: Any = getattr(network, "load_published", None)
-    if own_way is not None:
-        own_way(Path(settings.weights), settings.weights_sha256)
-    else:
-        from childgait.models.checkpoints import load_checkpoint
-
-        load_checkpoint(network, Path(settings.weights), settings.weights_sha256)
+    network.load_published(Path(settings.weights), settings.weights_sha256)
     return f"{Path(settings.weights).name} (sha256 {settings.weights_sha256})", None
 
 

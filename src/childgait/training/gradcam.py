@@ -26,11 +26,12 @@ from childgait.gait.feature_names import joints_of_item
 
 if TYPE_CHECKING:
     import polars as pl
-    from torch import nn
+    from torch import Tensor
 
     from childgait.files.parts import Part
     from childgait.metrics.aggregate import WindowLogits
     from childgait.models.batch import Batch, InputName
+    from childgait.models.network import Network
     from childgait.models.registry import Model
     from childgait.params import Finetune
     from childgait.training.windows import Loading
@@ -78,19 +79,18 @@ class Shown:
     agreement: float | None
 
 
-def counted(network: nn.Module, batch: Batch, targets: list[int]) -> list[Any]:
+def counted(network: Network, batch: Batch, targets: list[int]) -> list[Tensor]:
     """For each target what every place counted, as a tensor: (B, t, …) of maps, (N,) of packed patches."""
     import torch
 
     network.eval()
-    model: Any = network
     with torch.enable_grad():
-        maps = model.maps(batch).detach().requires_grad_()
-        logits = model.answer(maps, batch)
+        maps = network.maps(batch).detach().requires_grad_()
+        logits = network.logits_from_maps(maps, batch)
         found = []
         for target in targets:
             (gradient,) = torch.autograd.grad(logits[:, target].sum(), maps, retain_graph=True)
-            if getattr(model, "maps_are_inputs", False):
+            if network.maps_are_inputs:
                 found.append((gradient * maps).sum(dim=1).abs().detach())
             else:
                 weights = gradient.flatten(2).mean(dim=2).view(*gradient.shape[:2], *[1] * (maps.ndim - 2))
@@ -98,13 +98,13 @@ def counted(network: nn.Module, batch: Batch, targets: list[int]) -> list[Any]:
     return found
 
 
-def grad_cam(network: nn.Module, batch: Batch, target: int) -> Floats:
+def grad_cam(network: Network, batch: Batch, target: int) -> Floats:
     """(B, t, …) of one target."""
     return np.asarray(counted(network, batch, [target])[0].double().cpu().numpy())
 
 
 def evidence_of(
-    network: nn.Module, loading: Loading, batch: Batch, points: Floats, size: int, targets: list[int]
+    network: Network, loading: Loading, batch: Batch, points: Floats, size: int, targets: list[int]
 ) -> list[Evidence]:
     """Of a batch of one clip, for each target; `points` (T, 23, 3) are its keypoints in pixels of the picture."""
     assert batch.size == 1
@@ -233,7 +233,7 @@ def explain(
 
 def _networks(
     model: Model, settings: Finetune, weights: dict[str, Any], facts: dict[str, Any], seed: int
-) -> tuple[nn.Module, nn.Module]:
+) -> tuple[Network, Network]:
     """The trained network, and one with fresh random weights."""
     import torch
 

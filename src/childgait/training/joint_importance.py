@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from childgait.domain.evgs import LIMBS, TARGETS
 from childgait.domain.skeleton import INDEX, POINTS
 from childgait.gait.feature_names import NAMES, joints_of_feature
-from childgait.models.stgcn import Stgcn, StgcnSettings
+from childgait.models.network import Network
+from childgait.models.stgcn import Stgcn
 from childgait.models.stgcn_fusion import StgcnFusion
 from childgait.training.gradcam import grad_cam
 from childgait.training.windows import Windows, collate
@@ -36,7 +37,7 @@ AT_ONCE = 16  # clips
 
 
 def choose_numbers(
-    network: nn.Module,
+    network: Network,
     windows: Windows,
     settings: Finetune,
     seed: int,
@@ -49,7 +50,7 @@ def choose_numbers(
         return {}
     how = settings.fusion
     found: dict[str, Any] = {}
-    first = Stgcn(StgcnSettings(settings.skeleton.width, settings.skeleton.temporal_kernel, settings.skeleton.dropout))
+    first = Stgcn(settings.skeleton)
     if how.choose == "contributions" or network.join != "features":
         first.set_prior_bias(prior)
         shorter = {"epochs": how.first_epochs, "warmup_epochs": min(settings.warmup_epochs, how.first_epochs)}
@@ -59,15 +60,14 @@ def choose_numbers(
     if how.choose == "contributions":
         shares = contributions(first, windows)
         found["joints"] = {name: round(float(share), 4) for name, share in zip(POINTS, shares, strict=True)}
-    scale_numbers(network, windows, choose(shares, len(network.numbers.chosen)))
+    scale_numbers(network, windows, choose(shares, len(network.tokens.selected)))
     if network.join != "features":
-        body = {name: value for name, value in first.state_dict().items() if not name.startswith("head.")}
-        network.skeleton.load_state_dict(body)
-    chosen = network.numbers.chosen.tolist()
+        network.skeleton.load_state_dict(first.trunk_state())
+    chosen = network.tokens.selected.tolist()
     return found | {"numbers": [f"{LIMBS[n // len(NAMES)]} {NAMES[n % len(NAMES)]}" for n in chosen]}
 
 
-def contributions(network: Stgcn, windows: Windows) -> Floats:
+def contributions(network: Network, windows: Windows) -> Floats:
     """(23,) each joint's share of the answers to the windows' known targets; the shares of all joints make one."""
     network.eval()
     total, count = np.zeros((len(TARGETS), len(POINTS))), np.zeros(len(TARGETS))
@@ -96,12 +96,12 @@ def choose(shares: Floats, count: int) -> NDArray[np.int64]:
 def scale_numbers(network: StgcnFusion, windows: Windows, chosen: NDArray[np.int64]) -> None:
     """Set which numbers are read, and the middle and spread of each over the training clips and their mirror images."""
     assert windows.features is not None
-    tokens = network.numbers
+    tokens = network.tokens
     seen = windows.features.astype(np.float64)
     both = np.concatenate([seen, seen.reshape(len(seen), 2, -1)[:, ::-1].reshape(len(seen), -1)])[:, chosen]
     known = ~np.isnan(both).all(axis=0)
     middle, spread = np.zeros(len(chosen)), np.ones(len(chosen))
     middle[known], spread[known] = np.nanmedian(both[:, known], axis=0), np.nanstd(both[:, known], axis=0)
-    tokens.chosen.copy_(torch.from_numpy(chosen))
-    tokens.middle.copy_(torch.from_numpy(middle))
-    tokens.spread.copy_(torch.from_numpy(np.where(spread > 1e-9, spread, 1.0)))
+    tokens.selected.copy_(torch.from_numpy(chosen))
+    tokens.median.copy_(torch.from_numpy(middle))
+    tokens.deviation.copy_(torch.from_numpy(np.where(spread > 1e-9, spread, 1.0)))

@@ -25,12 +25,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from childgait.errors import StepError
 from childgait.models.batch import Batch
+from childgait.models.network import Network
 from childgait.training import checkpoint
 from childgait.training.batchnorm import Norms
 from childgait.training.distributed import Group
 from childgait.training.optim import (
     freeze_for_epoch,
-    head_penalty,
     loss_of_clips,
     make_optimizer,
     make_schedule,
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def train(
-    network: nn.Module,
+    network: Network,
     windows: Dataset[Any],
     collate: Callable[[list[Any]], Batch],
     positive_weights: NDArray[np.float32],
@@ -133,7 +133,7 @@ def train(
 
 
 def _gradients(
-    network: nn.Module,
+    network: Network,
     batches: Iterator[tuple[int, Batch]],
     clips: list[int],
     weights: Tensor,
@@ -153,7 +153,7 @@ def _gradients(
         with autocast(settings, device), norms.of_batch(number):
             logits = network(moved)
         loss = loss_of_clips(logits, moved.labels, weights).sum() / len(clips)
-        if (penalty := head_penalty(network)) is not None:  # once per step, in shares of its clips
+        if (penalty := network.head_penalty()) is not None:  # once per step, in shares of its clips
             loss = loss + penalty * moved.size / len(clips)
         loss.backward()
         total += loss.detach()
@@ -162,7 +162,7 @@ def _gradients(
 
 
 def _share(
-    network: nn.Module,
+    network: Network,
     total: Tensor,
     group: Group,
     clips: list[int],
@@ -185,7 +185,7 @@ def _share(
     return losses
 
 
-def _clip(network: nn.Module, norm: float) -> float:
+def _clip(network: Network, norm: float) -> float:
     """The gradient's length, shortened to `norm` where it is longer."""
     return float(nn.utils.clip_grad_norm_(network.parameters(), norm if norm > 0 else math.inf))
 
@@ -195,7 +195,7 @@ def _set_rate(schedule: Any, update: int) -> float:
     return max(group["lr"] for group in schedule.optimizer.param_groups)
 
 
-def _average_of(network: nn.Module, settings: Finetune, *, teaches: bool) -> Any:
+def _average_of(network: Network, settings: Finetune, *, teaches: bool) -> Any:
     """The moving average of the weights; where it teaches, with the teacher's own decay from the first step on."""
     from timm.utils import ModelEmaV3
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from childgait.models.batch import Batch
+from childgait.models.network import Network
 from childgait.params import Augmentation
 from childgait.training.augmentation import Window, draw_changes
 from childgait.training.batchnorm import Norms
@@ -159,7 +160,7 @@ class MeanTeacher:
         self.visits.epoch, self.visits.wanted = epoch, steps
         self.steps = steps_of(self.loader, self.visits) if self.factor > 0 else iter(())
 
-    def add_gradients(self, student: nn.Module, teacher: nn.Module, step: int, norms: Norms) -> Tensor:
+    def add_gradients(self, student: Network, teacher: nn.Module, step: int, norms: Norms) -> Tensor:
         """(3,) what `POOL_CURVES` names, this process's share of the step; where the pool has no weight yet, zeros."""
         told = torch.zeros(len(POOL_CURVES), device=self.group.device)
         if self.factor == 0:

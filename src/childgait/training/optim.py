@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from childgait.models.item_heads import MeasuresHead
-
 if TYPE_CHECKING:
+    from childgait.models.network import Network
     from childgait.params import Finetune
 
 
@@ -46,20 +45,14 @@ def loss_of_clips(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     return (each * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
 
 
-def layer_of(network: nn.Module, parameter: str) -> int | None:
-    """How deep a parameter sits, where the network says so; None: it all learns alike."""
-    of = getattr(network, "layer_of", None)
-    return None if of is None else int(of(parameter))
-
-
-def make_optimizer(network: nn.Module, settings: Finetune) -> torch.optim.Optimizer:
+def make_optimizer(network: Network, settings: Finetune) -> torch.optim.Optimizer:
     """AdamW, no decay on biases and norms; the rate shrinks by `layer_decay` with every layer below the head.
 
     The network is where it will learn: on a GPU a step is one kernel a group, not ten a parameter.
     """
     from timm.optim import create_optimizer_v2
 
-    has_layers = hasattr(network, "group_matcher")
+    has_layers = network.group_matcher() is not None
     return create_optimizer_v2(
         network,
         opt="adamw",
@@ -93,7 +86,7 @@ def in_item_head(parameter: str) -> bool:
     return parameter.startswith("head.") and ".measures." not in parameter
 
 
-def set_train_mode(network: nn.Module, settings: Finetune) -> None:
+def set_train_mode(network: Network, settings: Finetune) -> None:
     """Training mode; below a head that learns alone, features stay as in inference (no dropout, no running means)."""
     network.train()
     if settings.tune == "head":
@@ -102,15 +95,7 @@ def set_train_mode(network: nn.Module, settings: Finetune) -> None:
                 part.eval()
 
 
-def head_penalty(network: nn.Module) -> Tensor | None:
-    """The item head's own loss term, where it has one."""
-    for part in network.modules():
-        if isinstance(part, MeasuresHead):
-            return part.limb_penalty()
-    return None
-
-
-def freeze_for_epoch(network: nn.Module, settings: Finetune, epoch: int) -> int:
+def freeze_for_epoch(network: Network, settings: Finetune, epoch: int) -> int:
     """Set which parameters learn in this epoch; the number of those that do.
 
     The first `freeze_layers` layers never learn; in the first `freeze_epochs` epochs only the last layer (the head).
@@ -118,7 +103,7 @@ def freeze_for_epoch(network: nn.Module, settings: Finetune, epoch: int) -> int:
     """
     learning = 0
     names = [name for name, _ in network.named_parameters()]
-    depths = {name: layer_of(network, name) for name in names}
+    depths = {name: network.layer_of(name) for name in names}
     deepest = max((depth for depth in depths.values() if depth is not None), default=0)
     lowest = settings.freeze_layers
     if settings.tune == "partial" and not lowest:

@@ -25,6 +25,7 @@ from childgait.training.features import FEATURES
 if TYPE_CHECKING:
     from torch import nn
 
+    from childgait.models.network import Network
     from childgait.params import Finetune
     from childgait.training.windows import Loading, Windows
 
@@ -44,7 +45,7 @@ def predict(
 ) -> WindowLogits:
     """What a trained model says about every window of a part."""
     if model.kind == "table":
-        built = model.build(settings, 0)
+        built = model.build_table(settings)
         features = FEATURES[built.features](part.table, {clip.video: clip for clip in part.clips})
         of_child = built.predict({name: np.asarray(value) for name, value in weights.items()}, features)
         place = {subject: number for number, subject in enumerate(children_of(part.table))}
@@ -115,7 +116,7 @@ def probabilities_of_clips(
     return sigmoid(mean_by_video(judged, len(clips)))
 
 
-def predict_windows(network: nn.Module, windows: Windows, settings: Finetune, device: str) -> WindowLogits:
+def predict_windows(network: Network, windows: Windows, settings: Finetune, device: str) -> WindowLogits:
     """The network's logits for every window, in the windows' order."""
     return predict_loader(network, loader_of(windows, settings, device), settings, device)
 
@@ -155,14 +156,12 @@ def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
     )[0]
 
 
-def loading_of(network: nn.Module, settings: Finetune) -> Loading:
+def loading_of(network: Network, settings: Finetune) -> Loading:
     """What the loader shows this network: the same in training and in judging."""
     from childgait.training.windows import Loading
 
-    style = settings.drawing if getattr(network, "prompted", False) else None
-    packing = getattr(network, "packing", None)
-    inputs: Any = network.inputs
-    return Loading(settings.frames, inputs, style, packing, settings.frame_step)
+    style = settings.drawing if network.prompted else None
+    return Loading(settings.frames, network.inputs, style, network.packing, settings.frame_step)
 
 
 def prepare_torch(settings: Finetune) -> None:

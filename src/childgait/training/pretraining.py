@@ -32,6 +32,7 @@ from childgait.training.precision import autocast_context
 from childgait.training.windows import worker_options
 
 if TYPE_CHECKING:
+    from childgait.models.network import Network
     from childgait.params import Pretrain
 
 log = logging.getLogger("childgait")
@@ -175,7 +176,7 @@ def make_optimizer(model: nn.Module, settings: Pretrain) -> torch.optim.Optimize
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS, fused=True)
 
 
-def freeze_item_head(network: nn.Module) -> None:
+def freeze_item_head(network: Network) -> None:
     """Exclude the item head: no item label is there to train it."""
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.startswith("head."))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def needs_and_costs(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> dict[str, Any]:
     """`inputs`, `parameters`, and `operations` of a clip's forward pass: the mean over a batch; null for a table model."""
     if model.kind == "table":
-        reads = READS[model.build(settings, 0).features]
+        reads = READS[model.build_table(settings).features]
         return {"inputs": list(reads), "parameters": facts["learns"], "operations": None}
     from childgait.models.cost import cost
     from childgait.training.predict import loading_of
@@ -37,7 +37,7 @@ def needs_and_costs(model: Model, settings: Finetune, facts: dict[str, Any], par
 def explained(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> dict[str, Any]:
     """`importance` where the model has it, and `measured` where it answers by what was measured on the part's children."""
     found = {key: facts[key] for key in ("importance",) if key in facts}
-    if model.kind == "table" and model.build(settings, 0).features == "measured":
+    if model.kind == "table" and model.build_table(settings).features == "measured":
         found["measured"] = measured_of(part)
     return found
 

@@ -22,8 +22,7 @@ from childgait.files.parts import Part, children_of
 from childgait.metrics.scores import Array, sigmoid
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from childgait.models.network import Network
     from childgait.models.registry import Model
     from childgait.params import Finetune
     from childgait.training.loop import Outcome
@@ -69,11 +68,10 @@ def learn_levels(
     seed: int,
     save_as: Path,
     fingerprint: str,
-) -> tuple[nn.Module, Outcome]:
+) -> tuple[Network, Outcome]:
     """Teach the levels to a network that has learnt the items; it, with the weights to keep, and how that went."""
     import torch
 
-    from childgait.models.heads import reset_classifier
     from childgait.training.distributed import join_group, leave_group
     from childgait.training.fit import set_class_prior, teach
     from childgait.training.predict import prepare_torch
@@ -82,7 +80,7 @@ def learn_levels(
     torch.manual_seed(seed)
     network = model.build(settings, told["facts"]["pixels"])
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-    reset_classifier(network, len(QUESTIONS))
+    network.reset_classifier(len(QUESTIONS))
     positive, _ = set_class_prior(network, train, settings)
     group = join_group(settings.device)
     try:
@@ -103,7 +101,7 @@ def learn_levels(
     return network, outcome
 
 
-def grade(network: nn.Module, settings: Finetune, part: Part, windows_per_video: int) -> Graded:
+def grade(network: Network, settings: Finetune, part: Part, windows_per_video: int) -> Graded:
     """The mean logit of a child's windows, a video counting once, as probabilities."""
     from childgait.metrics.aggregate import child_logits
     from childgait.training.predict import loading_of, predict_windows

@@ -29,6 +29,7 @@ from childgait.training.walk_windows import WalkWindows, collate_walks, draw_str
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from childgait.models.network import Network
     from childgait.params import Finetune, PrepareClips, Pretrain, RefinePose
     from childgait.training.windows import Loading
 
@@ -120,9 +121,9 @@ def prepare_device(settings: Pretrain) -> None:
     torch.use_deterministic_algorithms(True, warn_only=settings.device == "cuda")
 
 
-def check_can_be_pretrained(model: Model, network: torch.nn.Module) -> None:
+def check_can_be_pretrained(model: Model, network: Network) -> None:
     """Refuse a network that reads numbers of a whole recording: a window of the stream has none."""
-    if not hasattr(network, "clip_features"):
+    if not network.takes_other_heads:
         raise StepError(
             f"pretrain.models names {model.name}, which reads numbers of a whole recording that the stream has not",
             hint="name a network on frames or on keypoints alone",

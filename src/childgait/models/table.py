@@ -1,0 +1,34 @@
+"""The contract of a table model: it reads one row of features per child, and its weights are plain arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from childgait.params import Finetune
+
+Floats = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]  # weights by name, as a safetensors file holds them
+
+
+class TableModel(ABC):
+    """Base class of every table model in the registry."""
+
+    features: str  # a name in training/features.py
+
+    @classmethod
+    def from_settings(cls, settings: Finetune) -> TableModel:
+        """Return the model with the settings of params' finetune section."""
+        return cls()
+
+    @abstractmethod
+    def fit(self, features: Floats, atypical: NDArray[np.float32], seed: int) -> Arrays:
+        """Return the weights fitted to (N, F) features and (N, 34) labels, NaN where unknown."""
+
+    @abstractmethod
+    def predict(self, weights: Arrays, features: Floats) -> Floats:
+        """Return logits (N, 34) for (N, F) features."""
