@@ -22,7 +22,7 @@ import polars as pl
 from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.split import HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
 from childgait.files.tables import read_table, write_table
-from childgait.metrics.of_study import Judgement, Measured, measure_model, read_judgements
+from childgait.metrics.of_study import ScopeMetrics, ScopePredictions, measure_model, read_predictions
 from childgait.models.registry import MODELS
 
 log = logging.getLogger("bench")
@@ -35,8 +35,8 @@ class Taught:
     children: int
     clips: int
     work: Path
-    judged: dict[str, Judgement]
-    measured: dict[str, Measured]
+    judged: dict[str, ScopePredictions]
+    measured: dict[str, ScopeMetrics]
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
             learning.run(work, name, given.seed, learning.read_changes(given.set), given.views)
             log.info("%s of %d children is judged", name, count)
         paths = [work / "evaluate" / name / f"{HOLDOUT}-{given.seed}" / "predictions.parquet" for name in given.models]
-        judged = read_judgements(paths)[HOLDOUT]
+        judged = read_predictions(paths)[HOLDOUT]
         found.append(
             Taught(count, clips, work, judged, {name: measure_model(judged[name], 2000, 0) for name in given.models})
         )

@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 
 from childgait.files.split import part_files
-from childgait.metrics.of_study import Judgement, Measured, compare_models, measure_model, read_judgements
+from childgait.metrics.of_study import ScopeMetrics, ScopePredictions, compare_models, measure_model, read_predictions
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, MODELS
 from childgait.params import load_params
 from childgait.steps.build_labels import build_labels
@@ -199,7 +199,7 @@ def changed(section: Any, changes: dict[str, Any]) -> Any:
     return type(section).model_validate(values)
 
 
-def table_of(work: Path, measured: dict[str, Measured], seeds: list[int]) -> list[str]:
+def table_of(work: Path, measured: dict[str, ScopeMetrics], seeds: list[int]) -> list[str]:
     lines = [
         "| model | balanced accuracy | 95 % | F1 | 95 % | accuracy | AUROC | targets above majority | seconds |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
@@ -207,9 +207,7 @@ def table_of(work: Path, measured: dict[str, Measured], seeds: list[int]) -> lis
     majority = measured["majority"].targets
     for name, model in measured.items():
         over = model.groups["overall"]
-        above = sum(
-            (model.targets[t]["accuracy"]["value"] or 0) > (majority[t]["accuracy"]["value"] or 0) for t in majority
-        )
+        above = sum((model.targets[t]["accuracy"].value or 0) > (majority[t]["accuracy"].value or 0) for t in majority)
         spent = [int((work / "finetune" / name / f"holdout-{seed}" / "seconds").read_text()) for seed in seeds]
         cells = [value_of(over[m]) for m in METRICS_SHOWN]
         bounds = [bounds_of(over[m]) for m in METRICS_SHOWN]
@@ -221,21 +219,19 @@ def table_of(work: Path, measured: dict[str, Measured], seeds: list[int]) -> lis
 
 
 def value_of(cell: dict[str, Any]) -> str:
-    return "–" if cell["value"] is None else f"{cell['value']:.3f}"
+    return "–" if cell.value is None else f"{cell.value:.3f}"
 
 
 def bounds_of(cell: dict[str, Any]) -> str:
-    return "–" if cell["value"] is None or cell["low"] is None else f"{cell['low']:.3f} to {cell['high']:.3f}"
+    return "–" if cell.value is None or cell.low is None else f"{cell.low:.3f} to {cell.high:.3f}"
 
 
-def seeds_apart(judged: dict[str, Judgement], names: list[str]) -> list[str]:
+def seeds_apart(judged: dict[str, ScopePredictions], names: list[str]) -> list[str]:
     """Mean balanced accuracy of each seed: what chance in training alone does."""
     lines = ["| model | mean balanced accuracy, a seed each |", "|---|---|"]
     for name in names:
         each = [
-            measure_model(replace(judged[name], probability=(one,)), 0, 0).groups["overall"]["balanced_accuracy"][
-                "value"
-            ]
+            measure_model(replace(judged[name], probability=(one,)), 0, 0).overall["balanced_accuracy"].value
             for one in judged[name].probability
         ]
         lines.append(f"| {name} | {', '.join(f'{value:.3f}' for value in each)} |")
@@ -260,7 +256,7 @@ def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
     return lines
 
 
-def compared(judged: dict[str, Judgement], first: str, second: str) -> str:
+def compared(judged: dict[str, ScopePredictions], first: str, second: str) -> str:
     found = compare_models(judged[first], judged[second], draws=2000, seed=0)
     apart = sum(test.p_holm is not None and test.p_holm < 0.05 for test in found.targets)
     return (
@@ -273,7 +269,7 @@ def compared(judged: dict[str, Judgement], first: str, second: str) -> str:
 def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     """The table over all seeds that are done, and what the differences are worth."""
     paths = [work / "evaluate" / name / f"holdout-{seed}" / "predictions.parquet" for name in names for seed in seeds]
-    found = read_judgements(paths)["holdout"]
+    found = read_predictions(paths)["holdout"]
     judged = {name: found[name] for name in names}
     measured = {name: measure_model(judged[name], 2000, 0) for name in names}
     tables = [work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")]
@@ -320,14 +316,14 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     return "\n".join([*text, WHAT_A_GPU_RUN_NEEDS, ""])
 
 
-def aims(judged: dict[str, Judgement], measured: dict[str, Measured]) -> list[str]:
+def aims(judged: dict[str, ScopePredictions], measured: dict[str, ScopeMetrics]) -> list[str]:
     """What was aimed at beside what came out."""
     ours, majority = measured[OURS], measured["majority"].targets
     gain = 100 * (compare_models(judged[OURS], judged[PLAIN], draws=0, seed=0).difference or 0)
     above = sum(
-        (ours.targets[t]["accuracy"]["value"] or 0) > (cell["accuracy"]["value"] or 0) for t, cell in majority.items()
+        (ours.targets[t]["accuracy"].value or 0) > (cell["accuracy"].value or 0) for t, cell in majority.items()
     )
-    f1 = ours.groups["overall"]["f1"]["value"] or 0
+    f1 = ours.groups["overall"]["f1"].value or 0
     rows = [
         (f"{OURS} over {PLAIN}, points of mean balanced accuracy", f"{gain:+.1f}", "+12", gain >= 12),
         (f"mean F1 of {OURS}", f"{f1:.2f}", "0.83", f1 >= 0.83),
@@ -343,7 +339,7 @@ WHAT_A_GPU_RUN_NEEDS = """A GPU run needs one CUDA device, VideoMAE v2's weights
 validation loss rises while training loss falls, more steps are not what is lacking: it is children, or weights."""
 
 
-def item_rows(measured: dict[str, Measured], names: list[str], code: str) -> list[str]:
+def item_rows(measured: dict[str, ScopeMetrics], names: list[str], code: str) -> list[str]:
     lines = ["| model | accuracy | 95 % | F1 | 95 % |", "|---|--:|--:|--:|--:|"]
     for name in names:
         cells = [measured[name].groups[f"item.{code}"][metric] for metric in ("accuracy", "f1")]

@@ -19,10 +19,14 @@ from typing import Any
 
 import polars as pl
 
-from childgait.metrics.of_study import gap_to_best, measure_model, read_judgements
+from childgait.metrics.of_study import gap_to_best, measure_model, read_predictions
+from childgait.metrics.run_metrics import read_run_metrics
+from childgait.report.formats import number, signed, size_of
 from childgait.report.headline import TOO_FEW
-from childgait.report.page import TITLES, number, signed, size_of, table_of_models
 from childgait.report.published import AVERAGES
+from childgait.report.sections import SCOPE_TITLES
+from childgait.report.study import check_same_split
+from childgait.report.tables import model_table
 
 LEARNT = "data/finetune/"
 
@@ -56,10 +60,10 @@ def seconds_of_training(path: Path) -> dict[str, list[float]]:
 
 def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
     """The same table, of runs that lie in a folder of bench/learning.py."""
-    judged = read_judgements(sorted(work.glob("evaluate/*/*/predictions.parquet")))
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("evaluate/*/*/metrics.json"))]
-    if len({run["split_hash"] for run in told}) > 1:
-        raise SystemExit(f"error: the runs of {work} are of several splits. Hint: a folder a set of children.")
+    judged = read_predictions(sorted(work.glob("evaluate/*/*/predictions.parquet")))
+    runs = [read_run_metrics(path) for path in sorted(work.glob("evaluate/*/*/metrics.json"))]
+    check_same_split(runs)
+    first_runs = {run.model: run for run in reversed(runs)}
     scopes = {
         scope: {name: measure_model(model, 2000, 0) for name, model in models.items()}
         for scope, models in judged.items()
@@ -69,7 +73,7 @@ def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
         folder.name: [float(path.read_text()) for path in folder.glob("*/seconds")]
         for folder in (work / "finetune").iterdir()
     }
-    return pl.DataFrame(table_of_models(scopes, behind, told), infer_schema_length=None), seconds
+    return pl.DataFrame(model_table(scopes, behind, first_runs), infer_schema_length=None), seconds
 
 
 def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:
@@ -90,7 +94,7 @@ def report(models: pl.DataFrame, seconds: dict[str, list[float]]) -> str:
         own = models.filter(pl.col("scope") == scope).sort("balanced_accuracy", descending=True, nulls_last=True)
         first = own.row(0, named=True)
         lines += [
-            f"## {TITLES[scope]}: {first['children']} children, {first['seeds']} seed(s)",
+            f"## {SCOPE_TITLES[scope]}: {first['children']} children, {first['seeds']} seed(s)",
             "",
             *_table(own, seconds),
             "",
@@ -132,7 +136,7 @@ def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * 8 + "|---" + "|--:" * 3 + "|"]
     for row in own.iter_rows(named=True):
         spent = seconds.get(row["model"])
-        best = row["gap_to_best"] is None
+        best = row["behind_best"] is None
         cells = [
             row["model"],
             number(row["balanced_accuracy"], 3),

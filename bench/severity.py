@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 
 from childgait.metrics.intervals import draw_weights, interval
-from childgait.report.page import number
-from childgait.training.severity import LEVELS, METRICS, confusions, measure_levels
+from childgait.report.formats import number
+from childgait.training.severity import LEVELS, SEVERITY_METRICS, confusions, measure_levels
 
 DRAWS, SEED = 2000, 1
 NAMES = {
@@ -115,9 +115,12 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
         "weighted by",
         "squares; levels off is the mean distance, less is better.",
         "",
-        "| row | " + " | ".join(f"{NAMES[name]} | 95 %" for name in METRICS) + " |",
-        "|---" + "|--:|--:" * len(METRICS) + "|",
-        *(f"| {name} | " + " | ".join(cell(plain[name][m], drawn[name][m]) for m in METRICS) + " |" for name in rows),
+        "| row | " + " | ".join(f"{NAMES[name]} | 95 %" for name in SEVERITY_METRICS) + " |",
+        "|---" + "|--:|--:" * len(SEVERITY_METRICS) + "|",
+        *(
+            f"| {name} | " + " | ".join(cell(plain[name][m], drawn[name][m]) for m in SEVERITY_METRICS) + " |"
+            for name in rows
+        ),
         "",
         "## Accuracy against each other, paired over the same children",
         "",
@@ -157,7 +160,7 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
 
 def mean_over_seeds(said: list[Any], truth: Any, weights: Any) -> dict[str, Any]:
     each = [measure_levels(confusions(one, truth, weights)) for one in said]
-    return {name: np.mean([found[name] for found in each], axis=0) for name in METRICS}
+    return {name: np.mean([found[name] for found in each], axis=0) for name in SEVERITY_METRICS}
 
 
 def cell(plain: Any, drawn: Any) -> str:

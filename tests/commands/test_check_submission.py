@@ -13,10 +13,10 @@ from childgait.files.submission import write_submission
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """Child 4 is answered rightly; of child 5 all 17 left items are missed."""
-    answers = np.zeros((2, 34), bool)
-    answers[0, :3] = True
-    write_submission(tmp_path / "submission.csv", ["0004", "0005"], answers)
+    """Child 4 is predicted correctly; of child 5 all 17 left items are missed."""
+    predictions = np.zeros((2, 34), bool)
+    predictions[0, :3] = True
+    write_submission(tmp_path / "submission.csv", ["0004", "0005"], predictions)
     (tmp_path / "split.csv").write_text("subject,part,reason\n0004,test,challenge\n0005,test,challenge\n")
 
     def side(atypical: range) -> dict[str, int]:
@@ -33,11 +33,11 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
 def test_the_score_is_the_challenges(files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     submission, lists, labels = files
     check_submission(submission, lists, labels)
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     accuracy, rmse = 51 / 68, np.sqrt(17**2 / 2)
-    assert "2 children, 34 answers each; nothing to mend" in said
-    assert f"score {(accuracy + 1 - rmse / 34) / 2:.4f}" in said
-    assert f"RMSE of totals {rmse:.3f} / 34" in said
+    assert "2 children, 34 predictions each; no problem found" in output
+    assert f"score {(accuracy + 1 - rmse / 34) / 2:.4f}" in output
+    assert f"RMSE of totals {rmse:.3f} / 34" in output
 
 
 def test_children_that_the_list_does_not_name_are_refused(files: tuple[Path, Path, Path]) -> None:
@@ -53,4 +53,4 @@ def test_without_a_list_it_says_what_was_not_checked(
     submission, lists, _ = files
     lists.write_text("subject,part,reason\n")
     check_submission(submission, lists)
-    assert "it was not checked for whom it must answer" in capsys.readouterr().out
+    assert "it was not checked which children must be covered" in capsys.readouterr().out

@@ -20,9 +20,9 @@ def test_the_temperature_of_logits_three_times_too_large_is_three() -> None:
     logits, truth = overconfident()
     assert fit_temperature(logits, truth) == pytest.approx(3, abs=0.15)
     before, after = overall_calibration(logits, truth, 10), overall_calibration(logits / 3, truth, 10)
-    assert after["ece"] < 0.03 < before["ece"]
-    assert after["brier"] < before["brier"]
-    assert sum(row["cells"] for row in after["reliability"]) == truth.size
+    assert after.ece < 0.03 < before.ece
+    assert after.brier < before.brier
+    assert sum(row.cells for row in after.reliability) == truth.size
 
 
 def test_no_known_cell_leaves_the_logits_alone() -> None:
@@ -40,6 +40,6 @@ def test_a_threshold_is_tuned_where_both_classes_are_there() -> None:
 
 def test_without_a_known_answer_nothing_is_said() -> None:
     found = overall_calibration(np.ones((2, 34)), np.full((2, 34), np.nan), bins=10)
-    assert (found["brier"], found["ece"]) == (None, None)
-    assert json.dumps(found, allow_nan=False)
-    assert {row["cells"] for row in found["reliability"]} == {0}
+    assert (found.brier, found.ece) == (None, None)
+    assert json.dumps(found.model_dump(), allow_nan=False)
+    assert {row.cells for row in found.reliability} == {0}

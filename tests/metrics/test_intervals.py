@@ -69,7 +69,7 @@ def test_two_models_are_compared_child_by_child() -> None:
     same = compare([good], [good], truth, draws=50, seed=0)
     assert (same.difference, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
     assert same.targets[0].p is None
-    assert found.as_json()["targets"][0]["target"] == "L.IC"
+    assert found.targets[0].target == "L.IC"
 
 
 def test_the_short_way_to_mean_balanced_accuracy_is_the_long_one() -> None:

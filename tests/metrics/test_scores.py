@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from childgait.domain.evgs import TARGET_NAMES
-from childgait.metrics.scores import bin_of, groups, measure, reason, sigmoid
+from childgait.metrics.scores import bin_of, groups, measure, sigmoid, undefined_reason
 
 HALF = {"bins": 10, "balanced": False}
 
@@ -78,8 +78,8 @@ def test_what_is_not_defined_is_nan_and_never_zero() -> None:
     for name in ("balanced_accuracy", "f1", "f1_both", "auroc", "auprc", "sensitivity", "ppv"):
         assert np.isnan(values[name]), name
     assert values["accuracy"] == values["specificity"] == values["npv"] == 1
-    assert reason("f1", 0, 2) == "no atypical child"
-    assert reason("ppv", 1, 1) == "nobody was called atypical"
+    assert undefined_reason("f1", 0, 2) == "no atypical child"
+    assert undefined_reason("ppv", 1, 1) == "nobody was called atypical"
 
 
 def test_groups_cover_all_targets_once_per_kind() -> None:

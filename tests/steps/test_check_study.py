@@ -61,9 +61,9 @@ def spoil_fold(made: Made) -> None:
 
 def learn_from_test(made: Made) -> None:
     path = next(p for p in made.models if "holdout" in str(p))
-    told = json.loads(path.read_text())
-    told["children"]["train"].append("0014")
-    path.write_text(json.dumps(told))
+    description = json.loads(path.read_text())
+    description["children"]["train"].append("0014")
+    path.write_text(json.dumps(description))
 
 
 def first_row(column: str, value: object, level: str = "child") -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -96,8 +96,8 @@ BREAKS = {
 
 
 def trained_on_another_split(made: Made) -> None:
-    told = json.loads(made.models[0].read_text())
-    made.models[0].write_text(json.dumps(told | {"split_hash": "other"}))
+    description = json.loads(made.models[0].read_text())
+    made.models[0].write_text(json.dumps(description | {"split_hash": "other"}))
 
 
 def without_a_test_part(made: Made) -> None:
@@ -115,25 +115,25 @@ MORE = [
         "prepare_clips",
     ),
     ("parts_are_as_assigned", table("0.test.parquet", lambda t: t.with_columns(subject=pl.lit("0099"))), "child 0099"),
-    ("predictions_are_whole", table(PREDICTED, lambda t: pl.concat([t, t])), "answered twice"),
+    ("predictions_are_whole", table(PREDICTED, lambda t: pl.concat([t, t])), "predicted twice"),
     ("predictions_are_whole", table(PREDICTED, first_row("target", "R.XYZ")), "R.XYZ is not of the test"),
     ("predictions_are_whole", without_a_test_part, "the fold has no test part"),
     ("probabilities_are_sound", table(PREDICTED, first_row("probability", float("nan"))), "is nan"),
     ("probabilities_are_sound", table(PREDICTED, first_row("probability", None)), "is None"),
     ("probabilities_are_sound", table(PREDICTED, first_row("probability", -0.1, "video")), "is -0.1"),
-    ("children_are_means", table(PREDICTED, first_row("logit", None)), "1 answers differ"),
+    ("children_are_means", table(PREDICTED, first_row("logit", None)), "1 predictions differ"),
 ]
 
 
-@pytest.mark.parametrize(("name", "broken", "told"), MORE)
+@pytest.mark.parametrize(("name", "damage", "message"), MORE)
 def test_each_thing_that_a_promise_holds_can_break_it(
-    made: Made, name: str, broken: Callable[[Made], None], told: str
+    made: Made, name: str, damage: Callable[[Made], None], message: str
 ) -> None:
-    broken(made)
-    words = next(promise.__doc__ for promise in PROMISES if promise.__name__ == name)
+    damage(made)
+    promise_text = next(promise.__doc__ for promise in PROMISES if promise.__name__ == name)
     with pytest.raises(StepError, match="promises are broken") as caught:
         run(made)
-    assert told in str(caught.value).split(f"{words} Not so: ")[1]
+    assert message in str(caught.value).split(f"{promise_text} Not so: ")[1]
 
 
 def test_no_promise_is_without_a_study_that_breaks_it() -> None:
@@ -143,10 +143,10 @@ def test_no_promise_is_without_a_study_that_breaks_it() -> None:
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_promise_stops_and_says_which(made: Made, name: str) -> None:
     BREAKS[name](made)
-    words = next(promise.__doc__ for promise in PROMISES if promise.__name__ == name)
+    promise_text = next(promise.__doc__ for promise in PROMISES if promise.__name__ == name)
     with pytest.raises(StepError, match="promises are broken") as caught:
         run(made)
-    assert f"{words} Not so: " in str(caught.value)
+    assert f"{promise_text} Not so: " in str(caught.value)
     assert not (made.folder / "results.json").exists()
 
 

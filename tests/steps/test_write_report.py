@@ -127,7 +127,7 @@ def test_folds_are_pooled_and_kept_apart_from_the_holdout(study: tuple[Made, Pat
 
 
 class Loads(HTMLParser):
-    """Everything that a browser would fetch, and every tag left open."""
+    """Collects everything that a browser would fetch, the links and the images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ def test_the_page_loads_nothing_from_anywhere(study: tuple[Made, Path, dict]) ->
 
 def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None:
     page = (study[1] / "index.html").read_text()
-    for words in (
+    for text in (
         "The children of this cohort are made up",
         "4 test children: intervals over so few are much too narrow",
         "Trained from scratch",
@@ -183,7 +183,7 @@ def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None
         "balanced accuracy and AUROC are means over the others, F1 over those with atypical ones",
         '<th scope="col">F1, both classes</th><th scope="col">AUROC</th>',
     ):
-        assert words in page, words
+        assert text in page, text
 
 
 def test_the_best_row_stands_first_and_the_others_behind_it(study: tuple[Made, Path, dict]) -> None:
@@ -194,8 +194,8 @@ def test_the_best_row_stands_first_and_the_others_behind_it(study: tuple[Made, P
     assert "<small>p " not in page, "four children are too few for a p"
     rows = {(r["scope"], r["model"]): r for r in pl.read_csv(study[1] / "tables" / "models.csv").to_dicts()}
     best, other = rows["holdout", "childgait_video"], rows["holdout", "majority"]
-    assert best["gap_to_best"] is None
-    assert other["gap_to_best"] == "childgait_video"
+    assert best["behind_best"] is None
+    assert other["behind_best"] == "childgait_video"
     assert other["behind_difference"] == pytest.approx(other["balanced_accuracy"] - best["balanced_accuracy"], abs=1e-6)
     assert other["behind_low"] <= other["behind_difference"] <= other["behind_high"] < 0
     assert (other["behind_p"], other["behind_p_holm"]) == (None, None)
@@ -204,7 +204,7 @@ def test_the_best_row_stands_first_and_the_others_behind_it(study: tuple[Made, P
 
 def test_other_ways_of_judging_stand_beside(study: tuple[Made, Path, dict]) -> None:
     page = (study[1] / "index.html").read_text()
-    assert "classes reweighed to be equal, cut at 0.5" in page
+    assert "classes reweighed to be equal, threshold 0.5" in page
     assert "a temperature of 1.25" in page
     assert "expected calibration error of 0.062 (before: 0.125)" in page
 

@@ -15,6 +15,19 @@ from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.predictions import PREDICTIONS
 from childgait.files.split import ASSIGNMENT, HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
 from childgait.files.tables import write_table
+from childgait.metrics.cells import Cell
+from childgait.metrics.run_metrics import (
+    Calibration,
+    CalibrationSummary,
+    ChallengeScore,
+    ItemReading,
+    MetricsBlock,
+    RunMetrics,
+    SubgroupMetrics,
+    TargetMetrics,
+    TrainingLength,
+    write_run_metrics,
+)
 from childgait.metrics.scores import METRICS
 
 SUBJECTS_MADE = [f"{number:04d}" for number in range(1, 17)]
@@ -194,57 +207,85 @@ def write_run(
     labels: pl.DataFrame,
     random: np.random.Generator,
 ) -> None:
-    learnt, judged = made.folder / f"finetune/{model}/{fold}-{seed}", made.folder / f"evaluate/{model}/{fold}-{seed}"
-    learnt.mkdir(parents=True)
-    judged.mkdir(parents=True)
+    trained, evaluated = (made.folder / step / model / f"{fold}-{seed}" for step in ("finetune", "evaluate"))
+    trained.mkdir(parents=True)
+    evaluated.mkdir(parents=True)
+    run: dict[str, Any] = {"model": model, "remark": f"{model} of a test", "fold": fold, "seed": seed}
+    run["split_hash"] = parts["test"]["split_hash"][0]
     children = {part: sorted(set(parts[part]["subject"])) for part in ("train", "validation")}
-    told: dict[str, Any] = {
-        "model": model,
-        "remark": f"{model} of a test",
-        "fold": fold,
-        "seed": seed,
-        "split_hash": parts["test"]["split_hash"][0],
-        "children": children,
-    }
-    (learnt / "model.json").write_text(json.dumps(told))
+    (trained / "model.json").write_text(json.dumps(run | {"children": children}))
     table = [{"epoch": float(n), "loss": 1 / n, "validation_loss": 1.1 / n} for n in range(1, 6)]
     pl.DataFrame(table if model != "majority" else table[:0], schema=dict.fromkeys(table[0], pl.Float64)).write_csv(
-        learnt / "history.csv"
+        trained / "history.csv"
     )
     frames = [predictions_of(part, parts[part], labels, model, random) for part in ("validation", "test")]
-    write_table(judged / "predictions.parquet", pl.concat(frames), PREDICTIONS)
-    origin = "fitted" if model == "majority" else "from scratch"
-    costs = {
-        "inputs": [] if model == "majority" else ["frames", "masks", "points"],
-        "parameters": 34,
-        "operations": None if model == "majority" else 2_500_000_000,
+    write_table(evaluated / "predictions.parquet", pl.concat(frames), PREDICTIONS)
+    sizes = {part: len(names) for part, names in children.items()}
+    write_run_metrics(evaluated / "metrics.json", RunMetrics(**run, **evaluation(), **cost_of(model), trained_on=sizes))
+    made.models.append(trained / "model.json")
+    made.histories.append(trained / "history.csv")
+    made.predictions.append(evaluated / "predictions.parquet")
+    made.metrics.append(evaluated / "metrics.json")
+
+
+def evaluation() -> dict[str, Any]:
+    """The metrics of any run: one value throughout."""
+    cells = dict.fromkeys(METRICS, Cell(value=0.7, low=0.6, high=0.8))
+    block = MetricsBlock(
+        targets=dict.fromkeys(TARGET_NAMES, TargetMetrics(**cells, children=4, atypical=2)), groups={"overall": cells}
+    )
+    half = Cell(value=0.5)
+    group = SubgroupMetrics(children=2, cells=60, accuracy=half, balanced_accuracy=half, f1=half)
+    return {
+        "unit": "child",
+        "children": {"validation": 2, "test": 4},
+        "temperature": 1.25,
+        "thresholds": dict.fromkeys(TARGET_NAMES, 0.5),
+        "natural": block,
+        "balanced": block,
+        "tuned": block,
+        "calibration": Calibration(
+            before=CalibrationSummary(brier=0.25, ece=0.125, reliability=[]),
+            after=CalibrationSummary(brier=0.2, ece=0.0625, reliability=[]),
+        ),
+        "confusion": dict.fromkeys(TARGET_NAMES, dict.fromkeys(("tp", "fp", "fn", "tn"), 1)),
+        "subgroups": {"sex.female": group, "view.left": group},
+        "challenge": ChallengeScore(value=None, reason="no child has all 34 items scored and seen"),
+        "kept_epoch": 5,
     }
-    group = {"children": 2, "cells": 60, **{m: {"value": 0.5} for m in ("accuracy", "balanced_accuracy", "f1")}}
-    trained = None if model == "majority" else {"epochs": 5, "frames": 16}
-    said: dict[str, Any] = {"weights_from": origin, "trained": trained, **costs}
-    said["subgroups"] = {"sex.female": group, "view.left": group}
-    metrics = {metric: {"value": 0.7, "low": 0.6, "high": 0.8} for metric in METRICS}
-    said |= {way: {"groups": {"overall": metrics}} for way in ("natural", "balanced", "tuned")} | {"temperature": 1.25}
-    said["calibration"] = {"before": {"brier": 0.25, "ece": 0.125}, "after": {"brier": 0.2, "ece": 0.0625}}
-    if model == "majority":  # as the rules and the trees do
-        read = {
-            "subject": "0013",
-            "limb": "left",
-            "code": "KEX",
-            "value": 21.4,
-            "zero_low": -0.5,
-            "zero_high": 15.5,
-            "score": 1,
-            "video": "0013-0001_left_1-120",
-            "frame": 31,
-            "seconds": 1.033,
+
+
+def cost_of(model: str) -> dict[str, Any]:
+    """Inputs, cost and origin of a model; the majority also has what rules and trees have."""
+    if model != "majority":
+        return {
+            "weights_from": "from scratch",
+            "trained": TrainingLength(epochs=5, frames=16),
+            "inputs": ["frames", "masks", "points"],
+            "parameters": 34,
+            "operations": 2_500_000_000,
         }
-        said |= {"measured": [read], "importance": {"IC": {"own foot_pitch at contact": 0.61}, "HL": {}}}
-    (judged / "metrics.json").write_text(json.dumps(told | said))
-    made.models.append(learnt / "model.json")
-    made.histories.append(learnt / "history.csv")
-    made.predictions.append(judged / "predictions.parquet")
-    made.metrics.append(judged / "metrics.json")
+    reading = ItemReading(
+        subject="0013",
+        limb="left",
+        code="KEX",
+        value=21.4,
+        zero_low=-0.5,
+        zero_high=15.5,
+        score=1,
+        video="0013-0001_left_1-120",
+        frame=31,
+        seconds=1.033,
+    )
+    return {
+        "weights_from": "fitted",
+        "trained": None,
+        "inputs": [],
+        "parameters": 34,
+        "operations": None,
+        "measured": [reading],
+        "importance": {"IC": {"own foot_pitch at contact": 0.61}, "HL": {}},
+    }
 
 
 def predictions_of(

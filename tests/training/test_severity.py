@@ -18,7 +18,7 @@ from childgait.training.severity import (
     levels_of,
     measure_levels,
     part_of_levels,
-    with_intervals,
+    severity_cells,
 )
 from childgait.training.windows import Loading, Windows
 from support.small_study import make_study, settings
@@ -47,9 +47,12 @@ def test_a_child_drawn_twice_counts_twice() -> None:
 
 
 def test_what_is_not_defined_has_a_reason_and_not_a_number() -> None:
-    found = with_intervals(np.full(5, 2), np.full(5, 2), draws=20, seed=0)
-    assert found["kappa"] == {"value": None, "reason": "all children have one level, and nothing else was said"}
-    assert found["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    found = severity_cells(np.full(5, 2), np.full(5, 2), draws=20, seed=0)
+    assert found["kappa"].as_json() == {
+        "value": None,
+        "reason": "all children have one level, and nothing else was said",
+    }
+    assert found["accuracy"].as_json() == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
 def test_levels_become_questions_and_questions_levels(tmp_path: Path) -> None:

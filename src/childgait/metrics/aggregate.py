@@ -1,4 +1,4 @@
-"""From windows to videos to children, and into the predictions table.
+"""Aggregate logits from windows to videos to children, and write all three levels into the predictions table.
 
 Logits are averaged, never probabilities or votes: over the windows of a video, then over the videos of a child whose
 view shows the item.
@@ -7,7 +7,7 @@ view shows the item.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,105 +19,120 @@ from childgait.metrics.scores import Array, sigmoid
 if TYPE_CHECKING:
     import polars as pl
 
+NONE = -1  # in the columns of a row's window and its start, where the row is no window
+
 
 @dataclass(frozen=True)
 class WindowLogits:
-    """One row a window."""
+    """A network's logits, one row per window."""
 
-    rows: NDArray[np.int64]  # of the part table
+    rows: NDArray[np.int64]  # row of the part table
     starts: NDArray[np.int64]  # first frame
     logits: NDArray[np.float64]  # (windows, 34)
 
 
+@dataclass(frozen=True)
+class Level:
+    """The rows of one level of the predictions table: window, video or child."""
+
+    name: str
+    child: NDArray[np.int64]  # index of the row's child
+    video: NDArray[np.object_]
+    view: NDArray[np.object_]
+    window: NDArray[np.int64]
+    start: NDArray[np.int64]
+    counts: NDArray[np.bool_]  # (rows, 34): the row counts towards the child's mean
+    logits: Array  # (rows, 34)
+
+
 def mean_by_child(
-    logits: Array, visible: NDArray[np.bool_], subject_of_row: NDArray[Any], children: list[str]
+    logits: Array, visible: NDArray[np.bool_], subject_of_row: NDArray[np.object_], children: list[str]
 ) -> Array:
-    """(children, 34) mean over the rows that are visible; NaN where none is."""
+    """Average (rows, 34) logits per child over the rows that are visible; NaN where none is."""
     means = np.full((len(children), logits.shape[1]), np.nan)
     for number, child in enumerate(children):
         own = subject_of_row == child
-        seen = visible[own]
-        count = seen.sum(axis=0)
-        total = np.where(seen, logits[own], 0.0).sum(axis=0)
+        count = visible[own].sum(axis=0)
+        total = np.where(visible[own], logits[own], 0.0).sum(axis=0)
         means[number] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return means
 
 
-def mean_by_video(judged: WindowLogits, videos: int) -> Array:
-    """(rows of the part, 34) mean over a video's windows."""
-    total = np.zeros((videos, judged.logits.shape[1]))
-    np.add.at(total, judged.rows, judged.logits)
-    return total / np.bincount(judged.rows, minlength=videos)[:, None]
+def mean_by_video(windows: WindowLogits, videos: int) -> Array:
+    """Average logits over the windows of each video: (rows of the part, 34)."""
+    total = np.zeros((videos, windows.logits.shape[1]))
+    np.add.at(total, windows.rows, windows.logits)
+    return total / np.bincount(windows.rows, minlength=videos)[:, None]
 
 
-def child_logits(part: Part, judged: WindowLogits, views: tuple[str, ...] | None = None) -> Array:
-    """(children, 34) of a part, from all views or from these only."""
+def child_logits(part: Part, windows: WindowLogits, views: tuple[str, ...] | None = None) -> Array:
+    """Average a part's logits per child, (children, 34), over all camera views or over `views` only."""
     visible = ~np.isnan(part.atypical)
     if views is not None:
         visible &= np.isin(part.table["view"].to_numpy(), views)[:, None]
-    of_video = mean_by_video(judged, part.table.height)
-    return mean_by_child(of_video, visible, part.table["subject"].to_numpy(), children_of(part.table))
+    by_video = mean_by_video(windows, part.table.height)
+    return mean_by_child(by_video, visible, part.table["subject"].to_numpy(), children_of(part.table))
 
 
-def table_of(name: str, part: Part, judged: WindowLogits, temperature: float) -> pl.DataFrame:
-    """The part's rows of the predictions table: windows, videos, children."""
+def predictions_table(name: str, part: Part, windows: WindowLogits, temperature: float) -> pl.DataFrame:
+    """Write a part's predictions as long rows of windows, videos and children: one row per target."""
     import polars as pl
 
-    table, counts = part.table, ~np.isnan(part.atypical)
-    subjects, videos = table["subject"].to_numpy(), table["video"].to_numpy()
-    views, children, truth = table["view"].to_numpy(), children_of(table), labels_of_children(table)
-    place = np.array([children.index(subject) for subject in subjects])
-    number = np.zeros(len(judged.rows), dtype=np.int64)
-    for row in np.unique(judged.rows):
-        number[judged.rows == row] = np.arange((judged.rows == row).sum())
-    whole, blank = np.arange(table.height), np.full(len(children), "")
-    of_video, of_child = mean_by_video(judged, table.height), child_logits(part, judged)
+    children, labels = children_of(part.table), labels_of_children(part.table)
+    levels = _levels(part, windows, children)
+    return pl.concat([_rows_of_level(name, level, children, labels, temperature) for level in levels])
 
-    def rows(
-        level: str, row_child: Any, video: Any, view: Any, window: Any, start: Any, count: Any, logits: Any
-    ) -> Any:
-        cells = logits.size
-        each = {
-            "subject": np.array(children)[row_child],
-            "video": video,
-            "view": view,
-            "window": window,
-            "start": start,
+
+def _levels(part: Part, windows: WindowLogits, children: list[str]) -> tuple[Level, Level, Level]:
+    """Describe the rows of the three levels."""
+    table, counts, r = part.table, ~np.isnan(part.atypical), windows.rows
+    child = np.array([children.index(subject) for subject in table["subject"]])
+    video, view = table["video"].to_numpy(), table["view"].to_numpy()
+    by_video, by_child = mean_by_video(windows, table.height), child_logits(part, windows)
+    blank = np.full(len(children), "", dtype=object)
+    no_window, no_window_of_child = np.full(table.height, NONE), np.full(len(children), NONE)
+    of_children = np.arange(len(children))
+    return (
+        Level("window", child[r], video[r], view[r], _window_numbers(r), windows.starts, counts[r], windows.logits),
+        Level("video", child, video, view, no_window, no_window, counts, by_video),
+        Level(
+            "child", of_children, blank, blank, no_window_of_child, no_window_of_child, ~np.isnan(by_child), by_child
+        ),
+    )
+
+
+def _window_numbers(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the windows of each video from 0."""
+    numbers = np.zeros(len(rows), dtype=np.int64)
+    for row in np.unique(rows):
+        numbers[rows == row] = np.arange((rows == row).sum())
+    return numbers
+
+
+def _rows_of_level(
+    part_name: str, level: Level, children: list[str], labels: NDArray[np.floating], temperature: float
+) -> pl.DataFrame:
+    """Spread one level's (rows, 34) arrays over long rows."""
+    import polars as pl
+
+    targets, logits = len(TARGET_NAMES), level.logits.reshape(-1)
+    frame = pl.DataFrame(
+        {
+            "part": [part_name] * logits.size,
+            "level": [level.name] * logits.size,
+            "subject": np.repeat(np.array(children)[level.child], targets),
+            "video": np.repeat(level.video, targets),
+            "view": np.repeat(level.view, targets),
+            "window": np.repeat(level.window, targets),
+            "start": np.repeat(level.start, targets),
+            "target": list(TARGET_NAMES) * len(level.logits),
+            "counts": level.counts.reshape(-1),
+            "atypical": pl.Series(labels[level.child].reshape(-1)).fill_nan(None).cast(pl.Int64),
+            "logit": pl.Series(logits).fill_nan(None),
+            "probability": pl.Series(sigmoid(logits)).fill_nan(None),
+            "calibrated": pl.Series(sigmoid(logits / temperature)).fill_nan(None),
         }
-        spread = {key: np.repeat(np.broadcast_to(value, len(logits)), len(TARGET_NAMES)) for key, value in each.items()}
-        known = truth[row_child].reshape(-1)
-        flat = logits.reshape(-1)
-        frame = pl.DataFrame(
-            {
-                "part": [name] * cells,
-                "level": [level] * cells,
-                **spread,
-                "target": list(TARGET_NAMES) * len(logits),
-                "counts": count.reshape(-1),
-                "atypical": pl.Series(known).fill_nan(None).cast(pl.Int64),
-                "logit": pl.Series(flat).fill_nan(None),
-                "probability": pl.Series(sigmoid(flat)).fill_nan(None),
-                "calibrated": pl.Series(sigmoid(flat / temperature)).fill_nan(None),
-            }
-        )
-        return frame.with_columns(
-            pl.col("subject", "video", "view").cast(pl.String), pl.col("window", "start").cast(pl.Int64)
-        )
-
-    r = judged.rows
-    return pl.concat(
-        [
-            rows("window", place[r], videos[r], views[r], number, judged.starts, counts[r], judged.logits),
-            rows("video", place, videos, views, np.full(len(whole), -1), np.full(len(whole), -1), counts, of_video),
-            rows(
-                "child",
-                np.arange(len(children)),
-                blank,
-                blank,
-                np.full(len(children), -1),
-                np.full(len(children), -1),
-                ~np.isnan(of_child),
-                of_child,
-            ),
-        ]
+    )
+    return frame.with_columns(
+        pl.col("subject", "video", "view").cast(pl.String), pl.col("window", "start").cast(pl.Int64)
     )

@@ -1,8 +1,8 @@
-"""How far two judges of the same children agree: weighted kappa an item, intraclass correlation of the totals.
+"""Agreement of two raters of the same children: weighted kappa per item, intraclass correlation of the totals.
 
-Used between raters (build_labels) and between a model and a rater. Cohen's kappa with quadratic weights, and ICC(2,1),
-two-way random, absolute agreement, single rater (Shrout and Fleiss 1979). A value that is not defined is None, with a
-reason, never 0.
+Used between raters (build_labels) and between a model and a rater. Cohen's kappa with quadratic weights, and ICC(2,1):
+two-way random effects, absolute agreement, single rater (Shrout and Fleiss 1979, https://doi.org/10.1037/0033-2909.86.2.420).
+A value that is not defined is None with a reason, never 0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class Agreement:
-    """A coefficient with the number of cases it rests on; `value` None where undefined, and why."""
+    """A coefficient and the number of cases it rests on; `value` is None where undefined, with the reason."""
 
     value: float | None
     cases: int
@@ -23,21 +23,21 @@ class Agreement:
 
 
 def weighted_kappa(first: ArrayLike, second: ArrayLike, *, highest: int = 2) -> Agreement:
-    """Quadratically weighted kappa of scores 0…highest; pairs with a NaN are left out."""
+    """Compute quadratically weighted kappa of scores 0…highest; pairs with a NaN are left out."""
     pairs = _pairs(first, second)
     if len(pairs) < 2:
         return Agreement(None, len(pairs), "fewer than two cases scored by both")
     from sklearn.metrics import cohen_kappa_score
 
-    whole = pairs.astype(int)
-    if len(np.unique(whole)) == 1:
+    scores = pairs.astype(int)
+    if len(np.unique(scores)) == 1:
         return Agreement(None, len(pairs), "both gave one and the same score throughout, so chance explains everything")
-    value = cohen_kappa_score(whole[:, 0], whole[:, 1], labels=list(range(highest + 1)), weights="quadratic")
+    value = cohen_kappa_score(scores[:, 0], scores[:, 1], labels=list(range(highest + 1)), weights="quadratic")
     return Agreement(float(value), len(pairs))
 
 
 def exact_agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
-    """The share of cases with the same score."""
+    """Compute the share of cases with the same score."""
     pairs = _pairs(first, second)
     if not len(pairs):
         return Agreement(None, 0, "no case scored by both")
@@ -45,7 +45,7 @@ def exact_agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
 
 
 def icc(first: ArrayLike, second: ArrayLike) -> Agreement:
-    """ICC(2,1): do two raters give the same number, not merely the same order?"""
+    """Compute ICC(2,1): whether two raters give the same number, not merely the same order."""
     pairs = _pairs(first, second)
     cases, raters = len(pairs), 2
     if cases < 3:
@@ -55,10 +55,10 @@ def icc(first: ArrayLike, second: ArrayLike) -> Agreement:
     between_raters = cases * np.sum((pairs.mean(axis=0) - mean) ** 2) / (raters - 1)
     total = np.sum((pairs - mean) ** 2)
     residual = (total - between_cases * (cases - 1) - between_raters * (raters - 1)) / ((cases - 1) * (raters - 1))
-    below = between_cases + (raters - 1) * residual + raters * (between_raters - residual) / cases
-    if below <= 0:
+    variance = between_cases + (raters - 1) * residual + raters * (between_raters - residual) / cases
+    if variance <= 0:
         return Agreement(None, cases, "the totals do not vary")
-    return Agreement(float((between_cases - residual) / below), cases)
+    return Agreement(float((between_cases - residual) / variance), cases)
 
 
 def _pairs(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:

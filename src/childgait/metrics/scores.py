@@ -1,14 +1,13 @@
-"""How well probabilities fit the truth: per target, and as means over limbs, planes, regions and all.
+"""Classification metrics per target, for many weightings of the same children at once.
 
-All metrics are computed at once for many weightings of the same children, which makes the bootstrap cheap: a draw of
-children with replacement is a row of whole-number weights. One row of ones gives the plain metrics; the tests hold
-those equal to scikit-learn's. Atypical is the positive class. What is not defined (no atypical child, nobody called
-atypical) is NaN here and null with a reason in files, never 0.
+The bootstrap is cheap this way: a draw of children with replacement is a row of integer weights. One row of ones gives
+the plain metrics; tests compare those with scikit-learn's. Atypical is the positive class. An undefined metric (no
+atypical child, no positive prediction) is NaN here and null with a reason in files, never 0.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,43 +33,41 @@ METRICS = (
 
 
 def groups() -> dict[str, list[int]]:
-    """Sets of targets that metrics are averaged over, by name."""
+    """List the groups of targets that metrics are averaged over, by name."""
     places = list(enumerate(TARGETS))
-    found = {"overall": [n for n, _ in places]}
-    found |= {f"limb.{limb}": [n for n, t in places if t.limb == limb] for limb in LIMBS}
+    members = {"overall": [n for n, _ in places]}
+    members |= {f"limb.{limb}": [n for n, t in places if t.limb == limb] for limb in LIMBS}
     for kind in ("plane", "region"):
-        names = dict.fromkeys(getattr(BY_CODE[code], kind) for code in CODES)
-        found |= {f"{kind}.{name}": [n for n, t in places if getattr(BY_CODE[t.code], kind) == name] for name in names}
-    return found | {f"item.{code}": [n for n, t in places if t.code == code] for code in CODES}
+        kind_of = {code: getattr(BY_CODE[code], kind) for code in CODES}
+        for name in dict.fromkeys(kind_of.values()):
+            members[f"{kind}.{name}"] = [n for n, t in places if kind_of[t.code] == name]
+    return members | {f"item.{code}": [n for n, t in places if t.code == code] for code in CODES}
 
 
 def measure(
     probability: Array, truth: NDArray[np.floating], weights: Array, *, thresholds: Array, bins: int, balanced: bool
 ) -> dict[str, Array]:
-    """Every metric, (D, T), for D weightings `weights` (D, N) of N children and T targets.
+    """Compute every metric, (D, T), for D weightings `weights` (D, N) of N children and T targets.
 
     A NaN in probability or truth leaves the cell out. `balanced` reweighs each target to half atypical, half typical,
     as resampling to equal classes would on average.
     """
-    known = ~np.isnan(truth) & ~np.isnan(probability)
-    positive, negative = known & (truth == 1), known & (truth == 0)
-    p = np.where(known, probability, 0.0)
-    w = weights[:, :, None] * known  # (D, N, T)
+    valid = ~np.isnan(truth) & ~np.isnan(probability)
+    labels = np.where(valid, np.nan_to_num(truth), 0.0)
+    positive, negative = valid & (truth == 1), valid & (truth == 0)
+    p = np.where(valid, probability, 0.0)
+    w = weights[:, :, None] * valid  # (D, N, T)
     if balanced:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            w = w * np.where(
-                positive, 0.5 / _sum(w, positive)[:, None], np.where(negative, 0.5 / _sum(w, negative)[:, None], 0.0)
-            )
-        w = np.where(np.isfinite(w), w, 0.0)
-    called = p >= thresholds
-    tp, fn = _sum(w, positive & called), _sum(w, positive & ~called)
-    fp, tn = _sum(w, negative & called), _sum(w, negative & ~called)
+        w = _equal_classes(w, positive, negative)
+    predicted = p >= thresholds
+    tp, fn = _sum(w, positive & predicted), _sum(w, positive & ~predicted)
+    fp, tn = _sum(w, negative & predicted), _sum(w, negative & ~predicted)
     total, atypical, typical = tp + fn + fp + tn, tp + fn, fp + tn
     both = (atypical > 0) & (typical > 0)
     sensitivity, specificity = _ratio(tp, atypical), _ratio(tn, typical)
     f1 = np.where(atypical > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
     f1_negative = np.where(typical > 0, _ratio(2 * tn, 2 * tn + fp + fn), np.nan)
-    error = _sum(w, np.where(known, (p - np.nan_to_num(truth)) ** 2, 0.0))
+    squared_error = _sum(w, np.where(valid, (p - labels) ** 2, 0.0))
     return {
         "accuracy": _ratio(tp + tn, total),
         "balanced_accuracy": (sensitivity + specificity) / 2,
@@ -82,9 +79,17 @@ def measure(
         "specificity": specificity,
         "ppv": _ratio(tp, tp + fp),
         "npv": _ratio(tn, tn + fn),
-        "brier": _ratio(error, total),
-        "ece": _ratio(_calibration_gap(w, p, np.where(known, np.nan_to_num(truth), 0.0), bins), total),
+        "brier": _ratio(squared_error, total),
+        "ece": _ratio(_calibration_gap(w, p, labels, bins), total),
     }
+
+
+def _equal_classes(w: Array, positive: NDArray, negative: NDArray) -> Array:
+    """Reweigh each target to half positive, half negative; a target that lacks a class gets weight 0 there."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_negative = np.where(negative, 0.5 / _sum(w, negative)[:, None], 0.0)
+        w = w * np.where(positive, 0.5 / _sum(w, positive)[:, None], of_negative)
+    return np.where(np.isfinite(w), w, 0.0)
 
 
 def _sum(w: Array, inside: NDArray) -> Array:
@@ -96,13 +101,16 @@ def _ratio(above: Array, below: Array) -> Array:
         return np.where(below > 0, above / below, np.nan)
 
 
-def _each_target(metric, w: Array, p: Array, positive: NDArray, negative: NDArray) -> Array:  # type: ignore[no-untyped-def]
+TargetMetric = Callable[[Array, Array, NDArray, NDArray], Array]
+
+
+def _each_target(metric: TargetMetric, w: Array, p: Array, positive: NDArray, negative: NDArray) -> Array:
     columns = range(p.shape[1])
     return np.stack([metric(w[:, :, t], p[:, t], positive[:, t], negative[:, t]) for t in columns], axis=1)
 
 
 def _auroc(w: Array, p: Array, positive: NDArray, negative: NDArray) -> Array:
-    """The chance that an atypical child scores higher than a typical one; a tie counts half."""
+    """Compute the chance that an atypical child scores higher than a typical one; a tie counts half."""
     above, below = p[positive][:, None], p[negative][None]
     wins = (above > below) + 0.5 * (above == below)
     pairs = np.einsum("dp,pn,dn->d", w[:, positive], wins, w[:, negative], optimize=True)
@@ -110,21 +118,21 @@ def _auroc(w: Array, p: Array, positive: NDArray, negative: NDArray) -> Array:
 
 
 def _auprc(w: Array, p: Array, positive: NDArray, negative: NDArray) -> Array:
-    """Average precision: precision at every distinct score, weighted by the recall it adds."""
+    """Compute average precision: precision at every distinct score, weighted by the recall it adds."""
     order = np.argsort(-p, kind="stable")
     order = order[(positive | negative)[order]]
     if not order.size:
         return np.full(len(w), np.nan)
     last = np.append(np.flatnonzero(np.diff(p[order])), order.size - 1)  # ends of runs of equal scores
     hits = np.cumsum(w[:, order] * positive[order], axis=1)[:, last]
-    taken = np.cumsum(w[:, order], axis=1)[:, last]
-    gained = np.diff(hits, axis=1, prepend=0.0)
-    precision = np.where(taken > 0, hits / np.where(taken > 0, taken, 1), 0.0)
-    return _ratio((gained * precision).sum(axis=1), hits[:, -1])
+    predicted = np.cumsum(w[:, order], axis=1)[:, last]
+    added = np.diff(hits, axis=1, prepend=0.0)
+    precision = np.where(predicted > 0, hits / np.where(predicted > 0, predicted, 1), 0.0)
+    return _ratio((added * precision).sum(axis=1), hits[:, -1])
 
 
 def bin_of(p: Array, bins: int) -> NDArray[np.int64]:
-    """Bins of equal width, the last one closed."""
+    """Assign probabilities to bins of equal width, the last one closed."""
     return np.minimum((p * bins).astype(np.int64), bins - 1)
 
 
@@ -134,30 +142,31 @@ def _calibration_gap(w: Array, p: Array, truth: Array, bins: int) -> Array:
 
 
 def balanced_accuracy(logits: Array, truth: NDArray[np.floating]) -> Array:
-    """(T,) at threshold 0.5; NaN where a class is missing."""
+    """Compute (T,) balanced accuracy at threshold 0.5; NaN where a class is missing."""
     ones = np.ones((1, len(truth)))
     half = np.full(truth.shape[1], 0.5)
     return measure(sigmoid(logits), truth, ones, thresholds=half, bins=2, balanced=False)["balanced_accuracy"][0]
 
 
 def confusion(probability: Array, truth: NDArray[np.floating]) -> dict[str, dict[str, int]]:
-    """Children a target, at threshold 0.5."""
-    called, known = probability >= 0.5, ~np.isnan(truth) & ~np.isnan(probability)
-    found = {
-        "tp": known & called & (truth == 1),
-        "fp": known & called & (truth == 0),
-        "fn": known & ~called & (truth == 1),
-        "tn": known & ~called & (truth == 0),
+    """Count children by target and cell of the confusion matrix, at threshold 0.5."""
+    predicted, valid = probability >= 0.5, ~np.isnan(truth) & ~np.isnan(probability)
+    counts = {
+        "tp": (valid & predicted & (truth == 1)).sum(axis=0),
+        "fp": (valid & predicted & (truth == 0)).sum(axis=0),
+        "fn": (valid & ~predicted & (truth == 1)).sum(axis=0),
+        "tn": (valid & ~predicted & (truth == 0)).sum(axis=0),
     }
-    return {name: {key: int(cells[:, t].sum()) for key, cells in found.items()} for t, name in enumerate(TARGET_NAMES)}
+    return {name: {key: int(count[t]) for key, count in counts.items()} for t, name in enumerate(TARGET_NAMES)}
 
 
 def sigmoid(logits: Array) -> Array:
+    """Turn logits into probabilities without overflow."""
     return 0.5 * (1 + np.tanh(logits / 2))
 
 
-def reason(metric: str, atypical: int, typical: int) -> str:
-    """Why a metric of a target has no value."""
+def undefined_reason(metric: str, atypical: int, typical: int) -> str:
+    """Give the reason why a metric is undefined for a target with so many atypical and typical children."""
     if atypical + typical == 0:
         return "no child with a known score"
     if atypical == 0:
@@ -165,19 +174,3 @@ def reason(metric: str, atypical: int, typical: int) -> str:
     if typical == 0:
         return "no typical child"
     return "nobody was called atypical" if metric == "ppv" else "nobody was called typical"
-
-
-def challenge_score(probability: Array, truth: NDArray[np.floating]) -> dict[str, Any]:
-    """The public keypoint challenge's first metric: half accuracy, half 1 - RMSE of the child's total over 34."""
-    whole = ~(np.isnan(truth) | np.isnan(probability)).any(axis=1)
-    if not whole.any():
-        return {"value": None, "reason": "no child has all 34 items scored and seen"}
-    called, real = probability[whole] >= 0.5, truth[whole] == 1
-    accuracy = float((called == real).mean())
-    rmse = float(np.sqrt(np.mean((called.sum(axis=1) - real.sum(axis=1)) ** 2.0)))
-    return {
-        "value": round((accuracy + 1 - rmse / truth.shape[1]) / 2, 6),
-        "accuracy": round(accuracy, 6),
-        "rmse_of_total": round(rmse, 6),
-        "children": int(whole.sum()),
-    }

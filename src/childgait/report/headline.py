@@ -1,112 +1,175 @@
-"""The numbers on top of the report, what they are not, and metrics.json."""
+"""The headline numbers of the report, their caveats, and reports/metrics.json."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from childgait.domain.evgs import CODES
 from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
-from childgait.metrics.of_study import HEADLINE_METRICS, Judgement, Measured
+from childgait.metrics.cells import Record
+from childgait.metrics.of_study import HEADLINE_METRICS, PredictionsByModel, ScopeMetrics
 from childgait.params import SYNTHETIC_ROOT
 
-TOO_FEW = 10  # test children, below which drawing them again tells nothing about chance
-FEW = 30  # test children, below which differences of a few points say nothing
+if TYPE_CHECKING:
+    from childgait.metrics.run_metrics import RunMetrics
+    from childgait.report.flow import Stage
+    from childgait.report.study import Study
+
+TOO_FEW = 10  # test children, below which a bootstrap over children is meaningless
+FEW = 30  # test children, below which differences of a few points are within chance
+Value = float | None
 
 
-def headline_of(settings: dict[str, Any], judged: dict[str, dict[str, Judgement]]) -> tuple[str, str]:
-    """The scope and model whose numbers stand on top: the first model of params, on the hold-out where there is one."""
-    model = settings["finetune"]["models"][0]
-    scope = HOLDOUT if HOLDOUT in judged else next(iter(judged), "")
-    if model not in judged.get(scope, {}):
+class Headline(Record):
+    """The headline model's means over targets, with the bounds of their 95 % intervals."""
+
+    model: str
+    part: str
+    children: int
+    videos: int
+    seeds: int
+    accuracy: Value
+    accuracy_low: Value
+    accuracy_high: Value
+    balanced_accuracy: Value
+    balanced_accuracy_low: Value
+    balanced_accuracy_high: Value
+    f1: Value
+    f1_low: Value
+    f1_high: Value
+    auroc: Value
+    auroc_low: Value
+    auroc_high: Value
+    majority_accuracy: Value
+
+    def interval(self, metric: str) -> tuple[Value, Value, Value]:
+        """Value, lower and upper bound of a headline metric."""
+        value, low, high = (getattr(self, metric + ending) for ending in ("", "_low", "_high"))
+        return value, low, high
+
+
+class StudyMetrics(Record):
+    """The form of reports/metrics.json: `accuracy.L.IC` is the headline model's, `models` are means over targets."""
+
+    headline: Headline
+    caveats: list[str]
+    accuracy: dict[str, dict[str, Value]]  # by side and item
+    balanced_accuracy: dict[str, dict[str, Value]]
+    f1: dict[str, dict[str, Value]]
+    auroc: dict[str, dict[str, Value]]
+    models: dict[str, dict[str, dict[str, Value]]]  # by scope, model and metric
+    cohort: dict[str, dict[str, int]]  # by step: children, videos, frames, scores
+
+
+def choose_headline(model: str, predictions: dict[str, PredictionsByModel]) -> tuple[str, str]:
+    """Choose scope and model of the headline: the first of finetune.models, on the hold-out where there is one."""
+    scope = HOLDOUT if HOLDOUT in predictions else next(iter(predictions), "")
+    models = predictions.get(scope, {})
+    if model not in models:
         raise StepError(
             f"there are no predictions of {model}, the first of finetune.models",
-            hint=f"there are those of {', '.join(judged.get(scope, {})) or 'no model'}; run evaluate for it",
+            hint=f"there are those of {', '.join(models) or 'no model'}; run evaluate for it",
         )
     return scope, model
 
 
-def headline_numbers(scope: str, shown: Measured, majority: Measured | None) -> dict[str, Any]:
-    over = shown.groups["overall"]
-    head: dict[str, Any] = {
-        "model": shown.model,
-        "part": "hold-out" if scope == "holdout" else "cross-validated",
-        "children": shown.children,
-        "videos": shown.videos,
-        "seeds": shown.seeds,
-    }
+def headline_numbers(study: Study) -> Headline:
+    """Collect the headline numbers."""
+    metrics, majority = study.headline, study.majority
+    values: dict[str, Value] = {}
     for metric in HEADLINE_METRICS:
-        head |= {
-            metric: over[metric]["value"],
-            f"{metric}_low": over[metric]["low"],
-            f"{metric}_high": over[metric]["high"],
-        }
-    head["majority_accuracy"] = majority.groups["overall"]["accuracy"]["value"] if majority else None
-    return head
+        cell = metrics.overall[metric]
+        values |= {metric: cell.value, f"{metric}_low": cell.low, f"{metric}_high": cell.high}
+    return Headline(
+        model=metrics.model,
+        part="hold-out" if study.scope == HOLDOUT else "cross-validated",
+        children=metrics.children,
+        videos=metrics.videos,
+        seeds=metrics.seeds,
+        majority_accuracy=majority.overall["accuracy"].value if majority else None,
+        **values,
+    )
 
 
-def caveats_of(settings: dict[str, Any], shown: Measured, told: list[dict[str, Any]]) -> list[str]:
-    """What a hurried reader must not take these numbers for."""
-    found = []
-    if Path(settings["cohort"]["root"]) == SYNTHETIC_ROOT:
-        found.append(
-            "The children of this cohort are made up: the numbers show that the chain works, not how well a "
-            "model judges real children."
-        )
-    fresh = sorted({t["model"] for t in told if t["weights_from"] == "from scratch"})
-    if fresh:
-        found.append(f"Trained from scratch, without published weights: {', '.join(fresh)}.")
-    taught = sorted({f"{t['model']} ({t['weights_from']})" for t in told if t.get("pretrained")})
-    if taught:
-        found.append(
-            f"{', '.join(taught)}: on a synthetic cohort such a row has met the generator of its test children, though "
-            "not the children; it shows that the network learns, not what it would do on real children."
-        )
-    if shown.children < TOO_FEW:
-        found.append(f"{shown.children} test children: intervals over so few are much too narrow, and no p is given.")
-    elif shown.children < FEW:
-        found.append(f"{shown.children} test children: differences of a few points between models are within chance.")
-    lacking = [name for name, cells in shown.targets.items() if cells["balanced_accuracy"]["value"] is None]
-    if len(lacking) == len(shown.targets):
-        found.append(
-            "No target has both typical and atypical test children: balanced accuracy and AUROC are not defined."
-        )
-    elif lacking:
-        found.append(
-            f"{len(lacking)} of 34 targets lack typical or atypical test children; balanced accuracy and AUROC "
-            f"are means over the others, F1 over those with atypical ones."
-        )
-    found.append("The published rows were measured on other children and videos; they stand beside, not in a contest.")
-    if settings["cohort"]["modality"] == "video":
-        found.append("The videos are de-identified, not anonymous: gait itself identifies.")
-    return found
+def list_caveats(study: Study) -> list[str]:
+    """List the limits of the headline numbers."""
+    return [
+        *_synthetic(study),
+        *_starting_weights(study.runs),
+        *_few_children(study.headline.children),
+        *_undefined_targets(study.headline),
+        "The published rows were measured on other children and videos; they are for reference, not a comparison.",
+        *_identity(study),
+    ]
 
 
-def numbers_of(
-    head: dict[str, Any],
-    caveats: list[str],
-    scopes: dict[str, dict[str, Measured]],
-    shown: Measured,
-    rows: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """metrics.json: `accuracy.L.IC` is the headline model's; `models.{scope}.{model}` are means over the targets."""
-    found: dict[str, Any] = {"headline": head, "caveats": caveats}
-    for metric in HEADLINE_METRICS:
-        found[metric] = {
-            side: {code: shown.targets[f"{side}.{code}"][metric]["value"] for code in CODES} for side in "LR"
-        }
-    found["models"] = {
-        scope: {
-            name: {metric: model.groups["overall"][metric]["value"] for metric in HEADLINE_METRICS}
-            for name, model in models.items()
-        }
-        for scope, models in scopes.items()
-    }
-    found["cohort"] = {
-        row["step"].split(" (")[0]: {
-            key: row[key] for key in ("children", "videos", "frames", "scores") if row[key] is not None
-        }
-        for row in rows
-    }
-    return found
+def _synthetic(study: Study) -> list[str]:
+    if Path(study.cohort.root) != SYNTHETIC_ROOT:
+        return []
+    return [
+        "The children of this cohort are made up: the numbers show that the workflow runs, not how well a model "
+        "predicts the scores of real children."
+    ]
+
+
+def _starting_weights(runs: list[RunMetrics]) -> list[str]:
+    lines = []
+    from_scratch = sorted({run.model for run in runs if run.weights_from == "from scratch"})
+    if from_scratch:
+        lines.append(f"Trained from scratch, without published weights: {', '.join(from_scratch)}.")
+    pretrained = sorted({f"{run.model} ({run.weights_from})" for run in runs if run.pretrained})
+    if pretrained:
+        lines.append(
+            f"{', '.join(pretrained)}: on a synthetic cohort, pre-training used the generator of the test children, "
+            "though not the children; such a row shows that the network learns, not how it performs on real children."
+        )
+    return lines
+
+
+def _few_children(children: int) -> list[str]:
+    if children < TOO_FEW:
+        return [f"{children} test children: intervals over so few are much too narrow, and no p is given."]
+    if children < FEW:
+        return [f"{children} test children: differences of a few points between models are within chance."]
+    return []
+
+
+def _undefined_targets(metrics: ScopeMetrics) -> list[str]:
+    undefined = [name for name, cells in metrics.targets.items() if cells["balanced_accuracy"].value is None]
+    if len(undefined) == len(metrics.targets):
+        return ["No target has both typical and atypical test children: balanced accuracy and AUROC are not defined."]
+    if undefined:
+        return [
+            f"{len(undefined)} of 34 targets lack typical or atypical test children; balanced accuracy and AUROC "
+            "are means over the others, F1 over those with atypical ones."
+        ]
+    return []
+
+
+def _identity(study: Study) -> list[str]:
+    if study.cohort.modality != "video":
+        return []
+    return ["The videos are de-identified, not anonymous: gait itself identifies."]
+
+
+def study_metrics(study: Study, headline: Headline, caveats: list[str], flow: list[Stage]) -> StudyMetrics:
+    """Collect reports/metrics.json."""
+    return StudyMetrics(
+        headline=headline,
+        caveats=caveats,
+        **{metric: _by_item(study.headline, metric) for metric in HEADLINE_METRICS},
+        models={
+            scope: {name: _means(model) for name, model in models.items()} for scope, models in study.metrics.items()
+        },
+        cohort={stage.step.split(" (")[0]: stage.counts() for stage in flow},
+    )
+
+
+def _by_item(metrics: ScopeMetrics, metric: str) -> dict[str, dict[str, Value]]:
+    return {side: {code: metrics.targets[f"{side}.{code}"][metric].value for code in CODES} for side in "LR"}
+
+
+def _means(metrics: ScopeMetrics) -> dict[str, Value]:
+    return {metric: metrics.overall[metric].value for metric in HEADLINE_METRICS}

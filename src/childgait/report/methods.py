@@ -1,7 +1,7 @@
-"""The methods paragraph: each step's own sentence (`METHODS` in its module), with the params that really ran in it.
+"""The methods paragraph: each step's own sentence (`METHODS` in its module), filled with the params that ran.
 
-Read from the source without importing a step. A step says in braces which keys of its section it needs; what it does to a
-cohort without a video stands in METHODS_OF_KEYPOINTS, empty where it then does nothing.
+The sentences are read from the source without importing a step. Braces in a sentence name keys of the step's section.
+METHODS_OF_KEYPOINTS replaces the sentence for a cohort without video; it is empty where the step then does nothing.
 """
 
 from __future__ import annotations
@@ -9,14 +9,37 @@ from __future__ import annotations
 import ast
 import string
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from childgait.engine.source_files import PACKAGE
 from childgait.errors import StepError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from childgait.metrics.run_metrics import RunMetrics
+
+# The steps whose results the report shows, in running order.
+STEPS = (
+    "register",
+    "deidentify",
+    "segment",
+    "estimate_pose",
+    "refine_pose",
+    "prepare_clips",
+    "build_labels",
+    "split_subjects",
+    "pretrain",
+    "finetune",
+    "evaluate",
+    "gate",
+    "check_study",
+    "write_report",
+)
+
 
 def sentence_of(path: Path, name: str = "METHODS") -> str | None:
-    """The text of METHODS in a module, or None."""
+    """Read the text of METHODS in a module; None where there is none."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
             value = ast.literal_eval(node.value)
@@ -25,18 +48,18 @@ def sentence_of(path: Path, name: str = "METHODS") -> str | None:
     return None
 
 
-class _Words(string.Formatter):
-    """Lists as words, numbers short."""
+class _ListFormatter(string.Formatter):
+    """Writes lists with commas."""
 
-    def format_field(self, value: Any, spec: str) -> str:
+    def format_field(self, value: object, spec: str) -> str:
         if isinstance(value, (list, tuple)):
             return ", ".join(map(str, value))
         return str(super().format_field(value, spec))
 
 
-def methods(settings: dict[str, Any], steps: list[str], *, video: bool = True) -> list[tuple[str, str]]:
-    """(step, sentence) for each of the steps that has one, in the order given."""
-    found = []
+def methods(settings: Mapping[str, Any], steps: list[str], *, video: bool = True) -> list[tuple[str, str]]:
+    """List (step, sentence) of the steps that have a sentence, in the order given."""
+    sentences = []
     for step in steps:
         path = PACKAGE / "steps" / f"{step}.py"
         template = None if video else sentence_of(path, "METHODS_OF_KEYPOINTS")
@@ -44,10 +67,26 @@ def methods(settings: dict[str, Any], steps: list[str], *, video: bool = True) -
         if not template:
             continue
         try:
-            found.append((step, _Words().format(template, **settings.get(step, {}))))
+            sentences.append((step, _ListFormatter().format(template, **settings.get(step, {}))))
         except (KeyError, ValueError, IndexError) as error:
             raise StepError(
                 f"the methods sentence of {step} cannot be filled in ({type(error).__name__}: {error})",
                 hint=f"its braces must name keys of the section {step} in params.yaml",
             ) from None
-    return found
+    return sentences
+
+
+def fill_in(settings: Mapping[str, Any], runs: Sequence[RunMetrics]) -> dict[str, Any]:
+    """Add to the settings how the networks of these runs were trained, with overrides and other studies' runs."""
+    models_by_length: dict[str, set[str]] = {}
+    for run in runs:
+        if run.trained is not None:
+            length = f"at most {run.trained.epochs} epochs on windows of {run.trained.frames} frames"
+            models_by_length.setdefault(length, set()).add(run.model)
+    networks = "; ".join(f"{length}: {', '.join(sorted(models))}" for length, models in models_by_length.items())
+    fitted = sorted({run.model for run in runs if run.trained is None})
+    seeds = sorted({run.seed for run in runs})
+    pretrained = sorted({f"{run.model} ({run.weights_from})" for run in runs if run.pretrained})
+    finetune = settings["finetune"] | {"networks": networks or "none", "fitted": fitted, "seeds": seeds}
+    pretrain = settings["pretrain"] | {"networks": "; ".join(pretrained) or "none"}
+    return {**settings, "finetune": finetune, "pretrain": pretrain}

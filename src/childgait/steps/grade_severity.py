@@ -16,7 +16,9 @@ from childgait.errors import StepError
 from childgait.params import GradeSeverity
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 log = logging.getLogger("childgait")
 
@@ -80,7 +82,6 @@ def grade_severity(
     )
     graded = severity.grade(network, settings, parts["test"], params.windows_per_video)
     truth, usual = severity.levels_of(parts["test"]), severity.commonest(severity.levels_of(parts["train"]))
-    draws = {"draws": params.bootstrap, "seed": params.seed}
     found = {
         "model": model_name,
         "fold": fold,
@@ -90,8 +91,8 @@ def grade_severity(
         "children": {name: len(severity.levels_of(part)) for name, part in parts.items()},
         "without_level": {name: _gone(paths[name], part.table) for name, part in parts.items()},
         "confusion": severity.confusions(graded.levels, truth, np.ones((1, len(truth))))[0].astype(int).tolist(),
-        "metrics": severity.with_intervals(graded.levels, truth, **draws),
-        "commonest": {"level": usual} | severity.with_intervals(np.full_like(truth, usual), truth, **draws),
+        "metrics": _metrics(graded.levels, truth, params),
+        "commonest": {"level": usual} | _metrics(np.full_like(truth, usual), truth, params),
     }
     save_file({name: value.numpy() for name, value in outcome.weights.items()}, weights_out)
     _write_levels(levels, graded, truth, usual)
@@ -106,6 +107,14 @@ def grade_severity(
         np.mean(graded.levels == truth),
         np.mean(usual == truth),
     )
+
+
+def _metrics(predicted: NDArray[np.int64], truth: NDArray[np.int64], params: GradeSeverity) -> dict[str, object]:
+    """Compute every severity metric with its interval, as plain values for a file."""
+    from childgait.training.severity import severity_cells
+
+    cells = severity_cells(predicted, truth, draws=params.bootstrap, seed=params.seed)
+    return {name: cell.as_json() for name, cell in cells.items()}
 
 
 def _gone(path: Path, kept: pl.DataFrame) -> list[str]:

@@ -1,14 +1,15 @@
-"""What a row of the bench needs, costs and can say for itself: its inputs, what it learnt, the operations of a clip;
-which numbers its trees lean on; what its rules measured.
+"""Inputs, parameter count, operations, feature importance and measured items of one trained model.
 
 Reads a trained model's description and a part of the study; yields numbers that depend on neither the machine nor its
-load. How long training took stands in the untracked log alone (bench/peers.py lays it beside).
+load. Training time is in the untracked log only (bench/peers.py joins it to these numbers).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from childgait.metrics.run_metrics import ItemReading
 from childgait.training.features import READS
 
 if TYPE_CHECKING:
@@ -17,11 +18,19 @@ if TYPE_CHECKING:
     from childgait.params import Finetune
 
 
-def needs_and_costs(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> dict[str, Any]:
-    """`inputs`, `parameters`, and `operations` of a clip's forward pass: the mean over a batch; null for a table model."""
+@dataclass(frozen=True)
+class InputsAndCost:
+    """What a model reads and what it costs."""
+
+    inputs: list[str]
+    parameters: int
+    operations: int | None  # of one clip's forward pass, the mean over a batch; None for a table model
+
+
+def inputs_and_cost(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> InputsAndCost:
+    """List a model's inputs and count its parameters and operations."""
     if model.kind == "table":
-        reads = READS[model.build_table(settings).features]
-        return {"inputs": list(reads), "parameters": facts["learns"], "operations": None}
+        return InputsAndCost(list(READS[model.build_table(settings).features]), facts["learns"], None)
     from childgait.models.cost import cost
     from childgait.training.predict import loading_of
     from childgait.training.windows import Windows, make_loader
@@ -30,20 +39,20 @@ def needs_and_costs(model: Model, settings: Finetune, facts: dict[str, Any], par
     several = slice(settings.micro_batch_size)
     windows = Windows(part.clips[several], part.atypical[several], loading_of(network, settings), windows_per_video=1)
     loader, _ = make_loader(windows, batch_size=settings.micro_batch_size, workers=0, shuffle=False)
-    found = cost(network, next(iter(loader)))
-    return {"inputs": sorted(network.inputs), "parameters": found.parameters, "operations": found.operations}
+    count = cost(network, next(iter(loader)))
+    return InputsAndCost(sorted(network.inputs), count.parameters, count.operations)
 
 
-def explained(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> dict[str, Any]:
-    """`importance` where the model has it, and `measured` where it answers by what was measured on the part's children."""
-    found = {key: facts[key] for key in ("importance",) if key in facts}
+def explanations(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> dict[str, object]:
+    """Collect `importance` of a tree model and `measured` items of a model that reads those; else nothing."""
+    fields: dict[str, object] = {key: facts[key] for key in ("importance",) if key in facts}
     if model.kind == "table" and model.build_table(settings).features == "measured":
-        found["measured"] = measured_of(part)
-    return found
+        fields["measured"] = item_readings(part)
+    return fields
 
 
-def measured_of(part: Part) -> list[dict[str, Any]]:
-    """A row a child, limb and item: the value nearest to the median of its readings, its band, and where it was read.
+def item_readings(part: Part) -> list[ItemReading]:
+    """Choose per child, limb and item the reading nearest to the median, with its typical band and where it was read.
 
     Of near limbs where a recording shows the limb near, as the rules choose (gait/features.py).
     """
@@ -55,7 +64,9 @@ def measured_of(part: Part) -> list[dict[str, Any]]:
     items = items.filter(pl.col("value").is_finite())
     keys = ["subject", "limb", "code"]
     near = items.filter(pl.col("near") == pl.col("near").max().over(keys))
-    away = (pl.col("value") - pl.col("value").median().over(keys)).abs()
-    chosen = near.with_columns(away=away).sort(*keys, "away", "video").group_by(keys, maintain_order=True).first()
-    kept = [*keys, "value", "zero_low", "zero_high", "score", "video", "frame", "seconds"]
-    return chosen.select(kept).with_columns(pl.col("value", "seconds").round(3)).to_dicts()
+    distance = (pl.col("value") - pl.col("value").median().over(keys)).abs()
+    order = [*keys, "distance", "video"]
+    nearest = near.with_columns(distance=distance).sort(order).group_by(keys, maintain_order=True).first()
+    rows = nearest.select(*keys, "value", "zero_low", "zero_high", "score", "video", "frame", "seconds")
+    rows = rows.with_columns(pl.col("value", "seconds").round(3))
+    return [ItemReading(**row) for row in rows.iter_rows(named=True)]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.parts import Part, children_of
+from childgait.metrics.cells import Cell, make_cell
 from childgait.metrics.scores import Array, sigmoid
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
 
 LEVELS = (1, 2, 3, 4)
 QUESTIONS = LEVELS[1:]  # at this level or above?
-METRICS = ("accuracy", "balanced_accuracy", "f1", "kappa", "error")  # error: levels a child is off, in the mean
+SEVERITY_METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "kappa",
+    "error",
+)  # error: levels a child is off, in the mean
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ def confusions(said: NDArray[np.int64], truth: NDArray[np.int64], weights: Array
 
 
 def measure_levels(tables: Array) -> dict[str, Array]:
-    """(D,) every metric of METRICS, of D confusion tables."""
+    """(D,) every metric of SEVERITY_METRICS, of D confusion tables."""
     total, right = tables.sum(axis=(1, 2)), np.einsum("dii->di", tables)
     true, said = tables.sum(axis=2), tables.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -148,27 +155,17 @@ def measure_levels(tables: Array) -> dict[str, Array]:
         }
 
 
-def with_intervals(
-    said: NDArray[np.int64], truth: NDArray[np.int64], *, draws: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Every metric with its 95 % interval over draws of children; null with a reason where it is not defined."""
-    from childgait.metrics.intervals import draw_weights, interval
+def severity_cells(predicted: NDArray[np.int64], truth: NDArray[np.int64], *, draws: int, seed: int) -> dict[str, Cell]:
+    """Compute every metric with its 95 % interval over draws of children."""
+    from childgait.metrics.intervals import draw_weights
 
-    plain = measure_levels(confusions(said, truth, np.ones((1, len(truth)))))
-    drawn = measure_levels(confusions(said, truth, draw_weights(len(truth), draws, seed))) if draws else {}
-    found: dict[str, dict[str, Any]] = {}
-    for name in METRICS:
-        value = float(plain[name][0])
-        if np.isnan(value):
-            found[name] = {"value": None, "reason": "all children have one level, and nothing else was said"}
-            continue
-        low, high = (interval(drawn[name]) if draws else None) or (None, None)
-        found[name] = {"value": round(value, 6), "low": _rounded(low), "high": _rounded(high)}
-    return found
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
+    plain = measure_levels(confusions(predicted, truth, np.ones((1, len(truth)))))
+    drawn = measure_levels(confusions(predicted, truth, draw_weights(len(truth), draws, seed))) if draws else None
+    reason = "all children have one level, and nothing else was said"
+    return {
+        name: make_cell(float(plain[name][0]), None if drawn is None else drawn[name], reason)
+        for name in SEVERITY_METRICS
+    }
 
 
 def commonest(levels: NDArray[np.int64]) -> int:

@@ -1,0 +1,219 @@
+"""The inputs of the report, read once: predictions and metrics of all runs, gates, checks, labels, settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from childgait.errors import StepError
+from childgait.files.split import HOLDOUT
+from childgait.metrics.of_study import (
+    GapToBest,
+    MetricsByModel,
+    PredictionsByModel,
+    ScopeMetrics,
+    ScopePredictions,
+    gap_to_best,
+    measure_model,
+    read_predictions,
+)
+from childgait.metrics.run_metrics import RunMetrics, read_run_metrics
+from childgait.params import Cohort, Evaluate, Finetune, load_section, read_params
+from childgait.report.headline import TOO_FEW, choose_headline
+from childgait.report.promises import PromiseResult
+
+T = TypeVar("T")
+
+
+class GateCheck(BaseModel):
+    """The outcome of one expectation of a gate."""
+
+    model_config = ConfigDict(frozen=True)
+
+    expects: str
+    columns: str
+    needs: str
+    severity: str
+    success: bool
+    unexpected: int  # rows that break it
+    problem: str
+    failing: list[str]
+    why: str
+
+
+class GateResult(BaseModel):
+    """The outcome of a step's gate, as the step `gate` writes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: str
+    rows: int
+    warnings: int
+    checks: list[GateCheck]
+
+
+class Kappa(BaseModel):
+    """Weighted kappa of one item; None where undefined."""
+
+    value: float | None = None
+
+
+class RaterPair(BaseModel):
+    """The agreement of two raters, as build_labels writes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    raters: list[str]
+    children: int
+    weighted_kappa: dict[str, Kappa]  # by item
+
+
+class Agreement(BaseModel):
+    """The agreement of all pairs of raters; empty where one rater scored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pairs: list[RaterPair] = []
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that the report is written from."""
+
+    settings: dict[str, Any]  # params.yaml as it stands
+    cohort: Cohort
+    evaluation: Evaluate
+    predictions: dict[str, PredictionsByModel]  # by scope
+    metrics: dict[str, MetricsByModel]  # by scope
+    runs: list[RunMetrics]  # by model, fold and seed
+    histories: dict[str, pl.DataFrame]  # learning curve of each model's first run
+    labels: pl.DataFrame
+    subjects: pl.DataFrame
+    agreement: Agreement
+    gates: list[GateResult]
+    pooled: dict[str, pl.DataFrame]  # the gates' tables by step
+    promises: list[PromiseResult]
+    scope: str  # of the headline
+    model: str  # of the headline
+
+    @property
+    def headline(self) -> ScopeMetrics:
+        return self.metrics[self.scope][self.model]
+
+    @property
+    def headline_predictions(self) -> ScopePredictions:
+        return self.predictions[self.scope][self.model]
+
+    @property
+    def majority(self) -> ScopeMetrics | None:
+        return self.metrics[self.scope].get("majority")
+
+    @property
+    def first_fold(self) -> str:
+        """The hold-out, or the first of the folds."""
+        return HOLDOUT if self.scope == HOLDOUT else min(run.fold for run in self.runs)
+
+    @property
+    def headline_run(self) -> RunMetrics:
+        """The first run of the headline's model."""
+        return next(run for run in self.runs if (run.model, run.fold) == (self.model, self.first_fold))
+
+    @cached_property
+    def gaps(self) -> dict[str, dict[str, GapToBest]]:
+        """How far each model is behind the best one, by scope and model."""
+        draws, seed = self.evaluation.bootstrap, self.evaluation.seed
+        return {
+            scope: gap_to_best(self.predictions[scope], metrics, draws, seed, TOO_FEW)
+            for scope, metrics in self.metrics.items()
+        }
+
+    def first_runs(self) -> dict[str, RunMetrics]:
+        """The first run of each model."""
+        first: dict[str, RunMetrics] = {}
+        for run in self.runs:
+            first.setdefault(run.model, run)
+        return first
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """The paths of a study's outputs that the report reads."""
+
+    predictions: list[Path]
+    histories: list[Path]
+    metrics: list[Path]
+    labels: Path
+    subjects: Path
+    agreement: Path
+    gates: list[Path]
+    pooled: list[Path]
+    checks: Path
+    settings: Path
+
+
+def read_study(files: StudyFiles) -> Study:
+    """Read all inputs, check that the runs share their splits, and measure every model."""
+    evaluation = load_section(files.settings, Evaluate)
+    predictions = read_predictions(files.predictions)
+    runs = sorted((read_run_metrics(path) for path in files.metrics), key=lambda run: (run.model, run.fold, run.seed))
+    scope, model = choose_headline(load_section(files.settings, Finetune).models[0], predictions)
+    check_same_split(runs)
+    promises = json.loads(files.checks.read_text(encoding="utf-8"))["promises"]
+    return Study(
+        settings=read_params(files.settings),
+        cohort=load_section(files.settings, Cohort),
+        evaluation=evaluation,
+        predictions=predictions,
+        metrics={name: _measure_scope(models, evaluation) for name, models in predictions.items()},
+        runs=runs,
+        histories=read_histories(files.histories),
+        labels=pl.read_parquet(files.labels),
+        subjects=pl.read_parquet(files.subjects),
+        agreement=_read_json(files.agreement, Agreement),
+        gates=[_read_json(path, GateResult) for path in sorted(files.gates)],
+        pooled={path.stem: pl.read_parquet(path) for path in files.pooled},
+        promises=TypeAdapter(list[PromiseResult]).validate_python(promises),
+        scope=scope,
+        model=model,
+    )
+
+
+def _measure_scope(models: PredictionsByModel, params: Evaluate) -> MetricsByModel:
+    return {name: measure_model(model, params.bootstrap, params.seed, params.bins) for name, model in models.items()}
+
+
+def _read_json(path: Path, form: type[T]) -> T:
+    try:
+        return TypeAdapter(form).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise StepError(f"{path}: {key}: {first['msg']}", hint="run the step that writes it again") from None
+
+
+def check_same_split(runs: list[RunMetrics]) -> None:
+    """Fail if runs of one fold were trained on different splits: they would stand in one table."""
+    first: dict[str, RunMetrics] = {}
+    for run in runs:
+        other = first.setdefault(run.fold, run)
+        if run.split_hash != other.split_hash:
+            raise StepError(
+                f"{run.model}, fold {run.fold}, is of split {run.split_hash[:12]}, but {other.model} of"
+                f" {other.split_hash[:12]}",
+                hint="run finetune and evaluate again for both: their children differ",
+            )
+
+
+def read_histories(paths: list[Path]) -> dict[str, pl.DataFrame]:
+    """Read the learning curve of each model's first run."""
+    curves: dict[str, pl.DataFrame] = {}
+    for path in sorted(paths):
+        if path.read_text(encoding="utf-8").strip():
+            curves.setdefault(path.parent.parent.name, pl.read_csv(path))
+    return curves
