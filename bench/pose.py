@@ -114,7 +114,7 @@ def judge(cohort: Path, params: Path, tallies: dict[str, Tally], verbose: bool) 
     return seconds
 
 
-def _compare(tally: Tally, truth: Truth, delivered: Poses, refined: Poses, settings: Settings, view: str) -> None:
+def _compare(tally: Tally, truth: Truth, delivered: Poses, refined: Poses, settings: RefinePose, view: str) -> None:
     tally.videos += 1
     exact = truth.points
     height = np.ptp(exact[..., 1], axis=1)

@@ -245,8 +245,8 @@ def test_copies_without_a_name_are_told_by_their_pixels(clone, tmp_path, capsys)
 
 
 def test_one_child_after_another_before_anything_is_made_again(clone, capsys):
-    """0002 is in no training table, so the erasure of 0007 leaves its test table, but no record of it; and of the remote's
-    objects no listing that would tell whose they are."""
+    """0002 is in no training table, so the erasure of 0007 leaves its test table, but no record of it; and of the
+    remote's objects no listing that would tell whose they are."""
     assert erase("0007", yes=True, remote=True) == 0
     assert "0002" in Path("data/split_subjects/0.test.csv").read_text()
     bench = Path("reports/bench/table.md")

@@ -1,4 +1,5 @@
-"""What a network on keypoints sees does not depend on where the crop lies, how large the child is, or on unknown points."""
+"""What a network on keypoints sees does not depend on where the crop lies, how large the child is, or on unknown
+points."""
 
 from __future__ import annotations
 

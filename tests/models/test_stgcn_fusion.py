@@ -1,4 +1,5 @@
-"""Two streams, joined or alone: what is missing is said, what is switched off is not there, one stream is ST-GCN itself."""
+"""Two streams, joined or alone: what is missing is said, what is switched off is not there, one stream is ST-GCN
+itself."""
 
 from __future__ import annotations
 

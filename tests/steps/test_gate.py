@@ -7,13 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_gates import good_register
 
 from childgait.engine.flags import find_function
 from childgait.engine.run_step import run_step
 from childgait.errors import StepError
 from childgait.params import Gate, load_params
 from childgait.steps.gate import gate
+from test_gates import good_register
 
 LIMITS: Gate = load_params(Path(__file__).parents[2] / "params.yaml")["gate"]  # type: ignore[assignment]
 

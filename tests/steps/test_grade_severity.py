@@ -1,4 +1,5 @@
-"""Networks that have learnt the items learn four levels of severity; nobody is graded who taught, and nothing is guessed."""
+"""Networks that have learnt the items learn four levels of severity; nobody is graded who taught, and nothing is
+guessed."""
 
 import json
 from pathlib import Path

@@ -1,8 +1,10 @@
-"""Clips of synthetic children rendered straight from the truth of their motion: exact points in a crop, the skeleton drawn
-in grey as the picture, its neighbourhood as the mask. No video, no detector, no refinement; seconds instead of minutes.
+"""Clips of synthetic children rendered straight from the truth of their motion: exact points in a crop, the skeleton
+drawn in grey as the picture, its neighbourhood as the mask. No video, no detector, no refinement; seconds instead of
+minutes.
 
-The label is one item of the left limb, the knee in stance, of children in whom it is clear: well inside the typical band, or
-far beyond its upper edge. `neutral` children keep their labels and their bodies, but all walk alike: no cue is left.
+The label is one item of the left limb, the knee in stance, of children in whom it is clear: well inside the typical
+band, or far beyond its upper edge. `neutral` children keep their labels and their bodies, but all walk alike: no cue is
+left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Made-up recordings: a child of its own colours crosses a room of its own. `walk(room, child)`, `write_video(path, …)`."""
+"""Made-up recordings: a child of its own colours crosses a room of its own. `walk(room, child)`, `write_video(path,
+…)`."""
 
 from pathlib import Path
 

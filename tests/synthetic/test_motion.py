@@ -1,4 +1,5 @@
-"""Does it walk? Feet on the floor, left and right, and the asked-for curves found again in the pictures of both cameras."""
+"""Does it walk? Feet on the floor, left and right, and the asked-for curves found again in the pictures of both
+cameras."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("normed", [False, True])
 def test_two_processes_give_the_numbers_of_one(normed: bool, tmp_path: Path) -> None:
-    """torchrun, gloo: two small batches a step, one a process; drop-out included, for its draws belong to the batch; and
-    what batch norms remember."""
+    """torchrun, gloo: two small batches a step, one a process; drop-out included, for its draws belong to the batch;
+    and what batch norms remember."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
     torchrun = [
         sys.executable,

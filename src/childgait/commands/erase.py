@@ -22,8 +22,9 @@ def erase(
 ) -> int:
     """Erase one child, such as 0007.
 
-    --yes does not ask, --remote empties DVC's remotes, too, --rerun makes the results anew. The search afterwards looks for
-    the child in every picture that is not another child's own; --all-pictures looks there, too (minutes a hundred videos).
+    --yes does not ask, --remote empties DVC's remotes, too, --rerun makes the results anew. The search afterwards looks
+    for the child in every picture that is not another child's own; --all-pictures looks there, too (minutes a hundred
+    videos).
     """
     from childgait.files.tombstones import add_tombstone
     from childgait.lineage.erasure import carry_out, disclose, make_plan, remember_pictures, versioned, what_is_left

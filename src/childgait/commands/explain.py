@@ -2,9 +2,9 @@
 
     childgait explain data/finetune/childgait_video/holdout-0 --part data/split_subjects/holdout.test.parquet
 
-A network: a sheet of frames per child with the patches, cells or joints that mattered, beside the same from random weights,
-and a table of how much of it lies at the joints each item is about. The rules: a table of every measured value, its band
-and its moment. Boosted trees: which numbers they lean on.
+A network: a sheet of frames per child with the patches, cells or joints that mattered, beside the same from random
+weights, and a table of how much of it lies at the joints each item is about. The rules: a table of every measured
+value, its band and its moment. Boosted trees: which numbers they lean on.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ def explain(
     children: int = 2,
     seed: int = 0,
 ) -> None:
-    """For the first children of a part, every item of every recording, and on each child's sheet the answer `atypical` that
-    the model of the folder `run` is surest of; of the rules and trees, all. `out` is a folder; an erasure looks into logs."""
+    """For the first children of a part, every item of every recording, and on each child's sheet the answer `atypical`
+    that the model of the folder `run` is surest of; of the rules and trees, all. `out` is a folder; an erasure looks
+    into logs."""
     import json
 
     import cv2

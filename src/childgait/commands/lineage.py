@@ -25,7 +25,8 @@ def lineage(
 ) -> None:
     """Print lineage from the records under data/ and reports/ of the working folder.
 
-    Give files, or --metric NAME, or --subject ID, or --diff A B. With --diff, --metric or a file says which number is asked.
+    Give files, or --metric NAME, or --subject ID, or --diff A B. With --diff, --metric or a file says which number is
+    asked.
     """
     if diff is not None:
         if subject or len(files) + bool(metric) > 1:

@@ -3,8 +3,8 @@
 A job's own differences are its params, its source files, the environment and the raw files it read; what it inherits
 are inputs that another job made differently. Only a difference on the way to the number, whose job then wrote other
 bytes, can have moved it. Outputs that differ with nothing different before them are named: that is not determinism.
-Videos are the exception: another kind of CPU may encode the same frames to other bytes, so they are compared by the hash
-of their decoded frames, which stands in the evidence beside them.
+Videos are the exception: another kind of CPU may encode the same frames to other bytes, so they are compared by the
+hash of their decoded frames, which stands in the evidence beside them.
 """
 
 from __future__ import annotations

@@ -142,8 +142,8 @@ def _pooled(root: Path, subject: str, plan: Plan) -> list[Path]:
 
 
 def _unrecorded(root: Path, subject: str, study: Iterable[Path]) -> Iterable[Path]:
-    """What steps made of several children and names this one, whether a record speaks of it or not: the erasure of another
-    child removes the records of all that was pooled, and keeps the tables that did not name that child."""
+    """What steps made of several children and names this one, whether a record speaks of it or not: the erasure of
+    another child removes the records of all that was pooled, and keeps the tables that did not name that child."""
     folders = (*(f"data/{path.stem}/" for path in (PACKAGE / "steps").glob("*.py")), "reports/")
     names = {path: os.path.relpath(path, root) for path in study}
     shared = [p for p, name in names.items() if name.startswith(folders) and subject_of(name) is None]
@@ -293,9 +293,9 @@ def remember_pictures(plan: Plan) -> None:
 
 
 def what_is_left(plan: Plan, root: Path, *, all_pictures: bool = False) -> dict[Path, str]:
-    """The search afterwards, for the number, the files' hashes and the pictures: in the working tree, DVC's cache, remotes
-    that were asked, Snakemake's cache, MLflow's store and what killed jobs left in the temp folder. Another child's own
-    files, as the records know them, are looked at only if `all_pictures`."""
+    """The search afterwards, for the number, the files' hashes and the pictures: in the working tree, DVC's cache,
+    remotes that were asked, Snakemake's cache, MLflow's store and what killed jobs left in the temp folder. Another
+    child's own files, as the records know them, are looked at only if `all_pictures`."""
     from childgait.lineage.pixels import find_pixels
 
     folders = [root, cache_folder(root), output_cache(root), *plan.runs.folders(), *_left_in_temp()]

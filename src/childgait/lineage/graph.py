@@ -220,7 +220,8 @@ class Graph:
         return trace
 
     def holding(self, subject: str, root: Path) -> dict[str, str]:
-        """Every file that holds a child's data, and how: its `own`, a `table` that names it, or `pooled` (made of such).
+        """Every file that holds a child's data, and how: its `own`, a `table` that names it, or `pooled` (made of
+        such).
 
         A table with a column `subject` is taken at its word: a child that is not in it is not in what is made of it,
         as far as that path goes. A raw file that names no child is searched for the number.
@@ -270,7 +271,8 @@ def is_subject(value: object, subject: str) -> bool:
 
 
 def rows_of(text: str, ending: str) -> Iterator[tuple[str, list[str]]]:
-    """Each row of a table as it is written, with its id fields; what comes before its rows (remarks, the header) has none."""
+    """Each row of a table as it is written, with its id fields; what comes before its rows (remarks, the header) has
+    none."""
     lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(iter(lines), delimiter="\t" if ending == ".tsv" else ",")
     columns: list[int] | None = None

@@ -1,8 +1,8 @@
 """Looks for a child's pictures where they should no longer be, however they are kept: scaled, encoded anew, renamed.
 
 A perceptual hash finds pictures that look alike as a whole. In a gait laboratory all do, since the room is the same; so
-a find counts only if it also shows what stands before the room: the picture less the room, where somebody moves. What it
-cannot find: a part cut out of a picture (the study's own cut-outs, the clips, are known to it as they are).
+a find counts only if it also shows what stands before the room: the picture less the room, where somebody moves. What
+it cannot find: a part cut out of a picture (the study's own cut-outs, the clips, are known to it as they are).
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def _frames(path: Path, every: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def remember(paths: Iterable[Path]) -> list[Known]:
-    """Every picture of the child in its own recordings and clips (a copy may hold any of them), as long as they are there.
+    """Every picture of the child in its own recordings and clips (a copy may hold any of them), as long as they are
+    there.
 
     A single image (a sheet of many pictures) has no room of its own and is left out.
     """

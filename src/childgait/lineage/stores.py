@@ -52,8 +52,8 @@ class Store:
         self.fs = odb.fs
 
     def judge(self, subject: str, known: Iterable[Version], keep: set[str], own: set[str]) -> Verdict:
-        """What holds the child. `keep`: md5s of what stays in the working tree; `own`: of the child's files, which go even
-        where no listing names them any more (the erasure of another child has removed it)."""
+        """What holds the child. `keep`: md5s of what stays in the working tree; `own`: of the child's files, which go
+        even where no listing names them any more (the erasure of another child has removed it)."""
         oids = {oid for oid in self.odb.all() if not oid.startswith("runs")}
         names: dict[str, set[str]] = {}
         for version in known:

@@ -1,9 +1,9 @@
 """AGRM's network: a 3D ResNet-18 with spatial pooling at three resolutions.
 
-Origin: the AGRM description (Bioengineering 13(3):272, 2026): 3D ResNet-18, spatial hierarchical pooling, a fully connected
-layer; trained with a mean teacher (training/mean_teacher.py), which the registry's row switches on. The description leaves
-details open; chosen here are: grids of 1, 2 x 2 and 4 x 4 cells; mean plus maximum per cell; the mean of that over time; a
-linear map of each cell to `PARTS` x width numbers, all concatenated.
+Origin: the AGRM description (Bioengineering 13(3):272, 2026): 3D ResNet-18, spatial hierarchical pooling, a fully
+connected layer; trained with a mean teacher (training/mean_teacher.py), which the registry's row switches on. The
+description leaves details open; chosen here are: grids of 1, 2 x 2 and 4 x 4 cells; mean plus maximum per cell; the
+mean of that over time; a linear map of each cell to `PARTS` x width numbers, all concatenated.
 
 Reads Batch.frames; yields logits (B, 34).
 """

@@ -1,9 +1,9 @@
 """C3D: eight convolutions of 3 x 3 x 3, five poolings, two wide linear layers; no normalisation.
 
-Origin: Tran et al., "Learning Spatiotemporal Features with 3D Convolutional Networks" (ICCV 2015): channels 64, 128, 256
-twice, 512 four times; the first pooling does not pool over time; linear layers of 4096 with dropout. `width` is the number
-of channels of the first convolution; all other widths scale with it. On windows shorter than 16 frames the poolings stop at
-one frame.
+Origin: Tran et al., "Learning Spatiotemporal Features with 3D Convolutional Networks" (ICCV 2015): channels 64, 128,
+256 twice, 512 four times; the first pooling does not pool over time; linear layers of 4096 with dropout. `width` is the
+number of channels of the first convolution; all other widths scale with it. On windows shorter than 16 frames the
+poolings stop at one frame.
 
 Reads Batch.frames; yields logits (B, 34). Published weights exist in several forms, so none is read.
 """

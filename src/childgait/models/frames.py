@@ -1,4 +1,5 @@
-"""What networks on whole frames share: input normalisation, a trunk with a head, and strict reading of published weights."""
+"""What networks on whole frames share: input normalisation, a trunk with a head, and strict reading of published
+weights."""
 
 from __future__ import annotations
 

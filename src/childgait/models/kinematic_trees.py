@@ -1,9 +1,9 @@
 """Boosted trees on gait features: one small forest per item, fitted to both limbs of every child.
 
 For a limb's item the forest reads that limb's features, the other limb's, and their difference, so that left and right
-share one model. scikit-learn's gradient boosting grows the trees; they are kept as plain arrays and evaluated with numpy.
-Both classes are weighted equally. A missing feature takes the training children's median. Where an item's training
-children have one class only, it is predicted as by the majority baseline.
+share one model. scikit-learn's gradient boosting grows the trees; they are kept as plain arrays and evaluated with
+numpy. Both classes are weighted equally. A missing feature takes the training children's median. Where an item's
+training children have one class only, it is predicted as by the majority baseline.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a network on keypoints sees: positions about the hips, in body lengths, with their speed and their score.
 
-Reads Batch.points (B, T, 23, 3) in pixels of the crop; yields (B, C, T, 23). A point of score 0 is unknown: it stands at
-the hips with speed 0, and its score says so.
+Reads Batch.points (B, T, 23, 3) in pixels of the crop; yields (B, C, T, 23). A point of score 0 is unknown: it stands
+at the hips with speed 0, and its score says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """3D ResNet-18 and R(2+1)D-18: convolutions over space and time, whole or factorised.
 
-Origin: Hara et al., "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?" (CVPR 2018) and Tran et al.,
-"A Closer Look at Spatiotemporal Convolutions for Action Recognition" (CVPR 2018), as torchvision builds them
+Origin: Hara et al., "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?" (CVPR 2018) and Tran et
+al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition" (CVPR 2018), as torchvision builds them
 (torchvision.models.video, BSD-3); its blocks and names are used, so that its Kinetics-400 weights load. `width` is the
 number of channels of the first stage: 64 as published, few for a CPU.
 
@@ -27,7 +27,8 @@ DEEPEST = 8  # times the width of the first stage
 
 
 def make_stem(whole: bool, width: int) -> nn.Sequential:
-    """Return the first convolution, 3 frames by 7 by 7 pixels, spatial stride 2; factorised with 45 channels between at 64."""
+    """Return the first convolution, 3 frames by 7 by 7 pixels, spatial stride 2; factorised with 45 channels between at
+    64."""
     if whole:
         layers: list[nn.Module] = [nn.Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)]
     else:

@@ -1,9 +1,9 @@
 """The score by rule: each item's measured value against its typical band; nothing is learned but the band.
 
 The bands are those of gait/scoring.py (from the score's reference guide; stand-ins of ours where the guide uses words).
-The logit is the distance of the value from the typical band, in units of about one error of reading it off an image, so that 0
-is the band's edge. Items that keypoints do not show (rotations, the hindfoot), and values that no recording of a child gives,
-are predicted as by the majority baseline. `childgait explain` lists what was measured, and when.
+The logit is the distance of the value from the typical band, in units of about one error of reading it off an image, so
+that 0 is the band's edge. Items that keypoints do not show (rotations, the hindfoot), and values that no recording of a
+child gives, are predicted as by the majority baseline. `childgait explain` lists what was measured, and when.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Rules(TableModel):
 
 
 def beyond_band(values: Floats, code: str) -> Floats:
-    """Return the signed distance of values from an item's typical band, in reading errors: negative inside, 0 at the edge."""
+    """Return the signed distance of values from an item's typical band, in reading errors: negative inside, 0 at the
+    edge."""
     bands = bands_of(code)
     return np.maximum(bands.zero_low - values, values - bands.zero_high) / UNITS.get(code, DEGREES)

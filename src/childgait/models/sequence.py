@@ -1,8 +1,8 @@
 """Plain sequence networks on keypoints: GRU and LSTM (two layers, bidirectional) and a TCN.
 
-Origin: the usual recurrent baselines; the TCN after Bai, Kolter, Koltun, "An Empirical Evaluation of Generic Convolutional
-and Recurrent Networks for Sequence Modeling" (2018, arXiv 1803.01271): dilated residual blocks, dilation doubling. Unlike
-the original it is not causal, because a walk is scored after it has ended.
+Origin: the usual recurrent baselines; the TCN after Bai, Kolter, Koltun, "An Empirical Evaluation of Generic
+Convolutional and Recurrent Networks for Sequence Modeling" (2018, arXiv 1803.01271): dilated residual blocks, dilation
+doubling. Unlike the original it is not causal, because a walk is scored after it has ended.
 
 Reads Batch.points; yields logits (B, 34).
 """

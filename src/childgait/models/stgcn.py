@@ -1,9 +1,10 @@
 """ST-GCN: graph convolution over the joints of a frame, convolution over time, ten blocks.
 
-Origin: Yan, Xiong, Lin, "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition" (AAAI 2018):
-batch norm over joints and channels, neighbours in three partitions (the joint itself, those nearer to the body's centre,
-those farther out), temporal kernel 9, channels x4 -> x3 at double -> x3 at four times the width, stride 2 at blocks 5 and 8.
-Our graph has 23 joints (body and feet), its centre between the hips. Learned edge weights as in the original.
+Origin: Yan, Xiong, Lin, "Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition" (AAAI
+2018): batch norm over joints and channels, neighbours in three partitions (the joint itself, those nearer to the body's
+centre, those farther out), temporal kernel 9, channels x4 -> x3 at double -> x3 at four times the width, stride 2 at
+blocks 5 and 8. Our graph has 23 joints (body and feet), its centre between the hips. Learned edge weights as in the
+original.
 
 Reads Batch.points; yields logits (B, 34).
 """

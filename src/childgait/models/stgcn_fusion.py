@@ -1,12 +1,12 @@
 """ST-GCN and gait features (numbers measured on the walk) as two streams, joined by cross-attention.
 
-Origin: the ST-GCN and clinical gait features description (arXiv 2603.22371, 2026): Grad-CAM on a trained ST-GCN gives the
-importance of each joint, features measured on important joints are selected, and the two streams attend to each other. The
-description gives neither widths nor heads nor the list of features; ours are chosen here and in params. Features are selected
-in the training fold (training/joint_importance.py) and kept in `selected`.
+Origin: the ST-GCN and clinical gait features description (arXiv 2603.22371, 2026): Grad-CAM on a trained ST-GCN gives
+the importance of each joint, features measured on important joints are selected, and the two streams attend to each
+other. The description gives neither widths nor heads nor the list of features; ours are chosen here and in params.
+Features are selected in the training fold (training/joint_importance.py) and kept in `selected`.
 
-`join` is the ablation: `cross` and `concat` have both streams, `features` the gait features alone; `skeleton` is the ST-GCN
-itself, to the last byte. Reads Batch.points and Batch.features; yields logits (B, 34).
+`join` is the ablation: `cross` and `concat` have both streams, `features` the gait features alone; `skeleton` is the
+ST-GCN itself, to the last byte. Reads Batch.points and Batch.features; yields logits (B, 34).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """UniFormer: local convolution in the first two stages, global attention in the last two.
 
-Origin: Li et al., "UniFormer: Unified Transformer for Efficient Spatiotemporal Representation Learning" (ICLR 2022), the small
-model: 3, 4, 8 and 3 blocks of 64, 128, 320 and 512 channels. A block of the first two stages mixes 5 x 5 x 5 places by a
-depthwise convolution, one of the last two attends to all places; every block begins with a depthwise convolution that encodes
-position. Attention heads are 64 channels wide. `width` is the number of channels of the first stage. Without the original's
-stochastic depth.
+Origin: Li et al., "UniFormer: Unified Transformer for Efficient Spatiotemporal Representation Learning" (ICLR 2022),
+the small model: 3, 4, 8 and 3 blocks of 64, 128, 320 and 512 channels. A block of the first two stages mixes 5 x 5 x 5
+places by a depthwise convolution, one of the last two attends to all places; every block begins with a depthwise
+convolution that encodes position. Attention heads are 64 channels wide. `width` is the number of channels of the first
+stage. Without the original's stochastic depth.
 
 Reads Batch.frames; yields logits (B, 34). No published weights are read.
 """

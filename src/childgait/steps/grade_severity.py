@@ -1,7 +1,8 @@
 """A network that has learnt the 34 items learns the motor severity of the same children, and grades the test children.
 
-Where the cohort has such a column. The network, its settings and the children of each part are those of the run of finetune
-that it starts from; only the last layer is new. The commonest level of the training children is judged beside it.
+Where the cohort has such a column. The network, its settings and the children of each part are those of the run of
+finetune that it starts from; only the last layer is new. The commonest level of the training children is judged beside
+it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The challenge's submission file: the study's first model answers for the test's children, scored or not.
 
-Reads the runs of that model (all seeds of one fold), the clips, who is who, which views show an item, and a person's list.
-The test's children are those that the list names as test; where it names nobody, all whom the model has never seen.
+Reads the runs of that model (all seeds of one fold), the clips, who is who, which views show an item, and a person's
+list. The test's children are those that the list names as test; where it names nobody, all whom the model has never
+seen.
 """
 
 from __future__ import annotations

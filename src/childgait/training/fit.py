@@ -202,8 +202,8 @@ def make_pool(
     seed: int,
     group: Group,
 ) -> MeanTeacher | None:
-    """The mean teacher with its clips, where there is to be one: children without scores, training children whose scores
-    are not used, and, if asked, all training children, their scores aside."""
+    """The mean teacher with its clips, where there is to be one: children without scores, training children whose
+    scores are not used, and, if asked, all training children, their scores aside."""
     how = settings.mean_teacher
     if how.pool == "none":
         return None

@@ -1,13 +1,14 @@
 """What moved an answer, by one interface for every network: patches, cells of a 3D convolution, joints of a skeleton.
 
-A network says what it last saw (`maps`) and what it answers to that (`answer`); the gradient of one target's logit between
-the two tells what counted. Where the maps are features of a deep layer that is Grad-CAM (Selvaraju et al., 2017): channels
-weighed by their mean gradient, what speaks for the answer kept. Where they are the input itself (`maps_are_inputs`) it is
-|gradient times input|. Either way `Evidence` is an amount at places in the picture, so models stand side by side:
+A network says what it last saw (`maps`) and what it answers to that (`answer`); the gradient of one target's logit
+between the two tells what counted. Where the maps are features of a deep layer that is Grad-CAM (Selvaraju et al.,
+2017): channels weighed by their mean gradient, what speaks for the answer kept. Where they are the input itself
+(`maps_are_inputs`) it is |gradient times input|. Either way `Evidence` is an amount at places in the picture, so models
+stand side by side:
 
-- the share of it at the joints an item is about, beside the share that evenly spread evidence would have there;
-- the check that it means something: the same from a network with fresh random weights. Where the two agree in rank, the map
-  shows the picture and not what was learnt.
+- the share of it at the joints an item is about, beside the share that evenly spread evidence would have there; - the
+check that it means something: the same from a network with fresh random weights. Where the two agree in rank, the map
+shows the picture and not what was learnt.
 """
 
 from __future__ import annotations

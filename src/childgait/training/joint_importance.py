@@ -1,12 +1,12 @@
 """Which joints an ST-GCN leans on, found in the training fold alone, and the numbers of the walk that they choose.
 
-A plain ST-GCN learns from the training children first. For every target, Grad-CAM on its last block gives each joint's share
-of the answers it gives to training clips; the mean over clips and targets is the joint's contribution. A number of the walk
-scores the mean contribution of the joints it is measured on, and the best are taken. Nothing here sees a validation or a
-test child but for the first network's learning curve.
+A plain ST-GCN learns from the training children first. For every target, Grad-CAM on its last block gives each joint's
+share of the answers it gives to training clips; the mean over clips and targets is the joint's contribution. A number
+of the walk scores the mean contribution of the joints it is measured on, and the best are taken. Nothing here sees a
+validation or a test child but for the first network's learning curve.
 
-Reads training windows; sets `chosen`, `middle` and `spread` of a StgcnFusion, and its skeleton's weights; yields what was
-found, for the model's description.
+Reads training windows; sets `chosen`, `middle` and `spread` of a StgcnFusion, and its skeleton's weights; yields what
+was found, for the model's description.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def choose_numbers(
     prior: Tensor,
     learn: Callable[[Stgcn, Finetune], Outcome],
 ) -> dict[str, Any]:
-    """Choose a StgcnFusion's numbers and start its skeleton where a first ST-GCN ended; what was found. Nothing to do for
-    any other network. `windows` are the training clips, unchanged; `learn` trains a network on them."""
+    """Choose a StgcnFusion's numbers and start its skeleton where a first ST-GCN ended; what was found. Nothing to do
+    for any other network. `windows` are the training clips, unchanged; `learn` trains a network on them."""
     if not isinstance(network, StgcnFusion):
         return {}
     how = settings.fusion

@@ -1,4 +1,5 @@
-"""Is a trained model the one that was asked for, and may it judge these children? Read from its description (model.json)."""
+"""Is a trained model the one that was asked for, and may it judge these children? Read from its description
+(model.json)."""
 
 from __future__ import annotations
 

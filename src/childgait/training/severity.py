@@ -1,10 +1,12 @@
 """Motor severity in four levels, as three questions that build on each other: at level 2 or above, 3 or above, 4?
 
-A child's level is one more than the number of questions answered with yes, so that a mistake by one level is a smaller one
-than a mistake by two (ordinal classes as cumulative questions: Frank and Hall 2001). The questions are learnt as the items
-are: masked cross-entropy, weights from the training children, logits averaged over a child's windows and videos.
+A child's level is one more than the number of questions answered with yes, so that a mistake by one level is a smaller
+one than a mistake by two (ordinal classes as cumulative questions: Frank and Hall 2001). The questions are learnt as
+the items are: masked cross-entropy, weights from the training children, logits averaged over a child's windows and
+videos.
 
-Metrics are computed for many weightings of the same children at once, as in metrics/scores.py; what is not defined is NaN.
+Metrics are computed for many weightings of the same children at once, as in metrics/scores.py; what is not defined is
+NaN.
 """
 
 from __future__ import annotations
