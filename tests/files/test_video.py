@@ -119,7 +119,7 @@ def test_a_mirrored_picture_is_refused_since_left_would_be_right(tmp_path: Path,
     matrix = data.find(b"tkhd") + 44
     data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     (tmp_path / "mirrored.mp4").write_bytes(data)
-    with pytest.raises(StepError, match=r"mirrored\.mp4 asks to be shown mirrored"):
+    with pytest.raises(StepError, match=r"mirrored\.mp4 has a flag to be mirrored"):
         next(read_frames(tmp_path / "mirrored.mp4"))
 
 

@@ -139,7 +139,7 @@ def test_points_that_are_not_numbers_are_named(tmp_path: Path) -> None:
 
 
 def test_keypoints_without_rate_and_video_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="says its frame rate"):
+    with pytest.raises(StepError, match="has a frame rate"):
         run(tmp_path, None, make_poses(tmp_path / "p", info=()))
 
 

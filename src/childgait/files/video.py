@@ -1,11 +1,11 @@
-"""Video on disk, through PyAV alone: what a file is, its frames with exact times, and a writer that adds nothing.
+"""Video files, through PyAV alone: facts of a file, its frames with exact times, and a writer without metadata.
 
-Counts come from decoding and never from a header; time is a fraction from the first frame; the rotation flag is
-applied to the pixels once, on reading; a decoding error is fatal and names its frame. Frames travel as 8-bit YUV
-planes, so that a step which alters a region leaves every other pixel as it was; `Frame.pixels` is the RGB view of them.
+Frames are counted by decoding, never from a header; times are fractions of a second from the first frame; the rotation
+flag is applied to the pixels once, on reading; a decoding error is fatal and names its frame. Frames are 8-bit YUV
+planes, so that a step which changes a region leaves every other pixel as it was; `Frame.pixels` is their RGB view.
 
-Written files hold one H.264 stream and nothing else. The working form is lossless (qp 0): its decoded pixels depend on
-neither cores nor instruction set, which no lossy encoder promises. `decoded_sha256` is the hash to compare by.
+Written files contain one H.264 stream and nothing else. The working form is lossless (qp 0): its decoded pixels depend
+on neither the number of cores nor the instruction set, which no lossy encoder guarantees. Compare by `decoded_sha256`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 # swscale's flags: bicubic, full chroma on both sides, accurate rounding, bit-exact. Without the last two its result
 # depends on the processor's instruction set.
 _EXACT = 4 | 8192 | 16384 | 262144 | 524288
-_CONVERSION_REACH = 8  # pixels; more than the bicubic filter of halved chroma looks at beyond a pixel
+_CONVERSION_REACH = 8  # pixels; more than the reach of the bicubic filter of halved chroma
 _FULL_RANGE = ("yuvj420p", "yuvj422p", "yuvj444p")
 _LARGEST_TIMESCALE = 2**31 - 1  # of an mp4 track
 
 
 @dataclass(frozen=True)
 class Colour:
-    """The colour tags of a stream, as FFmpeg numbers them. They are carried over, never converted."""
+    """The colour tags of a stream, as FFmpeg numbers them. They are copied, never converted."""
 
-    space: int = 2  # 2: not said, which players and this module take as BT.601
-    range: int = 0  # 0: not said, 1: limited, 2: full
+    space: int = 2  # 2: unspecified, which players and this module take as BT.601
+    range: int = 0  # 0: unspecified, 1: limited, 2: full
     primaries: int = 2
     transfer: int = 2
 
@@ -74,7 +74,7 @@ class Planes:
         return self._plane(2)
 
     def around(self, left: int, top: int, right: int, bottom: int) -> tuple[Planes, int, int]:
-        """The planes of a part and of what its conversion to RGB looks at around it; where in them the part begins."""
+        """Return the planes of a part with the margin its conversion to RGB needs, and the part's corner in them."""
         import numpy as np
 
         (x0, x1), (y0, y1) = _around(left, right, self.width), _around(top, bottom, self.height)
@@ -89,7 +89,7 @@ class Planes:
 
 
 def _around(first: int, last: int, limit: int) -> tuple[int, int]:
-    """Some whole pairs of pixels around first … last. Their number is rounded, as a converter keeps to one size."""
+    """Return even bounds around first … last. The length is rounded, because a converter is cached per size."""
     length = min(-(-(last - first + 2 * _CONVERSION_REACH + 2) // 32) * 32, limit)
     begin = min(max(0, (first - _CONVERSION_REACH) // 2 * 2), limit - length)
     return begin, begin + length
@@ -106,11 +106,11 @@ class Frame:
 
     @property
     def pixels(self) -> np.ndarray:
-        """RGB, uint8, (height, width, 3); made anew at every call."""
+        """RGB, uint8, (height, width, 3); converted at every call."""
         return to_rgb(self.planes, self.colour)
 
     def part(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-        """The same as `pixels[top:bottom, left:right]`, without the conversion of what lies outside."""
+        """Return `pixels[top:bottom, left:right]`, converting only that part and its margin."""
         planes, lead_x, lead_y = self.planes.around(left, top, right, bottom)
         whole = to_rgb(planes, self.colour)
         return whole[lead_y : lead_y + bottom - top, lead_x : lead_x + right - left]
@@ -118,22 +118,22 @@ class Frame:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a file really holds, found by decoding it whole."""
+    """Facts of a video file, measured by decoding it completely."""
 
     width: int  # upright, after rotation
     height: int
-    rotation: int  # degrees counter-clockwise that the file asked for: 0, 90, 180 or 270
+    rotation: int  # counter-clockwise degrees of the rotation flag: 0, 90, 180 or 270
     frames: int
     seconds: tuple[Fraction, ...]  # each frame's time, the first is zero
     codec: str
     pixel_format: str
-    other_streams: tuple[str, ...]  # kind of every stream beside the one that is read: audio, subtitle, data, video
+    other_streams: tuple[str, ...]  # kind of every stream but the one that is read: audio, subtitle, data, video
     metadata: tuple[str, ...]  # names of the metadata keys, never their values
     sha256: str  # of the decoded frames
 
     @property
     def rate(self) -> Fraction:
-        """Average frames a second; zero for a single frame."""
+        """Average frames per second; zero for a single frame."""
         return (self.frames - 1) / self.seconds[-1] if self.frames > 1 else Fraction(0)
 
     def is_variable(self, tolerance: float) -> bool:
@@ -154,7 +154,7 @@ def _open(path: Path) -> Any:
         ) from None
     if not container.streams.video:
         container.close()
-        raise StepError(f"{path} holds no video stream", hint="give a video, or exclude it in params.yaml")
+        raise StepError(f"{path} contains no video stream", hint="give a video, or exclude it in params.yaml")
     return container
 
 
@@ -163,7 +163,7 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(path: Path, container: Any) -> Iterator[Any]:
-    """Every frame of the first video stream as FFmpeg gives it. The first damage ends it, and is named."""
+    """Yield every frame of the first video stream as FFmpeg decodes it; fail at the first damaged one."""
     import av
 
     from childgait.threads import threads
@@ -184,38 +184,38 @@ def _decode(path: Path, container: Any) -> Iterator[Any]:
         if frame.is_corrupt:
             raise _damaged(path, count, "its data are incomplete")
         if frame.pts is None:
-            raise StepError(f"{path}: frame {count} has no time stamp", hint="rewrap the file with one for each frame")
+            raise StepError(f"{path}: frame {count} has no time stamp", hint="rewrap the file with one per frame")
         if count == 0:
-            _as_seen(path, stream, frame)
+            _check_geometry(path, stream, frame)
         yield frame
         count += 1
     if count and end_declared is not None and float(frame.pts * frame.time_base) + 0.1 < end_declared:
-        raise _damaged(path, count, f"its header promises {end_declared:.2f} s")
+        raise _damaged(path, count, f"its header declares {end_declared:.2f} s")
     if count == 0:
-        raise StepError(f"{path} holds no frame that can be decoded", hint="copy the file again from its source")
+        raise StepError(f"{path} contains no frame that can be decoded", hint="copy the file again from its source")
 
 
-def _as_seen(path: Path, stream: Any, frame: Any) -> None:
-    """Pixels that are no squares would bend every angle, and a mirror exchanges left and right: neither is undone here."""
+def _check_geometry(path: Path, stream: Any, frame: Any) -> None:
+    """Fail on non-square pixels, which would distort angles, and on mirroring, which exchanges left and right."""
     from av.sidedata.sidedata import Type
 
     aspect = stream.sample_aspect_ratio
     if aspect and aspect != 1:
         raise StepError(
             f"{path} has pixels of {aspect.numerator}:{aspect.denominator}, not square ones",
-            hint="write it with square pixels (ffmpeg -i IN -vf 'scale=iw*sar:ih,setsar=1' OUT); keypoints must fit that file",
+            hint="write it with square pixels (ffmpeg -i IN -vf 'scale=iw*sar:ih,setsar=1' OUT); keypoints must fit it",
         )
     if matrix := frame.side_data.get(Type.DISPLAYMATRIX):
         a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix))
         if a * d - b * c < 0:
             raise StepError(
-                f"{path} asks to be shown mirrored, which exchanges left and right",
-                hint="write it as it is to be seen (ffmpeg -i IN OUT turns and mirrors the pixels themselves)",
+                f"{path} has a flag to be mirrored, which exchanges left and right",
+                hint="write it upright (ffmpeg -i IN OUT rotates and mirrors the pixels themselves)",
             )
 
 
 def _matroska_end(container: Any, stream: Any) -> float | None:
-    """When a Matroska file says its video ends. A cut one ends without an error; other formats tell by themselves."""
+    """Return the declared end of a Matroska file in seconds; when truncated it ends without an error, unlike others."""
     if "matroska" not in container.format.name:
         return None
     if "DURATION" in stream.metadata:  # 00:00:03.333000000
@@ -232,7 +232,7 @@ def _damaged(path: Path, count: int, reason: str) -> StepError:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Every frame in order, upright, with exact times. Raises at the first damaged frame."""
+    """Yield every frame in order, upright, with exact times. Fails at the first damaged frame."""
     container = _open(path)
     with container:
         first, previous, size = None, None, None
@@ -256,7 +256,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 def probe(path: Path) -> VideoFacts:
-    """Decode the whole file and say what it holds."""
+    """Decode the whole file and return its facts."""
     container = _open(path)
     with container:
         stream = container.streams.video[0]
@@ -285,7 +285,7 @@ def probe(path: Path) -> VideoFacts:
 
 
 def decoded_sha256(path: Path) -> str:
-    """Hash of sizes, times and pixels of all decoded frames: equal wherever the file is decoded."""
+    """Return the hash of sizes, times and pixels of all decoded frames: equal on every machine."""
     digest = hashlib.sha256()
     for frame in read_frames(path):
         update_hash(digest, frame)
@@ -307,7 +307,7 @@ def _colour_of(frame: Any) -> Colour:
 
 
 def _planes_of(frame: Any) -> Planes:
-    """The frame's planes, upright. 4:2:0 of 8 bits is taken as it is; every other form becomes 4:4:4 of 8 bits."""
+    """Return the planes of a frame, upright. 8-bit 4:2:0 stays as it is; other formats become 8-bit 4:4:4."""
     import numpy as np
 
     name = frame.format.name
@@ -345,14 +345,14 @@ def _as_frame(planes: Planes) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _converter(thread: int, matrix: int, source_range: int) -> Any:
-    """Keeps what swscale prepares for pictures of one kind; preparing it costs as much as converting a small one."""
+    """Cache swscale's context per format; creating it takes as long as converting a small picture."""
     from av.video.reformatter import VideoReformatter
 
     return VideoReformatter()
 
 
 def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
-    """RGB pixels, converted with rounding that is the same on every machine."""
+    """Convert to RGB pixels, with rounding that is the same on every machine."""
     matrix, source_range = _matrix(colour), 2 if colour.range == 2 else 1
     frame = _converter(threading.get_ident(), matrix, source_range).reformat(
         _as_frame(planes),
@@ -368,7 +368,7 @@ def to_rgb(planes: Planes, colour: Colour) -> np.ndarray:
 
 
 def from_rgb(pixels: np.ndarray, colour: Colour = Colour()) -> Planes:
-    """Planes of RGB pixels; chroma is halved where both sides are even."""
+    """Convert RGB pixels to planes; chroma is halved where both sides are even."""
     import av
 
     height, width = pixels.shape[:2]
@@ -385,7 +385,7 @@ def from_rgb(pixels: np.ndarray, colour: Colour = Colour()) -> Planes:
 
 
 def _matrix(colour: Colour) -> int:
-    """swscale's number for a stream's colour matrix: BT.709 where the stream says so, else BT.601."""
+    """Return swscale's number of a colour matrix: BT.709 where the stream specifies it, else BT.601."""
     return 1 if colour.space == 1 else 5
 
 
@@ -398,12 +398,12 @@ def write_video(
     crf: int = 18,
     colour: Colour = Colour(),
 ) -> None:
-    """One H.264 stream in an mp4: these frames (RGB or planes) at exactly these times, no metadata, one thread."""
+    """Write one H.264 stream into an mp4: frames (RGB or planes) at exactly these times, no metadata, one thread."""
     import av
 
     timescale = _timescale(path, seconds)
     options = {"preset": "ultrafast", "qp": "0"} if lossless else {"preset": "medium", "crf": str(crf)}
-    options |= {"threads": "1", "bf": "0"}  # no reordering: the first packet stands at zero, without an edit list
+    options |= {"threads": "1", "bf": "0"}  # no reordering: the first packet is at time zero, without an edit list
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream, written = None, 0
         for pixels in frames:
@@ -439,7 +439,7 @@ def _stream(container: Any, planes: Planes, timescale: int, options: dict[str, s
 
 
 def _duration(seconds: Sequence[Fraction], index: int, timescale: int) -> int:
-    """To the next frame; the last lasts as long as the one before it."""
+    """Return the ticks to the next frame; the last frame lasts as long as the one before it."""
     if len(seconds) == 1:
         return 1
     index = min(index, len(seconds) - 2)
@@ -447,7 +447,7 @@ def _duration(seconds: Sequence[Fraction], index: int, timescale: int) -> int:
 
 
 def _timescale(path: Path, seconds: Sequence[Fraction]) -> int:
-    """Ticks a second in which every time is a whole number."""
+    """Return the ticks per second in which every time is a whole number."""
     assert seconds[0] == 0, "times count from the first frame"
     timescale = math.lcm(*(time.denominator for time in seconds))
     if timescale > _LARGEST_TIMESCALE:

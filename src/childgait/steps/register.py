@@ -1,8 +1,8 @@
-"""What a recording is: its facts, found by reading it whole, and everything odd about it, named.
+"""Registration: the facts of a recording, measured by reading it completely, and everything unusual about it.
 
-Reads the raw video and the delivered keypoints of one recording (either may be missing). Yields one flat JSON. What is
-merely odd (another frame rate, a rotation flag, frames without anybody) is a sentence in `oddities` and is handled
-later; what cannot be read stops here.
+Reads the raw video and the delivered keypoints of one recording (either may be missing). Writes one flat JSON.
+Anything merely unusual (another frame rate, a rotation flag, frames without people) is a sentence in `oddities` and is
+handled by later steps; a file that cannot be read stops here.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def register(video: Raw | None, poses: Raw | None, name: str, layout: str, facts
     if layout not in LAYOUTS:
         raise StepError(f"the keypoint layout {layout!r} is unknown", hint=f"known are {', '.join(LAYOUTS)}")
     if video is None and poses is None:
-        raise StepError(f"recording {name} has neither a video nor keypoints", hint="look into its folder")
-    said = parse_video_name(name)
-    refuse_erased(said.subject)
+        raise StepError(f"recording {name} has neither a video nor keypoints", hint="check its folder")
+    parsed = parse_video_name(name)
+    refuse_erased(parsed.subject)
     row: dict[str, Any] = {
         "video": name,
-        "subject": said.subject,
-        "session": said.session,
-        "view": said.view,
-        "start": said.start,
-        "end": said.end,
+        "subject": parsed.subject,
+        "session": parsed.session,
+        "view": parsed.view,
+        "start": parsed.start,
+        "end": parsed.end,
     }
     oddities: list[str] = []
     row |= describe_video(video, params, oddities)
@@ -52,7 +52,7 @@ def register(video: Raw | None, poses: Raw | None, name: str, layout: str, facts
     if video is None:
         row |= from_poses(poses, row)
         oddities.append("there is no video, only keypoints")
-    compare_name(said, row["frames"], oddities)
+    compare_name(parsed, row["frames"], oddities)
     write_json(facts, row | {"oddities": oddities})
 
 
@@ -76,11 +76,11 @@ def describe_video(path: Path | None, params: Register, oddities: list[str]) -> 
         return dict.fromkeys(columns)
     from childgait.files.video import probe
 
-    found = probe(path)
-    if found.frames < 2:
-        raise StepError(f"{path} holds a single frame", hint="exclude it in cohort.exclude")
-    variable = found.is_variable(params.rate_tolerance)
-    note_video(found, variable, params, oddities)
+    facts = probe(path)
+    if facts.frames < 2:
+        raise StepError(f"{path} has a single frame", hint="exclude it in cohort.exclude")
+    variable = facts.is_variable(params.rate_tolerance)
+    note_video(facts, variable, params, oddities)
     return dict(
         zip(
             columns,
@@ -88,34 +88,34 @@ def describe_video(path: Path | None, params: Register, oddities: list[str]) -> 
                 path.name,
                 path.stat().st_size,
                 sha256(path),
-                found.codec,
-                found.width,
-                found.height,
-                found.rotation,
-                f"{found.rate.numerator}/{found.rate.denominator}",
-                round(float(found.rate), 6),
-                found.frames,
-                round(float(found.seconds[-1]), 6),
+                facts.codec,
+                facts.width,
+                facts.height,
+                facts.rotation,
+                f"{facts.rate.numerator}/{facts.rate.denominator}",
+                round(float(facts.rate), 6),
+                facts.frames,
+                round(float(facts.seconds[-1]), 6),
                 variable,
-                "audio" in found.other_streams,
+                "audio" in facts.other_streams,
             ),
             strict=True,
         )
     )
 
 
-def note_video(found: VideoFacts, variable: bool, params: Register, oddities: list[str]) -> None:
-    rate = float(found.rate)
-    if abs(rate - params.expected_rate) > 0.005 * params.expected_rate:  # 59.94 is a 60 of television
+def note_video(facts: VideoFacts, variable: bool, params: Register, oddities: list[str]) -> None:
+    rate = float(facts.rate)
+    if abs(rate - params.expected_rate) > 0.005 * params.expected_rate:  # 59.94 counts as 60
         oddities.append(f"{rate:.2f} frames a second, not {params.expected_rate:g}")
     if variable:
-        steps = [float(b - a) for a, b in zip(found.seconds, found.seconds[1:], strict=False)]
+        steps = [float(b - a) for a, b in zip(facts.seconds, facts.seconds[1:], strict=False)]
         oddities.append(f"the frame rate varies: intervals of {1000 * min(steps):.1f} to {1000 * max(steps):.1f} ms")
-    if found.rotation:
-        oddities.append(f"a rotation flag of {found.rotation} degrees, applied on reading")
-    for kind in sorted(set(found.other_streams)):
+    if facts.rotation:
+        oddities.append(f"a rotation flag of {facts.rotation} degrees, applied on reading")
+    for kind in sorted(set(facts.other_streams)):
         oddities.append(f"the file carries {kind} beside the picture; it is not passed on")
-    if any("creation" in key or "location" in key for key in found.metadata):
+    if any("creation" in key or "location" in key for key in facts.metadata):
         oddities.append("the file says when or where it was made; that is not passed on")
 
 
@@ -137,9 +137,9 @@ def describe_poses(path: Path | None, layout: str, row: dict[str, Any], oddities
     from childgait.domain.skeleton import LAYOUTS
     from childgait.gait.delivered_keypoints import inspect_delivered
 
-    found = inspect_delivered(path, layout)
-    oddities += [f"keypoints: {oddity}" for oddity in found.oddities]
-    compare_poses(found, row, oddities)
+    facts = inspect_delivered(path, layout)
+    oddities += [f"keypoints: {oddity}" for oddity in facts.oddities]
+    compare_poses(facts, row, oddities)
     return dict(
         zip(
             columns,
@@ -148,11 +148,11 @@ def describe_poses(path: Path | None, layout: str, row: dict[str, Any], oddities
                 hash_of_poses(path),
                 layout,
                 LAYOUTS[layout].size,
-                found.frames,
-                found.frames_empty,
-                found.width,
-                found.height,
-                found.rate,
+                facts.frames,
+                facts.frames_empty,
+                facts.width,
+                facts.height,
+                facts.rate,
             ),
             strict=True,
         )
@@ -160,32 +160,32 @@ def describe_poses(path: Path | None, layout: str, row: dict[str, Any], oddities
 
 
 def hash_of_poses(path: Path) -> str:
-    """Of the packed file, or of the folder's listing with each file's hash."""
+    """Return the sha256 of the packed file, or of the folder's listing with the hash of each file."""
     if path.is_file():
         return sha256(path)
     return sha256_of_text("".join(f"{file.name} {sha256(file)}\n" for file in sorted(path.glob("*.json"))))
 
 
-def compare_poses(found: DeliveredFacts, row: dict[str, Any], oddities: list[str]) -> None:
-    """Where video and keypoints say different things. More keypoints than frames is an error of deidentify's."""
+def compare_poses(facts: DeliveredFacts, row: dict[str, Any], oddities: list[str]) -> None:
+    """List differences between video and keypoints. More keypoints than frames is an error in deidentify."""
     if row["frames"] is None:
         return
-    if found.frames != row["frames"]:
-        oddities.append(f"keypoints for {found.frames} frames, but the video has {row['frames']}")
-    size = (found.width, found.height)
+    if facts.frames != row["frames"]:
+        oddities.append(f"keypoints for {facts.frames} frames, but the video has {row['frames']}")
+    size = (facts.width, facts.height)
     if None not in size and size != (row["width"], row["height"]):
         oddities.append(f"keypoints say {size[0]}x{size[1]} pixels, but the video is {row['width']}x{row['height']}")
-    if found.rate and abs(found.rate - row["frames_per_second"]) > 0.005 * found.rate:
-        oddities.append(f"keypoints say {found.rate:.2f} frames a second, the video has {row['frames_per_second']:.2f}")
+    if facts.rate and abs(facts.rate - row["frames_per_second"]) > 0.005 * facts.rate:
+        oddities.append(f"keypoints say {facts.rate:.2f} frames a second, the video has {row['frames_per_second']:.2f}")
 
 
 def from_poses(path: Path | None, row: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a recording without a video, as far as its keypoints say them."""
+    """Return the facts of a recording without a video, from its keypoints."""
     rate, frames = row["pose_rate"], row["pose_frames"]
     if not rate:
         raise StepError(
-            f"no frame of {path} says its frame rate, and there is no video that could",
-            hint="put video_info with fps into one of its frames, or bring the video",
+            f"no frame of {path} has a frame rate, and there is no video",
+            hint="add video_info with fps to one of its frames, or deliver the video",
         )
     return {
         "width": row["pose_width"],
@@ -197,7 +197,7 @@ def from_poses(path: Path | None, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def compare_name(said: VideoName, frames: int, oddities: list[str]) -> None:
-    length = said.end - said.start + 1
+def compare_name(parsed: VideoName, frames: int, oddities: list[str]) -> None:
+    length = parsed.end - parsed.start + 1
     if length != frames:
-        oddities.append(f"its name says {length} frames ({said.start} to {said.end}), but it has {frames}")
+        oddities.append(f"its name says {length} frames ({parsed.start} to {parsed.end}), but it has {frames}")
