@@ -1,4 +1,4 @@
-"""Counts by decoding, exact times, upright pixels, damage named, and files that hold nothing but their picture."""
+"""Counts by decoding, exact times, upright pixels, errors at damaged frames, and files without metadata."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def times(count: int) -> list[Fraction]:
 
 
 def rewrapped(source: Path, target: Path, **options: str) -> Path:
-    """The same packets in another container."""
+    """Copy the packets into another container."""
     with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(video=0):
@@ -45,9 +45,9 @@ def video(tmp_path: Path) -> Path:
 def test_what_is_written_lossless_is_read_back_bit_for_bit(tmp_path: Path) -> None:
     planes = [from_rgb(picture) for picture in pictures(12)]
     write_video(tmp_path / "a.mp4", planes, times(12))
-    found = list(read_frames(tmp_path / "a.mp4"))
-    assert [frame.seconds for frame in found] == times(12)
-    assert all(np.array_equal(a.planes.data, b.data) for a, b in zip(found, planes, strict=True))
+    frames = list(read_frames(tmp_path / "a.mp4"))
+    assert [frame.seconds for frame in frames] == times(12)
+    assert all(np.array_equal(a.planes.data, b.data) for a, b in zip(frames, planes, strict=True))
 
 
 def test_rgb_survives_the_way_to_yuv_and_back(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The whole step on small videos: heads covered in the decoded output, nothing else let through, bad input named."""
+"""The whole step on small videos: heads are covered in the decoded output, metadata is dropped, bad input named."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run(
     register = folder / "register.json"
     register.write_text(json.dumps({"pose_layout": "coco17"}))
     covered = None if video is None else out / f"{NAME}.mp4"
-    found = None if video is None else out / f"{NAME}.regions.parquet"
+    table = None if video is None else out / f"{NAME}.regions.parquet"
     heads = None if video is None else out / f"{NAME}.heads.jpg"
     deidentify(
         video,
@@ -73,7 +73,7 @@ def run(
         cleared,
         NAME,
         covered,
-        found,
+        table,
         heads,
         out / f"{NAME}.poses.parquet",
         out / f"{NAME}.evidence.json",
@@ -83,7 +83,7 @@ def run(
 
 
 def covered_everywhere(done: Done, scene: Scene) -> list[int]:
-    """The frames in which a pixel of the true head is outside of what the decoded output covers."""
+    """Return the frames in which a pixel of the true head is not covered in the decoded output."""
     missed = []
     for frame in range(scene.frames):
         x0, y0 = np.floor(scene.head(frame)[:2]).astype(int).clip(0)
@@ -103,7 +103,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path, Done]:
 def test_every_head_is_covered_also_when_it_turns_away(walk: tuple[Scene, Path, Done]) -> None:
     scene, _, done = walk
     assert covered_everywhere(done, scene) == []
-    assert done.evidence["verdict"] == "held"  # without keypoints a person must look
+    assert done.evidence["verdict"] == "held"  # without keypoints a review is needed
     assert done.evidence["frames_covered"] == 40
     assert done.evidence["share_detected"] > 0
     assert done.evidence["share_silhouette"] > 0
@@ -182,12 +182,12 @@ def leaky(source: Path, target: Path) -> Path:
         for packet in packets:
             packet.stream = video
             new.mux(packet)
-        said = {text: b"Anna, walk on!" if target.suffix == ".mkv" else b"\x00\x0eAnna, walk on!"}
+        payloads = {text: b"Anna, walk on!" if target.suffix == ".mkv" else b"\x00\x0eAnna, walk on!"}
         if target.suffix == ".mp4":
             picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 99, np.uint8), format="rgb24")
             new.mux(cover.encode(picture.reformat(format="yuvj420p")) + cover.encode(None))
-            said[place] = b"Anna at +47.1+008.2"
-        for stream, data in said.items():
+            payloads[place] = b"Anna at +47.1+008.2"
+        for stream, data in payloads.items():
             packet = av.Packet(data)
             packet.stream, packet.time_base, packet.pts, packet.dts, packet.duration = (
                 stream,
@@ -219,16 +219,16 @@ def test_nothing_but_the_picture_gets_through(tmp_path: Path, ending: str, kinds
         assert not container.chapters()
     assert not {"title", "comment", "creation_time", "location", "encoder"} & {key.lower() for key in after.metadata}
     data = done.video.read_bytes()
-    for told in (b"Anna", b"iPhone", b"2024", b"+47.1", b"Lavf"):
-        assert told not in data
+    for secret in (b"Anna", b"iPhone", b"2024", b"+47.1", b"Lavf"):
+        assert secret not in data
     for made in done.video.parent.iterdir():
-        assert made.stat().st_mtime > 1_700_000_000  # made now, whenever it was filmed
+        assert made.stat().st_mtime > 1_700_000_000  # written now, whatever the date of filming
         assert "Anna" not in made.name
     assert (after.frames, after.width, after.height, after.seconds) == (12, 480, 270, before.seconds)
 
 
 def pictures_of_a_torn_file(torn: Path, whole: Path) -> list[np.ndarray]:
-    """The luma of what a half-written mp4 holds: its packets, decoded with the parameter sets of a whole one."""
+    """Decode the packets of a partly written mp4 with the parameter sets of a complete one; return their luma."""
     data = torn.read_bytes()
     at = data.index(b"mdat") + 4
     with av.open(str(whole)) as container:
@@ -249,7 +249,7 @@ def pictures_of_a_torn_file(torn: Path, whole: Path) -> list[np.ndarray]:
 
 
 def test_a_killed_job_leaves_no_raw_pixel_anywhere(tmp_path: Path, walk: tuple[Scene, Path, Done]) -> None:
-    """Killed while it writes: all that is left beside the raw video is a torn file of covered pictures."""
+    """A job killed while writing leaves only a partial file of covered pictures beside the raw video."""
     scene = Scene(frames=60)
     raw = scene.write(tmp_path / "raw.mp4")
     (tmp_path / "register.json").write_text(json.dumps({"pose_layout": "coco17"}))
@@ -287,10 +287,10 @@ def test_a_killed_job_leaves_no_raw_pixel_anywhere(tmp_path: Path, walk: tuple[S
         assert job.poll() is None, "it ended before it could be killed"
         time.sleep(0.005)
     job.send_signal(signal.SIGKILL)
-    said, _ = job.communicate()
+    output, _ = job.communicate()
     left = [path for folder in (work, tmp_path / "home") for path in folder.rglob("*") if path.is_file()]
     assert len(left) == 1, left  # no temporary file, no cache, no thumbnail, no other output
-    assert len(said) < 1000
+    assert len(output) < 1000
     pictures = pictures_of_a_torn_file(left[0], walk[2].video)
     assert 3 < len(pictures) < scene.frames
     for frame, luma in enumerate(pictures):
@@ -333,7 +333,7 @@ def test_solid_covers_are_one_grey(tmp_path: Path) -> None:
 
 
 def delivered(folder: Path, heads: list[np.ndarray | None]) -> Path:
-    """Keypoints of one person a frame whose head boxes are given; None: nobody."""
+    """Write keypoints of one person per frame from head boxes; None: no person."""
     target = folder / "poses"
     target.mkdir()
     for frame, head in enumerate(heads):
@@ -377,7 +377,7 @@ def test_keypoints_of_a_scaled_or_turned_copy_are_refused(size: tuple[int, int],
 
 
 def back_view(**changes: Any) -> Scene:
-    """Nobody ever looks into the camera, which pans: neither a face nor a silhouette tells anything."""
+    """Return a scene without a visible face; with a panning camera silhouettes do not work either."""
     return dataclasses.replace(Scene(frames=30, walk=0.2), away=range(30), **changes)
 
 
@@ -429,7 +429,7 @@ def test_without_keypoints_a_moving_camera_holds_the_video(tmp_path: Path) -> No
 
 
 def test_who_stands_still_with_the_back_to_the_camera_is_seen_by_nobody_so_real_videos_are_held(tmp_path: Path) -> None:
-    """With keypoints of the child alone nothing tells that nobody else is there; the demo's children accept that."""
+    """Keypoints of the child alone do not exclude a second person; the demo accepts that (deidentify.unseen)."""
     scene = Scene(frames=20)
     poses = delivered(tmp_path, [scene.head(frame) for frame in range(20)])
     raw = scene.write(tmp_path / "raw.mp4")
@@ -583,7 +583,7 @@ def test_an_output_that_shows_something_else_than_its_covers_is_not_kept(
 
 
 def test_the_portraits_head_box_is_the_true_one() -> None:
-    """The tests above stand on it."""
+    """The tests above rely on it."""
     assert covered_mask(0, [], 4, 4).sum() == 0
     assert (HEAD[2:] - HEAD[:2]).tolist() == [154, 182]
 
@@ -591,7 +591,7 @@ def test_the_portraits_head_box_is_the_true_one() -> None:
 def test_sam3_finds_by_words_and_follows_a_persons_box(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The real classes at a tiny random configuration: what they find is covered, whatever it is."""
+    """The real classes at a tiny random configuration: every object they segment is covered."""
     from childgait.files.hashes import sha256
     from childgait.files.regions import Region
     from childgait.vision.head_covers.look import tracks_of_regions
@@ -600,17 +600,17 @@ def test_sam3_finds_by_words_and_follows_a_persons_box(
     weights = build_sam3(tmp_path_factory.mktemp("sam3"))
     scene = Scene(frames=4, size=(112, 112), head_pixels=40)
     raw = scene.write(tmp_path / "raw.mp4")
-    told = {
+    settings = {
         "backends": ["sam3"],
         "sam3_weights": str(weights),
         "sam3_sha256": sha256(weights / "model.safetensors"),
         "sam3_prompts": ["head"],
     }
     table = regions(tmp_path / "regions.csv", f"{NAME},badge,2,60,70,90,100")
-    done = run(tmp_path, raw, regions=table, **told)
+    done = run(tmp_path, raw, regions=table, **settings)
     assert done.regions is not None
     assert done.evidence["share_sam3"] > 0
-    assert done.evidence["share_detected"] == 0  # CenterFace was not asked
+    assert done.evidence["share_detected"] == 0  # CenterFace was not in use
     region = Region("badge", 2, (60, 70, 90, 100))
-    tracked = tracks_of_regions([region], 4, raw, PARAMS.model_copy(update=told))
+    tracked = tracks_of_regions([region], 4, raw, PARAMS.model_copy(update=settings))
     assert tracked[0].present.all()  # from the one frame to all, both ways

@@ -1,4 +1,4 @@
-"""What a recording is, with every oddity named, and every file that cannot be read refused by name."""
+"""The facts of a recording, with every oddity listed; files that cannot be read are refused by name."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def make_video(path: Path, frames: int = 12, seconds: list[Fraction] | None = No
 def make_poses(folder: Path, frames: int = 12, points: int = 133, info: tuple[int, ...] = (0,)) -> Path:
     folder.mkdir()
     person = (np.full((points, 2), 20.0), np.full(points, 0.9))
-    told = {"width": 48, "height": 32, "fps": 60, "total_frames": frames}
+    video_info = {"width": 48, "height": 32, "fps": 60, "total_frames": frames}
     for index in range(frames):
-        write_frame(folder, index + 1, frame_record(index, [person], told if index in info else None))
+        write_frame(folder, index + 1, frame_record(index, [person], video_info if index in info else None))
     return folder
 
 
@@ -77,16 +77,16 @@ def test_a_variable_rate_is_named(tmp_path: Path) -> None:
 
 def test_what_readers_of_the_release_trip_over_is_named(tmp_path: Path) -> None:
     poses = make_poses(tmp_path / "p", frames=10, info=(4,))
-    write_frame(poses, 3, frame_record(2, [], None))  # nobody in it
+    write_frame(poses, 3, frame_record(2, [], None))  # without people
     row = run(tmp_path, make_video(tmp_path / "a.mp4"), poses, name="0007-0001_left_1-240")
-    told = " | ".join(row["oddities"])
+    text = " | ".join(row["oddities"])
     for sentence in (
         "video_info on 1 of 10 frames only",
         "1 frames with nobody",
         "keypoints for 10 frames, but the video has 12",
         "its name says 240 frames (1 to 240), but it has 12",
     ):
-        assert sentence in told
+        assert sentence in text
     assert row["pose_frames_empty"] == 1
 
 

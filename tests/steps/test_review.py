@@ -1,4 +1,4 @@
-"""The review sheets show what went out covered, the riskiest frames first, and every video of the subject."""
+"""The review sheets contain covered frames, the riskiest first, of every video of the subject."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def table(rows: list[dict[str, Any]]) -> pl.DataFrame:
 
 
 def share_of(picture: np.ndarray, shade: int) -> float:
-    """How much of a picture has the grey of one of the videos."""
+    """Return the share of a picture that has the grey of one of the videos."""
     return float((np.abs(picture.astype(int) - shade) < 8).all(axis=-1).mean())
 
 
@@ -65,7 +65,7 @@ def test_neighbours_of_a_risky_frame_do_not_take_all_the_places() -> None:
 
 
 def test_frames_in_which_nobody_is_covered_come_first() -> None:
-    """They have no row among the regions, wherever they lie."""
+    """They have no row in the table of regions."""
     rows = [region(frame, score=0.2 if frame == 10 else 0.9) for frame in range(60) if not 30 <= frame < 34]
     frames = riskiest_frames(table(rows), 100)
     assert {30, 60, 70} <= set(frames)  # the first three that lie apart

@@ -1,4 +1,4 @@
-"""Face detectors: CenterFace as shipped, and the RetinaFace families told apart by their outputs."""
+"""Face detectors: CenterFace as shipped, and the RetinaFace families, distinguished by their outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from childgait.files.hashes import sha256
 from childgait.vision import faces
 
 WIDTH, HEIGHT = 128, 96
-BOX = np.array([40.0, 24.0, 72.0, 64.0])  # the face that every constant network says is there
+BOX = np.array([40.0, 24.0, 72.0, 64.0])  # the face that every constant network detects
 STRIDES = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
 
 
@@ -34,10 +34,10 @@ def test_centerface_finds_the_portrait_at_many_scales_turns_and_lights(centerfac
                 matrix = cv2.getRotationMatrix2D((256, 256), turn, size / 512)
                 matrix[:, 2] += size / 2 - 256
                 picture = cv2.warpAffine(portrait, matrix, (size, size), flags=cv2.INTER_AREA)
-                found = centerface.detect((255 * (picture / 255.0) ** gamma).astype(np.uint8), 0.3)
+                detected = centerface.detect((255 * (picture / 255.0) ** gamma).astype(np.uint8), 0.3)
                 middle = matrix @ np.array([225.0, 120.0, 1.0])
-                inside = (found[:, :2] < middle).all(axis=1) & (found[:, 2:4] > middle).all(axis=1)
-                assert inside.any(), (size, turn, gamma, found)
+                inside = (detected[:, :2] < middle).all(axis=1) & (detected[:, 2:4] > middle).all(axis=1)
+                assert inside.any(), (size, turn, gamma, detected)
 
 
 def test_the_freed_model_says_what_the_shipped_package_says(centerface: faces.CenterFace) -> None:
@@ -52,7 +52,7 @@ def test_only_the_cpu_is_asked(centerface: faces.CenterFace) -> None:
 
 
 def constant_model(path: Path, outputs: list[np.ndarray], nhwc: bool = False, **sidecar: object) -> tuple[Path, str]:
-    """A network that says the same whatever it is shown, in the format of a real file."""
+    """Write a network with constant outputs, in the format of a real file; return it and its sha256."""
     shape = [1, HEIGHT, WIDTH, 3] if nhwc else [1, 3, HEIGHT, WIDTH]
     nodes, infos = [], []
     for number, output in enumerate(outputs):
@@ -81,7 +81,7 @@ def constant_model(path: Path, outputs: list[np.ndarray], nhwc: bool = False, **
 
 
 def priors() -> list[np.ndarray]:
-    """PyTorch descendants: the box as deltas of one prior of the stride 16."""
+    """Return outputs of PyTorch descendants: the box as deltas of one prior of stride 16."""
     rows = [
         (x, y, size, stride)
         for stride, sizes in STRIDES.items()
@@ -101,7 +101,7 @@ def priors() -> list[np.ndarray]:
 
 
 def distances(strides: tuple[int, ...], anchors: int, landmarks: bool, batch: bool) -> list[np.ndarray]:
-    """InsightFace: the box as distances from one cell of the stride 16."""
+    """Return outputs of InsightFace: the box as distances from one cell of stride 16."""
     scores, boxes, points = [], [], []
     for stride in strides:
         cells = (HEIGHT // stride) * (WIDTH // stride) * anchors
@@ -119,7 +119,7 @@ def distances(strides: tuple[int, ...], anchors: int, landmarks: bool, batch: bo
 
 
 def anchors(nhwc: bool) -> list[np.ndarray]:
-    """The original: maps at strides 32, 16 and 8; the box as deltas of the anchor of 64 pixels at the stride 16."""
+    """Return outputs of the original, at strides 32, 16, 8: the box as deltas of the 64-pixel anchor of stride 16."""
     outputs = []
     for stride in (32, 16, 8):
         rows, columns = HEIGHT // stride, WIDTH // stride
@@ -151,9 +151,9 @@ def test_each_family_is_told_by_its_shapes_and_gives_the_box_back(tmp_path: Path
     detector = faces.RetinaFace(*constant_model(tmp_path / "face.onnx", outputs, nhwc))
     assert detector.family == family
     picture = np.zeros((2 * HEIGHT, 2 * WIDTH, 3), np.uint8)  # twice as large as the network's input
-    (found,) = detector.detect(picture, 0.5)
-    np.testing.assert_allclose(found[:4], 2 * BOX, atol=1e-3)
-    assert found[4] == pytest.approx(0.9, abs=1e-6)
+    (detected,) = detector.detect(picture, 0.5)
+    np.testing.assert_allclose(detected[:4], 2 * BOX, atol=1e-3)
+    assert detected[4] == pytest.approx(0.9, abs=1e-6)
 
 
 def test_a_network_of_no_known_family_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Heads without faces: from keypoints that jump, and from what moves."""
+"""Heads without faces: from keypoints with outliers, and from moving silhouettes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STATURE = 160.0
 
 
 def child(x: float, profile: bool = False) -> np.ndarray:
-    """Points of an upright child whose head's middle is at (x, 60); its head is 29 pixels high."""
+    """Return points of an upright child with the centre of its head at (x, 60); the head is 29 pixels high."""
     wide = 0.0 if profile else 1.0
     at = {
         "nose": (8 if profile else 0, 63),
@@ -36,7 +36,7 @@ def child(x: float, profile: bool = False) -> np.ndarray:
 
 
 def holds(box: np.ndarray, x: float) -> bool:
-    """The whole head: 29 pixels high, up to 26 wide."""
+    """Whether a box contains the whole head: 29 pixels high, up to 26 wide."""
     return bool(box[0] <= x - 13 and box[1] <= 60 - 15 and box[2] >= x + 13 and box[3] >= 60 + 14)
 
 
@@ -77,9 +77,9 @@ def test_low_scores_say_nothing() -> None:
 
 def test_everybody_with_keypoints_is_followed_whatever_the_order() -> None:
     people = [np.stack([child(100.0 + f), child(400.0 - f)])[:: 1 if f % 2 else -1] for f in range(60)]
-    found = heads.boxes_of_keypoints(people, TIMES, 0.3)
-    assert len(found) == 2
-    middles = sorted(float(person.head[50, [0, 2]].mean()) for person in found)
+    result = heads.boxes_of_keypoints(people, TIMES, 0.3)
+    assert len(result) == 2
+    middles = sorted(float(person.head[50, [0, 2]].mean()) for person in result)
     np.testing.assert_allclose(middles, [150, 350], atol=3)
 
 
@@ -88,20 +88,20 @@ def figure(x: int, top: int, frame: np.ndarray, tone: int = 200) -> None:
     frame[top + 14 : top + 80, x - 14 : x + 14] = tone - 30
 
 
-def still_room(seed: int = 0) -> np.ndarray:
+def static_background(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(80, 120, (180, 320)).astype(np.uint8)
 
 
 def test_who_walks_across_has_a_head_at_the_top_of_the_silhouette() -> None:
     frames = []
     for f in range(90):
-        frame = still_room()
+        frame = static_background()
         figure(40 + 2 * f, 60, frame)
         frames.append(frame)
-    found = heads.find_silhouettes(frames, np.arange(90) / 60, 2.0, 12, 0.15, [])
-    assert found.static_camera
+    result = heads.find_silhouettes(frames, np.arange(90) / 60, 2.0, 12, 0.15, [])
+    assert result.static_camera
     for f in range(15, 75):
-        boxes = heads.head_of_figure(found.figures[f][:, :4], found.tops[f])
+        boxes = heads.head_of_figure(result.figures[f][:, :4], result.tops[f])
         x, y = 2 * (40 + 2 * f), 2 * 60
         assert any(b[0] <= x - 12 and b[1] <= y and b[2] >= x + 12 and b[3] >= y + 28 for b in boxes), f
 
@@ -109,13 +109,13 @@ def test_who_walks_across_has_a_head_at_the_top_of_the_silhouette() -> None:
 def test_who_is_known_is_looked_past_and_a_moving_camera_is_told() -> None:
     frames = []
     for f in range(60):
-        frame = still_room()
+        frame = static_background()
         figure(40 + 2 * f, 60, frame)
         frames.append(frame)
-    known = np.array([[2 * (20 + 2 * f), 100.0, 2 * (60 + 2 * f), 300.0] for f in range(60)])
-    found = heads.find_silhouettes(frames, np.arange(60) / 60, 2.0, 12, 0.15, [known])
-    middles = (found.figures[30][:, 0] + found.figures[30][:, 2]) / 2
-    assert ((middles < known[30, 0]) | (middles > known[30, 2])).all()  # only the seam beside it is left
+    body = np.array([[2 * (20 + 2 * f), 100.0, 2 * (60 + 2 * f), 300.0] for f in range(60)])
+    result = heads.find_silhouettes(frames, np.arange(60) / 60, 2.0, 12, 0.15, [body])
+    middles = (result.figures[30][:, 0] + result.figures[30][:, 2]) / 2
+    assert ((middles < body[30, 0]) | (middles > body[30, 2])).all()  # only the margin of movement beside it is left
     wall = np.kron(np.random.default_rng(1).integers(60, 200, (18, 64)), np.ones((10, 10))).astype(np.uint8)
     panned = [heads.shrink(wall[:, 2 * f : 2 * f + 320]) for f in range(60)]
     assert not heads.find_silhouettes(panned, np.arange(60) / 60, 2.0, 12, 0.15, []).static_camera

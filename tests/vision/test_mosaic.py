@@ -1,4 +1,4 @@
-"""Covers: few cells, one texture, locked to the box, nothing outside touched; and the attack that they must stand."""
+"""Covers: few cells, one texture, fixed to the box, nothing changed outside; and an attack on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CELLS = 6
 
 
 def covers_of(scene: Scene, seed: int = 1) -> tuple[list[mosaic.Cover], list[mosaic.Planes]]:
-    """The covers of a scene whose head is known exactly, a little larger than it, and the raw planes."""
+    """Return covers slightly larger than the true head of a scene, and the raw planes."""
     planes = [from_rgb(picture) for picture in scene.filmed()]
     boxes = {}
     for frame in range(scene.frames):
@@ -67,7 +67,7 @@ def test_one_uncovered_pixel_is_noticed() -> None:
     planes[2].y[y0 + 3, x0 + 3] += 1
     assert not mosaic.is_covered(planes[2], 2, covers, 0)
     assert mosaic.is_covered(planes[2], 2, covers, 6)  # what a lossy copy may do
-    assert not mosaic.is_covered(planes[3], 3, covers, 6)  # a frame that was left as it was
+    assert not mosaic.is_covered(planes[3], 3, covers, 6)  # a frame that was not covered
 
 
 def test_solid_says_nothing() -> None:
@@ -94,6 +94,6 @@ def test_the_cells_are_dealt_out_anew(seed: int) -> None:
     rng = np.random.default_rng(seed)
     ramp = np.repeat(np.linspace(40, 220, 42).reshape(7, 6)[..., None], 3, axis=2)
     cells = (ramp + rng.normal(0, 5, ramp.shape)).astype(np.uint8)
-    dealt = mosaic._permute(cells, [seed])
-    assert sorted(dealt.reshape(-1, 3).tolist()) == sorted(cells.reshape(-1, 3).tolist())
-    assert abs(np.corrcoef(dealt[..., 0].ravel(), cells[..., 0].ravel())[0, 1]) < 0.2
+    permuted = mosaic._permute(cells, [seed])
+    assert sorted(permuted.reshape(-1, 3).tolist()) == sorted(cells.reshape(-1, 3).tolist())
+    assert abs(np.corrcoef(permuted[..., 0].ravel(), cells[..., 0].ravel())[0, 1]) < 0.2

@@ -34,15 +34,15 @@ def square() -> np.ndarray:
 def test_text_finds_objects_that_keep_their_numbers(sam3: Sam3, frames: list[np.ndarray]) -> None:
     results = list(sam3.text(iter(frames), ["child", "a man"]))
     assert len(results) == FRAMES
-    lasting = set.intersection(*(set(found) for found in results))
+    lasting = set.intersection(*(set(objects) for objects in results))
     assert lasting
-    for found in results:
-        for one in found.values():
+    for objects in results:
+        for one in objects.values():
             assert one.mask.shape == (HEIGHT, WIDTH)
             assert one.mask.dtype == bool
             assert one.box == box_of(one.mask)
             assert 0.05 < one.score < 1
-        masks = [one.mask for one in found.values()]
+        masks = [one.mask for one in objects.values()]
         for i, a in enumerate(masks):
             assert all((a & b).sum() < 0.7 * (a | b).sum() for b in masks[i + 1 :])
 
@@ -59,9 +59,9 @@ def test_track_follows_both_ways_from_the_prompt(sam3: Sam3, frames: list[np.nda
     given = {"box": (40, 20, 80, 60), "points": [(50, 30), (60, 40)], "mask": square()}
     results = list(sam3.track(frames, frame_index=2, **{prompt: given[prompt]}))
     assert len(results) == FRAMES
-    assert all(set(found) == {1} for found in results)
-    if prompt == "mask":  # on its own frame the mask is taken as it is: the right frame, the right place
-        overlap = [(found[1].mask & square()).sum() / (found[1].mask | square()).sum() for found in results]
+    assert all(set(objects) == {1} for objects in results)
+    if prompt == "mask":  # on its own frame the mask is used unchanged
+        overlap = [(objects[1].mask & square()).sum() / (objects[1].mask | square()).sum() for objects in results]
         assert int(np.argmax(overlap)) == 2
         assert overlap[2] > 0.9
 
@@ -122,5 +122,5 @@ def test_distinct_keeps_the_surest_of_equals() -> None:
     near[20] = False
     other = np.roll(square(), 60, axis=1)
     boxed = [(4, square(), 0.6), (2, near, 0.9), (7, other, 0.1)]
-    found = {number: SegmentedObject(mask, box_of(mask), score) for number, mask, score in boxed}
-    assert list(distinct(found)) == [2, 7]
+    objects = {number: SegmentedObject(mask, box_of(mask), score) for number, mask, score in boxed}
+    assert list(distinct(objects)) == [2, 7]

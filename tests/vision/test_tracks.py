@@ -1,4 +1,4 @@
-"""Sightings become tracks in both directions; nothing known is cut off; what is unknown is covered whole."""
+"""Detections are linked both ways; every head box is covered; unknown heads are covered as whole persons."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ def head(x: float, y: float = 100.0, side: float = 30.0) -> np.ndarray:
     return np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
 
 
-def sightings(frames: dict[int, tuple[float, float]]) -> dict[int, np.ndarray]:
-    """Frame: (x, score) of one head; frames not named were looked at in vain."""
-    looked = range(0, 120, 6)
-    return {f: np.array([[*head(frames[f][0]), frames[f][1]]]) if f in frames else np.zeros((0, 5)) for f in looked}
+def detections(frames: dict[int, tuple[float, float]]) -> dict[int, np.ndarray]:
+    """Return detections of one head from (x, score) by frame; every sixth frame without an entry has none."""
+    frames_with_detector = range(0, 120, 6)
+    return {
+        f: np.array([[*head(frames[f][0]), frames[f][1]]]) if f in frames else np.zeros((0, 5))
+        for f in frames_with_detector
+    }
 
 
-def known(first: int, last: int, source: str = "detected", x: float = 200.0, speed: float = 0.0) -> HeadTrack:
+def track_of(first: int, last: int, source: str = "detected", x: float = 200.0, speed: float = 0.0) -> HeadTrack:
     track = tracks.empty_track(120)
     for frame in range(first, last + 1):
         track.box[frame], track.source[frame], track.score[frame] = head(x + speed * frame), source, 0.9
@@ -29,18 +32,18 @@ def known(first: int, last: int, source: str = "detected", x: float = 200.0, spe
 
 
 def test_one_sure_sighting_draws_weak_ones_before_and_after_it_into_a_track() -> None:
-    found = sightings({6: (106, 0.2), 12: (112, 0.25), 18: (118, 0.9), 24: (124, 0.2), 30: (130, 0.15)})
-    (track,) = tracks.link_heads(found, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)
+    heads = detections({6: (106, 0.2), 12: (112, 0.25), 18: (118, 0.9), 24: (124, 0.2), 30: (130, 0.15)})
+    (track,) = tracks.link_heads(heads, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)
     assert np.flatnonzero(track.present).tolist() == [6, 12, 18, 24]  # the last one is too weak
 
 
 def test_weak_sightings_alone_are_no_track() -> None:
-    assert tracks.link_heads(sightings({6: (100, 0.4)}), TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5) == []
+    assert tracks.link_heads(detections({6: (100, 0.4)}), TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5) == []
 
 
 def test_a_sighting_out_of_reach_is_another_track() -> None:
-    found = sightings({6: (100, 0.9), 12: (300, 0.9)})
-    assert len(tracks.link_heads(found, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)) == 2
+    heads = detections({6: (100, 0.9), 12: (300, 0.9)})
+    assert len(tracks.link_heads(heads, TIMES, "detected", birth=0.5, keep=0.2, bridge=0.5)) == 2
 
 
 def test_short_gaps_are_bridged_and_ends_extended_where_the_head_was_and_where_it_goes() -> None:
@@ -74,7 +77,7 @@ def test_a_gap_is_followed_in_the_picture() -> None:
 
 
 def test_a_long_gap_is_a_hole_and_the_whole_person_is_covered() -> None:
-    track = known(0, 20)
+    track = track_of(0, 20)
     track.box[80:], track.source[80:] = head(210), ["detected"] * 40
     full = tracks.complete(track, TIMES, bridge=0.5, extend=0.101)
     (hole,) = tracks.holes(full, TIMES, SIZE, 0.3)
@@ -82,29 +85,29 @@ def test_a_long_gap_is_a_hole_and_the_whole_person_is_covered() -> None:
     boxes = tracks.person_boxes(full, hole, TIMES)
     assert boxes.shape == (47, 4)
     assert (boxes[:, 3] - boxes[:, 1]).min() > 6 * 30  # the body below the head too
-    assert boxes[23, 2] - boxes[23, 0] > boxes[0, 2] - boxes[0, 0]  # in the middle he may be anywhere between
+    assert boxes[23, 2] - boxes[23, 0] > boxes[0, 2] - boxes[0, 0]  # half-way the person may be anywhere between
 
 
 def test_a_head_lost_inside_the_picture_is_a_hole_until_the_end_but_not_at_the_edge() -> None:
-    assert tracks.holes(known(0, 60), TIMES, SIZE, 0.3) == [(61, 119)]
-    assert tracks.holes(known(0, 60, x=620.0), TIMES, SIZE, 0.3) == []
-    assert tracks.holes(known(40, 119), TIMES, SIZE, 0.3) == [(0, 39)]
+    assert tracks.holes(track_of(0, 60), TIMES, SIZE, 0.3) == [(61, 119)]
+    assert tracks.holes(track_of(0, 60, x=620.0), TIMES, SIZE, 0.3) == []
+    assert tracks.holes(track_of(40, 119), TIMES, SIZE, 0.3) == [(0, 39)]
 
 
 def test_a_glimpse_is_covered_but_proves_no_person() -> None:
-    assert tracks.holes(known(40, 50), TIMES, SIZE, 0.3) == []
+    assert tracks.holes(track_of(40, 50), TIMES, SIZE, 0.3) == []
 
 
 def test_two_parts_of_one_person_become_one_track_with_a_hole() -> None:
-    joined = tracks.join_over_holes([known(0, 30), known(90, 119, x=250.0)], TIMES, SIZE)
+    joined = tracks.join_over_holes([track_of(0, 30), track_of(90, 119, x=250.0)], TIMES, SIZE)
     assert len(joined) == 1
     assert tracks.holes(joined[0], TIMES, SIZE, 0.3) == [(31, 89)]
-    far = tracks.join_over_holes([known(0, 30), known(40, 119, x=500.0)], TIMES, SIZE)
+    far = tracks.join_over_holes([track_of(0, 30), track_of(40, 119, x=500.0)], TIMES, SIZE)
     assert len(far) == 2
 
 
 def test_sources_that_see_one_head_are_united_and_nothing_is_lost() -> None:
-    a, b = known(0, 80, "detected"), known(40, 119, "sam3", x=205.0)
+    a, b = track_of(0, 80, "detected"), track_of(40, 119, "sam3", x=205.0)
     (united,) = tracks.merge([a, b], 5)
     assert united.present.all()
     assert united.source[60] == "detected+sam3"
@@ -113,7 +116,7 @@ def test_sources_that_see_one_head_are_united_and_nothing_is_lost() -> None:
 
 
 def test_a_face_widens_the_head_that_keypoints_tell_by_a_tenth_at_most() -> None:
-    a, b = known(0, 80, "keypoints"), known(40, 119, "detected", x=205.0)
+    a, b = track_of(0, 80, "keypoints"), track_of(40, 119, "detected", x=205.0)
     (united,) = tracks.merge([a, b], 5)
     assert united.source[60] == "detected+keypoints"
     assert united.box[60].tolist() == (a.box[60] + [0, 0, 3, 0]).tolist()
@@ -121,7 +124,7 @@ def test_a_face_widens_the_head_that_keypoints_tell_by_a_tenth_at_most() -> None
 
 
 def test_a_raised_arm_stays_covered_beside_the_head() -> None:
-    main, top = known(0, 119, "keypoints"), known(0, 119, "silhouette")
+    main, top = track_of(0, 119, "keypoints"), track_of(0, 119, "silhouette")
     top.box[50:60] = head(200, y=30)  # the silhouette's top is a hand for a while
     merged = tracks.merge([main, top], 5)
     assert len(merged) == 2
@@ -131,9 +134,9 @@ def test_a_raised_arm_stays_covered_beside_the_head() -> None:
 
 def test_what_moves_below_a_known_head_is_its_body_and_what_moves_elsewhere_stays() -> None:
     body = np.tile([170.0, 85.0, 230.0, 300.0], (120, 1))
-    leg, stranger = known(0, 119, "silhouette"), known(0, 119, "silhouette", x=400.0)
+    leg, stranger = track_of(0, 119, "silhouette"), track_of(0, 119, "silhouette", x=400.0)
     leg.box[:] = head(210, y=250)
-    kept = tracks.without_bodies([leg, stranger], [body], [known(0, 119, "keypoints")], 18)
+    kept = tracks.without_bodies([leg, stranger], [body], [track_of(0, 119, "keypoints")], 18)
     assert len(kept) == 1
     assert kept[0].box[0, 0] == stranger.box[0, 0]
 
