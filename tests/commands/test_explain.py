@@ -1,4 +1,5 @@
-"""Patches, measured values or trees, as the model has them; a model with nothing to show and a wrong folder are told."""
+"""Patches, measured values or trees, as the model has them; a model with nothing to show and a wrong folder are
+told."""
 
 import json
 from pathlib import Path

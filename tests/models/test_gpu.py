@@ -1,4 +1,5 @@
-"""What a GPU is asked to do: held to account without one, by tensors that say `cuda` and hold no numbers; and with one."""
+"""What a GPU is asked to do: held to account without one, by tensors that say `cuda` and hold no numbers; and
+with one."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace

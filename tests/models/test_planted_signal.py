@@ -1,9 +1,9 @@
 """Every row that learns finds the cue that is there, and nothing where it has been taken away.
 
-Children of the demo cohort's kind whose left knee is clearly typical or clearly too bent in stance, rendered from the truth of
-their motion (walking_study); then the same children and labels with everybody walking alike. On children it has not learnt
-from, a row must beat the majority's .5 of balanced accuracy with the cue, and must not without it. Rows are made tiny and
-learn for seconds: this says that each can learn, not how well.
+Children of the demo cohort's kind whose left knee is clearly typical or clearly too bent in stance, rendered from the
+truth of their motion (walking_study); then the same children and labels with everybody walking alike. On children it
+has not learnt from, a row must beat the majority's .5 of balanced accuracy with the cue, and must not without it. Rows
+are made tiny and learn for seconds: this says that each can learn, not how well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The graph is a graph: every joint is averaged once over itself and its neighbours, parted by who is nearer the hips."""
+"""The graph is a graph: every joint is averaged once over itself and its neighbours, parted by who is nearer
+the hips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The written cohort: layout, truth, the same bytes on any number of processes, and folders that must not be touched."""
+"""The written cohort: layout, truth, the same bytes on any number of processes, and folders that must not be
+touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a picture must show: a face that a detector finds from the front, sides that are themselves, a room that stays."""
+"""What a picture must show: a face that a detector finds from the front, sides that are themselves, a room that
+stays."""
 
 from __future__ import annotations
 

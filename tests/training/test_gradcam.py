@@ -89,7 +89,8 @@ def test_every_kind_of_network_says_where(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["cells", "joints"])
 def test_evidence_on_the_knee_is_about_the_knee(kind: str) -> None:
-    """Planted on the left knee, all of a knee item's evidence lies there, and none of the right knee's or the trunk's."""
+    """Planted on the left knee, all of a knee item's evidence lies there, and none of the right knee's or the
+    trunk's."""
     size, points = 112, scored_points("left", frames=4)[0].astype(float)
     low, high = points[..., :2].min(), points[..., :2].max()
     points[..., :2] = (points[..., :2] - low) / (high - low) * (size - 1)
@@ -115,7 +116,8 @@ def test_evidence_on_the_knee_is_about_the_knee(kind: str) -> None:
 
 
 def test_a_cell_wider_than_a_joint_is_shared_out() -> None:
-    """One cell over the left half of the picture, with the knee at its top and the ankle at its bottom: half to each."""
+    """One cell over the left half of the picture, with the knee at its top and the ankle at its bottom: half to
+    each."""
     points = np.zeros((1, 23, 3))
     for joint, y in (("left_knee", 3.5), ("left_ankle", 11.5)):
         points[0, INDEX[joint]] = (7.5, y, 0.9)

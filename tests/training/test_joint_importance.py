@@ -1,4 +1,5 @@
-"""The joints that count choose the numbers, in the training fold alone; a run ends with the same bytes, cut off or not."""
+"""The joints that count choose the numbers, in the training fold alone; a run ends with the same bytes, cut off
+or not."""
 
 from __future__ import annotations
 

@@ -209,7 +209,8 @@ def test_children_whose_scores_are_not_used_are_in_the_pool(study: Study, tmp_pa
 
 
 def test_clips_without_scores_teach(study: Study, tmp_path: Path) -> None:
-    """Two recordings that are in neither part stand in for a child whom nobody scored; more of them, another network."""
+    """Two recordings that are in neither part stand in for a child whom nobody scored; more of them, another
+    network."""
     others = [clip.facts_path for clip in open_part(study.test, study.clips).clips]
     one, two = (fitted(study, tmp_path / str(n), pool="unscored", unlabelled=tuple(others[:n])) for n in (1, 2))
     assert (one.facts["pool_clips"], two.facts["pool_clips"]) == (1, 2)

@@ -111,7 +111,8 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _hash_all(root: Path, paths: list[str], with_md5: set[str]) -> dict[str, Digest]:
-    """By path; a file that is not there is left out. Large files first, so that no thread ends long after the others."""
+    """By path; a file that is not there is left out. Large files first, so that no thread ends long after the
+    others."""
     sizes = {path: (root / path).stat().st_size for path in paths if (root / path).is_file()}
 
     def digest(path: str) -> Digest:

@@ -129,9 +129,15 @@ def compare(a: Graph, b: Graph, number: str, names: tuple[str, str]) -> Iterator
     encoded = [change for change in unexplained if change.same_frames]
     unexplained = [change for change in unexplained if not change.same_frames]
     if encoded:
-        yield f"\n{len(encoded)} video(s) have other bytes, but the same decoded frames (another kind of CPU encoded them)"
+        yield (
+            f"\n{len(encoded)} video(s) have other bytes, but the same decoded frames "
+            "(another kind of CPU encoded them)"
+        )
     if unexplained:
-        yield "\nOTHER BYTES WITHOUT ANY DIFFERENCE BEFORE THEM (the step is not deterministic, or its record is not true):"
+        yield (
+            "\nOTHER BYTES WITHOUT ANY DIFFERENCE BEFORE THEM "
+            "(the step is not deterministic, or its record is not true):"
+        )
         yield from (f"  {change.record}" for change in unexplained)
     inherited = sum(1 for change in found.values() if change.inherited and not change.causes)
     if inherited:

@@ -337,11 +337,13 @@ def disclose(plan: Plan, root: Path) -> Iterator[str]:
     for store, verdict in plan.stores:
         if verdict.unknown:
             yield (
-                f"{store.name} has {len(verdict.unknown)} object(s) without a name here; they stay. They are of another "
+                f"{store.name} has {len(verdict.unknown)} object(s) without a name here; they stay. They are of "
+                "another "
                 "project, or of older versions whose listing an earlier erasure has removed: a person must look."
             )
     yield (
-        "Where the child is seen behind another, in that child's recording, no name tells; in the de-identified copies its "
+        "Where the child is seen behind another, in that child's recording, no name tells; in the de-identified "
+        "copies its "
         "head is covered there, too."
     )
     yield "Other people's clones, caches, other remotes, backups and papers keep what they have: ask their owners."

@@ -171,7 +171,8 @@ class Graph:
         return readers
 
     def is_raw(self, path: str) -> bool:
-        """Whether a file comes from outside: no job made it, or the one that plays the clinic (the demo's synthesize)."""
+        """Whether a file comes from outside: no job made it, or the one that plays the clinic (the demo's
+        synthesize)."""
         makers = self.makers_of(path)
         return not makers or all(job.step == "synthesize" for job in makers)
 
@@ -251,7 +252,8 @@ class Graph:
         return held
 
     def broken(self) -> list[tuple[Job, Entry, Job]]:
-        """Jobs that read other bytes than the input's maker, or its first reader, recorded: (reader, input, that job)."""
+        """Jobs that read other bytes than the input's maker, or its first reader, recorded: (reader, input,
+        that job)."""
         found = []
         for job in self.jobs.values():
             for entry in job.inputs:

@@ -17,7 +17,8 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; }
 th, td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #dde3ea; vertical-align: top; }
 code, td.hash { font: 12px ui-monospace, monospace; }
 pre { white-space: pre-wrap; margin: 0; font: 12px ui-monospace, monospace; }
-div.wide { overflow-x: auto; } summary { cursor: pointer; } svg text { font: 13px system-ui, sans-serif; fill: #1c2530; }
+div.wide { overflow-x: auto; } summary { cursor: pointer; }
+svg text { font: 13px system-ui, sans-serif; fill: #1c2530; }
 svg .few { font-size: 11px; fill: #55616f; } rect { fill: #eef3f9; stroke: #6b85a6; }
 rect.raw { fill: #fdf1dc; stroke: #b98a2e; }
 path { fill: none; stroke: #97a6b8; stroke-width: 1.3; }
@@ -36,7 +37,8 @@ def page_of(graph: Graph, behind: set[str]) -> str:
             f"<title>Where every number comes from</title><style>{STYLE}</style>",
             "<h1>Where every number comes from</h1>",
             f"<p>{len(graph.jobs)} jobs made {len(graph.maker) - len(graph.jobs)} files from {len(raw)} raw files of "
-            f"{len(children)} children; {len(behind)} of the jobs stand behind the report. Each arrow is read as “was read by”, "
+            f"{len(children)} children; {len(behind)} of the jobs stand behind the report. Each arrow is read as "
+            "“was read by”, "
             "with the number of files where the pointer rests. The same in full: <code>lineage.parquet</code>, "
             "<code>manifest.csv</code>, <code>ro-crate-metadata.json</code>; "
             "on the command line <code>childgait lineage reports/metrics.json</code>.</p>",
@@ -98,7 +100,8 @@ def drawing(graph: Graph) -> str:
     width = max(x for x, _ in place.values()) + WIDE + EDGE
     height = max(y for _, y in place.values()) + HIGH + EDGE
     parts = [
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="steps and files">'
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        'aria-label="steps and files">'
     ]
     parts += [
         _arrow(place[source], place[target], f"{source} → {target}: {count} files")
@@ -120,7 +123,8 @@ def _box(at: tuple[int, int], group: str, count: int) -> str:
     kind = ' class="raw"' if group == "raw files" else ""
     return (
         f'<rect{kind} x="{x}" y="{y}" width="{WIDE}" height="{HIGH}" rx="6"/>'
-        f'<text x="{x + 9}" y="{y + 20}">{escape("from outside" if group == "raw files" else group.replace("_", " "))}</text>'
+        f'<text x="{x + 9}" y="{y + 20}">'
+        f"{escape('from outside' if group == 'raw files' else group.replace('_', ' '))}</text>"
         f'<text class="few" x="{x + 9}" y="{y + 37}">{count} {unit}</text>'
     )
 
@@ -139,7 +143,8 @@ def _steps(graph: Graph, behind: set[str]) -> Iterator[str]:
         lock = (jobs[0].environment.get("lock_sha256") or "none")[:12]
         yield (
             f"<tr><td>{escape(step)}<td>{len(jobs)}<td>{inside}<td>{_settings(jobs[0].params, params)}"
-            f"<td><details><summary><code>{code}</code>, {len(jobs[0].code)} files</summary><pre>{files}</pre></details>"
+            f"<td><details><summary><code>{code}</code>, {len(jobs[0].code)} "
+            f"files</summary><pre>{files}</pre></details>"
             f"<td class=hash>{lock}</tr>"
         )
     yield "</table>"
@@ -154,5 +159,8 @@ def _settings(params: dict[str, object], text: str) -> str:
 def _raw(raw: dict[str, dict[str, object]]) -> Iterator[str]:
     yield "<table><tr><th>child<th>file<th>bytes<th>sha256</tr>"
     for path, entry in raw.items():
-        yield f"<tr><td>{subject_of(path) or ''}<td>{escape(path)}<td>{entry['bytes']}<td class=hash>{entry['sha256']}</tr>"
+        yield (
+            f"<tr><td>{subject_of(path) or ''}<td>{escape(path)}"
+            f"<td>{entry['bytes']}<td class=hash>{entry['sha256']}</tr>"
+        )
     yield "</table>"

@@ -118,7 +118,8 @@ def _is_known(picture: NDArray[np.uint8], known: list[Known], bank: NDArray[np.b
 
 
 def perceptual_hash(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """256 bits of a picture (height, width) or (height, width, 3): is a cell of a 16 x 17 grid brighter than the next?"""
+    """256 bits of a picture (height, width) or (height, width, 3): is a cell of a 16 x 17 grid brighter than
+    the next?"""
     small = cv2.resize(_grey(picture), (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
     return np.asarray(small[:, 1:] > small[:, :-1])
 

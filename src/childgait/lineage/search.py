@@ -43,7 +43,8 @@ def names_of(path: Path) -> bytes:
 
 
 def find_traces(subject: str, hashes: set[str], paths: Iterable[Path]) -> dict[Path, str]:
-    """Every file that still names the child, or is one of its files (`hashes`: sha256 and md5), or names such a hash."""
+    """Every file that still names the child, or is one of its files (`hashes`: sha256 and md5), or names such a
+    hash."""
     pattern = mentions(subject)
     digests = {digest.encode() for digest in hashes}
     found: dict[Path, str] = {}

@@ -68,7 +68,8 @@ def way_back(graph: Graph, path: str) -> Iterator[str]:
     if not trace.jobs:
         yield "  a raw file: no step made it"
     else:
-        yield f"  made by {len(trace.jobs)} jobs of {len(steps_of(trace.jobs))} steps from {len(trace.files)} raw files:"
+        steps = len(steps_of(trace.jobs))
+        yield f"  made by {len(trace.jobs)} jobs of {steps} steps from {len(trace.files)} raw files:"
     for step, jobs in steps_of(trace.jobs).items():
         yield f"\n{step}  ({len(jobs)} job{'s' * (len(jobs) != 1)})"
         yield from _settings(jobs)

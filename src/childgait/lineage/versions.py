@@ -102,7 +102,8 @@ def git(root: Path, *arguments: str) -> str:
         raise StepError("git is not installed", hint="install it, or compare two folders instead of commits") from None
     except subprocess.CalledProcessError as error:
         raise StepError(
-            f"git {' '.join(arguments[:2])} says: {error.stderr.strip().splitlines()[0] if error.stderr.strip() else error}",
+            f"git {' '.join(arguments[:2])} says: "
+            f"{error.stderr.strip().splitlines()[0] if error.stderr.strip() else error}",
             hint="name a commit, a tag, a branch, or a folder that holds data/ and reports/",
         ) from None
     return done.stdout

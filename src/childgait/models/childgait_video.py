@@ -110,7 +110,8 @@ class ChildGaitVideo(Network):
         return self.head(self.encoder.features(self._packed(batch)))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns: patch embedding 0, block i at i + 1, norm and head last, at the full learning rate."""
+        """Return timm's patterns: patch embedding 0, block i at i + 1, norm and head last, at the full learning
+        rate."""
         return {"stem": r"^encoder\.patch_embed", "blocks": [(r"^encoder\.blocks\.(\d+)", None)]}
 
     def layer_of(self, parameter: str) -> int:

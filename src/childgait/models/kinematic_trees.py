@@ -95,7 +95,8 @@ class KinematicTrees(TableModel):
 
 
 def limb_rows(features: Floats) -> Floats:
-    """Return (2 children, 3 F) from (children, 2 F): all left limbs, then all right ones; own, other, their difference."""
+    """Return (2 children, 3 F) from (children, 2 F): all left limbs, then all right ones; own, other, their
+    difference."""
     left, right = features.reshape(len(features), 2, -1).transpose(1, 0, 2)
     return np.concatenate([np.hstack([own, other, own - other]) for own, other in ((left, right), (right, left))])
 

@@ -158,7 +158,8 @@ def find_model(name: str) -> Model:
 
 
 def settings_of(model: Model, section: Finetune) -> Finetune:
-    """Return params' finetune section for this model: with the registry's overrides, then those of params, validated."""
+    """Return params' finetune section for this model: with the registry's overrides, then those of params,
+    validated."""
     from pydantic import ValidationError
 
     from childgait.params import problem_of

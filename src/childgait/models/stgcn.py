@@ -38,7 +38,8 @@ CENTRES = ("left_hip", "right_hip")
 
 
 def partitioned_graph() -> Tensor:
-    """Return (3, 23, 23): per joint (column) its share from itself, from neighbours nearer the hips, and farther out."""
+    """Return (3, 23, 23): per joint (column) its share from itself, from neighbours nearer the hips, and
+    farther out."""
     size = len(POINTS)
     edges = torch.zeros(size, size)
     for first, second in (*BONES, *HEAD_BONES):

@@ -120,7 +120,8 @@ def _check_parts(parts: dict[str, Part]) -> None:
 
 
 def _check_pool(children: set[str], assignment: Path | None) -> None:
-    """No child of the mean teacher's pool is in any part of any fold: so none is ever tested, in this run or another."""
+    """No child of the mean teacher's pool is in any part of any fold: so none is ever tested, in this run or
+    another."""
     from childgait.errors import StepError
     from childgait.files.split import assigned_children
 

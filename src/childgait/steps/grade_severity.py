@@ -133,7 +133,8 @@ def _fingerprint(made_of: list[Path]) -> str:
 
 
 def _write_levels(path: Path, graded: Any, truth: Any, usual: int) -> None:
-    """A row a test child: the true level, the level said, the probability of each question, what ignorance would say."""
+    """A row a test child: the true level, the level said, the probability of each question, what ignorance
+    would say."""
     import polars as pl
 
     from childgait.training.severity import QUESTIONS

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from childgait.training.stream_pretraining import PretrainingResult
 
 METHODS = (
-    "Networks pre-trained on painted synthetic walks, with joint curves, gait phase, keypoints and the items' measures as "
+    "Networks pre-trained on painted synthetic walks, with joint curves, gait phase, keypoints and the items' "
+    "measures as "
     "targets and no item score: {networks}."
 )
 LOSS_COLUMNS = ("loss", "curves", "phases", "points", "measures")

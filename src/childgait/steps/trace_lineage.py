@@ -102,7 +102,8 @@ def _of_job(job: Job) -> dict[str, Any]:
 
 
 def write_manifest(path: Path, graph: Graph) -> None:
-    """The auditor's join: each raw file's child, sha256, DVC's md5 and size. A folder has no md5: DVC names its files."""
+    """The auditor's join: each raw file's child, sha256, DVC's md5 and size. A folder has no md5: DVC names its
+    files."""
     md5 = {entry["path"]: entry["md5"] for job in graph.jobs.values() for entry in job.inputs if "md5" in entry}
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream, lineterminator="\n")

@@ -1,7 +1,7 @@
 """What batch norms remember, the same for any number of processes.
 
-A batch norm keeps a running mean and spread of the small batches it has seen, and judges by them. Each process sees only
-its own small batches of a step, so they are shared, and every process takes all of them up in the batches' order.
+A batch norm keeps a running mean and spread of the small batches it has seen, and judges by them. Each process sees
+only its own small batches of a step, so they are shared, and every process takes all of them up in the batches' order.
 """
 
 from __future__ import annotations

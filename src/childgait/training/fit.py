@@ -257,7 +257,8 @@ def load_start(
     if settings.head == "measures":
         raise StepError(
             f"finetune.head is measures, but {model.name} starts without a checkpoint that predicts them",
-            hint=f"name {model.name} in pretrain.models, set finetune.weights to {SHIPPED_NAME}, or choose another head",
+            hint=f"name {model.name} in pretrain.models, set finetune.weights to {SHIPPED_NAME}, "
+            "or choose another head",
         )
     if not settings.weights:
         return "from scratch", None

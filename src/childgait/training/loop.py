@@ -220,7 +220,8 @@ def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetun
     if math.isnan(row["validation_loss"]) and (settings.checkpoint == "best" or settings.patience):
         raise StepError(
             "no validation child has a known answer, so no epoch can be called the best",
-            hint="give the validation part children with scores (split.csv), or set finetune.checkpoint to last and patience to 0",
+            hint="give the validation part children with scores (split.csv), "
+            "or set finetune.checkpoint to last and patience to 0",
         )
     state.epoch += 1
     state.history.append(row)

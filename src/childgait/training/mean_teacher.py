@@ -1,9 +1,9 @@
 """A teacher for clips whose scores nobody knows: the moving average of the network that learns.
 
 Origin: Tarvainen and Valpola, "Mean teachers are better role models" (2017), as AGRM uses it (Bioengineering 13(3):272,
-2026): the teacher judges a weakly changed view of a clip, the student a strongly changed one of the same; the student is
-drawn to the teacher's probabilities (both classes' squared differences) and, where answers are sure, to them as labels.
-Both terms have the weight `ramp` gives; both are only taken over the items that the clip's view shows.
+2026): the teacher judges a weakly changed view of a clip, the student a strongly changed one of the same; the student
+is drawn to the teacher's probabilities (both classes' squared differences) and, where answers are sure, to them as
+labels. Both terms have the weight `ramp` gives; both are only taken over the items that the clip's view shows.
 
 Reads clips of a pool of their own and a network with its average; adds to the network's gradients. Nothing here knows a
 score. Which clips may be in the pool is decided and checked in the step and its rule: never a test child's.
@@ -40,8 +40,8 @@ _STREAM = 1  # beside the numbers of labelled visits, so that neither moves the 
 
 
 def ramp(epoch: int, how: Settings) -> float:
-    """The weight of the pool's loss: linear from 0 at the first epoch to `weight` after `ramp_epochs`; 0 before the pool
-    comes in."""
+    """The weight of the pool's loss: linear from 0 at the first epoch to `weight` after `ramp_epochs`; 0 before the
+    pool comes in."""
     return 0.0 if epoch < how.supervised_epochs else how.weight * min(epoch / how.ramp_epochs, 1.0)
 
 

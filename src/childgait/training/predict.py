@@ -1,7 +1,7 @@
 """Predicts with a trained model: networks per window, table models per child.
 
-Logits are averaged over a video's windows, over the child's videos that show the item, and over runs. Which views show an
-item comes from the labels' table, not from a child's scores, which may be missing.
+Logits are averaged over a video's windows, over the child's videos that show the item, and over runs. Which views show
+an item comes from the labels' table, not from a child's scores, which may be missing.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def answer(
         learnt_from = {child for names in run.told["children"].values() for child in names}
         if both := sorted(learnt_from & set(children)):
             raise StepError(
-                f"{run.told['model']}, fold {run.told['fold']}, has learnt from child {both[0]}, for whom it is to answer",
+                f"{run.told['model']}, fold {run.told['fold']}, has learnt from child {both[0]}, for whom it is "
+                "to answer",
                 hint="list the test's children in split.csv before the split is made, and train again",
             )
         judged = predict(
@@ -167,8 +168,8 @@ def loading_of(network: Network, settings: Finetune) -> Loading:
 def prepare_torch(settings: Finetune) -> None:
     """The same bytes again: threads from params (sums depend on their number), deterministic kernels where asked.
 
-    On a GPU some kernels have no deterministic form (the backward of fused attention adds in any order): torch warns and
-    uses them, so runs there agree but for rounding.
+    On a GPU some kernels have no deterministic form (the backward of fused attention adds in any order): torch warns
+    and uses them, so runs there agree but for rounding.
     """
     import os
 

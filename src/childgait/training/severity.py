@@ -59,7 +59,8 @@ def part_of_levels(part: Part, level_of: Mapping[str, int | None], path: Path) -
     if not any(known):
         raise StepError(
             f"no child of {path} has a severity",
-            hint="add a column `severity` (1 to 4, or I to IV) to the cohort's subjects.csv; without one there is no such task",
+            hint="add a column `severity` (1 to 4, or I to IV) to the cohort's subjects.csv; "
+            "without one there is no such task",
         )
     kept = part.filter(known)
     levels = np.array([level_of[subject] for subject in kept.table["subject"]])
@@ -130,7 +131,8 @@ def levels_of(part: Part) -> NDArray[np.int64]:
 
 
 def confusions(said: NDArray[np.int64], truth: NDArray[np.int64], weights: Array) -> Array:
-    """(D, 4, 4) children of each true level (rows) by the level said (columns), for D weightings (D, N) of N children."""
+    """(D, 4, 4) children of each true level (rows) by the level said (columns), for D weightings (D, N) of N
+    children."""
     cell = (truth - 1) * len(LEVELS) + said - 1
     placed = np.eye(len(LEVELS) ** 2)[cell]  # (N, 16)
     return (weights @ placed).reshape(-1, len(LEVELS), len(LEVELS))

@@ -1,8 +1,8 @@
 """Windows of T frames from prepared clips, as batches for any model.
 
-Training takes a random window of every row of a part table, changed at random; judging takes `windows_per_video` windows spread
-evenly over each. A visit is named (epoch, index) and seeds its own generator with (seed, epoch, index), so batches do
-not depend on how many workers there are.
+Training takes a random window of every row of a part table, changed at random; judging takes `windows_per_video`
+windows spread evenly over each. A visit is named (epoch, index) and seeds its own generator with (seed, epoch, index),
+so batches do not depend on how many workers there are.
 
 What a model sees is said by one `Loading`; prompting and the choice of patches happen here, in the workers, so that
 only the patches that are kept travel to the device.
@@ -81,7 +81,8 @@ def starts_of(clip: Clip, frames: int, anchor: Anchor, step: int = 1) -> NDArray
 
 
 def spread(starts: NDArray[np.int64], windows_per_video: int) -> NDArray[np.int64]:
-    """`windows_per_video` of them, evenly spread with the first and last among them; the middle one where one is asked for."""
+    """`windows_per_video` of them, evenly spread with the first and last among them; the middle one where one is asked
+    for."""
     if windows_per_video == 1:
         return starts[[len(starts) // 2]]
     return starts[np.rint(np.linspace(0, len(starts) - 1, windows_per_video)).astype(int)]
