@@ -30,14 +30,14 @@ from test_no_raw_pixels import bare_heads
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
-BY_NAME = {"grade_severity"}  # run by `snakemake severity` alone
+OPTIONAL = {"grade_severity", "pretrain"}  # by `snakemake severity`; where pretrain.models names a model
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
 FEWER_DRAWS = ("-S", "evaluate.bootstrap=57")
 
 
 def steps_of(folder: Path) -> set[str]:
     """Every step of a study."""
-    return {path.stem for path in (folder / "src/childgait/steps").glob("*.py")} - {"__init__"} - BY_NAME
+    return {path.stem for path in (folder / "src/childgait/steps").glob("*.py")} - {"__init__"} - OPTIONAL
 
 
 @pytest.fixture(scope="module")
