@@ -63,9 +63,9 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path) ->
     torch.save(state | {"fc.weight": torch.zeros(400, 64), "extra": torch.zeros(1)}, path)
     chosen = settings(weights=str(path), weights_sha256=sha256(path))
     with pytest.raises(StepError, match=r"missing: layer4\.1\.conv2\.1\.bias; unknown: extra; stem\.0\.weight is \[8"):
-        load_start(network, chosen)
+        load_start(MODELS["r3d18"], network, chosen, 112)
     with pytest.raises(StepError, match=r"has sha256 .* but finetune.weights_sha256 is"):
-        load_start(network, settings(weights=str(path), weights_sha256="0" * 64))
+        load_start(MODELS["r3d18"], network, settings(weights=str(path), weights_sha256="0" * 64), 112)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 

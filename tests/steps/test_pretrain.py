@@ -38,7 +38,7 @@ NAMES = ("weights.safetensors", "weights.json", "history.csv", "strip.png")
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    monkeypatch.setattr(mlflow_tracking, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(mlflow_tracking, "CONNECT_SECONDS", 0.2)
     monkeypatch.chdir(tmp_path)
 
 
@@ -65,7 +65,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-        patch.setattr(mlflow_tracking, "ANSWER_SECONDS", 0.2)
+        patch.setattr(mlflow_tracking, "CONNECT_SECONDS", 0.2)
         patch.chdir(folder)
         return run(folder / "out")
 

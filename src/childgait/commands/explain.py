@@ -53,6 +53,11 @@ def explain(
         for code, shares in told["facts"]["importance"].items():
             print(f"{code}: " + (", ".join(f"{name} {share:.0%}" for name, share in shares.items()) or "not learnt"))
         return
+    if model.kind == "table":
+        raise StepError(
+            f"{model.name} reads neither pictures nor joints, so there is nothing to show",
+            hint="name the folder of a network's run, of the rules or of the trees",
+        )
     weights = load_file(run / "weights.safetensors")
     judged = predict(model, settings, weights, told["facts"], opened, windows_per_video=1)
     focus, shown, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
