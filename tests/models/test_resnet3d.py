@@ -44,7 +44,7 @@ def test_with_torchvisions_weights_it_sees_what_torchvision_sees(tmp_path: Path)
     torch.save(theirs.state_dict(), tmp_path / "r3d_18.pth")
     ours = built("r3d18", 64).eval()
     chosen = settings(weights=str(tmp_path / "r3d_18.pth"), weights_sha256=sha256(tmp_path / "r3d_18.pth"))
-    assert load_start(ours, chosen).startswith("r3d_18.pth")
+    assert load_start(MODELS["r3d18"], ours, chosen, 112)[0].startswith("r3d_18.pth")
     frames = torch.randint(0, 256, (1, 4, 32, 32, 3), dtype=torch.uint8)
     colours = frames.permute(0, 4, 1, 2, 3) / 255 - torch.tensor([0.43216, 0.394666, 0.37645])[:, None, None, None]
     colours = colours / torch.tensor([0.22803, 0.22145, 0.216989])[:, None, None, None]
