@@ -22,8 +22,9 @@ def make_run(folder: Path, name: str) -> tuple[Path, Path]:
     study = make_study(folder, children=4)
     chosen = settings_of(MODELS[name], settings(frames=4))
     torch.manual_seed(0)
-    network = MODELS[name].build(chosen, 32)
-    weights = {} if name == "coin" else {key: value.numpy() for key, value in network.state_dict().items()}
+    weights = {}
+    if MODELS[name].kind == "network":
+        weights = {key: value.numpy() for key, value in MODELS[name].build(chosen, 32).state_dict().items()}
     parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
     told = _description(MODELS[name], "holdout", 0, chosen, parts, FitResult(weights, [], 1, {"pixels": 32}))
     (folder / "model.json").write_text(json.dumps(told))
