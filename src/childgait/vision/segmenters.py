@@ -147,7 +147,7 @@ def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], param
     """Segment by SAM 3: its tracker from a selection, else its text prompts and the object with the keypoints."""
     from childgait.vision.sam3 import Sam3
 
-    model = Sam3(Path(params.sam3_folder), params.sam3_sha256, device=params.sam3_device)
+    model = Sam3(Path(params.sam3_folder), params.sam3_sha256, key="segment.sam3_sha256", device=params.sam3_device)
     shift = camera_shift([np.ascontiguousarray(one[..., 0]) for one in film.samples.pictures], None)
     facts: dict[str, Any] = {"camera_shift_pixels": None if shift is None else round(shift / film.scale, 3)}
     facts["camera"] = "unclear" if shift is None else "moving" if shift > params.camera_pixels else "static"

@@ -127,7 +127,7 @@ def _load_sam3(params: Deidentify) -> Sam3:
             "deidentify.backends lists sam3, but deidentify.sam3_weights is empty",
             hint="give the folder of SAM 3 and the sha256 of its weights",
         )
-    return Sam3(Path(params.sam3_weights), params.sam3_sha256, device=params.sam3_device)
+    return Sam3(Path(params.sam3_weights), params.sam3_sha256, key="deidentify.sam3_sha256", device=params.sam3_device)
 
 
 def _tracks_of_sam3(video: Path, frames: int, params: Deidentify) -> list[HeadTrack]:
