@@ -19,7 +19,7 @@ import polars as pl
 
 from childgait.metrics.intervals import draw_weights, interval
 from childgait.report.formats import number
-from childgait.training.severity import LEVELS, SEVERITY_METRICS, confusions, measure_levels
+from childgait.training.severity import LEVELS, SEVERITY_METRICS, confusion_tables, measure_levels
 
 DRAWS, SEED = 2000, 1
 NAMES = {
@@ -136,7 +136,7 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
             bounds = "–" if low is None else f"{low:+.1f} to {high:+.1f}"
             lines.append(f"| {name} | {other} | {value:+.1f} | {bounds} |")
     for name, each in said.items():
-        table = np.mean([confusions(one, truth, np.ones((1, len(truth))))[0] for one in each], axis=0)
+        table = np.mean([confusion_tables(one, truth, np.ones((1, len(truth))))[0] for one in each], axis=0)
         lines += [
             "",
             f"## {name}: children by true and predicted level, mean over seeds",
@@ -159,7 +159,7 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
 
 
 def mean_over_seeds(said: list[Any], truth: Any, weights: Any) -> dict[str, Any]:
-    each = [measure_levels(confusions(one, truth, weights)) for one in said]
+    each = [measure_levels(confusion_tables(one, truth, weights)) for one in said]
     return {name: np.mean([found[name] for found in each], axis=0) for name in SEVERITY_METRICS}
 
 

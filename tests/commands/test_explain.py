@@ -13,7 +13,7 @@ from childgait.errors import StepError
 from childgait.files.parts import open_part
 from childgait.lineage.search import mentions, names_of
 from childgait.models.registry import MODELS, settings_of
-from childgait.steps.finetune import _description
+from childgait.steps.finetune import describe
 from childgait.training.fit import FitResult, fit_table
 from support.small_study import make_study, settings
 
@@ -26,8 +26,8 @@ def make_run(folder: Path, name: str) -> tuple[Path, Path]:
     if MODELS[name].kind == "network":
         weights = {key: value.numpy() for key, value in MODELS[name].build(chosen, 32).state_dict().items()}
     parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
-    told = _description(MODELS[name], "holdout", 0, chosen, parts, FitResult(weights, [], 1, {"pixels": 32}))
-    (folder / "model.json").write_text(json.dumps(told))
+    description = describe(MODELS[name], "holdout", 0, chosen, parts, FitResult(weights, [], 1, {"pixels": 32}))
+    description.write(folder / "model.json")
     save_file(weights or {"seed": torch.tensor([1]).numpy()}, folder / "weights.safetensors")
     return folder, study.train
 
@@ -74,8 +74,8 @@ def make_table_run(folder: Path, name: str) -> tuple[Path, Path]:
     study, chosen = make_study(folder), settings_of(MODELS[name], settings())
     parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
     learnt = fit_table(MODELS[name], chosen, parts["train"], seed=0)
-    told = _description(MODELS[name], "holdout", 0, chosen, parts, learnt)
-    (folder / "model.json").write_text(json.dumps(told))
+    description = describe(MODELS[name], "holdout", 0, chosen, parts, learnt)
+    description.write(folder / "model.json")
     save_file(learnt.weights, folder / "weights.safetensors")
     return folder, study.train
 

@@ -95,8 +95,9 @@ def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path,
     import pandas as pd
     from safetensors.numpy import load_file
 
+    from childgait.files.model_description import ModelDescription
     from childgait.steps.finetune import finetune
-    from childgait.training.predict import probabilities_of_clips
+    from childgait.training.predict import TrainedModel, probabilities_of_clips
     from support.small_study import make_study, settings
 
     (tmp_path / "study").mkdir()
@@ -125,6 +126,7 @@ def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path,
     model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
     clip = study.clips[0]
     answer = model.predict(pd.DataFrame({"clip": [str(clip)]}))
-    expected = probabilities_of_clips(told, load_file(paths["weights"]), [clip])
+    trained = TrainedModel(ModelDescription.read(paths["model"]), load_file(paths["weights"]))
+    expected = probabilities_of_clips(trained, [clip])
     np.testing.assert_allclose(answer.to_numpy(), expected, rtol=1e-6)
     assert not list((tmp_path / "mlruns").rglob("*.pkl"))

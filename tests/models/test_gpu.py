@@ -44,7 +44,10 @@ def mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     before = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
     torch.set_autocast_enabled("cuda", True)  # the context manager refuses where no GPU is
     torch.set_autocast_dtype("cuda", torch.bfloat16)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)  # tests of training leave it on; on a GPU training only warns
     yield FakeTensorMode()
+    torch.use_deterministic_algorithms(deterministic)
     torch.set_autocast_enabled("cuda", before[0])
     torch.set_autocast_dtype("cuda", before[1])
 
@@ -209,7 +212,7 @@ def test_what_learnt_on_a_gpu_judges_without_one_but_does_not_learn_there(
     assert np.array_equal(
         predict(model, elsewhere, learnt.weights, learnt.facts, validation, windows_per_video=1).logits, here.logits
     )
-    assert "tcn learnt on a GPU, and torch finds none here" in caplog.text
+    assert "tcn was trained on a GPU, and torch finds none here" in caplog.text
     with pytest.raises(StepError, match="torch finds no GPU here"):
         fit_network(model, elsewhere, part, validation, **how)
 

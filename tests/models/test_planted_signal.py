@@ -22,7 +22,7 @@ from childgait.models import childgait_video
 from childgait.models.registry import BASELINES, MODELS, settings_of
 from childgait.models.videomae import Size
 from childgait.training.fit import fit_table
-from childgait.training.joint_importance import choose_numbers
+from childgait.training.joint_importance import select_features
 from childgait.training.optim import loss_of_clips
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
@@ -113,7 +113,7 @@ def answers_of_network(name: str, study: Study) -> tuple[np.ndarray, np.ndarray]
     def first(one: nn.Module, less: Any) -> Any:
         return SimpleNamespace(weights=learn(one, samples_of(one, chosen, study, "train")[0], **how).state_dict())
 
-    choose_numbers(network, plain, chosen, 0, prior, first)
+    select_features(network, plain, chosen, 0, prior, first)
     learn(network, samples, **how)
     samples, truth = samples_of(network, chosen, study, "test")
     with torch.inference_mode():

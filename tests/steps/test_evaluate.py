@@ -16,7 +16,7 @@ from childgait.files.parts import open_part
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Evaluate
 from childgait.steps.evaluate import evaluate
-from childgait.steps.finetune import _description
+from childgait.steps.finetune import describe
 from childgait.training.fit import FitResult
 from support.small_study import Study, judging, make_study, settings
 
@@ -26,11 +26,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("study")
     study = make_study(folder, children=24, never="L.HFX")
     for name in ("coin", "childgait_video"):
-        describe(study, folder, name)
+        write_model(study, folder, name)
     return study
 
 
-def describe(study: Study, folder: Path, name: str) -> None:
+def write_model(study: Study, folder: Path, name: str) -> None:
     """Weights without training: evaluate does not care how they came about."""
     import torch
 
@@ -46,7 +46,7 @@ def describe(study: Study, folder: Path, name: str) -> None:
         weights, facts = {k: v.numpy() for k, v in network.state_dict().items()}, {"pixels": 32}
     learnt = FitResult(weights, [], 2, facts)
     save_file(weights, folder / f"{name}.safetensors")
-    (folder / f"{name}.json").write_text(json.dumps(_description(MODELS[name], "holdout", 0, chosen, parts, learnt)))
+    describe(MODELS[name], "holdout", 0, chosen, parts, learnt).write(folder / f"{name}.json")
 
 
 def run(study: Study, out: Path, name: str = "coin", params: Evaluate | None = None, **changes: Any) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def test_weights_of_another_split_are_refused(study: Study, tmp_path: Path) -> N
 
 
 def test_a_test_child_whom_the_model_has_seen_stops_the_step(study: Study, tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="holds child 0001, who was in train when the model learnt"):
+    with pytest.raises(StepError, match="contains child 0001, who was in train when the model was trained"):
         run(study, tmp_path, test=study.train)
 
 

@@ -88,7 +88,7 @@ def run(study: Study, learnt: Path, out: Path, **changes: Any) -> dict[str, Any]
         "model_name": learnt.name.rstrip("0123456789"),
         "fold": "holdout",
         "seed": 0,
-        "params": GradeSeverity(models=["stgcn"], views=2, bootstrap=50, seed=1),
+        "params": GradeSeverity(models=["stgcn"], windows_per_video=2, bootstrap=50, seed=1),
         "checkpoint": out / "state",
     }
     grade_severity(**{**values, **changes})
@@ -150,7 +150,7 @@ def test_a_cohort_without_levels_is_told_so(study: Study, learnt: dict[str, Path
 
 def test_a_test_child_that_taught_stops_the_step(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
     child = sorted(set(pl.read_parquet(study.train)["subject"]))[0]
-    with pytest.raises(StepError, match=f"holds child {child}, who was in train when the model learnt"):
+    with pytest.raises(StepError, match=f"contains child {child}, who was in train when the model was trained"):
         run(study, learnt["stgcn"], tmp_path, test=study.train)
 
 

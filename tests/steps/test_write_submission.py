@@ -1,6 +1,5 @@
 """The submission answers for the listed test children, scored or not, and for nobody the model has learnt from."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.parts import open_part
 from childgait.files.submission import read_submission
 from childgait.models.registry import MODELS, settings_of
-from childgait.steps.finetune import _description
+from childgait.steps.finetune import describe
 from childgait.steps.write_submission import write_submission
 from childgait.training.fit import FitResult
 from support.small_study import Study, make_study, settings
@@ -31,9 +30,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     learnt = FitResult({"logit": logit}, [], 0, {"learns": 34})
     chosen = settings_of(MODELS["majority"], settings())
     save_file(learnt.weights, folder / "weights.safetensors")
-    (folder / "model.json").write_text(
-        json.dumps(_description(MODELS["majority"], "holdout", 0, chosen, parts, learnt))
-    )
+    describe(MODELS["majority"], "holdout", 0, chosen, parts, learnt).write(folder / "model.json")
     views = default_views()
     rows = [
         {"subject": "0001", "limb": limb, "code": code, "score": 1, "atypical": True, "views": " ".join(views[code])}
@@ -86,11 +83,11 @@ def test_without_a_list_everybody_is_whom_the_model_has_never_seen(study: Study,
 
 def test_a_listed_child_that_trained_the_model_stops_the_step(study: Study, tmp_path: Path) -> None:
     child = of_part(study.train)[0]
-    with pytest.raises(StepError, match=f"has learnt from child {child}, for whom it is to answer"):
+    with pytest.raises(StepError, match=f"was trained on child {child}, whom it is to predict"):
         run(study, tmp_path, [child])
 
 
 def test_nobody_left_to_answer_for_is_said(study: Study, tmp_path: Path) -> None:
     seen = [clip for clip in study.clips if clip.name[:4] in of_part(study.train)]
-    with pytest.raises(StepError, match="no child is left to answer for"):
+    with pytest.raises(StepError, match="no child is left to predict"):
         run(study, tmp_path, [], clips=seen)

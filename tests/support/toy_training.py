@@ -17,7 +17,7 @@ from childgait.models.batch import Batch
 from childgait.models.network import Network
 from childgait.params import Finetune
 from childgait.training.distributed import join_group, leave_group
-from childgait.training.loop import Outcome, train
+from childgait.training.loop import Outcome, Trainer
 from support.small_study import settings
 
 CLIPS, WIDTH = 10, 6
@@ -96,20 +96,18 @@ def run(
     group = join_group(chosen.device)
     try:
         torch.manual_seed(seed)
-        outcome = train(
+        trainer = Trainer(
             Toy(dropout, normed),
             Vectors(broken_epoch),
-            collate,
-            np.ones(34, np.float32),
             judge,
             chosen,
+            positive_weights=np.ones(34, np.float32),
             seed=seed,
             group=group,
-            save_as=folder / "state.safetensors",
-            fingerprint=fingerprint,
-            on_epoch=on_epoch,
+            collate=collate,
             name_of=lambda row: f"clip-{row}",
         )
+        outcome = trainer.run(folder / "state.safetensors", fingerprint, on_epoch)
     finally:
         leave_group(group)
     if group.leads:

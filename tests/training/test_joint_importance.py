@@ -19,7 +19,7 @@ from childgait.models.network import Network
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Augmentation
 from childgait.training.fit import FitResult, fit_network
-from childgait.training.joint_importance import choose, contributions, scale_numbers
+from childgait.training.joint_importance import features_of_joints, joint_importance, set_features
 from childgait.training.predict import predict
 from childgait.training.windows import Loading, Windows
 from support.small_study import PARAMS
@@ -62,12 +62,12 @@ def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int
 def test_numbers_of_the_joint_that_counts_are_chosen() -> None:
     shares = np.zeros(len(POINTS))
     shares[INDEX["right_knee"]] = 1.0
-    chosen = choose(shares, 20)
+    chosen = features_of_joints(shares, 20)
     assert chosen.tolist() == sorted(set(chosen.tolist()))
     for number in chosen:
         limb, name = LIMBS[number // len(NAMES)], NAMES[number % len(NAMES)]
         assert "right_knee" in joints_of_feature(name, limb)
-    ranked = choose(shares, 5)  # the item's own numbers lean on the knee alone
+    ranked = features_of_joints(shares, 5)  # the item's own numbers lean on the knee alone
     assert {NAMES[number % len(NAMES)] for number in ranked} >= {"EVGS KEX", "EVGS KFX", "EVGS KPS", "EVGS KPA"}
 
 
@@ -85,7 +85,7 @@ def test_a_joint_that_alone_moves_the_answer_contributes_alone(study: Any) -> No
 
     part = open_part(study.train, study.clips)
     windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points"})), windows_per_video=1)
-    shares = contributions(Known(), windows)
+    shares = joint_importance(Known(), windows)
     assert shares[INDEX["left_ankle"]] == pytest.approx(1.0)
 
 
@@ -95,7 +95,7 @@ def test_numbers_are_scaled_by_the_training_clips_and_their_mirror_images(study:
     network = MODELS["stgcn_fusion"].build(chosen, 32)
     windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points", "features"})), windows_per_video=1)
     assert windows.features is not None
-    scale_numbers(network, windows, np.arange(2 * len(NAMES)))
+    set_features(network, windows, np.arange(2 * len(NAMES)))
     middle = network.tokens.median.numpy().reshape(2, -1)
     assert np.allclose(middle[0], middle[1])
     knee = NAMES.index("knee most in swing")

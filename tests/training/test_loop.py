@@ -13,11 +13,12 @@ import torch
 
 from childgait.errors import StepError
 from childgait.training.distributed import Group
-from childgait.training.order import Visits
+from childgait.training.order import MicroBatchSampler
 from support import toy_training
 from support.small_study import settings
 
 TESTS = Path(__file__).parent.parent
+SEARCH_PATH = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
 
 
 def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
@@ -61,7 +62,7 @@ def test_a_checkpoint_of_another_run_is_left_aside(tmp_path: Path, caplog: pytes
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Real processes, real SIGKILLs, a checkpoint every epoch."""
     command = [sys.executable, str(TESTS / "support" / "toy_training.py"), "--epochs", "20"]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": SEARCH_PATH}
     toy_training.run(tmp_path / "whole", settings(epochs=20))
     random, kills = np.random.default_rng(5), 0
     while True:
@@ -87,7 +88,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
 def test_two_processes_give_the_numbers_of_one(normed: bool, tmp_path: Path) -> None:
     """torchrun, gloo: two small batches a step, one a process; drop-out included, for its draws belong to the batch;
     and what batch norms remember."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": SEARCH_PATH, "OMP_NUM_THREADS": "1"}
     torchrun = [
         sys.executable,
         "-m",
@@ -126,12 +127,11 @@ def test_a_step_is_the_same_however_it_is_cut(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "at_once", "world"), [(10, 2, 1), (10, 2, 2), (7, 3, 2), (3, 1, 4)])
 def test_processes_share_every_step_without_overlap(count: int, at_once: int, world: int) -> None:
-    plans = [Visits(count, 4, at_once, 0, Group(rank, world, "cpu")).plan() for rank in range(world)]
+    plans = [MicroBatchSampler(count, 4, at_once, 0, Group(rank, world, "cpu")).plan() for rank in range(world)]
     for parts in zip(*plans, strict=True):
-        clips = parts[0][0]
-        mine = sorted(clip for _, batches in parts for _, batch in batches for clip in batch)
-        assert mine == sorted(clips)
-    assert sorted(clip for clips, _ in plans[0] for clip in clips) == list(range(count))
+        computed = sorted(clip for step in parts for _, batch in step.micro_batches for clip in batch)
+        assert computed == sorted(parts[0].clips)
+    assert sorted(clip for step in plans[0] for clip in step.clips) == list(range(count))
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_clips(tmp_path: Path) -> None:
@@ -175,6 +175,6 @@ def test_without_a_known_answer_no_epoch_is_the_best(tmp_path: Path) -> None:
     def judge(network: torch.nn.Module) -> dict[str, float]:
         return {"validation_loss": float("nan"), "validation_balanced_accuracy": float("nan")}
 
-    with pytest.raises(StepError, match="no validation child has a known answer"):
+    with pytest.raises(StepError, match="no validation child has a known score"):
         toy_training.run(tmp_path / "best", settings(checkpoint="best"), judge=judge)
     assert toy_training.run(tmp_path / "last", settings(checkpoint="last", patience=0), judge=judge).kept_epoch == 3

@@ -15,12 +15,19 @@ from childgait.files.clips import open_clip
 from childgait.files.parts import Part, open_part
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import MeanTeacher as Settings
-from childgait.steps.finetune import _check_pool, _description
-from childgait.training import loop
+from childgait.steps.finetune import _check_pool, describe
 from childgait.training.augmentation import Window
 from childgait.training.distributed import Group
 from childgait.training.fit import FitResult, fit_network, labelled_part
-from childgait.training.mean_teacher import PoolVisits, TwoViews, ramp, roughen_with, shown_by_view, teach
+from childgait.training.mean_teacher import (
+    PoolSampler,
+    TwoViews,
+    make_corruption,
+    make_teacher,
+    pool_losses,
+    ramp,
+    visible_items_by_view,
+)
 from childgait.training.windows import Loading, Windows
 from support.small_study import PARAMS, SIZE, Study, make_study, settings
 
@@ -45,7 +52,8 @@ def test_the_weight_of_the_pool_rises_over_thirty_epochs() -> None:
 def test_the_teacher_is_the_moving_average_from_the_first_step_on() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(network.weight, 1.0)
-    average = loop._average_of(network, settings(mean_teacher=how(decay=0.9).model_dump()), teaches=True)
+    chosen = settings(mean_teacher=how(decay=0.9).model_dump())
+    average = make_teacher(network, chosen)
     for value in (2.0, 3.0, 5.0):
         torch.nn.init.constant_(network.weight, value)
         average.update(network)
@@ -58,7 +66,7 @@ def test_what_is_taught() -> None:
     logit = lambda *p: torch.logit(torch.tensor(p))[None]  # noqa: E731
     teacher, student = logit(0.9, 0.3, 0.95), logit(0.6, 0.3, 0.9).requires_grad_()
     shown = torch.tensor([[True, True, False]])
-    apart, pseudo, accepted = teach(student, teacher, shown, torch.ones(3), how(confidence=0.8, sure="teacher"))
+    apart, pseudo, accepted = pool_losses(student, teacher, shown, torch.ones(3), how(confidence=0.8, sure="teacher"))
     assert apart.item() == pytest.approx(2 * 0.3**2 / 2, rel=1e-5)
     assert pseudo.item() == pytest.approx(-np.log(0.6), rel=1e-5)
     assert accepted.item() == 0.5
@@ -66,7 +74,7 @@ def test_what_is_taught() -> None:
     assert student.grad is not None
     assert student.grad[0, 2] == 0
     assert student.grad[0, 0] < 0  # towards the teacher's yes
-    _, _, both = teach(student, teacher, shown, torch.ones(3), how(confidence=0.8, sure="both"))
+    _, _, both = pool_losses(student, teacher, shown, torch.ones(3), how(confidence=0.8, sure="both"))
     assert both.item() == 0  # the student is not that sure
 
 
@@ -74,7 +82,7 @@ def test_what_is_taught() -> None:
 def test_the_gate_counts_what_is_sure_either_way(confidence: float, accepted: float) -> None:
     teacher = torch.logit(torch.tensor([[0.99, 0.1, 0.75, 0.4]]))
     shown = torch.ones(1, 4, dtype=torch.bool)
-    found = teach(teacher.clone(), teacher, shown, torch.ones(4), how(confidence=confidence))
+    found = pool_losses(teacher.clone(), teacher, shown, torch.ones(4), how(confidence=confidence))
     assert found[2].item() == accepted
 
 
@@ -84,7 +92,7 @@ def test_student_and_teacher_see_one_clip_mirrored_alike(study: Study) -> None:
     labels = np.full_like(part.atypical, np.nan)
     labels[:, :17] = 0  # as if only left items were shown: mirrored, they are right ones
     views = TwoViews(
-        Windows(part.clips, labels, loading, seed=3), flip=0.5, how=how(scale=0.0, shift=0.0, weak_shift=0.0)
+        Windows(part.clips, labels, loading, seed=3), flip=0.5, settings=how(scale=0.0, shift=0.0, weak_shift=0.0)
     )
     mirrored = []
     for row in range(len(views)):
@@ -108,7 +116,7 @@ def test_the_wiped_rectangle_is_wiped_from_everything() -> None:
     window = Window(frames, masks, points, np.zeros(34, np.float32), "left", SIZE)
     wiped = 0
     for seed in range(12):
-        rough = roughen_with(how(noise=0.0, erase=0.9), np.random.default_rng(seed))(window)
+        rough = make_corruption(how(noise=0.0, erase=0.9), np.random.default_rng(seed))(window)
         assert rough.frames is not None
         assert rough.masks is not None
         assert rough.points is not None
@@ -125,22 +133,22 @@ def test_the_wiped_rectangle_is_wiped_from_everything() -> None:
 
 
 def test_the_pool_goes_round_and_everybody_has_a_turn() -> None:
-    visits = PoolVisits(5, batch_size=4, micro_batch_size=2, seed=1, group=Group(0, 1, "cpu"))
-    visits.wanted = 5
-    plan = visits.plan()
-    assert [len(clips) for clips, _ in plan] == [4] * 5
-    order = [clip for clips, _ in plan for clip in clips]
+    sampler = PoolSampler(5, batch_size=4, micro_batch_size=2, seed=1, group=Group(0, 1, "cpu"))
+    sampler.steps_per_epoch = 5
+    plan = sampler.plan()
+    assert [len(step.clips) for step in plan] == [4] * 5
+    order = [clip for step in plan for clip in step.clips]
     assert all(sorted(order[start : start + 5]) == list(range(5)) for start in range(0, 20, 5))
-    shared = [PoolVisits(5, 4, 2, 1, Group(rank, 2, "cpu")) for rank in (0, 1)]
+    shared = [PoolSampler(5, 4, 2, 1, Group(rank, 2, "cpu")) for rank in (0, 1)]
     for one in shared:
-        one.wanted = 5
-    halves = [[batch for _, mine in one.plan() for _, batch in mine] for one in shared]
+        one.steps_per_epoch = 5
+    halves = [[batch for step in one.plan() for _, batch in step.micro_batches] for one in shared]
     assert sorted(clip for batch in halves[0] + halves[1] for clip in batch) == sorted(order)
 
 
 def test_each_view_shows_its_items() -> None:
     atypical = np.array([[1, np.nan], [np.nan, np.nan], [np.nan, 0]], np.float32)
-    shown = shown_by_view(atypical, ["left", "left", "forward"])
+    shown = visible_items_by_view(atypical, ["left", "left", "forward"])
     assert {view: (~np.isnan(row)).tolist() for view, row in shown.items()} == {
         "left": [True, False],
         "forward": [False, True],
@@ -227,25 +235,23 @@ def test_no_child_of_any_part_may_be_in_the_pool(study: Study, tmp_path: Path) -
         rows = [("0", "0006", "none"), ("holdout", "0006", "test"), ("0", "0099", "none"), ("holdout", "0099", "none")]
         csv.writer(stream).writerows([("fold", "subject", "part"), *rows])
     _check_pool({"0099"}, tmp_path / "subjects.csv")
-    with pytest.raises(
-        StepError, match="child 0006 is to be learnt from without scores, but is in test of fold holdout"
-    ):
+    with pytest.raises(StepError, match="child 0006 is in the unlabelled pool, but is in test of fold holdout"):
         _check_pool({"0006", "0099"}, tmp_path / "subjects.csv")
     with pytest.raises(StepError, match="--unlabelled needs --assignment"):
         _check_pool({"0006"}, None)
 
 
 def test_a_pool_is_described_so_that_evaluate_can_refuse_it(study: Study) -> None:
-    from childgait.training.leak_checks import check_unseen
+    from childgait.training.leak_checks import check_children_unseen
 
     part = open_part(study.train, study.clips)
     test = open_part(study.test, study.clips)
     parts = {"train": part, "validation": Part(part.table.clear(), [])}
     learnt = FitResult({}, [], 1, {})
-    plain = _description(MODELS["agrm"], "holdout", 0, settings(), parts, learnt)
-    assert set(plain["children"]) == {"train", "validation"}
+    plain = describe(MODELS["agrm"], "holdout", 0, settings(), parts, learnt)
+    assert set(plain.children) == {"train", "validation"}
     child = test.clips[0].video[:4]
-    told = _description(MODELS["agrm"], "holdout", 0, settings(), parts, learnt, test.clips[:1])
-    check_unseen(plain, study.test, {child})
-    with pytest.raises(StepError, match=f"child {child}, who was in unlabelled when the model learnt"):
-        check_unseen(told, study.test, {child})
+    told = describe(MODELS["agrm"], "holdout", 0, settings(), parts, learnt, test.clips[:1])
+    check_children_unseen(plain, study.test, {child})
+    with pytest.raises(StepError, match=f"child {child}, who was in unlabelled when the model was trained"):
+        check_children_unseen(told, study.test, {child})

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from childgait.training.optim import (
+    class_prior,
     freeze_for_epoch,
     loss_of_clips,
     make_optimizer,
     make_schedule,
     positive_weights,
-    weighted_shares,
 )
 from support.small_study import settings
 from support.toy_training import Toy
@@ -38,7 +38,7 @@ def test_positive_weights_come_from_counts_and_are_capped() -> None:
 
 def test_the_start_has_no_opinion_once_classes_are_weighed() -> None:
     atypical = np.repeat(np.array([[1.0], [0.0], [0.0], [0.0]], dtype=np.float32), 5, axis=0)
-    shares = weighted_shares(atypical, positive_weights(atypical, cap=5))
+    shares = class_prior(atypical, positive_weights(atypical, cap=5))
     assert shares[0] == pytest.approx(0.5, abs=0.05)
 
 

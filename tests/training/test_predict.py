@@ -8,22 +8,23 @@ import pytest
 
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
+from childgait.files.model_description import ModelDescription
 from childgait.files.parts import Part
 from childgait.files.split import PARTS
 from childgait.metrics.aggregate import WindowLogits
 from childgait.training import predict as prediction
-from childgait.training.predict import Run, answer
+from childgait.training.predict import TrainedModel, predictions_by_child
 
 SIDE, END = TARGET_NAMES.index("L.KFX"), TARGET_NAMES.index("L.POB")
 SHOWN = {"left": np.arange(34) != END, "forward": np.arange(34) == END}
 ROWS = [("0004", "left"), ("0004", "forward"), ("0005", "left")]
 
 
-def told(level: float, seen: list[str]) -> Run:
-    return Run(
-        {"model": "coin", "fold": "holdout", "children": {"train": seen, "validation": []}, "facts": {"level": level}},
-        {},
+def trained(level: float, children: list[str]) -> TrainedModel:
+    description = ModelDescription.model_construct(
+        model="coin", fold="holdout", children={"train": children, "validation": []}, facts={"level": level}
     )
+    return TrainedModel(description, {})
 
 
 @pytest.fixture
@@ -37,20 +38,20 @@ def part(monkeypatch: pytest.MonkeyPatch) -> Part:
         return WindowLogits(np.array([0, 0, 1, 2]), np.zeros(4, int), np.repeat(level[:, None], 34, axis=1))
 
     monkeypatch.setattr(prediction, "predict", predict)
-    monkeypatch.setattr(prediction, "settings_from", lambda told: None)
+    monkeypatch.setattr(prediction, "settings_from", lambda description: None)
     rows = [{"video": f"{child}-0001_{view}_1-9", "subject": child, "view": view} for child, view in ROWS]
     return Part(pl.DataFrame(rows, schema=PARTS.schema()), [])
 
 
 def test_the_views_that_show_an_item_answer(part: Part, caplog: pytest.LogCaptureFixture) -> None:
-    children, logits = answer([told(0.0, ["0001"]), told(1.0, ["0002"])], part, SHOWN, 2)
+    children, logits = predictions_by_child([trained(0.0, ["0001"]), trained(1.0, ["0002"])], part, SHOWN, 2)
     assert children == ["0004", "0005"]
     assert logits[0, SIDE] == pytest.approx(2.5), "the mean of two windows, of two runs; the end view has no say"
     assert logits[0, END] == pytest.approx(-4.5)
     assert logits[1, END] == pytest.approx(7.5), "no recording shows it: another view answers, and that is said"
-    assert "1 answers are of children without a recording that shows the item" in caplog.text
+    assert "1 predictions are of children without a recording that shows the item" in caplog.text
 
 
 def test_a_model_does_not_answer_for_whom_it_has_learnt_from(part: Part) -> None:
-    with pytest.raises(StepError, match="coin, fold holdout, has learnt from child 0005, for whom it is to answer"):
-        answer([told(0.0, ["0005"])], part, SHOWN, 2)
+    with pytest.raises(StepError, match="coin, fold holdout, was trained on child 0005, whom it is to predict"):
+        predictions_by_child([trained(0.0, ["0005"])], part, SHOWN, 2)

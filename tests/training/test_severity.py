@@ -14,7 +14,7 @@ from childgait.training.severity import (
     LEVELS,
     Graded,
     commonest,
-    confusions,
+    confusion_tables,
     levels_of,
     measure_levels,
     part_of_levels,
@@ -28,7 +28,7 @@ TRUTH, SAID = RANDOM.integers(1, 5, 40), RANDOM.integers(1, 5, 40)
 
 
 def test_metrics_are_scikit_learns() -> None:
-    found = {name: value[0] for name, value in measure_levels(confusions(SAID, TRUTH, np.ones((1, 40)))).items()}
+    found = {name: value[0] for name, value in measure_levels(confusion_tables(SAID, TRUTH, np.ones((1, 40)))).items()}
     assert found["accuracy"] == pytest.approx((SAID == TRUTH).mean())
     assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(TRUTH, SAID))
     assert found["f1"] == pytest.approx(f1_score(TRUTH, SAID, average="macro"))
@@ -38,7 +38,7 @@ def test_metrics_are_scikit_learns() -> None:
 
 def test_a_child_drawn_twice_counts_twice() -> None:
     weights = RANDOM.multinomial(40, np.full(40, 1 / 40)).astype(float)
-    drawn = measure_levels(confusions(SAID, TRUTH, weights[None]))
+    drawn = measure_levels(confusion_tables(SAID, TRUTH, weights[None]))
     again = np.repeat(np.arange(40), weights.astype(int))
     assert drawn["kappa"][0] == pytest.approx(
         cohen_kappa_score(TRUTH[again], SAID[again], labels=LEVELS, weights="quadratic")

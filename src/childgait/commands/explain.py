@@ -25,13 +25,12 @@ def explain(
     """For the first children of a part, every item of every recording, and on each child's sheet the answer `atypical`
     that the model of the folder `run` is surest of; of the rules and trees, all. `out` is a folder; an erasure looks
     into logs."""
-    import json
-
     import cv2
     import numpy as np
     from safetensors.numpy import load_file
 
     from childgait.domain.names import parse_video_name
+    from childgait.files.model_description import ModelDescription
     from childgait.files.parts import open_part
     from childgait.gait.features import measure_items
     from childgait.models.registry import find_model
@@ -40,8 +39,8 @@ def explain(
 
     if not (run / "model.json").exists():
         raise StepError(f"{run} has no model.json", hint="name the folder of a finished run, as finetune leaves it")
-    told = json.loads((run / "model.json").read_text(encoding="utf-8"))
-    model, settings = find_model(told["model"]), settings_from(told)
+    description = ModelDescription.read(run / "model.json")
+    model, settings, facts = find_model(description.model), settings_from(description), description.facts
     opened = open_part(part, sorted(clips.glob("*.clip.json")))
     out.mkdir(parents=True, exist_ok=True)
     if model.name == "rules":
@@ -49,8 +48,8 @@ def explain(
         measure_items(opened.clips).write_csv(table, float_precision=3)
         print(f"{table}: what was measured, its typical band, and when")
         return
-    if "importance" in told["facts"]:
-        for code, shares in told["facts"]["importance"].items():
+    if "importance" in facts:
+        for code, shares in facts["importance"].items():
             print(f"{code}: " + (", ".join(f"{name} {share:.0%}" for name, share in shares.items()) or "not learnt"))
         return
     if model.kind == "table":
@@ -59,8 +58,8 @@ def explain(
             hint="name the folder of a network's run, of the rules or of the trees",
         )
     weights = load_file(run / "weights.safetensors")
-    judged = predict(model, settings, weights, told["facts"], opened, windows_per_video=1)
-    focus, shown, sheet = maps_of(model, settings, weights, told["facts"], opened, judged, children, seed)
+    judged = predict(model, settings, weights, facts, opened, windows_per_video=1)
+    focus, shown, sheet = maps_of(model, settings, weights, facts, opened, judged, children, seed)
     focus.write_csv(out / "focus.csv", float_precision=4)
     for one, strips in zip(shown, np.split(sheet, len(shown)), strict=True):
         picture = out / f"{parse_video_name(one.video).subject}.png"  # a child's alone, so that it can be erased

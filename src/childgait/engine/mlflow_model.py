@@ -7,7 +7,6 @@ MLflow executes this file (models from code); weights are read from a safetensor
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,11 @@ class GaitModel(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         from safetensors.numpy import load_file
 
-        self.description = json.loads(Path(context.artifacts["model"]).read_text(encoding="utf-8"))
-        self.weights = load_file(context.artifacts["weights"])
+        from childgait.files.model_description import ModelDescription
+        from childgait.training.predict import TrainedModel
+
+        description = ModelDescription.read(Path(context.artifacts["model"]))
+        self.model = TrainedModel(description, load_file(context.artifacts["weights"]))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow would read the types
         import pandas as pd
@@ -30,7 +32,7 @@ class GaitModel(mlflow.pyfunc.PythonModel):
         from childgait.training.predict import probabilities_of_clips
 
         paths = [Path(path) for path in model_input["clip"]]
-        return pd.DataFrame(probabilities_of_clips(self.description, self.weights, paths), columns=list(TARGET_NAMES))
+        return pd.DataFrame(probabilities_of_clips(self.model, paths), columns=list(TARGET_NAMES))
 
 
 mlflow.models.set_model(GaitModel())

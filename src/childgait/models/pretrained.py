@@ -51,7 +51,7 @@ class Pretrained:
     description: dict[str, Any]
     tensors: dict[str, Tensor]
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, int | str]:
         """What a trained model's description keeps of it."""
         return {key: self.description[key] for key in ("children", "windows", "seed", "sha256")}
 

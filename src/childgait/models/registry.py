@@ -40,7 +40,7 @@ class Model:
 
         `settings` is what `settings_of` gives, `pixels` the side of the clips.
         """
-        assert self.kind == "network", f"{self.name} is a table model"
+        assert self.kind == "network", f"{self.name} is no network"
         network: Network = self.load_class().from_settings(settings, pixels)
         if settings.head != "mlp":
             from childgait.models.item_heads import install_head

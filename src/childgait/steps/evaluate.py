@@ -5,7 +5,6 @@ Temperature and thresholds come from the validation children; the test children 
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,7 @@ def evaluate(
     import polars as pl
     from safetensors.numpy import load_file
 
+    from childgait.files.model_description import ModelDescription
     from childgait.files.parts import open_part
     from childgait.files.predictions import PREDICTIONS
     from childgait.files.tables import write_table
@@ -47,17 +47,17 @@ def evaluate(
     from childgait.metrics.of_run import evaluate_run
     from childgait.metrics.run_metrics import RunMetrics, TrainingLength, write_run_metrics
     from childgait.models.registry import find_model
-    from childgait.training.leak_checks import check_run, check_split, check_unseen
+    from childgait.training.leak_checks import check_children_unseen, check_run, check_split
     from childgait.training.predict import predict, settings_from
     from childgait.training.run_facts import explanations, inputs_and_cost
 
-    run = json.loads(model.read_text(encoding="utf-8"))
+    run = ModelDescription.read(model)
     check_run(run, model, model_name, fold, seed)
     parts = {"validation": open_part(validation, clips), "test": open_part(test, clips)}
     for path, part in zip((validation, test), parts.values(), strict=True):
         check_split(run, model, path, part.table)
-    check_unseen(run, test, parts["test"].table["subject"])
-    network, arrays, settings, facts = find_model(model_name), load_file(weights), settings_from(run), run["facts"]
+    check_children_unseen(run, test, parts["test"].table["subject"])
+    network, arrays, settings, facts = find_model(model_name), load_file(weights), settings_from(run), run.facts
     logits = {
         name: predict(network, settings, arrays, facts, part, params.windows_per_video) for name, part in parts.items()
     }
@@ -68,11 +68,11 @@ def evaluate(
     is_network = network.kind == "network"
     found = RunMetrics(
         **dict(result),
-        **{key: run[key] for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")},
+        **{key: getattr(run, key) for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")},
         weights_from=facts.get("weights_from", "fitted"),
-        pretrained=run.get("pretrained"),
+        pretrained=run.pretrained,
         trained=TrainingLength(epochs=settings.epochs, frames=settings.frames) if is_network else None,
-        trained_on={name: len(children) for name, children in run["children"].items()},
+        trained_on={name: len(children) for name, children in run.children.items()},
         inputs=cost.inputs,
         parameters=cost.parameters,
         operations=cost.operations,

@@ -1,7 +1,7 @@
-"""A model learns from the training children; it is monitored on the validation children and never sees the test.
+"""Train a model on the training children; validate it on the validation children. The test children are not read.
 
-One job a model, fold and seed. A killed job takes up its last checkpoint, kept in an untracked folder until the job is
-done. Under torchrun the processes share every step, and the first of them writes.
+One job per model, fold and seed. A killed job resumes from its last checkpoint, kept in an untracked folder until the
+job is done. Under torchrun the processes share every step, and the first of them writes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from childgait.params import Finetune
 
 if TYPE_CHECKING:
     from childgait.files.clips import Clip
+    from childgait.files.model_description import ModelDescription
     from childgait.files.parts import Part
     from childgait.models.registry import Model
     from childgait.training.fit import FitResult
@@ -45,22 +46,21 @@ def finetune(
     pretrained: list[Input] | None = None,
     checkpoint: Path = Path(".cache/finetune"),
 ) -> None:
-    """Train `model_name` on one fold with one seed; write its weights, what it is, and its learning curve.
+    """Train `model_name` on one fold with one seed; write its weights, its description and its learning curve.
 
-    `unlabelled` are clips of children in no part of any fold, for a mean teacher; `assignment` says who is where.
+    `unlabelled` are clips of children in no part of any fold, for a mean teacher; `assignment` has every child's part.
     `pretrained` is the network's checkpoint of the stage pretrain and its description.
     """
     from safetensors.numpy import save_file
 
     from childgait.engine.record import add_run_note
-    from childgait.files.atomic import write_json
     from childgait.files.clips import open_clip
     from childgait.files.parts import open_part
     from childgait.models.registry import find_model, settings_of
     from childgait.training.fit import fit_network, fit_table
 
-    chosen = find_model(model_name)
-    settings = settings_of(chosen, params)
+    selected = find_model(model_name)
+    settings = settings_of(selected, params)
     parts = {"train": open_part(train, clips), "validation": open_part(validation, clips)}
     _check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
@@ -70,12 +70,12 @@ def finetune(
     )
     save_as = checkpoint / f"{model_name}-{fold}-{seed}.safetensors"
     leads = os.environ.get("RANK", "0") == "0"
-    with _tracked(leads, chosen, fold, seed, settings, parts, fingerprint) as run:
-        if chosen.kind == "table":
-            learnt = fit_table(chosen, settings, parts["train"], seed=seed)
+    with _tracked(leads, selected, fold, seed, settings, parts, fingerprint) as run:
+        if selected.kind == "table":
+            result = fit_table(selected, settings, parts["train"], seed=seed)
         else:
-            learnt = fit_network(
-                chosen,
+            result = fit_network(
+                selected,
                 settings,
                 parts["train"],
                 parts["validation"],
@@ -88,27 +88,27 @@ def finetune(
             )
         if not leads:
             return
-        save_file(learnt.weights, weights)
-        write_json(model, _description(chosen, fold, seed, settings, parts, learnt, pool))
-        _write_history(history, learnt.history)
+        save_file(result.weights, weights)
+        describe(selected, fold, seed, settings, parts, result, pool).write(model)
+        _write_history(history, result.history)
         run.data("train", train, parts["train"].table["split_hash"][0])
         run.model(weights, model)
         add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
-    last = learnt.history[-1] if learnt.history else {}
-    told = ", ".join(f"{key} {last[key]:.3f}" for key in ("loss", "validation_loss") if key in last)
+    last = result.history[-1] if result.history else {}
+    losses = ", ".join(f"{key} {last[key]:.3f}" for key in ("loss", "validation_loss") if key in last)
     log.info(
-        "finetune: %s, fold %s, seed %d learnt from %d clips%s",
+        "finetune: %s, fold %s, seed %d trained on %d clips%s",
         model_name,
         fold,
         seed,
         len(parts["train"].clips),
-        f" ({told})" if told else "",
+        f" ({losses})" if losses else "",
     )
 
 
 def _check_parts(parts: dict[str, Part]) -> None:
-    """The last line against a leak: no child in both parts, both parts of one split."""
+    """Check against a leak: no child is in both parts, and both parts are of one split."""
     from childgait.errors import StepError
 
     children = {name: set(part.table["subject"]) for name, part in parts.items()}
@@ -120,8 +120,7 @@ def _check_parts(parts: dict[str, Part]) -> None:
 
 
 def _check_pool(children: set[str], assignment: Path | None) -> None:
-    """No child of the mean teacher's pool is in any part of any fold: so none is ever tested, in this run or
-    another."""
+    """Check that no child of the mean teacher's pool is in a part of a fold, so that no run tests it."""
     from childgait.errors import StepError
     from childgait.files.split import assigned_children
 
@@ -129,12 +128,13 @@ def _check_pool(children: set[str], assignment: Path | None) -> None:
         return
     if assignment is None:
         raise StepError(
-            "--unlabelled needs --assignment", hint="give data/split_subjects/subjects.csv, which says who is where"
+            "--unlabelled needs --assignment",
+            hint="give data/split_subjects/subjects.csv, which has every child's part",
         )
     placed = assigned_children(assignment)
     if both := sorted(children & placed.keys()):
         raise StepError(
-            f"child {both[0]} is to be learnt from without scores, but is {placed[both[0]]}",
+            f"child {both[0]} is in the unlabelled pool, but is {placed[both[0]]}",
             hint="the pool is for children in no part of any fold; a test child must never be in it",
         )
 
@@ -148,7 +148,7 @@ def _fingerprint(
     clips: list[Path],
     pretrained: list[Path] | None,
 ) -> str:
-    """What a checkpoint must have been made of to be taken up: the same model, settings, data and code."""
+    """Return a hash of model, settings, data and code, which a checkpoint must have to be resumed."""
     from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256, sha256_of_text
 
@@ -156,51 +156,54 @@ def _fingerprint(
         path for clip in clips for path in clip.parent.glob(clip.name.removesuffix(".clip.json") + ".*.npy")
     )
     stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in arrays]
-    made_of = [
+    inputs = [
         name,
         fold,
         seed,
-        _plain(settings),
+        _settings_of_run(settings),
         [sha256(p) for p in [*tables, *clips, *(pretrained or [])]],
         stamps,
         describe_code(finetune),
     ]
-    return sha256_of_text(json.dumps(made_of, sort_keys=True))
+    return sha256_of_text(json.dumps(inputs, sort_keys=True))
 
 
-def _plain(settings: Finetune) -> dict[str, Any]:
-    """The settings of one run: which other runs the study has does not belong to it."""
+def _settings_of_run(settings: Finetune) -> dict[str, Any]:
+    """Return the settings of one run, without the study's list of runs."""
     return settings.model_dump(mode="json", exclude={"models", "folds", "seeds", "overrides"})
 
 
-def _description(
-    chosen: Model,
+def describe(
+    model: Model,
     fold: str,
     seed: int,
     settings: Finetune,
     parts: dict[str, Part],
-    learnt: FitResult,
+    result: FitResult,
     pool: Sequence[Clip] = (),
-) -> dict[str, Any]:
+) -> ModelDescription:
+    """Return the description of a trained model."""
+    from childgait.files.model_description import ModelDescription
+
     children = {name: sorted(set(part.table["subject"])) for name, part in parts.items()}
     clips = {name: len(part.clips) for name, part in parts.items()}
     if pool:  # `evaluate` refuses a test child among any of these
         children["unlabelled"] = sorted({clip.subject for clip in pool})
         clips["unlabelled"] = len(pool)
-    return {
-        "model": chosen.name,
-        "kind": chosen.kind,
-        "remark": chosen.remark,
-        "fold": fold,
-        "seed": seed,
-        "settings": _plain(settings),
-        "split_hash": parts["train"].table["split_hash"][0],
-        "children": children,
-        "clips": clips,
-        "kept_epoch": learnt.kept_epoch,
-        "pretrained": learnt.facts.get("pretrained"),
-        "facts": {key: value for key, value in learnt.facts.items() if key != "pretrained"},
-    }
+    return ModelDescription(
+        model=model.name,
+        kind=model.kind,
+        remark=model.remark,
+        fold=fold,
+        seed=seed,
+        settings=_settings_of_run(settings),
+        split_hash=parts["train"].table["split_hash"][0],
+        children=children,
+        clips=clips,
+        kept_epoch=result.kept_epoch,
+        pretrained=result.pretrained,
+        facts=result.facts,
+    )
 
 
 def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
@@ -216,23 +219,23 @@ def _write_history(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def _tracked(
-    leads: bool, chosen: Model, fold: str, seed: int, settings: Finetune, parts: dict[str, Part], fingerprint: str
+    leads: bool, model: Model, fold: str, seed: int, settings: Finetune, parts: dict[str, Part], fingerprint: str
 ) -> Any:
-    """The MLflow run of this job; a table model and a process that does not lead have none."""
+    """Return the MLflow run of this job; a table model and a process that does not lead have none."""
     from contextlib import nullcontext
 
     from childgait.engine.mlflow_tracking import TrackedRun, track_run
     from childgait.engine.record import git_state
 
-    if not leads or chosen.kind == "table":
+    if not leads or model.kind == "table":
         return nullcontext(TrackedRun())
     split_hash = parts["train"].table["split_hash"][0]
     tags = {
-        "model": chosen.name,
+        "model": model.name,
         "fold": fold,
         "seed": str(seed),
         "split_hash": split_hash,
         "weights_from": settings.weights_sha256 or "from scratch",
         "commit": str(git_state()["commit"]),
     }
-    return track_run(chosen.name, f"{chosen.name} {fold}-{seed}", _plain(settings), tags, fingerprint)
+    return track_run(model.name, f"{model.name} {fold}-{seed}", _settings_of_run(settings), tags, fingerprint)

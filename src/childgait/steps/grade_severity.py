@@ -1,8 +1,7 @@
-"""A network that has learnt the 34 items learns the motor severity of the same children, and grades the test children.
+"""Train a network of finetune on the motor severity of the same children, and grade the test children.
 
-Where the cohort has such a column. The network, its settings and the children of each part are those of the run of
-finetune that it starts from; only the last layer is new. The commonest level of the training children is judged beside
-it.
+Only in cohorts with such a column. The network, its settings and the children of each part are those of the run of
+finetune that it starts from; only the last layer is new. The commonest level of the training children is the baseline.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
+
+    from childgait.training.severity import Graded
 
 log = logging.getLogger("childgait")
 
@@ -41,73 +42,81 @@ def grade_severity(
     params: GradeSeverity,
     checkpoint: Path = Path(".cache/finetune"),
 ) -> None:
-    """Teach the levels to one run's network, grade its test children; write weights, levels and metrics."""
+    """Train one run's network on the levels, grade its test children; write weights, levels and metrics."""
     import numpy as np
     from safetensors.numpy import load_file, save_file
 
     from childgait.files.atomic import write_json
     from childgait.files.labels import SUBJECTS
+    from childgait.files.model_description import ModelDescription
     from childgait.files.parts import open_part
     from childgait.files.tables import read_table
-    from childgait.models.registry import find_model
     from childgait.training import severity
-    from childgait.training.leak_checks import check_run, check_split, check_unseen
-    from childgait.training.predict import settings_from
+    from childgait.training.leak_checks import check_children_unseen, check_run, check_split
+    from childgait.training.predict import TrainedModel, settings_from
 
-    told = json.loads(model.read_text(encoding="utf-8"))
-    check_run(told, model, model_name, fold, seed)
-    if told["kind"] != "network":
+    description = ModelDescription.read(model)
+    check_run(description, model, model_name, fold, seed)
+    if description.kind != "network":
         raise StepError(
             f"{model_name} is no network: it has no last layer to replace",
             hint="name networks in grade_severity.models",
         )
-    people = read_table(subjects, SUBJECTS)
-    level_of = dict(people.select("subject", "severity").iter_rows())
+    level_of = dict(read_table(subjects, SUBJECTS).select("subject", "severity").iter_rows())
     paths = {"train": train, "validation": validation, "test": test}
     parts = {name: severity.part_of_levels(open_part(path, clips), level_of, path) for name, path in paths.items()}
     for name, part in parts.items():
-        check_split(told, model, paths[name], part.table)
-        check_unseen(told, paths[name], part.table["subject"], name)
-    chosen, settings = find_model(model_name), settings_from(told)
+        check_split(description, model, paths[name], part.table)
+        check_children_unseen(description, paths[name], part.table["subject"], name)
     save_as = checkpoint / f"severity-{model_name}-{fold}-{seed}.safetensors"
-    network, outcome = severity.learn_levels(
-        chosen,
-        settings,
-        told,
-        load_file(weights),
+    network, outcome = severity.train_on_levels(
+        TrainedModel(description, load_file(weights)),
         parts["train"],
         parts["validation"],
         seed=seed,
         save_as=save_as,
         fingerprint=_fingerprint([model, weights, *paths.values(), subjects, *clips]),
     )
-    graded = severity.grade(network, settings, parts["test"], params.windows_per_video)
-    truth, usual = severity.levels_of(parts["test"]), severity.commonest(severity.levels_of(parts["train"]))
-    found = {
+    graded = severity.grade(network, settings_from(description), parts["test"], params.windows_per_video)
+    truth, commonest = severity.levels_of(parts["test"]), severity.commonest(severity.levels_of(parts["train"]))
+    result = {
         "model": model_name,
         "fold": fold,
         "seed": seed,
-        "split_hash": told["split_hash"],
+        "split_hash": description.split_hash,
         "kept_epoch": outcome.kept_epoch,
         "children": {name: len(severity.levels_of(part)) for name, part in parts.items()},
-        "without_level": {name: _gone(paths[name], part.table) for name, part in parts.items()},
-        "confusion": severity.confusions(graded.levels, truth, np.ones((1, len(truth))))[0].astype(int).tolist(),
-        "metrics": _metrics(graded.levels, truth, params),
-        "commonest": {"level": usual} | _metrics(np.full_like(truth, usual), truth, params),
+        "without_level": {name: _children_without_level(paths[name], part.table) for name, part in parts.items()},
     }
     save_file({name: value.numpy() for name, value in outcome.weights.items()}, weights_out)
-    _write_levels(levels, graded, truth, usual)
-    write_json(metrics, found)
+    _write_levels(levels, graded, truth, commonest)
+    write_json(metrics, result | _evaluation(graded.levels, truth, commonest, params))
     save_as.unlink(missing_ok=True)
     log.info(
-        "grade_severity: %s, fold %s, seed %d on %d children: accuracy %.3f, the commonest level's %.3f",
+        "grade_severity: %s, fold %s, seed %d on %d children: accuracy %.3f, of the commonest level %.3f",
         model_name,
         fold,
         seed,
         len(truth),
         np.mean(graded.levels == truth),
-        np.mean(usual == truth),
+        np.mean(truth == commonest),
     )
+
+
+def _evaluation(
+    predicted: NDArray[np.int64], truth: NDArray[np.int64], commonest: int, params: GradeSeverity
+) -> dict[str, object]:
+    """Compute the confusion table and the metrics of the network, and those of the commonest level for all children."""
+    import numpy as np
+
+    from childgait.training.severity import confusion_tables
+
+    table = confusion_tables(predicted, truth, np.ones((1, len(truth))))[0]
+    return {
+        "confusion": table.astype(int).tolist(),
+        "metrics": _metrics(predicted, truth, params),
+        "commonest": {"level": commonest} | _metrics(np.full_like(truth, commonest), truth, params),
+    }
 
 
 def _metrics(predicted: NDArray[np.int64], truth: NDArray[np.int64], params: GradeSeverity) -> dict[str, object]:
@@ -118,27 +127,27 @@ def _metrics(predicted: NDArray[np.int64], truth: NDArray[np.int64], params: Gra
     return {name: cell.as_json() for name, cell in cells.items()}
 
 
-def _gone(path: Path, kept: pl.DataFrame) -> list[str]:
-    """Children of the part whose level nobody gave."""
+def _children_without_level(path: Path, kept: pl.DataFrame) -> list[str]:
+    """Return the children of the part whose level is missing."""
     from childgait.files.split import read_part
 
     return sorted(set(read_part(path)["subject"]) - set(kept["subject"]))
 
 
-def _fingerprint(made_of: list[Path]) -> str:
+def _fingerprint(inputs: list[Path]) -> str:
+    """Return a hash of the inputs and the code, which a checkpoint must have to be resumed."""
     from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256, sha256_of_text
 
-    return sha256_of_text(json.dumps([*(sha256(path) for path in made_of), describe_code(grade_severity)]))
+    return sha256_of_text(json.dumps([*(sha256(path) for path in inputs), describe_code(grade_severity)]))
 
 
-def _write_levels(path: Path, graded: Any, truth: Any, usual: int) -> None:
-    """A row a test child: the true level, the level said, the probability of each question, what ignorance
-    would say."""
+def _write_levels(path: Path, graded: Graded, truth: NDArray[np.int64], commonest: int) -> None:
+    """Write one row per test child: true and predicted level, commonest level, probability of each threshold."""
     import polars as pl
 
-    from childgait.training.severity import QUESTIONS
+    from childgait.training.severity import THRESHOLDS
 
-    columns = {"subject": graded.subjects, "level": truth, "said": graded.levels, "commonest": [usual] * len(truth)}
-    columns |= {f"at_least_{level}": graded.probabilities[:, n] for n, level in enumerate(QUESTIONS)}
+    columns = {"subject": graded.subjects, "level": truth, "said": graded.levels, "commonest": [commonest] * len(truth)}
+    columns |= {f"at_least_{level}": graded.probabilities[:, n] for n, level in enumerate(THRESHOLDS)}
     pl.DataFrame(columns).write_csv(path, float_precision=6)

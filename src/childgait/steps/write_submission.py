@@ -1,4 +1,4 @@
-"""The challenge's submission file: the study's first model answers for the test's children, scored or not.
+"""Write the challenge's submission file: predictions of the study's first model for the test's children, scored or not.
 
 Reads the runs of that model (all seeds of one fold), the clips, who is who, which views show an item, and a person's
 list. The test's children are those that the list names as test; where it names nobody, all whom the model has never
@@ -7,7 +7,6 @@ seen.
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -41,41 +40,43 @@ def write_submission(
     from childgait.files import submission as form
     from childgait.files.clips import open_clip
     from childgait.files.labels import LABELS, SUBJECTS
+    from childgait.files.model_description import ModelDescription
     from childgait.files.parts import Part
     from childgait.files.split import PARTS
     from childgait.files.split_list import read_split_list
     from childgait.files.tables import read_table
-    from childgait.training.predict import Run, answer
+    from childgait.training.predict import TrainedModel, predictions_by_child
 
-    runs = [
-        Run(json.loads(told.read_text(encoding="utf-8")), load_file(path))
-        for path, told in zip(weights, models, strict=True)
+    trained = [
+        TrainedModel(ModelDescription.read(description), load_file(path))
+        for path, description in zip(weights, models, strict=True)
     ]
     people = read_table(subjects, SUBJECTS)
-    asked = {name for name, part in read_split_list(lists).items() if part == "test"} if lists else set()
-    learnt_from = {child for run in runs for names in run.told["children"].values() for child in names}
-    found = [open_clip(path) for path in clips]
-    chosen = [clip for clip in found if (child := clip.subject) in asked or not (asked or child in learnt_from)]
-    if not chosen:
+    listed = {name for name, part in read_split_list(lists).items() if part == "test"} if lists else set()
+    training = set().union(*(one.description.children_of_training() for one in trained))
+    opened = [open_clip(path) for path in clips]
+    selected = [clip for clip in opened if (child := clip.subject) in listed or not (listed or child in training)]
+    if not selected:
         raise StepError(
-            "no child is left to answer for: the model has learnt from everybody who has a clip",
+            "no child is left to predict: the model was trained on every child with a clip",
             hint="list the test's children in annotations/split.csv, or give split_subjects.holdout a share",
         )
-    rows = [{"video": clip.video, "subject": clip.subject, "view": clip.view} for clip in chosen]
+    rows = [{"video": clip.video, "subject": clip.subject, "view": clip.view} for clip in selected]
     known = people.select("subject", "age_years", "sex", "aid")
     table = pl.DataFrame(rows, schema=PARTS.schema()).drop("age_years", "sex", "aid")
     table = table.join(known, on="subject", how="left", maintain_order="left").with_columns(
         pl.col("sex").fill_null("unknown")
     )
-    children, logits = answer(runs, Part(table, chosen), shown_by_view(read_table(labels, LABELS)), windows_per_video)
+    visible = targets_by_view(read_table(labels, LABELS))
+    children, logits = predictions_by_child(trained, Part(table, selected), visible, windows_per_video)
     form.write_submission(submission, children, logits >= 0)
-    for child in sorted(asked - set(children)):
+    for child in sorted(listed - set(children)):
         log.warning("write_submission: child %s is listed as test, but has no clip", child)
-    log.info("write_submission: %s answers for %d children", runs[0].told["model"], len(children))
+    log.info("write_submission: %s predicts %d children", trained[0].description.model, len(children))
 
 
-def shown_by_view(labels: pl.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """By view, which of the 34 targets are judged from it."""
+def targets_by_view(labels: pl.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Return per view which of the 34 targets it shows."""
     import numpy as np
     import polars as pl
 

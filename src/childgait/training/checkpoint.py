@@ -1,6 +1,6 @@
-"""Where a training run stands, in one safetensors file: weights, average, optimizer, history. No pickle.
+"""The state of a training run in one safetensors file: weights, moving average, optimizer, history. No pickle.
 
-It is written whole or not at all, and is taken up again only by the very same run: `fingerprint` names its data,
+The file is written as a whole or not at all, and is resumed only by the same run: `fingerprint` stands for its data,
 params and code. Random numbers need no state here, because every draw is seeded by its epoch and step.
 """
 
@@ -22,32 +22,34 @@ log = logging.getLogger("childgait")
 
 @dataclass
 class State:
-    """All that changes while a network learns."""
+    """All that changes during training."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    average: nn.Module | None  # the moving average of the weights, where there is one
+    average: nn.Module | None  # the network with the moving average of the weights (EMA), if there is one
     epoch: int = 0  # epochs that are done
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int | None = None
-    best: dict[str, Tensor] = field(default_factory=dict)  # its weights, where the best epoch is kept
+    best: dict[str, Tensor] = field(default_factory=dict)  # its weights, if params keep the best epoch
 
     def ema_network(self) -> nn.Module:
-        """The network that validation and the user see."""
+        """Return the network that is validated and kept."""
         return self.network if self.average is None else self.average
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
-    found = {f"network.{name}": value for name, value in state.network.state_dict().items()}
+    """Return all tensors of the state, by prefixed name."""
+    tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
     if state.average is not None:
-        found |= {f"average.{name}": value for name, value in state.average.state_dict().items()}
-    found |= {f"best.{name}": value for name, value in state.best.items()}
+        tensors |= {f"average.{name}": value for name, value in state.average.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in state.best.items()}
     for number, slots in state.optimizer.state_dict()["state"].items():
-        found |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
-    return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in slots.items()}
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def save(path: Path, state: State, fingerprint: str) -> None:
+    """Write the state."""
     from safetensors.torch import save_file
 
     place = {
@@ -61,7 +63,7 @@ def save(path: Path, state: State, fingerprint: str) -> None:
 
 
 def restore(path: Path, state: State, fingerprint: str) -> None:
-    """Take up the run where the file left it; a file of another run, or a damaged one, is named and left aside."""
+    """Resume from the file; a file of another run, or a damaged one, is logged and not used."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -76,12 +78,12 @@ def restore(path: Path, state: State, fingerprint: str) -> None:
     if place["fingerprint"] != fingerprint:
         log.info("the checkpoint %s is of other data, params or code: training starts from the beginning", path)
         return
-    _take(state, tensors)
+    _load(state, tensors)
     state.epoch, state.history, state.best_epoch = place["epoch"], place["history"], place["best_epoch"]
-    log.info("taken up from %s after epoch %d", path, state.epoch)
+    log.info("resumed from %s after epoch %d", path, state.epoch)
 
 
-def _take(state: State, tensors: dict[str, Tensor]) -> None:
+def _load(state: State, tensors: dict[str, Tensor]) -> None:
     def part(name: str) -> dict[str, Tensor]:
         return {key.removeprefix(name + "."): value for key, value in tensors.items() if key.startswith(name + ".")}
 
@@ -93,5 +95,5 @@ def _take(state: State, tensors: dict[str, Tensor]) -> None:
     for key, value in part("optimizer").items():
         number, name = key.split(".", 1)
         slots.setdefault(int(number), {})[name] = value
-    whole = state.optimizer.state_dict()
-    state.optimizer.load_state_dict({"state": slots, "param_groups": whole["param_groups"]})
+    param_groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": slots, "param_groups": param_groups})

@@ -1,4 +1,4 @@
-"""The processes that train together: one by itself, or those that torchrun started (its environment says so).
+"""The processes that train together: one by itself, or those that torchrun started, by its environment.
 
 Gradients are summed, not averaged, in one flat buffer: the loss is already divided by the clips of the whole step, so
 two processes with half of the clips each give the numbers of one process with all of them.
@@ -18,36 +18,38 @@ from childgait.errors import StepError
 
 @dataclass(frozen=True)
 class Group:
+    """This process among those that train together."""
+
     rank: int
     world: int
     device: str
 
     @property
     def leads(self) -> bool:
-        """The one process that writes."""
+        """Whether this is the one process that writes."""
         return self.rank == 0
 
     def sum(self, tensors: Iterable[Tensor]) -> None:
-        """Sum over all processes, in place."""
+        """Sum each tensor over all processes, in place."""
         if self.world == 1:
             return
-        found = list(tensors)
-        flat = torch.cat([tensor.reshape(-1) for tensor in found])
+        parts = list(tensors)
+        flat = torch.cat([tensor.reshape(-1) for tensor in parts])
         torch.distributed.all_reduce(flat)
-        for tensor, part in zip(found, flat.split([tensor.numel() for tensor in found]), strict=True):
-            tensor.copy_(part.view_as(tensor))
+        for tensor, total in zip(parts, flat.split([tensor.numel() for tensor in parts]), strict=True):
+            tensor.copy_(total.view_as(tensor))
 
-    def agree(self, number: float) -> float:
-        """What the leading process says."""
+    def broadcast(self, number: float) -> float:
+        """Return the leading process's number in every process."""
         if self.world == 1:
             return number
-        said = torch.tensor([number], dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(said, src=0)
-        return float(said)
+        value = torch.tensor([number], dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(value, src=0)
+        return float(value)
 
 
 def join_group(device: str) -> Group:
-    """Join the processes that torchrun started; alone, there is nothing to join."""
+    """Join the processes that torchrun started; a single process joins none."""
     if device == "cuda" and not torch.cuda.is_available():
         raise StepError("finetune.device is cuda, but torch finds no GPU here", hint="set finetune.device to cpu")
     world = int(os.environ.get("WORLD_SIZE", "1"))

@@ -5,7 +5,6 @@ Returns the arrays of a safetensors file, the learning curve, and facts for the 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.clips import Clip
+from childgait.files.model_description import Facts
 from childgait.files.parts import Part, children_of, labels_of_children, targets_by_child
 from childgait.models.registry import Model
 from childgait.training.features import FEATURES
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from childgait.params import Finetune
     from childgait.training.distributed import Group
     from childgait.training.loop import OnEpoch, Outcome
-    from childgait.training.mean_teacher import MeanTeacher
+    from childgait.training.mean_teacher import UnlabelledPool
     from childgait.training.windows import Loading
 
 CURVES = (
@@ -41,22 +41,24 @@ CURVES = (
     "validation_balanced_accuracy",
 )
 
-log = logging.getLogger("childgait")
-
 
 @dataclass(frozen=True)
 class FitResult:
+    """A fitted model."""
+
     weights: dict[str, NDArray[Any]]
     history: list[dict[str, float]]
     kept_epoch: int
-    facts: dict[str, Any]  # what the model's file says beside the weights
+    facts: Facts
+    pretrained: dict[str, int | str] | None = None  # summary of the checkpoint that training started from
 
 
 def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> FitResult:
-    built = model.build_table(settings)
-    features = FEATURES[built.features](train.table, {clip.video: clip for clip in train.clips})
-    weights = built.fit(features, labels_of_children(train.table), seed)
-    facts: dict[str, Any] = {"learns": sum(np.size(value) for value in weights.values())}
+    """Fit a table model to the training children."""
+    table = model.build_table(settings)
+    features = FEATURES[table.features](train.table, {clip.video: clip for clip in train.clips})
+    weights = table.fit(features, labels_of_children(train.table), seed)
+    facts: Facts = {"learns": int(sum(np.size(value) for value in weights.values()))}
     if "importance" in weights:
         from childgait.gait.feature_names import NAMES
         from childgait.models.kinematic_trees import largest_importances
@@ -78,12 +80,15 @@ def fit_network(
     unlabelled: list[Clip] | None = None,
     pretrained: Path | None = None,
 ) -> FitResult:
-    """Train in this process, or together with those that torchrun started beside it. `unlabelled` is the mean teacher's
-    pool, which may hold training children's clips besides."""
+    """Train a network in this process, or together with those that torchrun started beside it.
+
+    `save_as` is the checkpoint of the run that `fingerprint` identifies, `pretrained` one of pre-training. `unlabelled`
+    are clips for a mean teacher's pool, which may contain training children's clips, too.
+    """
     import torch
 
     from childgait.training.distributed import join_group, leave_group
-    from childgait.training.joint_importance import choose_numbers
+    from childgait.training.joint_importance import select_features
     from childgait.training.windows import Windows
 
     prepare_torch(settings)
@@ -92,108 +97,114 @@ def fit_network(
         torch.manual_seed(seed)
         pixels = one_size(train.clips + validation.clips)
         network = model.build(settings, pixels)
-        everybody, train = train, labelled_part(train, settings.mean_teacher.labelled, seed)
-        weights, prior = set_class_prior(network, train, settings)
-        origin, taught = load_start(model, network, settings, pixels, pretrained)
-        same: dict[str, Any] = {"weights": weights, "seed": seed, "group": group, "fingerprint": fingerprint}
+        labelled = labelled_part(train, settings.mean_teacher.labelled, seed)
+        weights, prior = set_class_prior(network, labelled, settings)
+        origin, summary = load_start(model, network, settings, pixels, pretrained)
+        fitting = Fitting(labelled, validation, weights, seed, group, fingerprint)
         loading = loading_of(network, settings)
-        found = choose_numbers(
+        selection = select_features(
             network,
-            Windows(train.clips, train.atypical, loading, windows_per_video=1),
+            Windows(labelled.clips, labelled.atypical, loading, windows_per_video=1),
             settings,
             seed,
             prior,
-            lambda one, how: teach(one, train, validation, how, save_as=first_state(save_as), **same),
+            lambda first, shorter: fitting.run(first, shorter, save_as=first_network(save_as)),
         )
-        pool = make_pool(everybody, train, unlabelled or [], loading, weights, settings, seed, group)
-        outcome = teach(network, train, validation, settings, save_as=save_as, on_epoch=on_epoch, pool=pool, **same)
-        first_state(save_as).unlink(missing_ok=True)
+        pool = make_pool(train, labelled, unlabelled or [], loading, weights, settings, seed, group)
+        outcome = fitting.run(network, settings, save_as=save_as, on_epoch=on_epoch, pool=pool)
+        first_network(save_as).unlink(missing_ok=True)
     finally:
         leave_group(group)
-    facts = {
+    facts: Facts = {
         "pixels": pixels,
         "weights_from": origin,
-        "pretrained": taught,
         "parameters": sum(p.numel() for p in network.parameters()),
         "positive_weights": [round(float(weight), 6) for weight in weights],
+        **pool.facts(len(labelled.clips)),  # type: ignore[typeddict-item]
+        **selection,
     }
-    if pool is not None:
-        facts |= {"labelled_clips": len(train.clips), "pool_clips": pool.visits.count}
-    facts |= found
-    return FitResult({k: v.numpy() for k, v in outcome.weights.items()}, outcome.history, outcome.kept_epoch, facts)
+    arrays = {name: value.numpy() for name, value in outcome.weights.items()}
+    return FitResult(arrays, outcome.history, outcome.kept_epoch, facts, summary)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What all networks of one run share: the children, the loss's weights, seed, processes and fingerprint."""
+
+    train: Part
+    validation: Part
+    weights: NDArray[np.float32]  # (34,) of atypical scores
+    seed: int
+    group: Group
+    fingerprint: str
+
+    def run(
+        self,
+        network: Network,
+        settings: Finetune,
+        *,
+        save_as: Path,
+        on_epoch: OnEpoch = lambda row, speed: None,
+        pool: UnlabelledPool | None = None,
+    ) -> Outcome:
+        """Train a network whose initial weights are set."""
+        from childgait.training.loop import Trainer
+        from childgait.training.windows import Windows
+
+        loading, videos = loading_of(network, settings), self.train.table["video"].to_list()
+        windows = Windows(
+            self.train.clips,
+            self.train.atypical,
+            loading,
+            seed=self.seed,
+            augmentation=settings.augmentation,
+            anchor=settings.anchor,
+        )
+        trainer = Trainer(
+            network,
+            windows,
+            make_validator(self.validation, loading, self.weights, settings, self.group.device),
+            settings,
+            positive_weights=self.weights,
+            seed=self.seed,
+            group=self.group,
+            pool=pool,
+            name_of=lambda row: videos[row],
+        )
+        return trainer.run(save_as, self.fingerprint, on_epoch)
 
 
 def set_class_prior(network: Network, train: Part, settings: Finetune) -> tuple[NDArray[np.float32], Tensor]:
-    """Let the network begin without an opinion; the weights of atypical cells, and the shares it begins at."""
+    """Set the classifier's bias to the class prior. Returns the positive class weights and the prior per target."""
     import torch
 
-    from childgait.training.optim import positive_weights, weighted_shares
+    from childgait.training.optim import class_prior, positive_weights
 
     labels = targets_by_child(train.table, train.atypical)
     weights = positive_weights(labels, settings.positive_weight_cap)
-    prior = torch.from_numpy(weighted_shares(labels, weights))
+    prior = torch.from_numpy(class_prior(labels, weights))
     network.set_prior_bias(prior)
     return weights, prior
 
 
-def teach(
-    network: Network,
-    train: Part,
-    validation: Part,
-    settings: Finetune,
-    *,
-    weights: NDArray[np.float32],
-    seed: int,
-    group: Group,
-    save_as: Path,
-    fingerprint: str,
-    on_epoch: OnEpoch = lambda row, speed: None,
-    pool: MeanTeacher | None = None,
-) -> Outcome:
-    """Train a network that is ready to begin."""
-    from childgait.training.loop import train as run
-    from childgait.training.windows import Windows, collate
-
-    loading, videos = loading_of(network, settings), train.table["video"].to_list()
-    windows = Windows(
-        train.clips, train.atypical, loading, seed=seed, augmentation=settings.augmentation, anchor=settings.anchor
-    )
-    judge = make_validator(validation, loading, weights, settings, group.device)
-    return run(
-        network,
-        windows,
-        collate,
-        weights,
-        judge,
-        settings,
-        seed=seed,
-        group=group,
-        save_as=save_as,
-        fingerprint=fingerprint,
-        on_epoch=on_epoch,
-        name_of=lambda row: videos[row],
-        pool=pool,
-    )
-
-
-def first_state(save_as: Path) -> Path:
-    """Where the network that is taught before the real one keeps its state."""
+def first_network(save_as: Path) -> Path:
+    """Return the checkpoint of the network that is trained before the real one, to measure the joints' importance."""
     return save_as.with_name(f"first-{save_as.name}")
 
 
 def labelled_part(train: Part, share: float, seed: int) -> Part:
-    """The clips of that share of the training children whose scores are used, drawn by the seed; all of them at 1."""
+    """Return the clips of the training children whose scores are used: a share of them, drawn by the seed."""
     if share == 1:
         return train
     children = children_of(train.table)
     count = max(round(share * len(children)), 1)
-    chosen = set(np.random.default_rng([seed, count]).choice(children, count, replace=False).tolist())
-    rows = [subject in chosen for subject in train.table["subject"]]
+    labelled = set(np.random.default_rng([seed, count]).choice(children, count, replace=False).tolist())
+    rows = [subject in labelled for subject in train.table["subject"]]
     return train.filter(rows)
 
 
 def make_pool(
-    everybody: Part,
+    train: Part,
     labelled: Part,
     unlabelled: list[Clip],
     loading: Loading,
@@ -201,30 +212,36 @@ def make_pool(
     settings: Finetune,
     seed: int,
     group: Group,
-) -> MeanTeacher | None:
-    """The mean teacher with its clips, where there is to be one: children without scores, training children whose
-    scores are not used, and, if asked, all training children, their scores aside."""
-    how = settings.mean_teacher
-    if how.pool == "none":
-        return None
-    from childgait.training.mean_teacher import MeanTeacher, TwoViews, shown_by_view
+) -> UnlabelledPool:
+    """Return the mean teacher with its clips, or an empty pool where params have none.
+
+    The clips are those of children without scores, of training children whose scores are not used, and, with
+    `training`, of all training children, whose scores are not read.
+    """
+    from childgait.training.mean_teacher import MeanTeacher, TwoViews, UnlabelledPool, visible_items_by_view
     from childgait.training.windows import Windows
 
-    used = {clip.video for clip in labelled.clips}
-    clips = unlabelled + [clip for clip in everybody.clips if how.pool == "training" or clip.video not in used]
-    shown = shown_by_view(everybody.atypical, [clip.view for clip in everybody.clips])
-    clips = [clip for clip in clips if clip.view in shown]  # of another view nobody knows which items it shows
+    teacher = settings.mean_teacher
+    if teacher.pool == "none":
+        return UnlabelledPool()
+    labelled_videos = {clip.video for clip in labelled.clips}
+    clips = unlabelled + [
+        clip for clip in train.clips if teacher.pool == "training" or clip.video not in labelled_videos
+    ]
+    visible = visible_items_by_view(train.atypical, [clip.view for clip in train.clips])
+    clips = [clip for clip in clips if clip.view in visible]  # which items another view shows is unknown
     if not clips:
         raise StepError(
             "the mean teacher has no clips: no child is without scores, and all training children's scores are used",
             hint="set finetune.mean_teacher.pool to training, or to none",
         )
-    labels = np.stack([shown[clip.view] for clip in clips])
+    labels = np.stack([visible[clip.view] for clip in clips])
     windows = Windows(clips, labels, loading, seed=seed, anchor=settings.anchor)
-    return MeanTeacher(TwoViews(windows, settings.augmentation.flip, how), weights, settings, seed, group)
+    return MeanTeacher(TwoViews(windows, settings.augmentation.flip, teacher), weights, settings, seed, group)
 
 
 def one_size(clips: list[Clip]) -> int:
+    """Return the side of all clips in pixels."""
     sizes = sorted({clip.size for clip in clips})
     if len(sizes) > 1:
         raise StepError(f"the clips are of {len(sizes)} sizes: {sizes} pixels", hint="run prepare_clips again for all")
@@ -233,10 +250,10 @@ def one_size(clips: list[Clip]) -> int:
 
 def load_start(
     model: Model, network: Network, settings: Finetune, pixels: int, pretrained: Path | None = None
-) -> tuple[str, dict[str, Any] | None]:
-    """Put published or pre-trained weights into the network; where they come from, in words, and what taught them.
+) -> tuple[str, dict[str, int | str] | None]:
+    """Load published or pre-trained weights; return their origin in words, and the summary of the pre-training.
 
-    `pretrained` is the checkpoint of this study's stage pretrain; it goes before finetune.weights.
+    `pretrained` is the checkpoint of this study's stage pretrain; it has precedence over finetune.weights.
     """
     from childgait.files.pretrained import SHIPPED_NAME, description_of, shipped_checkpoint
     from childgait.models.pretrained import check_same_network, describe_network, load_pretrained, read_pretrained
@@ -269,7 +286,7 @@ def load_start(
 def make_validator(
     validation: Part, loading: Loading, weights: NDArray[np.float32], settings: Finetune, device: str
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """What is measured after every epoch on the validation children: the loss, and mean balanced accuracy."""
+    """Return a function of the network: loss and mean balanced accuracy on the validation children."""
     from childgait.metrics.aggregate import mean_by_child
     from childgait.metrics.scores import balanced_accuracy
     from childgait.training.windows import Windows
@@ -279,10 +296,10 @@ def make_validator(
     truth = targets_by_child(validation.table, validation.atypical)
     subjects = validation.table["subject"].to_numpy()
 
-    def judge(network: nn.Module) -> dict[str, float]:
-        judged = predict_loader(network, loader, settings, device)
-        visible = ~np.isnan(validation.atypical)[judged.rows]
-        logits = mean_by_child(judged.logits, visible, subjects[judged.rows], children_of(validation.table))
+    def validate(network: nn.Module) -> dict[str, float]:
+        result = predict_loader(network, loader, settings, device)
+        visible = ~np.isnan(validation.atypical)[result.rows]
+        logits = mean_by_child(result.logits, visible, subjects[result.rows], children_of(validation.table))
         known = ~np.isnan(truth) & ~np.isnan(logits)
         signed = np.where(truth == 1, -logits, logits)[known]
         loss = np.logaddexp(0, signed) * np.where(truth == 1, weights, 1)[known]
@@ -294,4 +311,4 @@ def make_validator(
             else float("nan"),
         }
 
-    return judge
+    return validate

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor
 
+    from childgait.files.model_description import Facts
     from childgait.files.parts import Part
     from childgait.metrics.aggregate import WindowLogits
     from childgait.models.batch import Batch, InputName
@@ -184,7 +185,7 @@ def explain(
     model: Model,
     settings: Finetune,
     weights: dict[str, Any],
-    facts: dict[str, Any],
+    facts: Facts,
     part: Part,
     judged: WindowLogits,
     children: int,
@@ -233,7 +234,7 @@ def explain(
 
 
 def _networks(
-    model: Model, settings: Finetune, weights: dict[str, Any], facts: dict[str, Any], seed: int
+    model: Model, settings: Finetune, weights: dict[str, Any], facts: Facts, seed: int
 ) -> tuple[Network, Network]:
     """The trained network, and one with fresh random weights."""
     import torch

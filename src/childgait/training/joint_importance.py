@@ -1,18 +1,19 @@
-"""Which joints an ST-GCN leans on, found in the training fold alone, and the numbers of the walk that they choose.
+"""Importance of each joint for an ST-GCN, measured in the training fold alone, and the gait features selected by it.
 
-A plain ST-GCN learns from the training children first. For every target, Grad-CAM on its last block gives each joint's
-share of the answers it gives to training clips; the mean over clips and targets is the joint's contribution. A number
-of the walk scores the mean contribution of the joints it is measured on, and the best are taken. Nothing here sees a
-validation or a test child but for the first network's learning curve.
+A plain ST-GCN is trained on the training children first. For every target, Grad-CAM on its last block gives each
+joint's share of the predictions for training clips; the mean over clips and targets is the joint's importance. The
+score of a gait feature is the mean importance of the joints it is measured on, and the features with the highest
+scores are selected. No validation or test child is read, except for the first network's learning curve.
 
-Reads training windows; sets `chosen`, `middle` and `spread` of a StgcnFusion, and its skeleton's weights; yields what
-was found, for the model's description.
+Reads training windows; sets `selected`, `median` and `deviation` of a StgcnFusion, and its skeleton's weights; yields
+facts for the model's description.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from childgait.domain.evgs import LIMBS, TARGETS
 from childgait.domain.skeleton import INDEX, POINTS
+from childgait.files.model_description import Facts
 from childgait.gait.feature_names import NAMES, joints_of_feature
 from childgait.models.network import Network
 from childgait.models.stgcn import Stgcn
@@ -33,46 +35,51 @@ if TYPE_CHECKING:
     from childgait.training.loop import Outcome
 
 Floats = NDArray[np.float64]
-AT_ONCE = 16  # clips
+BATCH_SIZE = 16  # clips
 
 
-def choose_numbers(
+def select_features(
     network: Network,
     windows: Windows,
     settings: Finetune,
     seed: int,
     prior: Tensor,
-    learn: Callable[[Stgcn, Finetune], Outcome],
-) -> dict[str, Any]:
-    """Choose a StgcnFusion's numbers and start its skeleton where a first ST-GCN ended; what was found. Nothing to do
-    for any other network. `windows` are the training clips, unchanged; `learn` trains a network on them."""
+    train: Callable[[Stgcn, Finetune], Outcome],
+) -> Facts:
+    """Select a StgcnFusion's gait features and start it from a first ST-GCN; do nothing to other networks.
+
+    `windows` are the training clips without augmentation; `train` trains a network on them. Returns the joints'
+    importance and the features' names.
+    """
     if not isinstance(network, StgcnFusion):
         return {}
-    how = settings.fusion
-    found: dict[str, Any] = {}
+    fusion = settings.fusion
+    facts: Facts = {}
     first = Stgcn(settings.skeleton)
-    if how.choose == "contributions" or network.join != "features":
+    if fusion.choose == "contributions" or network.join != "features":
         first.set_prior_bias(prior)
-        shorter = {"epochs": how.first_epochs, "warmup_epochs": min(settings.warmup_epochs, how.first_epochs)}
-        first.load_state_dict(learn(first, settings.model_copy(update=shorter)).weights)
+        shorter = {"epochs": fusion.first_epochs, "warmup_epochs": min(settings.warmup_epochs, fusion.first_epochs)}
+        first.load_state_dict(train(first, settings.model_copy(update=shorter)).weights)
         first.cpu()
     shares = np.random.default_rng(seed).random(len(POINTS))
-    if how.choose == "contributions":
-        shares = contributions(first, windows)
-        found["joints"] = {name: round(float(share), 4) for name, share in zip(POINTS, shares, strict=True)}
-    scale_numbers(network, windows, choose(shares, len(network.tokens.selected)))
+    if fusion.choose == "contributions":
+        keypoints = replace(windows.loading, inputs=first.inputs)
+        shares = joint_importance(first, Windows(windows.clips, windows.labels, keypoints, windows_per_video=1))
+        facts["joints"] = {name: round(float(share), 4) for name, share in zip(POINTS, shares, strict=True)}
+    set_features(network, windows, features_of_joints(shares, len(network.tokens.selected)))
     if network.join != "features":
         network.skeleton.load_state_dict(first.trunk_state())
-    chosen = network.tokens.selected.tolist()
-    return found | {"numbers": [f"{LIMBS[n // len(NAMES)]} {NAMES[n % len(NAMES)]}" for n in chosen]}
+    selected = network.tokens.selected.tolist()
+    facts["numbers"] = [f"{LIMBS[n // len(NAMES)]} {NAMES[n % len(NAMES)]}" for n in selected]
+    return facts
 
 
-def contributions(network: Network, windows: Windows) -> Floats:
-    """(23,) each joint's share of the answers to the windows' known targets; the shares of all joints make one."""
+def joint_importance(network: Network, windows: Windows) -> Floats:
+    """Return (23,) each joint's share of the predictions for the windows' known targets; they sum to 1."""
     network.eval()
     total, count = np.zeros((len(TARGETS), len(POINTS))), np.zeros(len(TARGETS))
-    for start in range(0, len(windows.clips), AT_ONCE):
-        batch = collate([windows[0, row] for row in range(start, min(start + AT_ONCE, len(windows.clips)))])
+    for start in range(0, len(windows.clips), BATCH_SIZE):
+        batch = collate([windows[0, row] for row in range(start, min(start + BATCH_SIZE, len(windows.clips)))])
         assert batch.labels is not None
         known = ~torch.isnan(batch.labels).numpy()
         for target in np.flatnonzero(known.any(axis=0)):
@@ -85,23 +92,24 @@ def contributions(network: Network, windows: Windows) -> Floats:
     return np.asarray(mean / max(mean.sum(), 1e-12))
 
 
-def choose(shares: Floats, count: int) -> NDArray[np.int64]:
-    """The `count` numbers measured on the joints that contribute most, in their own order; of equals the first."""
+def features_of_joints(shares: Floats, count: int) -> NDArray[np.int64]:
+    """Return the indices of the `count` features on the most important joints, ascending; of equals the first."""
     score = np.array(
         [np.mean([shares[INDEX[joint]] for joint in joints_of_feature(name, limb)]) for limb in LIMBS for name in NAMES]
     )
     return np.sort(np.argsort(-score, kind="stable")[:count]).astype(np.int64)
 
 
-def scale_numbers(network: StgcnFusion, windows: Windows, chosen: NDArray[np.int64]) -> None:
-    """Set which numbers are read, and the middle and spread of each over the training clips and their mirror images."""
+def set_features(network: StgcnFusion, windows: Windows, selected: NDArray[np.int64]) -> None:
+    """Set the selected features, and the median and deviation of each over training clips and their mirror images."""
     assert windows.features is not None
     tokens = network.tokens
-    seen = windows.features.astype(np.float64)
-    both = np.concatenate([seen, seen.reshape(len(seen), 2, -1)[:, ::-1].reshape(len(seen), -1)])[:, chosen]
+    values = windows.features.astype(np.float64)
+    mirrored = values.reshape(len(values), 2, -1)[:, ::-1].reshape(len(values), -1)
+    both = np.concatenate([values, mirrored])[:, selected]
     known = ~np.isnan(both).all(axis=0)
-    middle, spread = np.zeros(len(chosen)), np.ones(len(chosen))
-    middle[known], spread[known] = np.nanmedian(both[:, known], axis=0), np.nanstd(both[:, known], axis=0)
-    tokens.selected.copy_(torch.from_numpy(chosen))
-    tokens.median.copy_(torch.from_numpy(middle))
-    tokens.deviation.copy_(torch.from_numpy(np.where(spread > 1e-9, spread, 1.0)))
+    median, deviation = np.zeros(len(selected)), np.ones(len(selected))
+    median[known], deviation[known] = np.nanmedian(both[:, known], axis=0), np.nanstd(both[:, known], axis=0)
+    tokens.selected.copy_(torch.from_numpy(selected))
+    tokens.median.copy_(torch.from_numpy(median))
+    tokens.deviation.copy_(torch.from_numpy(np.where(deviation > 1e-9, deviation, 1.0)))

@@ -1,39 +1,43 @@
-"""Is a trained model the one that was asked for, and may it judge these children? Read from its description
-(model.json)."""
+"""Checks that a trained model is the one expected and was trained on none of the children it is evaluated on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.errors import StepError
+from childgait.files.model_description import ModelDescription
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def check_run(told: dict[str, Any], path: Path, name: str, fold: str, seed: int) -> None:
-    if (told["model"], told["fold"], told["seed"]) != (name, fold, seed):
+def check_run(description: ModelDescription, path: Path, name: str, fold: str, seed: int) -> None:
+    """Check that the description `path` is of this model, fold and seed."""
+    if (description.model, description.fold, description.seed) != (name, fold, seed):
         raise StepError(
-            f"{path} is {told['model']} {told['fold']}-{told['seed']}, not {name} {fold}-{seed}",
+            f"{path} is {description.model} {description.fold}-{description.seed}, not {name} {fold}-{seed}",
             hint="give the weights and the description of the same run",
         )
 
 
-def check_split(told: dict[str, Any], model: Path, path: Path, table: pl.DataFrame) -> None:
-    if (found := table["split_hash"][0]) != told["split_hash"]:
+def check_split(description: ModelDescription, model: Path, path: Path, table: pl.DataFrame) -> None:
+    """Check that the part table `path` is of the split that the model was trained on."""
+    if (split_hash := table["split_hash"][0]) != description.split_hash:
         raise StepError(
-            f"{path} is of split {found[:12]}, but {model} was trained on split {told['split_hash'][:12]}",
+            f"{path} is of split {split_hash[:12]}, but {model} was trained on split {description.split_hash[:12]}",
             hint="run finetune again: children may have moved between the parts",
         )
 
 
-def check_unseen(told: dict[str, Any], path: Path, children: Iterable[str], part: str = "test") -> None:
-    """Nobody in the file `path` of this part was in another part when the model learnt."""
-    for other, seen in told["children"].items():
-        if other != part and (both := sorted(set(children) & set(seen))):
+def check_children_unseen(
+    description: ModelDescription, path: Path, children: Iterable[str], part: str = "test"
+) -> None:
+    """Check that no child of the file `path`, which is of this part, was in another part of the model's training."""
+    for other, names in description.children.items():
+        if other != part and (both := sorted(set(children) & set(names))):
             raise StepError(
-                f"{path} holds child {both[0]}, who was in {other} when the model learnt",
+                f"{path} contains child {both[0]}, who was in {other} when the model was trained",
                 hint="run split_subjects and finetune again",
             )

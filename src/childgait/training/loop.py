@@ -1,9 +1,9 @@
-"""How a network learns: epochs of steps, each step summed over small batches and over processes.
+"""The training loop: epochs of optimizer steps, each summed over micro-batches and over processes.
 
-Reads windows (training/windows.py) and the params' finetune section; yields the weights and the learning curve. Nothing
-here depends on how a step is cut: each small batch draws its random numbers from (seed, epoch, step, batch) and its
-loss is divided by the clips of the whole step. So a run gives the same numbers on one process or several, and a run
-that was killed ends with the same bytes as one that was not.
+Reads windows (training/windows.py) and the params' finetune section; yields the weights and the learning curve.
+Nothing here depends on how a step is divided: each micro-batch draws its random numbers from (seed, epoch, step,
+number) and its loss is divided by the clips of the whole step. So a run gives the same numbers on one process or
+several, and a run that was killed ends with the same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,227 +27,266 @@ from childgait.errors import StepError
 from childgait.models.batch import Batch
 from childgait.models.network import Network
 from childgait.training import checkpoint
-from childgait.training.batchnorm import Norms
+from childgait.training.batchnorm import RunningStatistics
 from childgait.training.distributed import Group
-from childgait.training.optim import (
-    freeze_for_epoch,
-    loss_of_clips,
-    make_optimizer,
-    make_schedule,
-    set_train_mode,
-)
-from childgait.training.order import POOL_CURVES, Visits, autocast, derive_seed, steps_of
-from childgait.training.windows import worker_options
+from childgait.training.mean_teacher import UnlabelledPool
+from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule, set_train_mode
+from childgait.training.order import MicroBatchSampler, autocast, derive_seed, steps_of
+from childgait.training.windows import collate, worker_options
 
 if TYPE_CHECKING:
     from childgait.params import Finetune
-    from childgait.training.mean_teacher import MeanTeacher
 
 log = logging.getLogger("childgait")
 
-Judge = Callable[[nn.Module], dict[str, float]]  # validation_loss and whatever else is worth a curve
+Validator = Callable[[nn.Module], dict[str, float]]  # `validation_loss`, and other values for the learning curve
 
 OnEpoch = Callable[[dict[str, float], dict[str, float]], None]  # the curve's row; what differs between runs (speed)
 
 
+def ignore_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
+    """Do nothing after an epoch."""
+
+
 @dataclass(frozen=True)
 class Outcome:
+    """A finished run."""
+
     weights: dict[str, Tensor]
     history: list[dict[str, float]]
     kept_epoch: int  # 1 is the first
 
 
-def train(
-    network: Network,
-    windows: Dataset[Any],
-    collate: Callable[[list[Any]], Batch],
-    positive_weights: NDArray[np.float32],
-    judge: Judge,
-    settings: Finetune,
-    *,
-    seed: int,
-    group: Group,
-    save_as: Path,
-    fingerprint: str,
-    on_epoch: OnEpoch,
-    name_of: Callable[[int], str] = str,
-    pool: MeanTeacher | None = None,
-) -> Outcome:
-    """Train to the end, from the checkpoint where there is one of this very run."""
-    network.to(group.device)
-    weights = torch.from_numpy(positive_weights).to(group.device)
-    visits = Visits(len(windows), settings.batch_size, settings.micro_batch_size, seed, group)  # type: ignore[arg-type]
-    loader = DataLoader(
-        windows,
-        batch_sampler=visits,
-        collate_fn=collate,
-        pin_memory=group.device != "cpu",
-        **worker_options(settings.workers),
-    )
-    optimizer = make_optimizer(network, settings)
-    schedule = make_schedule(optimizer, settings, visits.steps)
-    average = _average_of(network, settings, teaches=pool is not None)
-    state = checkpoint.State(network, optimizer, None if average is None else average.module)
-    checkpoint.restore(save_as, state, fingerprint)
-    bar, norms = Progress(settings.epochs, state.epoch, group), Norms(network, group)
-    while not _is_over(state, settings):
-        epoch = state.epoch
-        began = time.monotonic()
-        row = {"epoch": float(epoch + 1), "learning_rate": 0.0, "loss": 0.0, "gradient": 0.0}
-        row["learning"] = float(freeze_for_epoch(network, settings, epoch))
-        visits.epoch = epoch
-        if pool is not None:
-            pool.begin(epoch, visits.steps)
-            row |= dict.fromkeys(POOL_CURVES, 0.0)
-        steps = steps_of(loader, visits)
-        for step, (clips, batches) in enumerate(steps):
-            row["learning_rate"] = _set_rate(schedule, epoch * visits.steps + step)
-            total = _gradients(network, batches, clips, weights, settings, norms, (seed, epoch, step))
-            if pool is not None:
-                total = torch.cat([total, pool.add_gradients(network, state.ema_network(), step, norms)])
-            loss, *told = _share(network, total, group, clips, (epoch, step), name_of)
-            row["gradient"] = max(row["gradient"], _clip(network, settings.clip_norm))
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            if (
-                average is not None
-            ):  # a teacher is no average of a few steps: it starts as the network and keeps its decay
-                average.update(network, step=None if pool is not None else epoch * visits.steps + step)
-            row["loss"] += loss / visits.steps
-            for name, value in zip(POOL_CURVES, told, strict=False):
-                row[name] += value / visits.steps
-        seconds = time.monotonic() - began
-        row |= judge(state.ema_network()) if group.leads else {"validation_loss": 0.0}
-        row["validation_loss"] = group.agree(row["validation_loss"])
-        _end_epoch(state, row, settings)
-        if group.leads:
-            on_epoch(row, {"clips_a_second": visits.count / seconds, "seconds_an_epoch": time.monotonic() - began})
-            bar.show(row)
-            if _is_over(state, settings) or state.epoch % settings.checkpoint_epochs == 0:
-                checkpoint.save(save_as, state, fingerprint)
-    if state.epoch < settings.epochs:
-        log.info("stopped after epoch %d: no better validation loss for %d epochs", state.epoch, settings.patience)
-    chosen = state.best if settings.checkpoint == "best" and state.best else state.ema_network().state_dict()
-    kept = state.best_epoch if settings.checkpoint == "best" else state.epoch
-    return Outcome({name: value.detach().cpu() for name, value in chosen.items()}, state.history, kept or state.epoch)
+@dataclass
+class Epoch:
+    """Values of one epoch: its last learning rate, mean losses, and the largest gradient norm."""
+
+    number: int  # 0 is the first
+    steps: int
+    trained_parameters: int
+    pool_losses: dict[str, float]
+    learning_rate: float = 0.0
+    loss: float = 0.0
+    gradient: float = 0.0
+    validation: dict[str, float] = field(default_factory=dict)
+
+    def add_step(self, losses: list[float], gradient: float, learning_rate: float) -> None:
+        """Add one step; `losses` are that of the labelled clips, then those of the pool."""
+        loss, *pool_losses = losses
+        self.learning_rate = learning_rate
+        self.gradient = max(self.gradient, gradient)
+        self.loss += loss / self.steps
+        for name, value in zip(self.pool_losses, pool_losses, strict=True):
+            self.pool_losses[name] += value / self.steps
+
+    def row(self) -> dict[str, float]:
+        """Return the row of the learning curve."""
+        return {
+            "epoch": float(self.number + 1),
+            "learning_rate": self.learning_rate,
+            "loss": self.loss,
+            "gradient": self.gradient,
+            "learning": float(self.trained_parameters),
+            **self.pool_losses,
+            **self.validation,
+        }
 
 
-def _gradients(
-    network: Network,
-    batches: Iterator[tuple[int, Batch]],
-    clips: list[int],
-    weights: Tensor,
-    settings: Finetune,
-    norms: Norms,
-    place: tuple[int, int, int],
-) -> Tensor:
-    """Add up the step's gradients over this process's small batches; (1,) their part of the step's loss."""
-    set_train_mode(network, settings)
-    device = norms.group.device
-    total = torch.zeros(1, device=device)
-    norms.begin(math.ceil(len(clips) / settings.micro_batch_size))
-    for number, batch in batches:
-        torch.manual_seed(derive_seed(*place, number))
-        moved = batch.to(device)
-        assert moved.labels is not None
-        with autocast(settings, device), norms.of_batch(number):
-            logits = network(moved)
-        loss = loss_of_clips(logits, moved.labels, weights).sum() / len(clips)
-        if (penalty := network.head_penalty()) is not None:  # once per step, in shares of its clips
-            loss = loss + penalty * moved.size / len(clips)
-        loss.backward()
-        total += loss.detach()
-    norms.take_up()
-    return total
+class Trainer:
+    """Trains a network on windows, alone or as one of several processes.
 
+    `validate` gives the values of the learning curve on the validation children, `pool` the unlabelled clips of a mean
+    teacher; `name_of` names a clip in an error.
+    """
 
-def _share(
-    network: Network,
-    total: Tensor,
-    group: Group,
-    clips: list[int],
-    place: tuple[int, int],
-    name_of: Callable[[int], str],
-) -> list[float]:
-    """Sum gradients and losses over the processes; the losses, the labelled clips' first."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in learning:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    group.sum([total, *(parameter.grad for parameter in learning if parameter.grad is not None)])
-    losses: list[float] = total.tolist()
-    if not all(math.isfinite(value) for value in losses):
-        named = ", ".join(sorted({name_of(clip) for clip in clips})[:8])
+    def __init__(
+        self,
+        network: Network,
+        windows: Dataset[Any],
+        validate: Validator,
+        settings: Finetune,
+        *,
+        positive_weights: NDArray[np.float32],
+        seed: int,
+        group: Group,
+        pool: UnlabelledPool | None = None,
+        collate: Callable[[list[Any]], Batch] = collate,
+        name_of: Callable[[int], str] = str,
+    ) -> None:
+        self.network, self.validate, self.settings = network.to(group.device), validate, settings
+        self.seed, self.group, self.name_of = seed, group, name_of
+        self.pool = pool or UnlabelledPool()
+        self.positive_weights = torch.from_numpy(positive_weights).to(group.device)
+        count: int = len(windows)  # type: ignore[arg-type]
+        self.sampler = MicroBatchSampler(count, settings.batch_size, settings.micro_batch_size, seed, group)
+        self.loader = DataLoader(
+            windows,
+            batch_sampler=self.sampler,
+            collate_fn=collate,
+            pin_memory=group.device != "cpu",
+            **worker_options(settings.workers),
+        )
+        self.optimizer = make_optimizer(network, settings)
+        self.schedule = make_schedule(self.optimizer, settings, self.sampler.steps)
+        self.ema = self.pool.make_ema(network, settings)
+        self.state = checkpoint.State(network, self.optimizer, None if self.ema is None else self.ema.module)
+        self.statistics = RunningStatistics(network, group)
+
+    def run(self, save_as: Path, fingerprint: str, on_epoch: OnEpoch = ignore_epoch) -> Outcome:
+        """Train to the end, from the checkpoint `save_as` if it is of the run that `fingerprint` identifies."""
+        checkpoint.restore(save_as, self.state, fingerprint)
+        progress = Progress(self.settings.epochs, self.state.epoch, self.group)
+        while not self.is_over():
+            began = time.monotonic()
+            epoch = self.train_epoch()
+            seconds = time.monotonic() - began
+            self.end_epoch(epoch)
+            if self.group.leads:
+                speed = {
+                    "clips_a_second": self.sampler.count / seconds,
+                    "seconds_an_epoch": time.monotonic() - began,
+                }
+                on_epoch(epoch.row(), speed)
+                progress.show(epoch.row())
+                if self.is_over() or self.state.epoch % self.settings.checkpoint_epochs == 0:
+                    checkpoint.save(save_as, self.state, fingerprint)
+        if self.state.epoch < self.settings.epochs:
+            log.info(
+                "stopped after epoch %d: no better validation loss for %d epochs",
+                self.state.epoch,
+                self.settings.patience,
+            )
+        return self.outcome()
+
+    def is_over(self) -> bool:
+        """Return whether the last epoch is done, also in a run that was resumed."""
+        state, settings = self.state, self.settings
+        waited = state.epoch - (state.best_epoch or 0)
+        return state.epoch == settings.epochs or bool(
+            settings.patience and state.best_epoch and waited >= settings.patience
+        )
+
+    def train_epoch(self) -> Epoch:
+        """Train for one epoch."""
+        number, steps = self.state.epoch, self.sampler.steps
+        trained = freeze_for_epoch(self.network, self.settings, number)
+        epoch = Epoch(number, steps, trained, dict.fromkeys(self.pool.curves, 0.0))
+        self.sampler.epoch = number
+        self.pool.begin_epoch(number, steps)
+        for step, (clips, batches) in enumerate(steps_of(self.loader, self.sampler)):
+            self.step(epoch, step, clips, batches)
+        return epoch
+
+    def step(self, epoch: Epoch, step: int, clips: list[int], batches: Iterator[tuple[int, Batch]]) -> None:
+        """Update the weights once; `batches` are this process's micro-batches of `clips`."""
+        update = epoch.number * epoch.steps + step
+        learning_rate = self._set_learning_rate(update)
+        loss = self._add_gradients(epoch.number, step, clips, batches)
+        pool_losses = self.pool.add_gradients(self.network, self.state.ema_network(), step, self.statistics)
+        losses = self._sum_over_processes(torch.cat([loss, pool_losses]))
+        self._check_finite(losses, epoch.number, step, clips)
+        gradient = self._clip_gradient()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.network, step=self.pool.ema_step(update))
+        epoch.add_step(losses, gradient, learning_rate)
+
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Validate, add the epoch to the history, and keep its weights if they are the best."""
+        leads = self.group.leads
+        epoch.validation = self.validate(self.state.ema_network()) if leads else {"validation_loss": 0.0}
+        epoch.validation["validation_loss"] = self.group.broadcast(epoch.validation["validation_loss"])
+        state, settings = self.state, self.settings
+        if math.isnan(epoch.validation["validation_loss"]) and (settings.checkpoint == "best" or settings.patience):
+            raise StepError(
+                "no validation child has a known score, so no epoch can be the best",
+                hint="give the validation part children with scores (split.csv), or set finetune.checkpoint to last "
+                "and patience to 0",
+            )
+        state.epoch += 1
+        state.history.append(epoch.row())
+        best = min(range(state.epoch), key=lambda index: (state.history[index]["validation_loss"], index)) + 1
+        if best != state.best_epoch:
+            state.best_epoch = best
+            if settings.checkpoint == "best":
+                state.best = {name: value.detach().clone() for name, value in state.ema_network().state_dict().items()}
+
+    def outcome(self) -> Outcome:
+        """Return the weights that params select, of the last or the best epoch."""
+        state, best = self.state, self.settings.checkpoint == "best"
+        weights = state.best if best and state.best else state.ema_network().state_dict()
+        kept = state.best_epoch if best else state.epoch
+        return Outcome(
+            {name: value.detach().cpu() for name, value in weights.items()}, state.history, kept or state.epoch
+        )
+
+    def _set_learning_rate(self, update: int) -> float:
+        """Set the learning rate of an update; return the largest of all layers."""
+        self.schedule.step_update(update)
+        return max(group["lr"] for group in self.optimizer.param_groups)
+
+    def _add_gradients(self, epoch: int, step: int, clips: list[int], batches: Iterator[tuple[int, Batch]]) -> Tensor:
+        """Accumulate the step's gradients over this process's micro-batches; return (1,) their part of its loss."""
+        set_train_mode(self.network, self.settings)
+        total = torch.zeros(1, device=self.group.device)
+        self.statistics.begin_step(math.ceil(len(clips) / self.settings.micro_batch_size))
+        for number, batch in batches:
+            torch.manual_seed(derive_seed(self.seed, epoch, step, number))
+            moved = batch.to(self.group.device)
+            assert moved.labels is not None
+            with autocast(self.settings, self.group.device), self.statistics.of_batch(number):
+                logits = self.network(moved)
+            loss = loss_of_clips(logits, moved.labels, self.positive_weights).sum() / len(clips)
+            if (penalty := self.network.head_penalty()) is not None:  # once per step, in shares of its clips
+                loss = loss + penalty * moved.size / len(clips)
+            loss.backward()
+            total += loss.detach()
+        self.statistics.end_step()
+        return total
+
+    def _sum_over_processes(self, losses: Tensor) -> list[float]:
+        """Sum gradients and losses over the processes; return the losses."""
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        for parameter in trained:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.group.sum([losses, *(parameter.grad for parameter in trained if parameter.grad is not None)])
+        values: list[float] = losses.tolist()
+        return values
+
+    def _check_finite(self, losses: list[float], epoch: int, step: int, clips: list[int]) -> None:
+        if all(math.isfinite(value) for value in losses):
+            return
+        names = ", ".join(sorted({self.name_of(clip) for clip in clips})[:8])
         raise StepError(
-            f"the loss became {losses[0]} in epoch {place[0] + 1}, step {place[1] + 1}, on {named}",
+            f"the loss became {losses[0]} in epoch {epoch + 1}, step {step + 1}, on {names}",
             hint="lower finetune.learning_rate or clip_norm, or look at those clips",
         )
-    return losses
 
-
-def _clip(network: Network, norm: float) -> float:
-    """The gradient's length, shortened to `norm` where it is longer."""
-    return float(nn.utils.clip_grad_norm_(network.parameters(), norm if norm > 0 else math.inf))
-
-
-def _set_rate(schedule: Any, update: int) -> float:
-    schedule.step_update(update)
-    return max(group["lr"] for group in schedule.optimizer.param_groups)
-
-
-def _average_of(network: Network, settings: Finetune, *, teaches: bool) -> Any:
-    """The moving average of the weights; where it teaches, with the teacher's own decay from the first step on."""
-    from timm.utils import ModelEmaV3
-
-    at_once = next(network.parameters()).is_cuda  # few kernels for all parameters
-    if teaches:
-        return ModelEmaV3(network, decay=settings.mean_teacher.decay, foreach=at_once)
-    if settings.ema_decay == 0:
-        return None
-    return ModelEmaV3(network, decay=settings.ema_decay, use_warmup=True, foreach=at_once)
-
-
-def _is_over(state: checkpoint.State, settings: Finetune) -> bool:
-    """Whether the last epoch is done, also in a run that is taken up."""
-    waited = state.epoch - (state.best_epoch or 0)
-    return state.epoch == settings.epochs or bool(
-        settings.patience and state.best_epoch and waited >= settings.patience
-    )
-
-
-def _end_epoch(state: checkpoint.State, row: dict[str, float], settings: Finetune) -> None:
-    """Note the epoch, and remember the best."""
-    if math.isnan(row["validation_loss"]) and (settings.checkpoint == "best" or settings.patience):
-        raise StepError(
-            "no validation child has a known answer, so no epoch can be called the best",
-            hint="give the validation part children with scores (split.csv), "
-            "or set finetune.checkpoint to last and patience to 0",
-        )
-    state.epoch += 1
-    state.history.append(row)
-    best = min(range(state.epoch), key=lambda index: (state.history[index]["validation_loss"], index)) + 1
-    if best != state.best_epoch:
-        state.best_epoch = best
-        if settings.checkpoint == "best":
-            state.best = {name: value.detach().clone() for name, value in state.ema_network().state_dict().items()}
+    def _clip_gradient(self) -> float:
+        """Shorten the gradient to the largest norm that params allow; return its norm before."""
+        largest = self.settings.clip_norm or math.inf
+        return float(nn.utils.clip_grad_norm_(self.network.parameters(), largest))
 
 
 class Progress:
-    """A bar on a terminal, a line a minute in a log."""
+    """Shows progress: a bar on a terminal, one line per minute in a log."""
 
     def __init__(self, epochs: int, done: int, group: Group) -> None:
         from tqdm import tqdm
 
-        self.epochs, self.told = epochs, 0.0
+        self.epochs, self.logged = epochs, 0.0
         self.bar = tqdm(total=epochs, initial=done, unit="epoch", disable=not (group.leads and sys.stderr.isatty()))
 
     def show(self, row: dict[str, float]) -> None:
-        said = {key: f"{row[key]:.3f}" for key in ("loss", "validation_loss")}
-        self.bar.set_postfix(said, refresh=False)
+        values = {key: f"{row[key]:.3f}" for key in ("loss", "validation_loss")}
+        self.bar.set_postfix(values, refresh=False)
         self.bar.update()
         last = row["epoch"] == self.epochs
-        if self.bar.disable and (last or time.monotonic() - self.told > 60):
-            self.told = time.monotonic()
-            log.info("epoch %d of %d: %s", row["epoch"], self.epochs, ", ".join(f"{k} {v}" for k, v in said.items()))
+        if self.bar.disable and (last or time.monotonic() - self.logged > 60):
+            self.logged = time.monotonic()
+            losses = ", ".join(f"{key} {value}" for key, value in values.items())
+            log.info("epoch %d of %d: %s", row["epoch"], self.epochs, losses)
         if last:
             self.bar.close()

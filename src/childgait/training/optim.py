@@ -1,4 +1,4 @@
-"""What is minimised, and by which steps: masked loss, positive weights, layer-wise decay, warm-up and cosine, freezing.
+"""Loss and optimisation: masked loss, class weights, layer-wise learning rates, warm-up and cosine, freezing.
 
 The optimizer, the schedule and the moving average are timm's.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def positive_weights(atypical: NDArray[np.float32], cap: float) -> NDArray[np.float32]:
-    """(34,) typical over atypical among (N, 34) training children, within 1/cap … cap; 1 where a class is missing."""
+    """Return (34,) typical over atypical of (N, 34) children, from 1/cap to cap; 1 where a class is missing."""
     positives = np.nansum(atypical, axis=0)
     negatives = np.sum(~np.isnan(atypical), axis=0) - positives
     both = (positives > 0) & (negatives > 0)
@@ -27,17 +27,18 @@ def positive_weights(atypical: NDArray[np.float32], cap: float) -> NDArray[np.fl
     return np.clip(ratio, 1 / cap, cap).astype(np.float32)
 
 
-def weighted_shares(atypical: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(34,) what a network without an opinion should answer: the share of atypical cells as the loss weighs them."""
+def class_prior(atypical: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (34,) the class prior per target: the share of atypical scores under the loss's weights."""
     positives = np.nansum(atypical, axis=0) + 1
     negatives = np.sum(atypical == 0, axis=0) + 1
     return (positives * weights / (positives * weights + negatives)).astype(np.float32)
 
 
 def loss_of_clips(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """(B,) binary cross-entropy, the mean over the targets that a clip knows; 0 for a clip that knows none.
+    """Return (B,) binary cross-entropy, the mean over the known targets of a clip; 0 for a clip without any.
 
-    A clip counts as one whatever its view shows, so that the twelve sagittal items do not outweigh the five coronal.
+    Each clip has the same weight whatever its view shows, so that the twelve sagittal items do not outweigh the five
+    coronal.
     """
     known = ~torch.isnan(labels)
     truth = torch.where(known, labels, torch.zeros_like(labels))
@@ -46,9 +47,9 @@ def loss_of_clips(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def make_optimizer(network: Network, settings: Finetune) -> torch.optim.Optimizer:
-    """AdamW, no decay on biases and norms; the rate shrinks by `layer_decay` with every layer below the head.
+    """Return AdamW without decay on biases and norms; each layer below the head has `layer_decay` times the rate above.
 
-    The network is where it will learn: on a GPU a step is one kernel a group, not ten a parameter.
+    The network is on its device already: on a GPU a step is one kernel per group, not ten per parameter.
     """
     from timm.optim import create_optimizer_v2
 
@@ -65,14 +66,14 @@ def make_optimizer(network: Network, settings: Finetune) -> torch.optim.Optimize
     )
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_an_epoch: int) -> Any:
-    """Warm-up from 0, then half a cosine, a step at a time; it knows its place from the step's number alone."""
+def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_per_epoch: int) -> Any:
+    """Return linear warm-up from 0, then half a cosine, per step; the rate depends on the step's number alone."""
     from timm.scheduler import CosineLRScheduler
 
-    warm_up = settings.warmup_epochs * steps_an_epoch
+    warm_up = settings.warmup_epochs * steps_per_epoch
     return CosineLRScheduler(
         optimizer,
-        t_initial=max(settings.epochs * steps_an_epoch - warm_up, 1),
+        t_initial=max(settings.epochs * steps_per_epoch - warm_up, 1),
         lr_min=settings.min_learning_rate,
         warmup_t=warm_up,
         warmup_lr_init=0.0,
@@ -82,12 +83,12 @@ def make_schedule(optimizer: torch.optim.Optimizer, settings: Finetune, steps_an
 
 
 def in_item_head(parameter: str) -> bool:
-    """Whether a parameter belongs to the item head; the measures that a head reads are pre-trained, not its own."""
+    """Return whether a parameter belongs to the item head; the pre-trained measures that a head reads do not."""
     return parameter.startswith("head.") and ".measures." not in parameter
 
 
 def set_train_mode(network: Network, settings: Finetune) -> None:
-    """Training mode; below a head that learns alone, features stay as in inference (no dropout, no running means)."""
+    """Set training mode; below a head that is trained alone, features stay as in inference (no dropout)."""
     network.train()
     if settings.tune == "head":
         for name, part in network.named_children():
@@ -96,12 +97,12 @@ def set_train_mode(network: Network, settings: Finetune) -> None:
 
 
 def freeze_for_epoch(network: Network, settings: Finetune, epoch: int) -> int:
-    """Set which parameters learn in this epoch; the number of those that do.
+    """Set which parameters are trained in this epoch; return their number.
 
-    The first `freeze_layers` layers never learn; in the first `freeze_epochs` epochs only the last layer (the head).
-    With `tune: head` the item head alone learns, with `partial` the upper half of the layers, too.
+    The first `freeze_layers` layers are always frozen; in the first `freeze_epochs` epochs all but the last one (the
+    head). With `tune: head` the item head alone is trained, with `partial` the upper half of the layers, too.
     """
-    learning = 0
+    trained = 0
     names = [name for name, _ in network.named_parameters()]
     depths = {name: network.layer_of(name) for name in names}
     deepest = max((depth for depth in depths.values() if depth is not None), default=0)
@@ -116,5 +117,5 @@ def freeze_for_epoch(network: Network, settings: Finetune, epoch: int) -> int:
         parameter.requires_grad_(not frozen)
         if frozen:
             parameter.grad = None
-        learning += parameter.numel() * (not frozen)
-    return learning
+        trained += parameter.numel() * (not frozen)
+    return trained

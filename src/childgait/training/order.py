@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,56 +21,66 @@ from childgait.training.distributed import Group
 if TYPE_CHECKING:
     from childgait.params import Finetune
 
-POOL_CURVES = ("consistency", "pseudo_loss", "accepted")  # of a mean teacher: two losses, the share of answers taken
+
+@dataclass(frozen=True)
+class StepClips:
+    """The clips of one optimizer step, and the micro-batches of them that this process computes, by their number."""
+
+    clips: list[int]
+    micro_batches: list[tuple[int, list[int]]]
 
 
-class Visits(Sampler[list[tuple[int, int]]]):
-    """An epoch's clips in a seeded order, cut into steps and these into small batches; this process's share of them.
+class MicroBatchSampler(Sampler[list[tuple[int, int]]]):
+    """Yields this process's micro-batches of an epoch as (epoch, clip) pairs, in a seeded order. Set `epoch` before.
 
-    Small batch k of a step belongs to process k modulo their number, so a step is cut alike for any number of them.
+    Micro-batch k of a step belongs to process k modulo their number, so a step is divided alike for any number of them.
     """
 
     def __init__(self, count: int, batch_size: int, micro_batch_size: int, seed: int, group: Group) -> None:
-        self.count, self.a_step, self.at_once, self.seed, self.group = count, batch_size, micro_batch_size, seed, group
+        self.count, self.seed, self.group = count, seed, group
+        self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
         self.epoch = 0
 
     @property
     def steps(self) -> int:
-        return math.ceil(self.count / self.a_step)
+        """Optimizer steps per epoch."""
+        return math.ceil(self.count / self.batch_size)
 
-    def plan(self) -> list[tuple[list[int], list[tuple[int, list[int]]]]]:
-        """For every step, its clips, and this process's small batches with their number."""
+    def plan(self) -> list[StepClips]:
+        """Return the steps of the epoch."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
-        return [self.cut(order[start : start + self.a_step]) for start in range(0, self.count, self.a_step)]
+        return [self.divide(order[start : start + self.batch_size]) for start in range(0, self.count, self.batch_size)]
 
-    def cut(self, clips: list[int]) -> tuple[list[int], list[tuple[int, list[int]]]]:
-        """A step's clips, and this process's small batches of them."""
-        batches = [clips[i : i + self.at_once] for i in range(0, len(clips), self.at_once)]
-        return clips, [(k, batch) for k, batch in enumerate(batches) if k % self.group.world == self.group.rank]
+    def divide(self, clips: list[int]) -> StepClips:
+        """Divide a step's clips into micro-batches and select this process's."""
+        starts = range(0, len(clips), self.micro_batch_size)
+        batches = [clips[start : start + self.micro_batch_size] for start in starts]
+        own = [(k, batch) for k, batch in enumerate(batches) if k % self.group.world == self.group.rank]
+        return StepClips(clips, own)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for _, mine in self.plan():
-            for _, batch in mine:
+        for step in self.plan():
+            for _, batch in step.micro_batches:
                 yield [(self.epoch, index) for index in batch]
 
     def __len__(self) -> int:
-        return sum(len(mine) for _, mine in self.plan())
+        return sum(len(step.micro_batches) for step in self.plan())
 
 
-def steps_of(loader: Any, visits: Visits) -> Iterator[tuple[list[int], Iterator[tuple[int, Any]]]]:
-    """An epoch's steps: the clips of each, and this process's small batches with their number."""
+def steps_of(loader: Any, sampler: MicroBatchSampler) -> Iterator[tuple[list[int], Iterator[tuple[int, Any]]]]:
+    """Yield an epoch's steps: the clips of each, and this process's loaded micro-batches with their number."""
     batches = iter(loader)
-    for clips, mine in visits.plan():
-        yield clips, ((number, next(batches)) for number, _ in mine)
+    for step in sampler.plan():
+        yield step.clips, ((number, next(batches)) for number, _ in step.micro_batches)
 
 
-def autocast(settings: Finetune, device: str) -> Any:
-    """bf16 autocast where params ask for it and the device has it."""
+def autocast(settings: Finetune, device: str) -> AbstractContextManager[Any]:
+    """Return bf16 autocast where params request it and the device is a GPU."""
     if settings.precision == "bf16" and device.startswith("cuda"):
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
 
 
 def derive_seed(*numbers: int) -> int:
-    """One seed of several numbers."""
+    """Return one seed for several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

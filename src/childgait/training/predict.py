@@ -1,7 +1,7 @@
 """Predicts with a trained model: networks per window, table models per child.
 
-Logits are averaged over a video's windows, over the child's videos that show the item, and over runs. Which views show
-an item comes from the labels' table, not from a child's scores, which may be missing.
+Logits are averaged over a video's windows, over the child's videos that show the item, and over models. Which views
+show an item is read from the labels' table, not from a child's scores, which may be missing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
+from childgait.files.model_description import Facts, ModelDescription
 from childgait.files.parts import Part, children_of
 from childgait.metrics.aggregate import WindowLogits, mean_by_child, mean_by_video
 from childgait.metrics.scores import Array
 from childgait.models.registry import Model
+from childgait.models.table import Arrays
 from childgait.training.features import FEATURES
 
 if TYPE_CHECKING:
@@ -33,25 +35,19 @@ log = logging.getLogger("childgait")
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainedModel:
     """A trained model: its description (model.json) and its weights."""
 
-    told: dict[str, Any]
-    weights: dict[str, NDArray[Any]]
+    description: ModelDescription
+    weights: Arrays
 
 
 def predict(
-    model: Model, settings: Finetune, weights: dict[str, Any], facts: dict[str, Any], part: Part, windows_per_video: int
+    model: Model, settings: Finetune, weights: Arrays, facts: Facts, part: Part, windows_per_video: int
 ) -> WindowLogits:
-    """What a trained model says about every window of a part."""
+    """Return a trained model's logits for every window of a part."""
     if model.kind == "table":
-        built = model.build_table(settings)
-        features = FEATURES[built.features](part.table, {clip.video: clip for clip in part.clips})
-        of_child = built.predict({name: np.asarray(value) for name, value in weights.items()}, features)
-        place = {subject: number for number, subject in enumerate(children_of(part.table))}
-        rows = np.arange(part.table.height)
-        logits = of_child[[place[subject] for subject in part.table["subject"]]]
-        return WindowLogits(rows, np.zeros_like(rows), logits)
+        return _predict_table(model, settings, weights, part)
     import torch
 
     from childgait.training.windows import Windows
@@ -65,64 +61,73 @@ def predict(
     return predict_windows(network, windows, settings, settings.device)
 
 
-def answer(
-    runs: list[Run], part: Part, shown: dict[str, NDArray[np.bool_]], windows_per_video: int
-) -> tuple[list[str], Array]:
-    """The children and their (N, 34) logits. `shown[view]` says which targets are judged from a view."""
+def _predict_table(model: Model, settings: Finetune, weights: Arrays, part: Part) -> WindowLogits:
+    """Return a table model's logits: one window per video, with the logits of its child."""
+    table = model.build_table(settings)
+    features = FEATURES[table.features](part.table, {clip.video: clip for clip in part.clips})
+    of_child = table.predict({name: np.asarray(value) for name, value in weights.items()}, features)
+    place = {subject: number for number, subject in enumerate(children_of(part.table))}
+    rows = np.arange(part.table.height)
+    return WindowLogits(rows, np.zeros_like(rows), of_child[[place[subject] for subject in part.table["subject"]]])
+
+
+def predict_described(model: TrainedModel, part: Part, windows_per_video: int) -> WindowLogits:
+    """Return a trained model's logits for every window of a part, with the settings of its description."""
     from childgait.models.registry import find_model
 
+    described = model.description
+    return predict(
+        find_model(described.model), settings_from(described), model.weights, described.facts, part, windows_per_video
+    )
+
+
+def predictions_by_child(
+    models: list[TrainedModel], part: Part, visible: dict[str, NDArray[np.bool_]], windows_per_video: int
+) -> tuple[list[str], Array]:
+    """Return the children and their mean logits (N, 34) over models; `visible[view]` is which targets a view shows."""
     children, subjects = children_of(part.table), part.table["subject"].to_numpy()
-    visible = np.stack([shown[view] for view in part.table["view"]])
+    targets = np.stack([visible[view] for view in part.table["view"]])
     logits = []
-    for run in runs:
-        learnt_from = {child for names in run.told["children"].values() for child in names}
-        if both := sorted(learnt_from & set(children)):
+    for model in models:
+        described = model.description
+        if both := sorted(described.children_of_training() & set(children)):
             raise StepError(
-                f"{run.told['model']}, fold {run.told['fold']}, has learnt from child {both[0]}, for whom it is "
-                "to answer",
+                f"{described.model}, fold {described.fold}, was trained on child {both[0]}, whom it is to predict",
                 hint="list the test's children in split.csv before the split is made, and train again",
             )
-        judged = predict(
-            find_model(run.told["model"]),
-            settings_from(run.told),
-            run.weights,
-            run.told["facts"],
-            part,
-            windows_per_video,
-        )
-        logits.append(mean_by_video(judged, part.table.height))
+        logits.append(mean_by_video(predict_described(model, part, windows_per_video), part.table.height))
     of_video = np.mean(logits, axis=0)
-    found = mean_by_child(of_video, visible, subjects, children)
-    if hidden := int(np.isnan(found).sum()):
-        log.warning("%d answers are of children without a recording that shows the item; another view answers", hidden)
-        found = np.where(np.isnan(found), mean_by_child(of_video, np.ones_like(visible), subjects, children), found)
-    return children, found
+    of_child = mean_by_child(of_video, targets, subjects, children)
+    if missing := int(np.isnan(of_child).sum()):
+        log.warning(
+            "%d predictions are of children without a recording that shows the item: other views are used", missing
+        )
+        of_child = np.where(
+            np.isnan(of_child), mean_by_child(of_video, np.ones_like(targets), subjects, children), of_child
+        )
+    return children, of_child
 
 
-def probabilities_of_clips(
-    told: dict[str, Any], weights: dict[str, Any], clip_files: list[Path]
-) -> NDArray[np.float64]:
-    """(clips, 34) for clips of anybody, without labels: the mean logit over a clip's windows, as a probability."""
+def probabilities_of_clips(model: TrainedModel, clip_files: list[Path]) -> NDArray[np.float64]:
+    """Return (clips, 34) probabilities for clips without labels: of the mean logit over a clip's windows."""
     import polars as pl
 
     from childgait.files.split import PARTS
-    from childgait.metrics.aggregate import mean_by_video
     from childgait.metrics.scores import sigmoid
-    from childgait.models.registry import find_model
 
     clips = [open_clip(path) for path in clip_files]
     rows = [{"video": clip.video, "subject": clip.subject, "view": clip.view} for clip in clips]
-    table = pl.DataFrame(rows, schema=PARTS.schema())
-    judged = predict(find_model(told["model"]), settings_from(told), weights, told["facts"], Part(table, clips), 4)
-    return sigmoid(mean_by_video(judged, len(clips)))
+    part = Part(pl.DataFrame(rows, schema=PARTS.schema()), clips)
+    return sigmoid(mean_by_video(predict_described(model, part, windows_per_video=4), len(clips)))
 
 
 def predict_windows(network: Network, windows: Windows, settings: Finetune, device: str) -> WindowLogits:
-    """The network's logits for every window, in the windows' order."""
+    """Return the network's logits for every window, in the windows' order."""
     return predict_loader(network, loader_of(windows, settings, device), settings, device)
 
 
 def predict_loader(network: nn.Module, loader: Any, settings: Finetune, device: str) -> WindowLogits:
+    """Return the network's logits for every window of a loader."""
     import torch
 
     from childgait.training.order import autocast
@@ -137,7 +142,7 @@ def predict_loader(network: nn.Module, loader: Any, settings: Finetune, device: 
             filled += batch.filled
     if filled:
         log.info(
-            "%d patches of %d windows were kept only so that none has too few: their masks are small or empty",
+            "%d patches of %d windows were kept only to reach min_tokens: their masks are small or empty",
             filled,
             sum(map(len, rows)),
         )
@@ -145,7 +150,7 @@ def predict_loader(network: nn.Module, loader: Any, settings: Finetune, device: 
 
 
 def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
-    """Every window once, in order."""
+    """Return a loader of every window once, in order."""
     from childgait.training.windows import make_loader
 
     return make_loader(
@@ -158,7 +163,7 @@ def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
 
 
 def loading_of(network: Network, settings: Finetune) -> Loading:
-    """What the loader shows this network: the same in training and in judging."""
+    """Return what the loader reads for this network, in training and in inference."""
     from childgait.training.windows import Loading
 
     style = settings.drawing if network.prompted else None
@@ -166,10 +171,10 @@ def loading_of(network: Network, settings: Finetune) -> Loading:
 
 
 def prepare_torch(settings: Finetune) -> None:
-    """The same bytes again: threads from params (sums depend on their number), deterministic kernels where asked.
+    """Set threads (sums depend on their number) and deterministic kernels as in params, for reproducible bytes.
 
     On a GPU some kernels have no deterministic form (the backward of fused attention adds in any order): torch warns
-    and uses them, so runs there agree but for rounding.
+    and uses them, so runs there agree up to rounding.
     """
     import os
 
@@ -181,20 +186,25 @@ def prepare_torch(settings: Finetune) -> None:
         torch.use_deterministic_algorithms(True, warn_only=settings.device == "cuda")
 
 
-def settings_from(told: dict[str, Any]) -> Finetune:
-    """The settings that a trained model's description keeps; which runs a study has is not among them."""
+def settings_from(description: ModelDescription) -> Finetune:
+    """Return the settings of a trained model; the study's list of runs is not among them."""
     from childgait.params import Finetune
 
-    study = {"models": [told["model"]], "folds": [told["fold"]], "seeds": [told["seed"]], "overrides": {}}
-    return Finetune.model_validate(study | told["settings"])
+    study = {
+        "models": [description.model],
+        "folds": [description.fold],
+        "seeds": [description.seed],
+        "overrides": {},
+    }
+    return Finetune.model_validate(study | description.settings)
 
 
 def inference_settings(model: Model, settings: Finetune) -> Finetune:
-    """What learnt on a GPU may judge without one, more slowly and but for rounding the same; to learn it needs one."""
+    """Fall back to the CPU for inference when there is no GPU (slower, equal up to rounding). Training never does."""
     if settings.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
-            log.warning("%s learnt on a GPU, and torch finds none here: it judges on the CPU", model.name)
+            log.warning("%s was trained on a GPU, and torch finds none here: inference runs on the CPU", model.name)
             return settings.model_copy(update={"device": "cpu"})
     return settings

@@ -7,12 +7,13 @@ load. Training time is in the untracked log only (bench/peers.py joins it to the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.metrics.run_metrics import ItemReading
 from childgait.training.features import READS
 
 if TYPE_CHECKING:
+    from childgait.files.model_description import Facts
     from childgait.files.parts import Part
     from childgait.models.registry import Model
     from childgait.params import Finetune
@@ -27,7 +28,7 @@ class InputsAndCost:
     operations: int | None  # of one clip's forward pass, the mean over a batch; None for a table model
 
 
-def inputs_and_cost(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> InputsAndCost:
+def inputs_and_cost(model: Model, settings: Finetune, facts: Facts, part: Part) -> InputsAndCost:
     """List a model's inputs and count its parameters and operations."""
     if model.kind == "table":
         return InputsAndCost(list(READS[model.build_table(settings).features]), facts["learns"], None)
@@ -43,9 +44,9 @@ def inputs_and_cost(model: Model, settings: Finetune, facts: dict[str, Any], par
     return InputsAndCost(sorted(network.inputs), count.parameters, count.operations)
 
 
-def explanations(model: Model, settings: Finetune, facts: dict[str, Any], part: Part) -> dict[str, object]:
+def explanations(model: Model, settings: Finetune, facts: Facts, part: Part) -> dict[str, object]:
     """Collect `importance` of a tree model and `measured` items of a model that reads those; else nothing."""
-    fields: dict[str, object] = {key: facts[key] for key in ("importance",) if key in facts}
+    fields: dict[str, object] = {"importance": facts["importance"]} if "importance" in facts else {}
     if model.kind == "table" and model.build_table(settings).features == "measured":
         fields["measured"] = item_readings(part)
     return fields
