@@ -50,7 +50,7 @@ def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
     assert (tmp_path / "out" / "focus.csv").read_text().startswith(header)
     said = capsys.readouterr().out
     assert "0001-0001_" in said
-    assert "at the joints the items are about lies" in said
+    assert "of the evidence lies at the items' joints" in said
 
 
 def test_the_rules_list_what_they_measured(tmp_path: Path) -> None:

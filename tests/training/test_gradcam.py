@@ -19,12 +19,12 @@ from childgait.models.network import Network
 from childgait.models.registry import MODELS, settings_of
 from childgait.training.gradcam import (
     Evidence,
-    counted,
+    draw_on_frames,
+    evidence_maps,
     evidence_of,
     explain,
     grad_cam,
     joints_of_places,
-    on_frames,
     share_on,
 )
 from childgait.training.predict import loading_of
@@ -60,7 +60,7 @@ def test_only_the_patch_that_the_network_reads_counts(tmp_path: Path) -> None:
     part = open_part(study.train, study.clips)
     batch = collate([Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)[0, 0]])
     network.logits_from_maps = lambda maps, batch: maps[2].sum().expand(1, 34)
-    (amount,) = counted(network, batch, [5])
+    (amount,) = evidence_maps(network, batch, [5])
     assert amount[2] > 0
     assert (np.delete(amount.numpy(), 2) == 0).all()
 
@@ -181,7 +181,7 @@ def test_the_check_finds_a_map_that_random_weights_also_draw(tmp_path: Path) -> 
 def test_dropped_patches_are_grey_and_the_most_relevant_is_tinted() -> None:
     frames = np.full((2, 32, 32, 3), (0, 200, 100), np.uint8)
     where = np.array([[[7.5, 7.5], [23.5, 7.5], [7.5, 23.5], [23.5, 23.5]]])
-    sheet = on_frames(frames, Evidence(np.array([[0.0, np.nan, np.nan, 2.0]]), where, np.zeros(1, int), 16))
+    sheet = draw_on_frames(frames, Evidence(np.array([[0.0, np.nan, np.nan, 2.0]]), where, np.zeros(1, int), 16))
     assert tuple(sheet[5, 5]) == (0, 200, 100)  # kept, irrelevant: as it was
     assert tuple(sheet[16, 16]) == tuple(sheet[31, 31]) == (153, 118, 40)
     assert tuple(sheet[15, 15]) == (0, 200, 100)

@@ -1,10 +1,10 @@
-"""Shows what a model's answers rest on.
+"""Shows which inputs a model's predictions depend on.
 
     childgait explain data/finetune/childgait_video/holdout-0 --part data/split_subjects/holdout.test.parquet
 
-A network: a sheet of frames per child with the patches, cells or joints that mattered, beside the same from random
-weights, and a table of how much of it lies at the joints each item is about. The rules: a table of every measured
-value, its band and its moment. Boosted trees: which numbers they lean on.
+For a network: a sheet of frames per child with the evidence of patches, cells or joints, beside that of random
+weights, and a table of its share at each item's joints. For the rules: a table of every measured value, its band and
+its time. For boosted trees: the features of largest importance.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ def explain(
     children: int = 2,
     seed: int = 0,
 ) -> None:
-    """For the first children of a part, every item of every recording, and on each child's sheet the answer `atypical`
-    that the model of the folder `run` is surest of; of the rules and trees, all. `out` is a folder; an erasure looks
-    into logs."""
+    """Explain the model of the folder `run` for the first children of a part.
+
+    The table has every item of every recording, a child's sheet the item with the highest predicted probability. `out`
+    is a folder; keep it below logs, which an erasure searches.
+    """
     import cv2
     import numpy as np
     from safetensors.numpy import load_file
@@ -46,11 +48,11 @@ def explain(
     if model.name == "rules":
         table = out / "measured.csv"
         measure_items(opened.clips).write_csv(table, float_precision=3)
-        print(f"{table}: what was measured, its typical band, and when")
+        print(f"{table}: measured values, their typical bands and times")
         return
     if "importance" in facts:
         for code, shares in facts["importance"].items():
-            print(f"{code}: " + (", ".join(f"{name} {share:.0%}" for name, share in shares.items()) or "not learnt"))
+            print(f"{code}: " + (", ".join(f"{name} {share:.0%}" for name, share in shares.items()) or "not fitted"))
         return
     if model.kind == "table":
         raise StepError(
@@ -58,19 +60,19 @@ def explain(
             hint="name the folder of a network's run, of the rules or of the trees",
         )
     weights = load_file(run / "weights.safetensors")
-    judged = predict(model, settings, weights, facts, opened, windows_per_video=1)
-    focus, shown, sheet = maps_of(model, settings, weights, facts, opened, judged, children, seed)
+    logits = predict(model, settings, weights, facts, opened, windows_per_video=1)
+    focus, shown, sheet = maps_of(model, settings, weights, facts, opened, logits, children, seed)
     focus.write_csv(out / "focus.csv", float_precision=4)
     for one, strips in zip(shown, np.split(sheet, len(shown)), strict=True):
         picture = out / f"{parse_video_name(one.video).subject}.png"  # a child's alone, so that it can be erased
         cv2.imwrite(str(picture), cv2.cvtColor(strips, cv2.COLOR_RGB2BGR))
         print(f"{picture}: {one.video} {one.target}, agreement with random weights {one.agreement}")
-    print("Two strips a child, the trained model's and that of random weights")
+    print("Two strips per child: the trained model and random weights")
     columns = ("share", "even", "random_share", "agreement")
     share, even, random_share, agreement = (_mean(focus[name].drop_nulls().to_list()) for name in columns)
     print(
-        f"{out / 'focus.csv'}: at the joints the items are about lies {share} of what counts, of random weights "
-        f"{random_share}, spread evenly {even}; agreement with random weights {agreement}"
+        f"{out / 'focus.csv'}: {share} of the evidence lies at the items' joints, with random weights "
+        f"{random_share}, if uniform {even}; rank correlation with random weights {agreement}"
     )
 
 

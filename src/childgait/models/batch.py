@@ -1,4 +1,4 @@
-"""What a model is given: a batch of clips, each part of it there only if the model asked for it."""
+"""The input of a model: a batch of clips with the parts that the model reads."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Batch:
     frames: Tensor | None = None  # uint8 (B, T, S, S, 3) RGB; prompted where the model is
     masks: Tensor | None = None  # bool (B, T, S, S), true where the child is
     points: Tensor | None = None  # float32 (B, T, 23, 3): x, y in pixels of the crop, score; score 0 where unknown
-    features: Tensor | None = None  # float32 (B, F): numbers of the whole clip's walk, NaN where it does not show them
+    features: Tensor | None = None  # float32 (B, F): gait features of the whole clip, NaN where missing
     packed: Packed | None = None  # the patches that are kept, of all clips in one row
     labels: Tensor | None = None  # float32 (B, 34) 0 or 1, NaN where unknown or not to be seen in this view
     rows: Tensor | None = None  # int64 (B,) row of the part table each clip comes from
     windows: Tensor | None = None  # int64 (B,) first frame of the window in its video's clip
-    filled: int = 0  # tokens of `packed` that no mask asked for, kept so that no clip has too few
+    filled: int = 0  # tokens of `packed` without enough mask pixels, kept only to reach min_tokens
 
     def _each(self, method: str, *arguments: Any, **options: Any) -> Batch:
         held = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and the operations that one clip takes.
+"""Cost of a network: its parameters, and the operations per clip.
 
 Reads a network and a batch as its loader gives it; yields numbers that depend on neither the machine nor its load. An
 operation is a multiplication or an addition of a matrix product, convolution or attention (a multiply-add is two); what
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Cost:
     parameters: int
-    operations: int  # a clip, forward; the mean over the batch, whose clips may keep different numbers of patches
+    operations: int  # per clip, forward; the mean over the batch, whose clips may keep different numbers of patches
 
 
 def cost(network: nn.Module, batch: Batch) -> Cost:
-    """Count on the CPU: torch's counter knows its kernels, and not all of a GPU's."""
+    """Count parameters and operations, on the CPU: torch's counter does not know all kernels of a GPU."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

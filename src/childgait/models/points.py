@@ -1,6 +1,6 @@
-"""What a network on keypoints sees: positions about the hips, in body lengths, with their speed and their score.
+"""Inputs of networks on keypoints: positions relative to the hips, in trunk lengths, with velocity and score.
 
-Reads Batch.points (B, T, 23, 3) in pixels of the crop; yields (B, C, T, 23). A point of score 0 is unknown: it stands
+Reads Batch.points (B, T, 23, 3) in pixels of the crop; yields (B, C, T, 23). A point of score 0 is missing: it stands
 at the hips with speed 0, and its score says so.
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from childgait.domain.skeleton import INDEX
 
-CHANNELS = 5  # x, y, speed of x, speed of y, score
+CHANNELS = 5  # x, y, velocity of x, velocity of y, score
 
 _HIPS = (INDEX["left_hip"], INDEX["right_hip"])
 _SHOULDERS = (INDEX["left_shoulder"], INDEX["right_shoulder"])
@@ -36,13 +36,13 @@ def body_centred(points: Tensor) -> Tensor:
 
 
 def _mean_of(position: Tensor, known: Tensor, pair: tuple[int, int]) -> Tensor:
-    """The middle of two points, or the one that is known, or NaN."""
+    """Return the midpoint of two points, or the one that is known, or NaN."""
     chosen = torch.where(known[..., None], position, torch.full_like(position, torch.nan))[:, :, list(pair)]
     return chosen.nanmean(dim=2)
 
 
 def _hold(track: Tensor) -> Tensor:
-    """(B, T, 2) with NaN frames given the last known value, then the first known one."""
+    """Fill NaN frames of (B, T, 2) with the last known value, and those at the start with the first known one."""
     held = track.clone()
     for step in range(1, held.shape[1]):
         held[:, step] = torch.where(held[:, step].isnan(), held[:, step - 1], held[:, step])

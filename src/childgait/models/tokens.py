@@ -1,4 +1,4 @@
-"""Which patches of a clip are kept, and how clips that keep different numbers of them share one batch.
+"""Selection of a clip's patches, and packing of clips with different numbers of patches into one batch.
 
 A token is a tubelet of 2 frames by 16 by 16 pixels. With pruning, a token stays when enough of it is child; the mask
 decides, never the network, so the choice is the same on every machine. Kept patches of all clips stand in one row
@@ -23,10 +23,10 @@ Prune = Literal["none", "mask"]
 
 @dataclass(frozen=True)
 class Packing:
-    """How a model cuts clips into tokens, and which it keeps."""
+    """How clips are cut into tokens, and which tokens are kept."""
 
-    tubelet: int  # frames a token
-    patch: int  # pixels a side
+    tubelet: int  # frames per token
+    patch: int  # pixels per side
     prune: Prune
     min_foreground: float  # share of the patch that is child in either frame; any pixel at all must be
     dilate_pixels: int  # the mask grows by this before counting: feet, floor contact and aids lie at its border
@@ -35,14 +35,14 @@ class Packing:
 
 @dataclass(frozen=True)
 class Kept:
-    """The tokens of one clip that stay."""
+    """The kept tokens of one clip."""
 
     index: NDArray[np.int64]  # ascending; the position in the clip's full grid, time first
-    filled: int  # how many stay only because min_tokens asks for them
+    filled: int  # how many are kept only to reach min_tokens
 
 
 def grid_of(frames: int, pixels: int, tubelet: int, patch: int) -> tuple[int, int, int]:
-    """Tokens along time, height and width. A ValueError where they do not divide."""
+    """Return the number of tokens along time, height and width; raise ValueError where they do not divide."""
     if frames % tubelet or frames < tubelet:
         raise ValueError(f"{frames} frames do not divide into tubelets of {tubelet}")
     if pixels % patch or pixels < patch:
@@ -51,7 +51,7 @@ def grid_of(frames: int, pixels: int, tubelet: int, patch: int) -> tuple[int, in
 
 
 def foreground(masks: NDArray[np.bool_], packing: Packing) -> NDArray[np.int64]:
-    """Pixels of each token's patch that are child in either of its frames: int (t, h, w)."""
+    """Count the pixels of each token's patch that are child in either of its frames: int (t, h, w)."""
     t, h, w = grid_of(masks.shape[0], masks.shape[1], packing.tubelet, packing.patch)
     child = np.asarray(masks.reshape(t, packing.tubelet, *masks.shape[1:]).any(axis=1))
     if packing.dilate_pixels:
@@ -65,7 +65,7 @@ def foreground(masks: NDArray[np.bool_], packing: Packing) -> NDArray[np.int64]:
 
 
 def kept_tokens(masks: NDArray[np.bool_], packing: Packing) -> Kept:
-    """The tokens of one clip that stay.
+    """Return the kept tokens of one clip.
 
     Where fewer than `min_tokens` pass, the most covered ones win; among equals the ones nearest the middle of the
     picture, where the crop holds the child, then the earlier. So a clip never goes without tokens, even where its
@@ -85,7 +85,7 @@ def kept_tokens(masks: NDArray[np.bool_], packing: Packing) -> Kept:
 
 
 def patches_of(frames: NDArray[np.uint8], index: NDArray[np.int64], packing: Packing) -> NDArray[np.uint8]:
-    """The pixels of the kept tokens only: uint8 (kept, tubelet * patch * patch * 3), ordered frame, y, x, colour."""
+    """Return the pixels of the kept tokens: uint8 (kept, tubelet * patch * patch * 3), ordered frame, y, x, colour."""
     size, p = packing.tubelet, packing.patch
     t, h, w = grid_of(frames.shape[0], frames.shape[1], size, p)
     tiles = frames.reshape(t, size, h, p, w, p, 3).transpose(0, 2, 4, 1, 3, 5, 6)
@@ -100,7 +100,7 @@ class Packed:
     index: Tensor  # int64 (N,): where each stands in its clip's full grid
     clip: Tensor  # int64 (N,): which clip it belongs to
     offsets: Tensor  # int32 (B + 1,): where each clip starts; the last equals N
-    lengths: tuple[int, ...]  # tokens a clip, known to Python so that a GPU is never asked
+    lengths: tuple[int, ...]  # tokens per clip, in Python, so that no GPU synchronisation is needed
 
     def _each(self, method: str, *arguments: Any, **options: Any) -> Packed:
         held = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lengths"}
@@ -114,7 +114,7 @@ class Packed:
 
 
 def pack(patches: Sequence[Tensor], index: Sequence[Tensor]) -> Packed:
-    """Clips one after the other. A clip without tokens would have no mean, so it is refused."""
+    """Concatenate clips. A clip without tokens would have no mean, so it is an error."""
     lengths = tuple(len(one) for one in index)
     assert lengths, "a batch without clips"
     assert min(lengths) > 0, "a clip without tokens"
@@ -130,7 +130,7 @@ def pack(patches: Sequence[Tensor], index: Sequence[Tensor]) -> Packed:
 
 
 def cut(frames: NDArray[np.uint8], masks: NDArray[np.bool_] | None, packing: Packing) -> tuple[NDArray[np.uint8], Kept]:
-    """One clip's kept patches and where they stand."""
+    """Return one clip's kept patches and their positions."""
     if packing.prune == "none":
         tokens = int(np.prod(grid_of(frames.shape[0], frames.shape[1], packing.tubelet, packing.patch)))
         kept = Kept(np.arange(tokens, dtype=np.int64), 0)
@@ -141,6 +141,6 @@ def cut(frames: NDArray[np.uint8], masks: NDArray[np.bool_] | None, packing: Pac
 
 
 def pack_clips(frames: NDArray[np.uint8], masks: NDArray[np.bool_] | None, packing: Packing) -> Packed:
-    """Whole clips (B, T, S, S, 3) with their masks, packed as a loader does it."""
+    """Pack whole clips (B, T, S, S, 3) with their masks, as the loader does."""
     pieces = [cut(clip, None if masks is None else masks[number], packing) for number, clip in enumerate(frames)]
     return pack([torch.from_numpy(p) for p, _ in pieces], [torch.from_numpy(kept.index) for _, kept in pieces])

@@ -1,9 +1,9 @@
-"""Random changes of a window in training, which keep pixels, mask, points and labels telling the same story.
+"""Augmentation of training windows: random changes that keep pixels, mask, points and labels consistent.
 
-One draw a window, the same for all its frames: a child does not flicker. A flip swaps left and right everywhere at once
-(points, labels, which limb is near). No rotation and no shear: they would bend the very angles that are judged.
+The changes are drawn once per window and are the same for all its frames. A flip swaps left and right in points, labels
+and the near limb together. There is no rotation and no shear, because they would change the scored angles.
 
-Reads and yields a Window of numpy arrays. Randomness comes in as a generator and from nowhere else.
+Reads and yields a Window of numpy arrays. All random numbers come from the given generator.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from childgait.params import Augmentation
 from childgait.vision.crop import Square, cut_each, to_crop
 
 Side = Literal["left", "right"]
-_GREY = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look
+_GREY = np.array([0.299, 0.587, 0.114])  # luma of red, green and blue (ITU-R BT.601)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One window's changes."""
+    """The random changes of one window."""
 
     flip: bool
     zoom: float
@@ -42,7 +42,7 @@ UNCHANGED = Draw(False, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Window:
-    """T frames of a clip, each part there only if it was asked for."""
+    """T frames of a clip; parts that the model does not read are None."""
 
     frames: NDArray[np.uint8] | None  # (T, S, S, 3)
     masks: NDArray[np.bool_] | None  # (T, S, S)
@@ -53,7 +53,7 @@ class Window:
 
 
 def draw_changes(how: Augmentation, rng: np.random.Generator) -> Draw:
-    """Always the same number of random numbers, so that one setting does not move another's draws."""
+    """Draw the changes of a window, always with eight random numbers, so that no setting shifts another's draws."""
     coin, zoom, x, y, brightness, contrast, saturation, stretch = rng.random(8)
 
     def factor(strength: float, number: float) -> float:
@@ -72,7 +72,7 @@ def draw_changes(how: Augmentation, rng: np.random.Generator) -> Draw:
 
 
 def change(window: Window, draw: Draw) -> Window:
-    """Geometry, then colour. What is drawn on the frames comes after."""
+    """Apply geometry, then colour. The skeleton is drawn on the frames afterwards."""
     if draw.flip:
         window = flip(window)
     if (draw.zoom, draw.shift_x, draw.shift_y) != (1.0, 0.0, 0.0):
@@ -83,7 +83,7 @@ def change(window: Window, draw: Draw) -> Window:
 
 
 def flip(window: Window) -> Window:
-    """Mirror, and swap left and right in everything that names them."""
+    """Mirror, and swap left and right in points, labels and the near limb."""
     points = window.points
     if points is not None:
         points = points[:, skeleton.MIRRORED].copy()
@@ -107,7 +107,7 @@ def _mirrored(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def zoom_and_shift(window: Window, draw: Draw) -> Window:
-    """Look at another square of the picture, in whole pixels; black where nothing was."""
+    """Crop another square of the image, in whole pixels; black outside the image."""
     size = window.size
     side = max(round(size / draw.zoom), 1)
     square = Square(
@@ -125,7 +125,7 @@ def zoom_and_shift(window: Window, draw: Draw) -> Window:
 
 
 def recolour(frames: NDArray[np.uint8], draw: Draw) -> NDArray[np.uint8]:
-    """Saturation about each pixel's grey, contrast about mid-grey, then brightness: one matrix for all three."""
+    """Change saturation about each pixel's grey, contrast about mid-grey, then brightness, by one matrix."""
     matrix = draw.saturation * np.eye(3) + (1 - draw.saturation) * np.tile(_GREY, (3, 1))
     matrix = draw.brightness * draw.contrast * matrix
     offset = np.full((3, 1), draw.brightness * (1 - draw.contrast) * 127.5)

@@ -1,4 +1,4 @@
-"""Numbers of a child for models that read a table: one function a set of features, found by name.
+"""Features of a child for table models: one function per set of features, by name.
 
 Each reads a part table and the clips of its videos, and yields (children, F) in the order of `children_of`.
 """
@@ -27,12 +27,12 @@ def none(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
 
 
 def number(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
-    """A number that tells a child from another and means nothing."""
+    """Return a number per child that differs between children and carries no information."""
     return np.array([[zlib.crc32(subject.encode())] for subject in children_of(part)], dtype=np.float64)
 
 
 def age_sex(part: pl.DataFrame, clips: dict[str, Clip]) -> NDArray[np.float64]:
-    """Age (the middle of childhood where unknown), whether it is unknown, female, male."""
+    """Return age in years (9, the middle of childhood, where unknown), whether it is unknown, female, male."""
     people = part.unique("subject").sort("subject")
     age = people["age_years"].to_numpy().astype(float)
     sex = people["sex"].to_numpy()
@@ -61,7 +61,7 @@ FEATURES: dict[str, Features] = {
     "kinematics": kinematics,
 }
 
-READS: dict[str, tuple[str, ...]] = {  # what each set of features needs to know of a child
+READS: dict[str, tuple[str, ...]] = {  # inputs of each set of features
     "none": (),
     "number": (),
     "age_sex": ("age", "sex"),

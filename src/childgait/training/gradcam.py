@@ -1,18 +1,19 @@
-"""What moved an answer, by one interface for every network: patches, cells of a 3D convolution, joints of a skeleton.
+"""Evidence for a prediction, by one interface for all networks: patches, cells of a 3D convolution, or joints.
 
-A network says what it last saw (`maps`) and what it answers to that (`answer`); the gradient of one target's logit
-between the two tells what counted. Where the maps are features of a deep layer that is Grad-CAM (Selvaraju et al.,
-2017): channels weighed by their mean gradient, what speaks for the answer kept. Where they are the input itself
-(`maps_are_inputs`) it is |gradient times input|. Either way `Evidence` is an amount at places in the picture, so models
-stand side by side:
+The gradient of one target's logit with respect to a network's `maps` gives the evidence. Where the maps are features
+of a deep layer this is Grad-CAM (Selvaraju et al., 2017, arXiv 1610.02391): channels weighted by their mean gradient,
+positive part. Where they are the input itself (`maps_are_inputs`) it is |gradient x input|. Either way `Evidence` is
+an amount at places in the image, so that models can be compared:
 
-- the share of it at the joints an item is about, beside the share that evenly spread evidence would have there; - the
-check that it means something: the same from a network with fresh random weights. Where the two agree in rank, the map
-shows the picture and not what was learnt.
+- the share of it at the joints of an item, beside the share that uniform evidence would have there;
+- a sanity check: the same for a network with random weights (Adebayo et al., "Sanity Checks for Saliency Maps", 2018).
+Where
+  the two agree in rank, the map shows the image and not what was learned.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from childgait.domain.skeleton import INDEX, POINTS
 from childgait.errors import StepError
 from childgait.files.tables import Column, Table
 from childgait.gait.feature_names import joints_of_item
+from childgait.metrics.scores import sigmoid
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,12 +38,12 @@ if TYPE_CHECKING:
     from childgait.models.network import Network
     from childgait.models.registry import Model
     from childgait.params import Finetune
-    from childgait.training.windows import Loading
+    from childgait.training.windows import Loading, Windows
 
 Floats = NDArray[np.float64]
 SHEET_FRAMES = 8
-REACH = 1 / 7  # of the picture's side: a spot belongs to the nearest joint, if that is no farther
-FINE = 4  # spots a side of a cell
+REACH = 1 / 7  # of the frame's side: a spot belongs to the nearest joint within this distance
+FINE = 4  # spots per side of a cell
 
 FOCUS = Table(
     "focus",
@@ -62,17 +64,17 @@ FOCUS = Table(
 
 @dataclass(frozen=True)
 class Evidence:
-    """One window, one target: how much each place counted, at t moments."""
+    """The evidence of one window for one target: an amount per place, at t moments."""
 
-    amount: Floats  # (t, P), 0 or more; NaN: not seen by the model
-    where: Floats  # (t, P, 2) pixels of the window's picture
+    amount: Floats  # (t, P), 0 or more; NaN: not an input of the model
+    where: Floats  # (t, P, 2) pixels of the window's frames
     frames: NDArray[np.int64]  # (t,) the window's frame of each moment
-    cell: int  # pixels a side of a patch or cell; 0: the places are the 23 joints
+    cell: int  # pixels per side of a patch or cell; 0: the places are the 23 joints
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Evidence that stands on the sheet, beside that of random weights."""
+    """Evidence drawn on the sheet, beside that of random weights."""
 
     video: str
     target: str
@@ -81,8 +83,8 @@ class Shown:
     agreement: float | None
 
 
-def counted(network: Network, batch: Batch, targets: list[int]) -> list[Tensor]:
-    """For each target what every place counted, as a tensor: (B, t, …) of maps, (N,) of packed patches."""
+def evidence_maps(network: Network, batch: Batch, targets: list[int]) -> list[Tensor]:
+    """Return per target the evidence of every place, as a tensor: (B, t, …) of maps, (N,) of packed patches."""
     import torch
 
     network.eval()
@@ -101,16 +103,16 @@ def counted(network: Network, batch: Batch, targets: list[int]) -> list[Tensor]:
 
 
 def grad_cam(network: Network, batch: Batch, target: int) -> Floats:
-    """(B, t, …) of one target."""
-    return np.asarray(counted(network, batch, [target])[0].double().cpu().numpy())
+    """Return the evidence for one target, (B, t, …)."""
+    return np.asarray(evidence_maps(network, batch, [target])[0].double().cpu().numpy())
 
 
 def evidence_of(
     network: Network, loading: Loading, batch: Batch, points: Floats, size: int, targets: list[int]
 ) -> list[Evidence]:
-    """Of a batch of one clip, for each target; `points` (T, 23, 3) are its keypoints in pixels of the picture."""
+    """Return the evidence per target for a batch of one clip with keypoints `points` (T, 23, 3) in pixels."""
     assert batch.size == 1
-    amounts = [one.double().cpu().numpy() for one in counted(network, batch, targets)]
+    amounts = [one.double().cpu().numpy() for one in evidence_maps(network, batch, targets)]
     if loading.packing is not None:
         return [_at_patches(one, batch, loading, size) for one in amounts]
     return [_at_joints(one[0], points) if one.ndim == 3 else _at_cells(one[0], len(points), size) for one in amounts]
@@ -142,7 +144,7 @@ def _at_joints(amount: Floats, points: Floats) -> Evidence:
 
 
 def _moments(count: int, frames: int) -> NDArray[np.int64]:
-    """The frame in the middle of each of `count` equal stretches."""
+    """Return the middle frame of each of `count` equal segments."""
     return np.floor((np.arange(count) + 0.5) * frames / count).astype(np.int64)
 
 
@@ -161,7 +163,7 @@ def joints_of_places(evidence: Evidence, points: Floats, size: int) -> Floats:
 
 
 def share_on(evidence: Evidence, belongs: Floats, target: Target) -> tuple[float | None, float | None]:
-    """The share of the evidence at the joints the target is about, and the share that even evidence would have."""
+    """Return the share of the evidence at the target's joints, and the share that uniform evidence would have."""
     about = belongs[..., [INDEX[joint] for joint in joints_of_item(target.code, target.limb)]].sum(axis=2)
     seen = np.isfinite(evidence.amount)
     whole = evidence.amount[seen].sum()
@@ -171,7 +173,7 @@ def share_on(evidence: Evidence, belongs: Floats, target: Target) -> tuple[float
 
 
 def agreement_of(one: Evidence, two: Evidence) -> float | None:
-    """Rank correlation over what both see; None where one of them is flat."""
+    """Return the rank correlation over the places of both; None where one of them is constant."""
     from scipy.stats import spearmanr
 
     seen = np.isfinite(one.amount) & np.isfinite(two.amount)
@@ -181,51 +183,57 @@ def agreement_of(one: Evidence, two: Evidence) -> float | None:
     return round(float(spearmanr(first, second).statistic), 4)
 
 
+@dataclass(frozen=True)
+class Explained:
+    """One recording of a child: its window, the network's logits, and the evidence of both networks."""
+
+    video: str
+    logits: Floats  # (34,) NaN where the recording shows no such item
+    frames: NDArray[np.uint8]
+    points: Floats
+    targets: list[int]
+    trained: list[Evidence]  # per target
+    randomised: list[Evidence]
+
+
 def explain(
     model: Model,
     settings: Finetune,
     weights: dict[str, Any],
     facts: Facts,
     part: Part,
-    judged: WindowLogits,
+    window_logits: WindowLogits,
     children: int,
     seed: int,
 ) -> tuple[pl.DataFrame, list[Shown], NDArray[np.uint8]]:
-    """For the first `children` of a part: FOCUS, a row a recording and item it shows; and for each child, of the answer
-    `atypical` that the model is surest of, what stands on the sheet, and the sheet."""
+    """Explain the predictions for the first `children` of a part.
+
+    Returns FOCUS, one row per recording and item it shows; and per child the evidence on the sheet, of the item with
+    the highest predicted probability, and the sheet.
+    """
     import polars as pl
 
-    from childgait.metrics.scores import sigmoid
     from childgait.training.predict import loading_of
-    from childgait.training.windows import Windows, collate
+    from childgait.training.windows import Windows
 
     pair = _networks(model, settings, weights, facts, seed)
-    loading, size = loading_of(pair[0], settings), facts["pixels"]
-    windows = Windows(part.clips, part.atypical, loading, windows_per_video=1)
+    windows = Windows(part.clips, part.atypical, loading_of(pair[0], settings), windows_per_video=1)
     subjects = part.table["subject"].to_numpy()
     logits = np.full(part.atypical.shape, np.nan)
-    logits[judged.rows] = judged.logits
+    logits[window_logits.rows] = window_logits.logits
     rows, shown, strips = [], [], []
     for subject in sorted(set(subjects))[:children]:
         best: tuple[float, Shown, NDArray[np.uint8]] | None = None
-        for row in np.flatnonzero(subjects == subject):
-            targets = np.flatnonzero(~np.isnan(part.atypical[row])).tolist()
-            video, batch = str(part.table["video"][int(row)]), collate([windows[0, int(row)]])
-            frames, points = _seen_plainly(part, int(row), loading, size)
-            both = [evidence_of(one, loading, batch, points, size, targets) for one in pair]
-            belongs = joints_of_places(both[0][0], points, size) if targets else np.zeros(0)  # the same for all
-            for target, trained, fresh in zip(targets, *both, strict=True):
-                (share, even), (random_share, _) = (share_on(one, belongs, TARGETS[target]) for one in (trained, fresh))
-                found = Shown(video, TARGET_NAMES[target], trained, fresh, agreement_of(trained, fresh))
-                logit = float(logits[row, target])
-                rows.append(
-                    (video, found.target, float(sigmoid(np.array(logit))), share, even, random_share, found.agreement)
-                )
+        for row in np.flatnonzero(subjects == subject).tolist():
+            recording = _explain_recording(pair, part, windows, row, logits[row])
+            for logit, found, shares in _compare(recording, facts["pixels"]):
+                probability = float(sigmoid(np.array(logit)))
+                rows.append((found.video, found.target, probability, *shares, found.agreement))
                 if best is None or logit > best[0]:
-                    best = (logit, found, frames)
+                    best = (logit, found, recording.frames)
         if best is not None:
             shown.append(best[1])
-            strips += [on_frames(best[2], one) for one in (best[1].trained, best[1].randomised)]
+            strips += [draw_on_frames(best[2], one) for one in (best[1].trained, best[1].randomised)]
     if not shown:
         raise StepError(
             "no recording of these children has a known item", hint="give another --part, or more --children"
@@ -233,22 +241,53 @@ def explain(
     return pl.DataFrame(rows, schema=FOCUS.schema(), orient="row"), shown, np.concatenate(strips)
 
 
+def _explain_recording(
+    pair: tuple[Network, Network], part: Part, windows: Windows, row: int, logits: Floats
+) -> Explained:
+    """Compute the evidence of both networks for every known item of one recording's middle window."""
+    from childgait.training.windows import collate
+
+    targets = np.flatnonzero(~np.isnan(part.atypical[row])).tolist()
+    batch = collate([windows[0, row]])
+    loading, size = windows.loading, part.clips[row].size
+    frames, points = _plain_window(part, row, loading, size)
+    trained, randomised = (evidence_of(network, loading, batch, points, size, targets) for network in pair)
+    return Explained(str(part.table["video"][row]), logits, frames, points, targets, trained, randomised)
+
+
+Shares = tuple[float | None, float | None, float | None]  # trained, uniform, random weights
+
+
+def _compare(recording: Explained, size: int) -> Iterator[tuple[float, Shown, Shares]]:
+    """Yield per target its logit, the evidence of both networks, and their shares at the item's joints."""
+    if not recording.targets:
+        return
+    belongs = joints_of_places(recording.trained[0], recording.points, size)  # the same for all targets
+    for target, trained, fresh in zip(recording.targets, recording.trained, recording.randomised, strict=True):
+        share, even = share_on(trained, belongs, TARGETS[target])
+        random_share, _ = share_on(fresh, belongs, TARGETS[target])
+        shown = Shown(recording.video, TARGET_NAMES[target], trained, fresh, agreement_of(trained, fresh))
+        yield float(recording.logits[target]), shown, (share, even, random_share)
+
+
 def _networks(
     model: Model, settings: Finetune, weights: dict[str, Any], facts: Facts, seed: int
 ) -> tuple[Network, Network]:
-    """The trained network, and one with fresh random weights."""
+    """Return the trained network, and one with random weights."""
     import torch
 
     network = None if model.kind == "table" else model.build(settings, facts["pixels"])
     if network is None or not network.inputs & {"frames", "points"}:
-        raise StepError(f"{model.name} reads neither pictures nor joints", hint="maps are made for networks that do")
+        raise StepError(
+            f"{model.name} reads neither pictures nor joints", hint="evidence is computed for networks that do"
+        )
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     torch.manual_seed(seed)
     return network, model.build(settings, facts["pixels"])
 
 
-def _seen_plainly(part: Part, row: int, loading: Loading, size: int) -> tuple[NDArray[np.uint8], Floats]:
-    """The window's frames (black in a study of keypoints) and keypoints, nothing drawn, nothing dropped."""
+def _plain_window(part: Part, row: int, loading: Loading, size: int) -> tuple[NDArray[np.uint8], Floats]:
+    """Return the window's frames (black in a study of keypoints) and keypoints, without drawing and pruning."""
     from childgait.training.windows import Windows
 
     has_frames = part.clips[row].path("frames").exists()
@@ -262,8 +301,8 @@ def _seen_plainly(part: Part, row: int, loading: Loading, size: int) -> tuple[ND
     return black if sample.frames is None else sample.frames, sample.points.astype(np.float64)
 
 
-def on_frames(frames: NDArray[np.uint8], evidence: Evidence) -> NDArray[np.uint8]:
-    """A strip of frames: each place tinted by its share of the largest amount; what the model does not see is grey."""
+def draw_on_frames(frames: NDArray[np.uint8], evidence: Evidence) -> NDArray[np.uint8]:
+    """Draw evidence on a strip of frames, relative to its largest amount; grey where the model has no input."""
     share = np.nan_to_num(evidence.amount / max(float(np.nanmax(evidence.amount, initial=0.0)), 1e-12))
     chosen = np.unique(np.linspace(0, len(frames) - 1, SHEET_FRAMES).round().astype(int))
     nearest = np.abs(evidence.frames[None] - chosen[:, None]).argmin(axis=1)

@@ -42,7 +42,7 @@ from childgait.training.windows import (
     Loading,
     Sample,
     Visit,
-    Visits,
+    WindowSampler,
     collate,
     make_sample,
     spread,
@@ -245,9 +245,9 @@ def make_walk_loader(
     shuffle: bool,
     drop_last: bool = False,
     pin_memory: bool = False,
-) -> tuple[DataLoader[Any], Visits]:
+) -> tuple[DataLoader[Any], WindowSampler]:
     """Return batches of the windows, and the order whose `epoch` a training loop sets."""
-    visits = Visits(len(windows), seed=windows.seed, shuffle=shuffle)
+    visits = WindowSampler(len(windows), seed=windows.seed, shuffle=shuffle)
     loader: DataLoader[Any] = DataLoader(
         windows,
         batch_size=batch_size,

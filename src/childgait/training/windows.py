@@ -1,11 +1,11 @@
 """Windows of T frames from prepared clips, as batches for any model.
 
-Training takes a random window of every row of a part table, changed at random; judging takes `windows_per_video`
-windows spread evenly over each. A visit is named (epoch, index) and seeds its own generator with (seed, epoch, index),
-so batches do not depend on how many workers there are.
+Training uses one random, augmented window per row of a part table; inference uses `windows_per_video` windows spread
+evenly over each video. An item is identified by (epoch, index) and seeds its own generator with (seed, epoch, index),
+so batches do not depend on the number of workers.
 
-What a model sees is said by one `Loading`; prompting and the choice of patches happen here, in the workers, so that
-only the patches that are kept travel to the device.
+A `Loading` describes what a model reads. Skeletons are drawn and patches selected here, in the workers, so that only
+the kept patches are copied to the device.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loading:
-    """What a model is shown. It must be the same in training and in judging."""
+    """What the loader reads for a model; the same in training and in inference."""
 
     frames: int  # T
     inputs: frozenset[InputName]
-    drawing: Drawing | None = None  # skeletons are drawn on the frames
+    drawing: Drawing | None = None  # of the skeleton on the frames; None: no skeleton
     packing: Packing | None = None  # frames come as packed patches
     frame_step: int = 1  # frames of the clip from one frame of the window to the next
 
     def reads(self, part: InputName) -> bool:
-        """Whether a part of the clip is read, be it for the model itself or for prompting and pruning."""
+        """Return whether a part of the clip is read, for the model itself or for prompting and pruning."""
         needed = {
             "points": self.drawing is not None,
             "masks": self.packing is not None and self.packing.prune == "mask",
@@ -55,7 +55,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class Sample:
-    """One window, ready to be put beside others."""
+    """One window, ready to be collated."""
 
     row: int
     start: int
@@ -66,11 +66,11 @@ class Sample:
     features: NDArray[np.float32] | None
     patches: NDArray[np.uint8] | None
     index: NDArray[np.int64] | None
-    filled: int  # tokens that stay only because there must be some
+    filled: int  # tokens kept only to reach min_tokens
 
 
 def starts_of(clip: Clip, frames: int, anchor: Anchor, step: int = 1) -> NDArray[np.int64]:
-    """Every frame that a window may begin at, in order; never past the last whole window, for a short clip only 0."""
+    """Return every frame that a window may begin at, ascending; only 0 for a clip shorter than a window."""
     reach = (frames - 1) * step + 1
     last = max(clip.length - reach, 0)
     if anchor == "contact":
@@ -108,7 +108,7 @@ class Windows(Dataset[Sample]):
         anchor: Anchor = "none",
     ) -> None:
         assert len(clips) == len(labels), (len(clips), len(labels))
-        assert windows_per_video is None or augmentation is None, "what is judged is not changed"
+        assert windows_per_video is None or augmentation is None, "windows of inference are not augmented"
         self.clips, self.labels, self.loading = list(clips), labels, loading
         self.seed, self.windows_per_video, self.augmentation, self.anchor = (
             seed,
@@ -166,7 +166,7 @@ class Windows(Dataset[Sample]):
 def make_sample(
     loading: Loading, row: int, start: int, window: Window, features: NDArray[np.float32] | None = None
 ) -> Sample:
-    """Draw the skeleton on a window, cut it into the kept patches, and leave out what the model does not read."""
+    """Draw the skeleton on a window, cut it into the kept patches, and drop the parts that the model does not read."""
     frames, points = window.frames, window.points
     if loading.drawing is not None:
         assert frames is not None
@@ -177,7 +177,7 @@ def make_sample(
         assert frames is not None
         patches, kept = cut(frames, window.masks, loading.packing)
         index, filled, frames = kept.index, kept.filled, None
-    if points is not None:  # a network cannot read NaN; the score says that there is nothing
+    if points is not None:  # a network cannot read NaN; a score of 0 marks a missing point
         points = np.nan_to_num(points, nan=0.0)
     packed = loading.packing is not None
     return Sample(
@@ -219,8 +219,8 @@ def collate(samples: list[Sample]) -> Batch:
     )
 
 
-class Visits(Sampler[Visit]):
-    """The order of an epoch, the same whoever asks. Set `epoch` before each."""
+class WindowSampler(Sampler[Visit]):
+    """Yields the windows of an epoch as (epoch, index), in order or shuffled by the seed. Set `epoch` before each."""
 
     def __init__(self, count: int, *, seed: int, shuffle: bool) -> None:
         self.count, self.seed, self.shuffle, self.epoch = count, seed, shuffle, 0
@@ -237,19 +237,19 @@ class Visits(Sampler[Visit]):
 
 def make_loader(
     windows: Windows, *, batch_size: int, workers: int, shuffle: bool, drop_last: bool = False, pin_memory: bool = False
-) -> tuple[DataLoader[Any], Visits]:
-    """Batches of the windows, and the order whose `epoch` a training loop sets."""
-    visits = Visits(len(windows), seed=windows.seed, shuffle=shuffle)
+) -> tuple[DataLoader[Any], WindowSampler]:
+    """Return a loader of the windows, and its sampler, whose `epoch` the caller sets."""
+    sampler = WindowSampler(len(windows), seed=windows.seed, shuffle=shuffle)
     loader: DataLoader[Any] = DataLoader(
         windows,
         batch_size=batch_size,
-        sampler=visits,
+        sampler=sampler,
         collate_fn=collate,
         drop_last=drop_last,
         pin_memory=pin_memory,
         **worker_options(workers),
     )
-    return loader, visits
+    return loader, sampler
 
 
 def worker_options(workers: int) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def worker_options(workers: int) -> dict[str, Any]:
 
 
 def _start_worker(number: int) -> None:
-    """Workers are the parallelism; OpenCV's own threads beside them would only fight."""
+    """Switch off OpenCV's own threads, which would compete with the workers."""
     import cv2
 
     cv2.setNumThreads(1)
