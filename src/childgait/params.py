@@ -334,6 +334,30 @@ class Cnn(Section):
     dropout: float = Field(ge=0, lt=1, description="dropout rate of the head")
 
 
+class Silhouette(Section):
+    """Networks on silhouettes."""
+
+    columns: Literal[32, 44] = Field(description="width of a silhouette in pixels; its height is 64")
+    width: int = Field(
+        ge=4,
+        le=128,
+        multiple_of=4,
+        description="channels of the first stage; published: 32 in gaitset, gaitpart, gaitgl, else 64",
+    )
+    blocks: tuple[int, int, int, int] = Field(
+        description="deepgaitv2, swingait: blocks per stage; published for large sets: 1, 4, 4, 1 and 1, 4, 4, 2"
+    )
+    convolution: Literal["2d", "3d", "p3d"] = Field(description="deepgaitv2: kind of convolution; set by the model")
+    dropout: float = Field(ge=0, lt=1, description="dropout rate of the head; published: 0")
+
+    @field_validator("blocks")
+    @classmethod
+    def _at_least_one_block(cls, value: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        if min(value) < 1:
+            raise PydanticCustomError("blocks", "must have at least one block per stage")
+        return value
+
+
 class Fusion(Section):
     """Fusion of skeleton and gait features."""
 
@@ -428,6 +452,7 @@ class Finetune(Section):
     skeleton: Skeleton = Field(description="stgcn, gru, lstm, tcn: networks on keypoints")
     fusion: Fusion = Field(description="stgcn_fusion: skeleton and gait features")
     cnn: Cnn = Field(description="r3d18, r2plus1d, c3d, uniformer, agrm: convolutional networks on video")
+    silhouette: Silhouette = Field(description="gaitset, gaitbase and others: networks on silhouettes")
     mean_teacher: MeanTeacher = Field(description="agrm, and any network whose pool is not none")
     trees: Trees = Field(description="kinematic_trees: boosted trees on gait features")
     weights: str = Field(
@@ -552,7 +577,7 @@ def section_of_pretraining(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def network_section(section: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Select the keys of the finetune section that shape a network or its input; pre-training depends on no other."""
-    keys = ("frames", "frame_step", "encoder", "skeleton", "cnn", "drawing", "augmentation")
+    keys = ("frames", "frame_step", "encoder", "skeleton", "cnn", "silhouette", "drawing", "augmentation")
     own = {key: section[key] for key in keys}
     overrides = section["overrides"].get(model, {})
     return own | {"overrides": {key: overrides[key] for key in keys if key in overrides}}

@@ -24,7 +24,14 @@ def batch_for(network: torch.nn.Module, frames: int, clips: int = 2) -> Batch:
     packing = getattr(network, "packing", None)
     if packing is not None:
         return Batch(size=clips, packed=pack_clips(pictures, masks, packing))
-    return Batch(size=clips, frames=torch.from_numpy(pictures), points=torch.from_numpy(points))
+    silhouettes = torch.from_numpy(rng.integers(0, 256, (clips, frames, 64, 44), dtype=np.uint8))
+    return Batch(
+        size=clips,
+        frames=torch.from_numpy(pictures),
+        masks=torch.from_numpy(masks),
+        silhouettes=silhouettes,
+        points=torch.from_numpy(points),
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -39,6 +39,7 @@ NEEDS_STRIDES = {"stgcn_fusion", *(name for name in ROWS if MODELS[name].kind ==
 SECTION = PARAMS["finetune"]
 TINY = {
     "cnn": {"width": 3, "dropout": 0.0},
+    "silhouette": {**SECTION["silhouette"], "width": 4},
     "skeleton": {**SECTION["skeleton"], "width": 8, "dropout": 0.0},
     "fusion": {**SECTION["fusion"], "heads": 2},
     "encoder": {**SECTION["encoder"], "drop_path": 0.0, "head_dropout": 0.0, "min_tokens": 2, "head_hidden": 32},

@@ -35,7 +35,7 @@ def test_networks_that_need_no_video_are_named() -> None:
     blind = set()
     for name in NETWORKS:
         network = MODELS[name].build(settings_of(MODELS[name], settings()), SIZE)
-        blind |= set() if network.inputs & {"frames", "masks"} else {name}
+        blind |= set() if network.inputs & {"frames", "masks", "silhouettes"} else {name}
     assert blind == set(KEYPOINTS)
 
 
@@ -158,9 +158,10 @@ def test_a_network_learns_a_batch_by_heart_and_does_so_again(name: str, part: Pa
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_is_given_what_it_reads_and_nothing_else(name: str, part: Part) -> None:
     network, batch = built(name, part)
-    assert network.inputs <= {"frames", "masks", "points", "features"}
+    parts = ("frames", "masks", "silhouettes", "points", "features")
+    assert network.inputs <= set(parts)
     packed = network.packing is not None
-    given = {key for key in ("frames", "masks", "points", "features") if getattr(batch, key) is not None}
+    given = {key for key in parts if getattr(batch, key) is not None}
     assert given == (set() if packed else network.inputs)
     assert (batch.packed is not None) == packed
     network.eval()

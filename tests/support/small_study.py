@@ -77,6 +77,7 @@ def write_clip(folder: Path, video: str, view: str, sick: bool, random: np.rando
         y = int(16 + 10 * np.sin(speed * t + random.random() * 0.1))
         frames[t, y - 3 : y + 3, 4:28] = 230
         masks[t, y - 4 : y + 4, 2:30] = True
+        masks[t, 2:30, 15:17] = True  # the height stays, so that a crop to the mask's height shows where the bar is
         points[t, :, 0], points[t, :, 1], points[t, :, 2] = np.linspace(6, 26, 23), 16, 0.9
         points[t, 13:, 1] = y  # the legs go with the bar, the body does not
     np.save(folder / f"{video}.frames.npy", frames)

@@ -32,7 +32,7 @@ from childgait.training.windows import Windows, collate
 from support.small_study import SIZE, make_study, settings
 from support.stick_child import scored_points
 
-KINDS = ("childgait_video", "r3d18", "stgcn", "gru")  # patches, cells, joints, joints of the input
+KINDS = ("childgait_video", "r3d18", "gaitset", "gaitgl", "stgcn", "gru")  # patches, cells, crops, joints, input joints
 KNEE = next(number for number, target in enumerate(TARGETS) if (target.limb, target.code) == ("left", "KFX"))
 
 

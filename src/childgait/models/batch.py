@@ -9,7 +9,7 @@ from torch import Tensor
 
 from childgait.models.tokens import Packed
 
-InputName = Literal["frames", "masks", "points", "features"]
+InputName = Literal["frames", "masks", "silhouettes", "points", "features"]
 
 
 @dataclass
@@ -22,6 +22,8 @@ class Batch:
     size: int  # B
     frames: Tensor | None = None  # uint8 (B, T, S, S, 3) RGB; prompted where the model is
     masks: Tensor | None = None  # bool (B, T, S, S), true where the child is
+    silhouettes: Tensor | None = None  # uint8 (B, T, 64, columns), 255 inside the child; vision/silhouette_crops.py
+    rectangles: Tensor | None = None  # float32 (B, T, 4): left, top, width, height of each silhouette in the clip
     points: Tensor | None = None  # float32 (B, T, 23, 3): x, y in pixels of the crop, score; score 0 where unknown
     features: Tensor | None = None  # float32 (B, F): gait features of the whole clip, NaN where missing
     packed: Packed | None = None  # the patches that are kept, of all clips in one row

@@ -59,6 +59,11 @@ def _table(name: str, module: str, remark: str) -> Model:
     return Model(name, "table", module, remark)
 
 
+def _silhouette_network(name: str, module: str, remark: str, **silhouette: Any) -> Model:
+    overrides: dict[str, Any] = {"frames": _SILHOUETTE_FRAMES}
+    return Model(name, "network", module, remark, overrides | ({"silhouette": silhouette} if silhouette else {}))
+
+
 def _network(name: str, module: str, remark: str, **overrides: Any) -> Model:
     return Model(name, "network", module, remark, overrides)
 
@@ -66,6 +71,7 @@ def _network(name: str, module: str, remark: str, **overrides: Any) -> Model:
 _VIDEO = "childgait.models.childgait_video:ChildGaitVideo"
 _PROMPTED, _PRUNED = {"prompt": "drawn"}, {"prune": "mask"}
 _NOT_PROMPTED, _NOT_PRUNED = {"prompt": "none"}, {"prune": "none"}
+_SILHOUETTE_FRAMES = 30  # frames per window of networks on silhouettes, as published
 _LONG = 64  # frames per window of networks on keypoints, two strides: a frame costs them nearly nothing
 
 _ROWS = (
@@ -115,6 +121,49 @@ _ROWS = (
         "AGRM: 3D ResNet-18 with hierarchical pooling, trained with a mean teacher.",
         mean_teacher={"pool": "training"},
     ),
+    _silhouette_network("gaitset", "childgait.models.gaitset:Gaitset", "GaitSet: silhouettes as a set without order."),
+    _silhouette_network(
+        "gaitpart",
+        "childgait.models.gaitpart:Gaitpart",
+        "GaitPart: convolutions on height bands, short-term motion of every part.",
+    ),
+    _silhouette_network(
+        "gaitgl",
+        "childgait.models.gaitgl:Gaitgl",
+        "GaitGL: 3D convolutions over whole silhouettes and over height bands.",
+    ),
+    _silhouette_network(
+        "gaitbase", "childgait.models.gait_resnet:Gaitbase", "GaitBase: a 2D residual network per silhouette."
+    ),
+    _silhouette_network(
+        "sconet",
+        "childgait.models.gait_resnet:Sconet",
+        "ScoNet: GaitBase, classified by cosines per height strip.",
+    ),
+    _silhouette_network(
+        "deepgaitv2",
+        "childgait.models.gait_resnet:Deepgaitv2",
+        "DeepGaitV2 with pseudo-3D convolutions.",
+        convolution="p3d",
+    ),
+    _silhouette_network(
+        "deepgaitv2_2d",
+        "childgait.models.gait_resnet:Deepgaitv2",
+        "DeepGaitV2 with 2D convolutions.",
+        convolution="2d",
+    ),
+    _silhouette_network(
+        "deepgaitv2_3d",
+        "childgait.models.gait_resnet:Deepgaitv2",
+        "DeepGaitV2 with 3D convolutions.",
+        convolution="3d",
+    ),
+    _silhouette_network(
+        "swingait",
+        "childgait.models.swingait:Swingait",
+        "SwinGait: pseudo-3D convolutions, then window attention over space and time.",
+        blocks=(1, 1, 2, 2),
+    ),
     _network(
         "stgcn",
         "childgait.models.stgcn:Stgcn",
@@ -125,6 +174,30 @@ _ROWS = (
         "stgcn_fusion",
         "childgait.models.stgcn_fusion:StgcnFusion",
         "ST-GCN and gait features of its most important joints, joined by cross-attention.",
+        frames=_LONG,
+    ),
+    _network(
+        "ctrgcn",
+        "childgait.models.ctrgcn:Ctrgcn",
+        "CTR-GCN: graph convolution with a graph refined per channel and clip.",
+        frames=_LONG,
+    ),
+    _network(
+        "gaitgraph2",
+        "childgait.models.gaitgraph2:Gaitgraph2",
+        "GaitGraph2: residual graph network on places, velocities and bones.",
+        frames=_LONG,
+    ),
+    _network(
+        "gaitmixer",
+        "childgait.models.gaitmixer:Gaitmixer",
+        "GaitMixer: attention over joints, long convolutions over time.",
+        frames=_LONG,
+    ),
+    _network(
+        "gaitformer",
+        "childgait.models.gaitmixer:Gaitformer",
+        "GaitFormer: attention over joints, then over time per joint.",
         frames=_LONG,
     ),
     _network("gru", "childgait.models.sequence:Gru", "Bidirectional GRU on the keypoints of each frame.", frames=_LONG),
@@ -142,7 +215,17 @@ MODELS: dict[str, Model] = {model.name: model for model in _ROWS}
 
 BASELINES = ("majority", "coin", "age_sex")  # always run beside the study's models
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two: prompting, pruning
-KEYPOINTS = ("stgcn", "stgcn_fusion", "gru", "lstm", "tcn")  # networks that need no video
+KEYPOINTS = (  # networks that need no video
+    "stgcn",
+    "stgcn_fusion",
+    "ctrgcn",
+    "gaitgraph2",
+    "gaitmixer",
+    "gaitformer",
+    "gru",
+    "lstm",
+    "tcn",
+)
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")  # by frames per window
 
 

@@ -115,6 +115,9 @@ def evidence_of(
     amounts = [one.double().cpu().numpy() for one in evidence_maps(network, batch, targets)]
     if loading.packing is not None:
         return [_at_patches(one, batch, loading, size) for one in amounts]
+    if batch.rectangles is not None:
+        rectangles = batch.rectangles[0].double().cpu().numpy()
+        return [_at_crops(one[0], rectangles, size) for one in amounts]
     return [_at_joints(one[0], points) if one.ndim == 3 else _at_cells(one[0], len(points), size) for one in amounts]
 
 
@@ -135,6 +138,18 @@ def _at_cells(amount: Floats, frames: int, size: int) -> Evidence:
     y, x = np.meshgrid(*middles, indexing="ij")
     where = np.broadcast_to(np.stack([x, y], axis=-1).reshape(1, h * w, 2), (t, h * w, 2))
     return Evidence(amount.reshape(t, h * w), where, _moments(t, frames), max(round(size / h), 1))
+
+
+def _at_crops(amount: Floats, rectangles: Floats, size: int) -> Evidence:
+    """Place the cells (t, h, w) of silhouettes in the clip's picture; `rectangles` (T, 4) are those of the crops,
+    whose columns may lie outside the picture: these count at its edge."""
+    t, h, w = amount.shape
+    moments = _moments(t, len(rectangles))
+    left, top, width, height = rectangles[moments].T[:, :, None, None]
+    x = left + (np.arange(w) + 0.5) / w * width - 0.5
+    y = top + (np.arange(h) + 0.5)[:, None] / h * height - 0.5
+    where = np.stack(np.broadcast_arrays(x, y), axis=-1).reshape(t, h * w, 2).clip(0, size - 1)
+    return Evidence(amount.reshape(t, h * w), where, moments, max(round(float(np.median(height)) / h), 1))
 
 
 def _at_joints(amount: Floats, points: Floats) -> Evidence:
@@ -277,7 +292,7 @@ def _networks(
     import torch
 
     network = None if model.kind == "table" else model.build(settings, facts["pixels"])
-    if network is None or not network.inputs & {"frames", "points"}:
+    if network is None or not network.inputs & {"frames", "silhouettes", "points"}:
         raise StepError(
             f"{model.name} reads neither pictures nor joints", hint="evidence is computed for networks that do"
         )

@@ -167,7 +167,8 @@ def loading_of(network: Network, settings: Finetune) -> Loading:
     from childgait.training.windows import Loading
 
     style = settings.drawing if network.prompted else None
-    return Loading(settings.frames, network.inputs, style, network.packing, settings.frame_step)
+    columns = settings.silhouette.columns
+    return Loading(settings.frames, network.inputs, style, network.packing, settings.frame_step, columns)
 
 
 def prepare_torch(settings: Finetune) -> None:

@@ -26,6 +26,7 @@ from childgait.models.tokens import Packing, cut, pack
 from childgait.params import Augmentation, Drawing
 from childgait.training.augmentation import UNCHANGED, Draw, Window, change, draw_changes
 from childgait.vision.drawing import draw_skeletons
+from childgait.vision.silhouette_crops import crop_silhouettes
 
 Visit = tuple[int, int]  # epoch, index
 Anchor = Literal["none", "contact"]
@@ -42,12 +43,13 @@ class Loading:
     drawing: Drawing | None = None  # of the skeleton on the frames; None: no skeleton
     packing: Packing | None = None  # frames come as packed patches
     frame_step: int = 1  # frames of the clip from one frame of the window to the next
+    silhouette_columns: int = 44  # width of a silhouette in pixels
 
     def reads(self, part: InputName) -> bool:
         """Return whether a part of the clip is read, for the model itself or for prompting and pruning."""
         needed = {
             "points": self.drawing is not None,
-            "masks": self.packing is not None and self.packing.prune == "mask",
+            "masks": "silhouettes" in self.inputs or (self.packing is not None and self.packing.prune == "mask"),
             "frames": self.packing is not None,
         }
         return part in self.inputs or needed.get(part, False)
@@ -62,6 +64,8 @@ class Sample:
     labels: NDArray[np.float32]
     frames: NDArray[np.uint8] | None
     masks: NDArray[np.bool_] | None
+    silhouettes: NDArray[np.uint8] | None
+    rectangles: NDArray[np.float32] | None
     points: NDArray[np.float32] | None
     features: NDArray[np.float32] | None
     patches: NDArray[np.uint8] | None
@@ -177,6 +181,10 @@ def make_sample(
         assert frames is not None
         patches, kept = cut(frames, window.masks, loading.packing)
         index, filled, frames = kept.index, kept.filled, None
+    silhouettes, rectangles = None, None
+    if "silhouettes" in loading.inputs:
+        assert window.masks is not None
+        silhouettes, rectangles = crop_silhouettes(window.masks, loading.silhouette_columns)
     if points is not None:  # a network cannot read NaN; a score of 0 marks a missing point
         points = np.nan_to_num(points, nan=0.0)
     packed = loading.packing is not None
@@ -186,6 +194,8 @@ def make_sample(
         window.labels,
         frames,
         window.masks if "masks" in loading.inputs and not packed else None,
+        silhouettes,
+        rectangles,
         points if "points" in loading.inputs and not packed else None,
         features,
         patches,
@@ -209,6 +219,8 @@ def collate(samples: list[Sample]) -> Batch:
         size=len(samples),
         frames=stacked("frames"),
         masks=stacked("masks"),
+        silhouettes=stacked("silhouettes"),
+        rectangles=stacked("rectangles"),
         points=stacked("points"),
         features=stacked("features"),
         packed=packed,
