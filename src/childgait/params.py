@@ -358,6 +358,24 @@ class Silhouette(Section):
         return value
 
 
+class Frozen(Section):
+    """Frozen encoders under a linear probe or a gait network."""
+
+    encoder: str = Field(
+        min_length=1, description="a ViT of timm, or for linear_probe a network of the registry, as childgait_video"
+    )
+    pixels: int = Field(
+        ge=16, le=1024, description="height of the ViT's image; a multiple of twice its patch; 448 in biggergait"
+    )
+    layers: int = Field(ge=1, le=48, description="biggergait: last layers whose tokens are used; 12 as published")
+    width: int = Field(
+        ge=4, le=128, multiple_of=4, description="biggergait: channels of the gait network's first stage; published: 64"
+    )
+    frames_per_clip: int = Field(ge=1, le=512, description="linear_probe: frames per clip that a ViT of timm reads")
+    penalty: float = Field(gt=0, description="ridge of the logistic regressions of gei and linear_probe")
+    cache: str = Field(description="folder for the features of each clip; empty: computed at every use")
+
+
 class Fusion(Section):
     """Fusion of skeleton and gait features."""
 
@@ -453,6 +471,7 @@ class Finetune(Section):
     fusion: Fusion = Field(description="stgcn_fusion: skeleton and gait features")
     cnn: Cnn = Field(description="r3d18, r2plus1d, c3d, uniformer, agrm: convolutional networks on video")
     silhouette: Silhouette = Field(description="gaitset, gaitbase and others: networks on silhouettes")
+    frozen: Frozen = Field(description="gei, linear_probe, biggergait: frozen encoders")
     mean_teacher: MeanTeacher = Field(description="agrm, and any network whose pool is not none")
     trees: Trees = Field(description="kinematic_trees: boosted trees on gait features")
     weights: str = Field(
@@ -577,7 +596,7 @@ def section_of_pretraining(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def network_section(section: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Select the keys of the finetune section that shape a network or its input; pre-training depends on no other."""
-    keys = ("frames", "frame_step", "encoder", "skeleton", "cnn", "silhouette", "drawing", "augmentation")
+    keys = ("frames", "frame_step", "encoder", "skeleton", "cnn", "silhouette", "frozen", "drawing", "augmentation")
     own = {key: section[key] for key in keys}
     overrides = section["overrides"].get(model, {})
     return own | {"overrides": {key: overrides[key] for key in keys if key in overrides}}

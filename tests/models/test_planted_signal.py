@@ -19,7 +19,7 @@ from torch import nn
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.files.parts import open_part
 from childgait.models import childgait_video
-from childgait.models.registry import BASELINES, MODELS, settings_of
+from childgait.models.registry import BASELINES, MODELS, VIDEO_TABLES, settings_of
 from childgait.models.videomae import Size
 from childgait.training.fit import fit_table
 from childgait.training.joint_importance import select_features
@@ -35,7 +35,7 @@ BY_CHANCE = 0.66  # two and a half standard deviations of 60 tosses above .5
 ALIKE = {"childgait_video_t8", "childgait_video_t32"}
 ROWS = [name for name in MODELS if name not in {*BASELINES, *ALIKE}]
 TARGET = TARGET_NAMES.index(f"L.{ITEM}")
-NEEDS_STRIDES = {"stgcn_fusion", *(name for name in ROWS if MODELS[name].kind == "table")}
+NEEDS_STRIDES = {"stgcn_fusion", *(name for name in ROWS if MODELS[name].kind == "table")} - {*VIDEO_TABLES}
 SECTION = PARAMS["finetune"]
 TINY = {
     "cnn": {"width": 3, "dropout": 0.0},
@@ -45,12 +45,20 @@ TINY = {
     "encoder": {**SECTION["encoder"], "drop_path": 0.0, "head_dropout": 0.0, "min_tokens": 2, "head_hidden": 32},
     "drawing": {**SECTION["drawing"], "line_pixels": 1, "dot_pixels": 1},
 }
+KINDS = ("silhouettes", "frames", "points")  # by the first of its inputs
 PACE: dict[str, dict[str, Any]] = {
     "patches": {"epochs": 20, "at_once": 28, "rate": 1e-3},
-    "pictures": {"epochs": 8, "at_once": 14, "rate": 2e-3},
+    "frames": {"epochs": 8, "at_once": 14, "rate": 2e-3},
+    "silhouettes": {"epochs": 10, "at_once": 14, "rate": 1e-3},
     "points": {"epochs": 10, "at_once": 14, "rate": 4e-3},
 }
-SHORTER = {"uniformer": {"epochs": 4}}  # its eighteen blocks take long, and it learns soon
+ATTENTION = {"epochs": 30, "at_once": 28, "rate": 1e-3}
+OWN_PACE = {
+    "uniformer": {"epochs": 4},  # its eighteen blocks take long, and it learns soon
+    "swingait": {"epochs": 6},
+    "gaitmixer": ATTENTION,
+    "gaitformer": ATTENTION,
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +79,9 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool],
 
 
 def kind_of(network: Any) -> str:
-    return "patches" if network.packing is not None else "pictures" if "frames" in network.inputs else "points"
+    if network.packing is not None:
+        return "patches"
+    return next(kind for kind in KINDS if kind in network.inputs)
 
 
 def samples_of(network: nn.Module, chosen: Any, study: Study, part: str) -> tuple[list[Any], np.ndarray]:
@@ -104,7 +114,7 @@ def answers_of_network(name: str, study: Study) -> tuple[np.ndarray, np.ndarray]
     chosen = settings_of(MODELS[name], settings(**TINY, overrides={name: {"frames": 4}}))
     torch.manual_seed(0)
     network = MODELS[name].build(chosen, SIZE)
-    how = PACE[kind_of(network)] | SHORTER.get(name, {})
+    how = PACE[kind_of(network)] | OWN_PACE.get(name, {})
     prior = torch.full((34,), 0.5)
     network.set_prior_bias(prior)
     samples, _ = samples_of(network, chosen, study, "train")

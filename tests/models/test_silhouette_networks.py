@@ -57,9 +57,7 @@ def in_order(batch: Batch, order: list[int]) -> Batch:
 def test_sizes_are_the_published_ones(name: str, width: int) -> None:
     blocks = {"blocks": [1, 4, 4, 1]} if name == "deepgaitv2" else {}
     network = build(name, width=width, **blocks)
-    counted = sum(
-        value.numel() for key, value in network.named_parameters() if not key.startswith(("head.", "norm."))
-    )
+    counted = sum(value.numel() for key, value in network.named_parameters() if not key.startswith(("head.", "norm.")))
     assert counted == PUBLISHED[name, width]
 
 

@@ -1,7 +1,7 @@
 # The inputs and outputs of the report, also for other sets of models. Included by report.
 # Requires: what parts.smk requires. Yields: no rule.
 
-from childgait.models.registry import BASELINES, KEYPOINTS, MODELS
+from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, VIDEO_TABLES
 from childgait.report import FIGURES, TABLES
 
 
@@ -40,5 +40,6 @@ def list_report_outputs(name):
 
 def list_bench_models():
     """All models of the registry whose inputs this cohort has."""
-    without_video = {*KEYPOINTS, *(name for name, model in MODELS.items() if model.kind == "table")}
+    tables = {name for name, model in MODELS.items() if model.kind == "table"}
+    without_video = {*KEYPOINTS, *tables} - {*VIDEO_TABLES}
     return [name for name in MODELS if name not in BASELINES and (HAS_VIDEO or name in without_video)]

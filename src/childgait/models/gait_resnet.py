@@ -72,9 +72,9 @@ class BasicBlock(nn.Module):
         return torch.relu(self.layers(maps) + self.shortcut(maps))
 
 
-def make_stem(width: int) -> nn.Sequential:
+def make_stem(width: int, channels_in: int = 1) -> nn.Sequential:
     """Return the first convolution, per frame."""
-    return nn.Sequential(convolve(1, width, (1, 3, 3)), nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+    return nn.Sequential(convolve(channels_in, width, (1, 3, 3)), nn.BatchNorm3d(width), nn.ReLU(inplace=True))
 
 
 def make_stage(channels_in: int, channels: int, stride: int, blocks: int, kind: Convolution) -> nn.Sequential:
@@ -83,14 +83,16 @@ def make_stage(channels_in: int, channels: int, stride: int, blocks: int, kind: 
     return nn.Sequential(first, *(BasicBlock(channels, channels, 1, kind) for _ in range(blocks - 1)))
 
 
-def make_trunk(width: int, blocks: tuple[int, ...], kind: Convolution, strides: tuple[int, ...] = STRIDES) -> nn.Module:
-    """Return stem and stages, (B, 1, T, 64, w) to (B, 8 width, T, 16, w / 4); the first stage is always 2D."""
+def make_trunk(
+    width: int, blocks: tuple[int, ...], kind: Convolution, strides: tuple[int, ...] = STRIDES, channels_in: int = 1
+) -> nn.Module:
+    """Return stem and stages, for silhouettes (B, 1, T, 64, w) to (B, 8 width, T, 16, w / 4); the first stage is always 2D."""
     channels = [width * 2**stage for stage in range(len(blocks))]
     stages = [
         make_stage(channels[max(stage - 1, 0)], channels[stage], strides[stage], count, "2d" if stage == 0 else kind)
         for stage, count in enumerate(blocks)
     ]
-    trunk = nn.Sequential(make_stem(width), *stages)
+    trunk = nn.Sequential(make_stem(width, channels_in), *stages)
     for part in trunk.modules():
         if isinstance(part, nn.Conv3d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

@@ -86,6 +86,12 @@ _ROWS = (
         "childgait.models.kinematic_trees:KinematicTrees",
         "Boosted trees on gait features, one forest per item.",
     ),
+    _table("gei", "childgait.models.probe:Gei", "Logistic regression on the mean silhouette of each clip."),
+    _table(
+        "linear_probe",
+        "childgait.models.probe:LinearProbe",
+        "Logistic regression on the features of a frozen encoder.",
+    ),
     _network("videomae", _VIDEO, "VideoMAE v2 on every patch, nothing drawn.", encoder=_NOT_PROMPTED | _NOT_PRUNED),
     _network(
         "prompted", _VIDEO, "VideoMAE v2 with the skeleton drawn, on every patch.", encoder=_PROMPTED | _NOT_PRUNED
@@ -165,6 +171,11 @@ _ROWS = (
         blocks=(1, 1, 2, 2),
     ),
     _network(
+        "biggergait",
+        "childgait.models.biggergait:Biggergait",
+        "BiggerGait, small form: layers of a frozen vision transformer under one gait network.",
+    ),
+    _network(
         "stgcn",
         "childgait.models.stgcn:Stgcn",
         "ST-GCN: graph convolution over 23 joints and over time.",
@@ -226,6 +237,7 @@ KEYPOINTS = (  # networks that need no video
     "lstm",
     "tcn",
 )
+VIDEO_TABLES = ("gei", "linear_probe")  # table models that need video
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")  # by frames per window
 
 

@@ -91,8 +91,9 @@ class StripNetwork(Network):
         over_time = self.strips_over_time(maps)
         frames = over_time.transpose(1, 2).flatten(0, 1)
         steps = self.separate(frames).flatten(1).unflatten(0, (maps.shape[0], -1))
-        assert batch.silhouettes is not None
-        return ClipFeatures(self.features(maps), steps_from_maps(steps, batch.silhouettes.shape[1]))
+        pictures = batch.frames if batch.silhouettes is None else batch.silhouettes
+        assert pictures is not None
+        return ClipFeatures(self.features(maps), steps_from_maps(steps, pictures.shape[1]))
 
 
 def initialise_convolutions(network: nn.Module) -> None:

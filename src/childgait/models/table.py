@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ class TableModel(ABC):
     """Base class of every table model in the registry."""
 
     features: str  # a name in training/features.py
+    unit: Literal["child", "clip"] = "child"  # what a row of features is of
 
     @classmethod
     def from_settings(cls, settings: Finetune) -> TableModel:

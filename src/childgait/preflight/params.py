@@ -70,11 +70,12 @@ def _check_cohort_folder(cohort: Cohort) -> None:
 
 def _check_models(cohort: Cohort, finetune: Finetune) -> None:
     """Check that every model exists, its overrides are valid, and its inputs are in the cohort."""
-    from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, find_model, settings_of
+    from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, VIDEO_TABLES, find_model, settings_of
 
+    needs_video = {name for name, model in MODELS.items() if model.kind == "network"} - {*KEYPOINTS} | {*VIDEO_TABLES}
     for name in (*finetune.models, *BASELINES):
         settings_of(find_model(name), finetune)
-        if cohort.modality == "keypoints" and MODELS[name].kind == "network" and name not in KEYPOINTS:
+        if cohort.modality == "keypoints" and name in needs_video:
             raise StepError(
                 f"cohort.modality is keypoints, but {name} of finetune.models needs video frames",
                 hint=f"networks without video are {', '.join(KEYPOINTS)}",

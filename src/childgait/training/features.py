@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from childgait.files.clips import Clip
+    from childgait.files.parts import Part
+    from childgait.models.table import TableModel
+    from childgait.params import Finetune
 
     Features = Callable[[pl.DataFrame, dict[str, Clip]], NDArray[np.float64]]
 
@@ -67,4 +70,15 @@ READS: dict[str, tuple[str, ...]] = {  # inputs of each set of features
     "age_sex": ("age", "sex"),
     "measured": ("points",),
     "kinematics": ("points",),
+    "gei": ("masks",),
+    "encoder": ("frames",),
 }
+
+
+def features_for(model: TableModel, part: Part, settings: Finetune) -> NDArray[np.float64]:
+    """Return the model's features of a part, one row per child or per clip as its `unit` tells."""
+    if model.unit == "clip":
+        from childgait.training.clip_features import CLIP_FEATURES
+
+        return CLIP_FEATURES[model.features](part.clips, settings)
+    return FEATURES[model.features](part.table, {clip.video: clip for clip in part.clips})

@@ -18,7 +18,7 @@ from childgait.files.clips import Clip
 from childgait.files.model_description import Facts
 from childgait.files.parts import Part, children_of, labels_of_children, targets_by_child
 from childgait.models.registry import Model
-from childgait.training.features import FEATURES
+from childgait.training.features import features_for
 from childgait.training.predict import loader_of, loading_of, predict_loader, prepare_torch
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class FitResult:
 def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> FitResult:
     """Fit a table model to the training children."""
     table = model.build_table(settings)
-    features = FEATURES[table.features](train.table, {clip.video: clip for clip in train.clips})
-    weights = table.fit(features, labels_of_children(train.table), seed)
+    labels = train.atypical if table.unit == "clip" else labels_of_children(train.table)
+    weights = table.fit(features_for(table, train, settings), labels, seed)
     facts: Facts = {"learns": int(sum(np.size(value) for value in weights.values()))}
     if "importance" in weights:
         from childgait.gait.feature_names import NAMES

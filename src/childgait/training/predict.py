@@ -22,7 +22,7 @@ from childgait.metrics.aggregate import WindowLogits, mean_by_child, mean_by_vid
 from childgait.metrics.scores import Array
 from childgait.models.registry import Model
 from childgait.models.table import Arrays
-from childgait.training.features import FEATURES
+from childgait.training.features import features_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,13 +62,14 @@ def predict(
 
 
 def _predict_table(model: Model, settings: Finetune, weights: Arrays, part: Part) -> WindowLogits:
-    """Return a table model's logits: one window per video, with the logits of its child."""
-    table = model.build_table(settings)
-    features = FEATURES[table.features](part.table, {clip.video: clip for clip in part.clips})
-    of_child = table.predict({name: np.asarray(value) for name, value in weights.items()}, features)
-    place = {subject: number for number, subject in enumerate(children_of(part.table))}
-    rows = np.arange(part.table.height)
-    return WindowLogits(rows, np.zeros_like(rows), of_child[[place[subject] for subject in part.table["subject"]]])
+    """Return a table model's logits: one window per video, with the logits of the clip or of its child."""
+    table, rows = model.build_table(settings), np.arange(part.table.height)
+    arrays = {name: np.asarray(value) for name, value in weights.items()}
+    logits = table.predict(arrays, features_for(table, part, settings))
+    if table.unit == "child":
+        place = {subject: number for number, subject in enumerate(children_of(part.table))}
+        logits = logits[[place[subject] for subject in part.table["subject"]]]
+    return WindowLogits(rows, np.zeros_like(rows), logits)
 
 
 def predict_described(model: TrainedModel, part: Part, windows_per_video: int) -> WindowLogits:
