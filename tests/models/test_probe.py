@@ -1,4 +1,4 @@
-"""A probe (gei, linear_probe) separates what is linear, ignores constants, and keeps the prior where there is one class."""
+"""A probe (gei, linear_probe) learns what is linear, ignores constants, and keeps the prior of a single class."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ from childgait.models.stgcn import partitioned_graph
 from support.small_study import PARAMS, settings
 
 NAMES = ("ctrgcn", "gaitgraph2", "gaitmixer", "gaitformer")
-SIZES = {"ctrgcn": 1_428_930, "gaitgraph2": 277_970, "gaitmixer": 122_752, "gaitformer": 169_312}
+SIZES = {"ctrgcn": 1_428_930, "gaitgraph2": 277_970, "gaitmixer": 122_982, "gaitformer": 169_542}
 
 
 def build(name: str, width: int = 16) -> Any:

@@ -1,15 +1,16 @@
 """BiggerGait, small form: the tokens of several layers of a frozen vision transformer, read by one gait network.
 
-Origin: Ye et al., "BiggerGait: Unlocking Gait Recognition with Layer-wise Representations from Large Vision Models" (NeurIPS
-2025, arXiv 2505.18132): person crops of 448 x 224 through DINOv2-small; the tokens of its layers normalised together; per layer
-two 1 x 1 convolutions to 16 channels, resized to 64 x 32, times the person's mask; a gait network per layer (one basic block
-per stage, strides 1, 2, 1, 1), 32 strips. Published: 12 layers with a gait network each, 110.3 M learned parameters, 22 M
-frozen; the mask is predicted from the last layer; triplet loss and cross-entropy, SGD 0.1. Small form: the last
-`frozen.layers` layers, one gait network for all, 16 strips, the clip's own mask, the loss and the schedule of all rows. The middle half
-of the columns of a clip's square is read, which keeps the published 2 : 1.
+Origin: Ye et al., "BiggerGait: Unlocking Gait Recognition with Layer-wise Representations from Large Vision Models"
+(NeurIPS 2025, arXiv 2505.18132): person crops of 448 x 224 through DINOv2-small; the tokens of its layers normalised
+together; per layer two 1 x 1 convolutions to 16 channels, resized to 64 x 32, times the person's mask; a gait network
+per layer (one basic block per stage, strides 1, 2, 1, 1), 32 strips. Published: 12 layers with a gait network each,
+110.3 M learned parameters, 22 M frozen; the mask is predicted from the last layer; triplet loss and cross-entropy,
+SGD 0.1. Small form: the last `frozen.layers` layers, one gait network for all, 16 strips, the clip's own mask, the
+loss and the schedule of all rows. The middle half of the columns of a clip's square is read, which keeps the
+published 2 : 1.
 
-Size with four layers of DINOv2-small at width 64, without the head: 77,008 per layer as published, 13.6 M learned in all, 22 M
-frozen; 97 G operations for two frames (models/cost.py).
+Size with four layers of DINOv2-small at width 64, without the head: 77,008 per layer as published, 13.6 M learned in
+all, 22 M frozen; 97 G operations for two frames (models/cost.py).
 Reads Batch.frames and Batch.masks; yields logits (B, 34). Weights: finetune.weights, else random.
 """
 

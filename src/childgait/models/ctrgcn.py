@@ -1,13 +1,14 @@
 """CTR-GCN: graph convolution whose graph is refined per channel and per clip.
 
-Origin: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition" (ICCV 2021,
-arXiv 2107.12213): ten blocks of 64 x 4, 128 x 3, 256 x 3 channels, stride 2 at blocks 5 and 8; three learned graphs shared by
-all channels, each corrected per pair of joints and channel by the difference of two projections; four temporal branches
-(dilations 1 and 2, maximum, none). Published input: 25 joints in space, 64 frames; here 23 joints with five channels. The
-corrections' factors start at 0.01, in the original at 0. Published: SGD 0.1, 65 epochs; here the schedule of all rows.
+Origin: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition" (ICCV
+2021, arXiv 2107.12213): ten blocks of 64 x 4, 128 x 3, 256 x 3 channels, stride 2 at blocks 5 and 8; three learned
+graphs shared by all channels, each corrected per pair of joints and channel by the difference of two projections;
+four temporal branches (dilations 1 and 2, maximum, none). Published input: 25 joints in space, 64 frames; here 23
+joints with five channels. The corrections' factors start at 0.01, in the original at 0. Published: SGD 0.1, 65
+epochs; here the schedule of all rows.
 
-Size at width 64 without the head: 1.43 M parameters and 1.76 G operations for 64 frames (models/cost.py); published for 25 joints
-and 60 classes: 1.46 M and 1.97 G.
+Size at width 64 without the head: 1.43 M parameters and 1.76 G operations for 64 frames (models/cost.py); no
+published size was found.
 Reads Batch.points; yields logits (B, 34).
 """
 

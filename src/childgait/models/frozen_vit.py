@@ -1,6 +1,7 @@
 """A frozen vision transformer of timm: built by name, weights from a file whose sha256 is checked, else random.
 
-Its tensors are buffers, not parameters: they are stored with the network that uses them, and no optimizer changes them.
+Its tensors are buffers, not parameters: they are stored with the network that uses them, and no optimizer changes
+them.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 Origin: Fan et al., "OpenGait: Revisiting Gait Recognition Toward Better Practicality" (CVPR 2023, arXiv 2211.06597):
 GaitBase, one basic block per stage, 16 strips. Zhou et al., "Gait Patterns as Biomarkers: A Video-Based Approach for
-Classifying Scoliosis" (MICCAI 2024, arXiv 2407.05726): ScoNet, GaitBase with a class per strip, averaged over strips. Fan
-et al., "Exploring Deep Models for Practical Gait Recognition" (2023, arXiv 2303.03301): DeepGaitV2, whose stages after
-the first convolve over time as well. Published: width 64, 256 numbers per strip, SGD 0.1, triplet loss on identity and
-cross-entropy on cosines times 16; here the loss and the schedule are those of all rows, and only ScoNet classifies by cosines.
+Classifying Scoliosis" (MICCAI 2024, arXiv 2407.05726): ScoNet, GaitBase with a class per strip, averaged over strips.
+Fan et al., "Exploring Deep Models for Practical Gait Recognition" (2023, arXiv 2303.03301): DeepGaitV2, whose stages
+after the first convolve over time as well. Published: width 64, 256 numbers per strip, SGD 0.1, triplet loss on
+identity and cross-entropy on cosines times 16; here the loss and the schedule are those of all rows, and only ScoNet
+classifies by cosines.
 
-Sizes at width 64 without the head: GaitBase and ScoNet 7.0 M parameters (4.90 M in the trunk), DeepGaitV2 P3D with blocks
-1, 4, 4, 1 13.2 M (11.10 M), with 1, 1, 1, 1 a trunk of 5.93 M; all as published.
+Sizes at width 64 without the head: GaitBase and ScoNet 7.0 M parameters (4.90 M in the trunk), DeepGaitV2 P3D with
+blocks 1, 4, 4, 1 13.2 M (11.10 M), with 1, 1, 1, 1 a trunk of 5.93 M; all as published. Operations for 30 frames of
+64 x 44 (models/cost.py): GaitBase 71 G; DeepGaitV2 with blocks 1, 4, 4, 1: 2D 145 G, P3D 170 G, 3D 407 G; no
+published counts were found. 2D and 3D have 9.33 M and 27.5 M parameters in the trunk.
 Reads Batch.silhouettes; yields logits (B, 34).
 """
 
@@ -86,7 +89,7 @@ def make_stage(channels_in: int, channels: int, stride: int, blocks: int, kind: 
 def make_trunk(
     width: int, blocks: tuple[int, ...], kind: Convolution, strides: tuple[int, ...] = STRIDES, channels_in: int = 1
 ) -> nn.Module:
-    """Return stem and stages, for silhouettes (B, 1, T, 64, w) to (B, 8 width, T, 16, w / 4); the first stage is always 2D."""
+    """Return stem and stages, (B, 1, T, 64, w) to (B, 8 width, T, 16, w / 4); the first stage is always 2D."""
     channels = [width * 2**stage for stage in range(len(blocks))]
     stages = [
         make_stage(channels[max(stage - 1, 0)], channels[stage], strides[stage], count, "2d" if stage == 0 else kind)

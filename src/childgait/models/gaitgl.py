@@ -1,12 +1,13 @@
 """GaitGL: three-dimensional convolutions over the whole silhouette and over its height bands.
 
-Origin: Lin, Zhang, Yu, "Gait Recognition via Effective Global-Local Feature Representation and Local Temporal Aggregation"
-(ICCV 2021, arXiv 2011.01461), in its form for CASIA-B: one convolution, time divided by 3, three layers that each have a
-global and a local branch (8 height bands), sums in the first two, both branches kept in the last; 64 rows pooled by a generalised
-mean. Published width 32, 128 numbers per row, Adam, triplet and cross-entropy on identity; here the loss and the schedule
-are those of all rows.
+Origin: Lin, Zhang, Yu, "Gait Recognition via Effective Global-Local Feature Representation and Local Temporal
+Aggregation" (ICCV 2021), in its form for CASIA-B: one convolution, time divided by 3, three layers that each have a
+global and a local branch (8 height bands), sums in the first two, both branches kept in the last; 64 rows pooled by a
+generalised mean. Published width 32, 128 numbers per row, Adam, triplet and cross-entropy on identity; here the loss
+and the schedule are those of all rows.
 
-Size at width 32 without the head: 2.49 M parameters as published.
+Size at width 32 without the head: 2.49 M parameters as published. 25 G operations for 30 frames of 64 x 44
+(models/cost.py); no published count was found.
 Reads Batch.silhouettes; yields logits (B, 34).
 """
 

@@ -1,14 +1,14 @@
 """GaitGraph2: a residual graph network on places, velocities and bones.
 
 Origin: Teepe et al., "Towards a Deeper Understanding of Skeleton-based Gait Recognition" (CVPR workshops 2022, arXiv
-2204.07855): three branches of five numbers per joint (place and its offset from the nose; velocity over one and two frames;
-bone vector and its two angles), 5 to 64 to 32 channels each, joined to 96, then 128 and 256 (stride 2); bottlenecks of
-reduction 8, neighbours up to 3 bones away, temporal kernel 9, a learned weight per edge; 128 numbers per clip. Published input: 17
-joints, 60 frames, one fixed length per recording; supervised contrast over batches of 768, AdamW 5e-3. Here: 23 joints, lengths
-in trunk lengths, the loss and the schedule of all rows.
+2204.07855): three branches of five numbers per joint (place and its offset from the nose; velocity over one and two
+frames; bone vector and its two angles), 5 to 64 to 32 channels each, joined to 96, then 128 and 256 (stride 2);
+bottlenecks of reduction 8, neighbours up to 3 bones away, temporal kernel 9, a learned weight per edge; 128 numbers
+per clip. Published input: 17 joints, 60 frames, one fixed length per recording; supervised contrast over batches of
+768, AdamW 5e-3. Here: 23 joints, lengths in trunk lengths, the loss and the schedule of all rows.
 
-Size at width 64 without the head: 0.28 M parameters and 0.51 G operations for 60 frames (models/cost.py); no published size
-was found.
+Size at width 64 without the head: 0.28 M parameters and 0.51 G operations for 60 frames (models/cost.py); no
+published size was found.
 Reads Batch.points; yields logits (B, 34).
 """
 

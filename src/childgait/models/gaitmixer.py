@@ -1,20 +1,23 @@
 """GaitMixer and GaitFormer: attention over the joints of a frame, then long convolutions or attention over time.
 
-Origin: Pinyoanuntapong et al., "GaitMixer: Skeleton-based Gait Representation Learning via Wide-spectrum Multi-axial Mixer"
-(ICASSP 2023, arXiv 2210.15491), which defines both. Joints are projected to 32 channels with a learned embedding per joint;
-four transformer blocks over the joints of each frame (8 heads, MLP x 2). GaitMixer: four blocks over time of a depthwise convolution
-of 31 frames and a pointwise one, 32 to 32, 64, 128, 256 channels, mean, linear 256 to 128. GaitFormer: four transformer
-blocks over time per joint with a class token, joints side by side, linear to 128. Published input: 17 joints, 60 frames, x and
-y; triplet loss on mined pairs, Adam 6e-3 with one cycle, 300 epochs. Here: 23 joints, coordinates about the hips with
-their velocity and score, normalised per joint, the loss and the schedule of all rows.
+Origin: Pinyoanuntapong et al., "GaitMixer: Skeleton-based Gait Representation Learning via Wide-spectrum Multi-axial
+Mixer" (ICASSP 2023, arXiv 2210.15491), which defines both. Joints are projected to 32 channels with a learned
+embedding per joint; four transformer blocks over the joints of each frame (8 heads, MLP x 2). GaitMixer: four blocks
+over time of a depthwise convolution of 31 frames and a pointwise one, 32 to 32, 64, 128, 256 channels, mean, linear
+256 to 128. GaitFormer: four transformer blocks over time per joint with a class token, joints side by side, linear to
+128. Published input: 17 joints, 60 frames, x and y; triplet loss on mined pairs, Adam 6e-3 with one cycle, 300
+epochs. Here: 23 joints, coordinates about the hips with their velocity and score, normalised per joint, the loss and
+the schedule of all rows.
 
-`finetune.skeleton.width` is the width per joint, 32 as published. Sizes there without the head: GaitMixer 0.12 M parameters and
-0.25 G operations for 60 frames, GaitFormer 0.17 M and 0.24 G (models/cost.py); no published sizes were found.
+`finetune.skeleton.width` is the width per joint, 32 as published. Sizes there without the head: GaitMixer 0.12 M
+parameters and 0.25 G operations for 60 frames, GaitFormer 0.17 M and 0.24 G (models/cost.py); no published sizes were
+found.
 Reads Batch.points; yields logits (B, 34).
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -111,7 +114,7 @@ class Gaitmixer(SkeletonNetwork):
         self.time = nn.Sequential(
             *(
                 LongConvolution(before, after, settings.dropout, reflect=number == 0)
-                for number, (before, after) in enumerate(zip(channels[:-1], channels[1:], strict=True))
+                for number, (before, after) in enumerate(pairwise(channels))
             )
         )
         self.norm = nn.LayerNorm(8 * width)

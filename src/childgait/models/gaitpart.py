@@ -1,11 +1,12 @@
 """GaitPart: convolutions that see one height band, and short-term motion of every body part.
 
-Origin: Fan et al., "GaitPart: Temporal Part-based Model for Gait Recognition" (CVPR 2020): GaitSet's six convolutions,
-those of blocks 2 and 3 on 4 and 8 height bands apart; 16 strips per frame; per strip two temporal branches (mean plus maximum
-over 3 and over 5 frames, times a gate), summed, maximum over time. Published width 32, 128 numbers per strip, Adam, triplet
-loss on identity; here the loss and the schedule are those of all rows.
+Origin: Fan et al., "GaitPart: Temporal Part-based Model for Gait Recognition" (CVPR 2020): GaitSet's six
+convolutions, those of blocks 2 and 3 on 4 and 8 height bands apart; 16 strips per frame; per strip two temporal
+branches (mean plus maximum over 3 and over 5 frames, times a gate), summed, maximum over time. Published width 32,
+128 numbers per strip, Adam, triplet loss on identity; here the loss and the schedule are those of all rows.
 
-Size at width 32 without the head: 1.20 M parameters as published.
+Size at width 32 without the head: 1.20 M parameters as published. 6.4 G operations for 30 frames of 64 x 44
+(models/cost.py); no published count was found.
 Reads Batch.silhouettes; yields logits (B, 34).
 """
 
@@ -43,7 +44,7 @@ class FocalConvolutions(nn.Module):
 
 
 class GatedPooling(nn.Module):
-    """Mean plus maximum over `frames` frames, times a gate of two convolutions over time; a set of weights per strip."""
+    """Mean plus maximum over `frames` frames, times a gate of two convolutions over time; weights per strip."""
 
     def __init__(self, strips: int, channels: int, frames: int, last_kernel: int) -> None:
         super().__init__()

@@ -1,11 +1,12 @@
 """GaitSet: the frames of a walk as a set without order.
 
-Origin: Chao et al., "GaitSet: Regarding Gait as a Set for Cross-View Gait Recognition" (AAAI 2019, arXiv 1811.06186): six
-convolutions per frame; the maximum over frames after every block feeds a second column with its own copies of blocks 2 and
-3; 31 strips of each column. Published width 32, 256 numbers per strip, SGD, triplet loss on the child's identity; here the
-loss and the schedule are those of all rows.
+Origin: Chao et al., "GaitSet: Regarding Gait as a Set for Cross-View Gait Recognition" (AAAI 2019, arXiv 1811.06186):
+six convolutions per frame; the maximum over frames after every block feeds a second column with its own copies of
+blocks 2 and 3; 31 strips of each column. Published width 32, 256 numbers per strip, SGD, triplet loss on the child's
+identity; here the loss and the schedule are those of all rows.
 
-Size at width 32 without the head: 2.59 M parameters as published (0.56 M of them in the convolutions).
+Size at width 32 without the head: 2.59 M parameters as published (0.56 M of them in the convolutions). 6.5 G
+operations for 30 frames of 64 x 44 (models/cost.py); no published count was found.
 Reads Batch.silhouettes; yields logits (B, 34).
 """
 

@@ -1,8 +1,9 @@
 """Linear probes: one logistic regression per target on fixed numbers of every clip.
 
-`gei` reads the mean silhouette of a clip, the gait energy image of Han and Bhanu, "Individual Recognition Using Gait Energy
-Image" (IEEE TPAMI 2006, doi 10.1109/TPAMI.2006.38): the floor for every network on silhouettes. `linear_probe` reads the
-features of a frozen encoder (training/clip_features.py): what an encoder knows of gait before it is fine-tuned.
+`gei` reads the mean silhouette of a clip, the gait energy image of Han and Bhanu, "Individual Recognition Using Gait
+Energy Image" (IEEE TPAMI 2006, doi 10.1109/TPAMI.2006.38): the floor for every network on silhouettes. `linear_probe`
+reads the features of a frozen encoder (training/clip_features.py): what an encoder knows of gait before it is
+fine-tuned.
 
 Reads (clips, F) features and labels; yields logits (clips, 34). Both classes are weighted equally; where the training
 clips have one class only, the logit is the prior, as of the majority baseline.

@@ -1,9 +1,10 @@
 """Horizontal pyramid pooling, and the contract of networks on silhouettes.
 
-A map's height is cut into equal bins; a bin's feature is its mean plus its maximum (Fu et al., "Horizontal Pyramid Matching
-for Person Re-identification", AAAI 2019, arXiv 1804.05275; in gait: GaitSet, arXiv 1811.06186). Every strip has its own
-linear map. The published networks end in identity classes on unit vectors, one matrix per strip; here one linear layer on all
-strips predicts the items, which is the sum of one layer per strip, so `strip_logits` tells which height a logit comes from.
+A map's height is cut into equal bins; a bin's feature is its mean plus its maximum (Fu et al., "Horizontal Pyramid
+Matching for Person Re-identification", AAAI 2019, arXiv 1804.05275; in gait: GaitSet, arXiv 1811.06186). Every strip
+has its own linear map. The published networks end in identity classes on unit vectors, one matrix per strip; here one
+linear layer on all strips predicts the items, which is the sum of one layer per strip, so `strip_logits` tells which
+height a logit comes from.
 
 Reads Batch.silhouettes; yields logits (B, 34).
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def pool_strips(maps: Tensor, bins: tuple[int, ...]) -> Tensor:
-    """Return (B, C, sum of bins) from maps (B, C, h, w): mean plus maximum of each bin; h is a multiple of every bin."""
+    """Return (B, C, sum of bins) from maps (B, C, h, w): mean plus maximum per bin; each divides h."""
     flat = [maps.unflatten(2, (count, -1)).flatten(3) for count in bins]
     return torch.cat([strips.mean(dim=3) + strips.amax(dim=3) for strips in flat], dim=2)
 
@@ -44,7 +45,7 @@ class SeparateLinear(nn.Module):
 
 
 class StripNetwork(Network):
-    """Silhouettes through a trunk of maps over time, maximum over time, strips, one linear map per strip, linear head."""
+    """Silhouettes through a trunk, maximum over time, strips, one linear map per strip, linear head."""
 
     inputs: frozenset[InputName] = frozenset({"silhouettes"})
     bins: tuple[int, ...] = (16,)

@@ -1,13 +1,15 @@
 """SwinGait: convolutions on silhouettes, then window attention over space and time.
 
-Origin: Fan et al., "Exploring Deep Models for Practical Gait Recognition" (2023, arXiv 2303.03301), after Liu et al., "Video
-Swin Transformer" (CVPR 2022, arXiv 2106.13230): DeepGaitV2's stem, 2D stage and one pseudo-3D stage; maps resized to 30 x 20;
-patches of 1 x 2 x 2; two stages of attention in windows of 3 frames x 3 x 5 patches, every second block in shifted windows;
-a linear layer between the stages in place of patch merging; 15 strips. Published: width 64, blocks 1, 1, 2, 2 (1, 4, 4, 2
-for large sets), stochastic depth 0.1, AdamW, from the weights of a trained DeepGaitV2; the published size is not public. Here:
-no stochastic depth, random initial weights, the loss and the schedule of all rows.
+Origin: Fan et al., "Exploring Deep Models for Practical Gait Recognition" (2023, arXiv 2303.03301), after Liu et al.,
+"Video Swin Transformer" (CVPR 2022, arXiv 2106.13230): DeepGaitV2's stem, 2D stage and one pseudo-3D stage; maps
+resized to 30 x 20; patches of 1 x 2 x 2; two stages of attention in windows of 3 frames x 3 x 5 patches, every second
+block in shifted windows; a linear layer between the stages in place of patch merging; 15 strips. Published: width 64,
+blocks 1, 1, 2, 2 (1, 4, 4, 2 for large sets), stochastic depth 0.1, AdamW, from the weights of a trained DeepGaitV2;
+the published size is not public. Here: no stochastic depth, random initial weights, the loss and the schedule of all
+rows.
 
-Size at width 64, blocks 1, 1, 2, 2, without the head: 10.3 M parameters.
+Size at width 64, blocks 1, 1, 2, 2, without the head: 10.5 M parameters; 99 G operations for 30 frames
+(models/cost.py).
 Reads Batch.silhouettes; yields logits (B, 34).
 """
 

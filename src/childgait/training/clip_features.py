@@ -1,8 +1,9 @@
 """Features of whole clips for linear probes: the mean silhouette, and what a frozen encoder makes of a clip.
 
-An encoder is a network of the registry (its `clip_features`, mean over evenly spread windows) or a timm ViT (per frame its
-class token and the mean of its patches; mean and standard deviation over evenly spread frames). Its features are kept per
-clip in `finetune.frozen.cache`, under a digest of the clip's arrays, the settings and the weights.
+An encoder is a network of the registry (its `clip_features`, mean over evenly spread windows) or a timm ViT (per
+frame its class token and the mean of its patches; mean and standard deviation over evenly spread frames). Its
+features are kept per clip in `finetune.frozen.cache`, under a digest of the clip's arrays, the settings and the
+weights.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Cuts a silhouette of fixed size out of every mask of a window, as gait recognition does.
 
-The mask's rows are scaled to ROWS and its median column is moved to the middle of the crop, so neither the distance from
-the camera nor the place in the picture is left. Reads masks (T, S, S); yields uint8 (T, ROWS, columns), 255 inside the
-child, and the rectangle of each crop in pixels of the clip.
+The mask's rows are scaled to ROWS and its median column is moved to the middle of the crop, so neither the distance
+from the camera nor the place in the picture is left. Reads masks (T, S, S); yields uint8 (T, ROWS, columns), 255
+inside the child, and the rectangle of each crop in pixels of the clip.
 """
 
 from __future__ import annotations
