@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
 OPTIONAL = {"grade_severity", "pretrain"}  # by `snakemake severity`; where pretrain.models names a model
-STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "finetune", "evaluate", "report")
+STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "pretrain", "finetune", "evaluate", "report")
 FEWER_DRAWS = ("-S", "evaluate.bootstrap=57")
 
 
