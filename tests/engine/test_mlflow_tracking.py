@@ -129,4 +129,7 @@ def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path,
     trained = TrainedModel(ModelDescription.read(paths["model"]), load_file(paths["weights"]))
     expected = probabilities_of_clips(trained, [clip])
     np.testing.assert_allclose(answer.to_numpy(), expected, rtol=1e-6)
-    assert not list((tmp_path / "mlruns").rglob("*.pkl"))
+    logged = list(tmp_path.rglob("mlflow_model.py"))
+    assert logged, "the package's code was not logged"
+    assert not list(tmp_path.rglob("*.pkl"))
+    assert not list(tmp_path.rglob("*.onnx")), "the embedded weights must not be copied into every run"

@@ -15,19 +15,10 @@ from childgait.gait.refine.denoise import remove_joint_noise
 from childgait.gait.refine.gaps import fill_gaps
 from childgait.gait.refine.outliers import find_outliers
 from childgait.gait.refine.sides import ARM, HIPS, LEG
-from childgait.params import RefinePose
 from support.stick_child import walk
+from support.walk_stream import REFINEMENT
 
-PARAMS = RefinePose(
-    min_score=0.3,
-    box_margin=0.2,
-    swap_penalty=0.15,
-    outlier_sigmas=5.0,
-    longest_gap_seconds=0.15,
-    joint_noise=1.25,
-    distal_hz=8.0,
-    proximal_hz=6.0,
-)
+PARAMS = REFINEMENT
 KNEE, ANKLE, OTHER = INDEX["left_knee"], INDEX["left_ankle"], INDEX["right_ankle"]
 VIEWS = ("left", "right", "forward", "backward")
 

@@ -20,10 +20,9 @@ from childgait.training.walk_windows import (
     WalkWindows,
     collate_walks,
     draw_strip,
-    make_walk_loader,
     target_scale,
 )
-from childgait.training.windows import Loading
+from childgait.training.windows import Loading, make_loader
 from support.walk_stream import COHORT_ERRORS, stream_settings
 
 SEED = 990001
@@ -182,7 +181,9 @@ def test_a_visit_is_the_same_twice_and_another_differs(folder: Path, loading: Lo
 
 def batches(folder: Path, workers: int) -> list[bytes]:
     windows = windows_of(PACKED, folder, 2, augmentation=STRONG)
-    loader, visits = make_walk_loader(windows, batch_size=3, workers=workers, shuffle=True, drop_last=True)
+    loader, visits = make_loader(
+        windows, batch_size=3, workers=workers, shuffle=True, drop_last=True, collate_fn=collate_walks
+    )
     visits.epoch = 4
     found = []
     for batch, targets in loader:

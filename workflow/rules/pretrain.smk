@@ -7,9 +7,6 @@ include: "common.smk"
 
 from childgait.params import network_section, section_of_pretraining
 
-# DVC wants the folder also where no model is named; it is then empty.
-Path("data/pretrain").mkdir(parents=True, exist_ok=True)
-
 
 rule pretrain:
     input:

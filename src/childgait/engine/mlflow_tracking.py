@@ -11,8 +11,10 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import socket
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -112,13 +114,17 @@ class TrackedRun:
         """Log the trained model as code and safetensors, without a pickle; `mlflow.pyfunc.load_model` loads it."""
 
         def send(mlflow: Any) -> None:
-            mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(PACKAGE / "engine/mlflow_model.py"),
-                code_paths=[str(PACKAGE)],
-                artifacts={"weights": str(weights), "model": str(description)},
-                pip_requirements=_pinned(),
-            )
+            with tempfile.TemporaryDirectory() as folder:
+                # The embedded weights (40 MB) serve perception; a logged model reads prepared clips.
+                code = Path(folder) / PACKAGE.name
+                shutil.copytree(PACKAGE, code, ignore=shutil.ignore_patterns("weights", "__pycache__"))
+                mlflow.pyfunc.log_model(
+                    name="model",
+                    python_model=str(PACKAGE / "engine/mlflow_model.py"),
+                    code_paths=[str(code)],
+                    artifacts={"weights": str(weights), "model": str(description)},
+                    pip_requirements=_pinned(),
+                )
 
         self._do(send)
 

@@ -169,6 +169,20 @@ def _from_transformers(state: State) -> State:
     return named
 
 
+def check_state(path: Path, given: Mapping[str, Tensor], own: Mapping[str, Tensor], owner: str, hint: str) -> None:
+    """Stop unless two state dicts agree in names and shapes; name the first differences."""
+    problems = [f"missing: {name}" for name in own if name not in given]
+    problems += [f"unknown: {name}" for name in given if name not in own]
+    problems += [
+        f"{name} is {list(given[name].shape)}, not {list(value.shape)}"
+        for name, value in own.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise StepError(f"{path} does not fit {owner}: {'; '.join(problems[:4])}{more}", hint=hint)
+
+
 def _check_size(path: Path, state: State, size: Size) -> None:
     """Say which size the file is, before a hundred shapes fail one by one."""
     weight = state.get("patch_embed.proj.weight")

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from childgait.domain.evgs import TARGETS
-from childgait.errors import StepError
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
 from childgait.models.network import Network
@@ -70,25 +69,14 @@ class FrameNetwork(Network):
 
 def load_trunk(network: FrameNetwork, path: Path, expected_sha256: str) -> None:
     """Load the trunk from a state dict with torchvision's names; only the file's own classifier (`fc.`) is left out."""
-    from childgait.models.checkpoints import check_checkpoint, read_state
+    from childgait.models.checkpoints import check_checkpoint, check_state, read_state
 
     check_checkpoint(path, expected_sha256)
     state = {name.removeprefix("module."): value for name, value in read_state(path).items()}
     found = {name: value for name, value in state.items() if not name.startswith("fc.")}
     expected = network.trunk.state_dict()
-    problems = [f"missing: {name}" for name in expected if name not in found]
-    problems += [f"unknown: {name}" for name in found if name not in expected]
-    problems += [
-        f"{name} is {list(found[name].shape)}, not {list(value.shape)}"
-        for name, value in expected.items()
-        if name in found and found[name].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
-        raise StepError(
-            f"{path} does not fit {type(network).__name__}: {'; '.join(problems[:4])}{more}",
-            hint="give torchvision's weights of the same network, and set finetune.cnn.width to 64, as published",
-        )
+    hint = "give torchvision's weights of the same network, and set finetune.cnn.width to 64, as published"
+    check_state(path, found, expected, type(network).__name__, hint)
     network.trunk.load_state_dict(found)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.pretrained import read_description
+from childgait.models.checkpoints import check_state
 from childgait.models.dense_heads import PretrainingModel
 from childgait.models.item_heads import MeasuresHead
 
@@ -130,19 +131,8 @@ def load_pretrained(network: Network, checkpoint: Pretrained) -> None:
     state = {name: value.float() if value.is_floating_point() else value for name, value in checkpoint.tensors.items()}
     own = network.trunk_state()
     given = _part(state, "network.")
-    problems = [f"missing: {name}" for name in own if name not in given]
-    problems += [f"unknown: {name}" for name in given if name not in own]
-    problems += [
-        f"{name} is {list(given[name].shape)}, not {list(value.shape)}"
-        for name, value in own.items()
-        if name in given and given[name].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
-        raise StepError(
-            f"{checkpoint.path} does not fit {type(network).__name__}: {'; '.join(problems[:4])}{more}",
-            hint="it is of another network; pre-train this one (pretrain.models)",
-        )
+    hint = "it is of another network; pre-train this one (pretrain.models)"
+    check_state(checkpoint.path, given, own, type(network).__name__, hint)
     network.load_state_dict(given, strict=False)
     heads = [part for part in network.modules() if isinstance(part, MeasuresHead)]
     measures = _part(state, "measures.")

@@ -95,16 +95,15 @@ def finetune(
         run.model(weights, model)
         add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
-    last = result.history[-1] if result.history else {}
+    run_name = f"{model_name}, fold {fold}, seed {seed}"
+    log.info("finetune: %s trained on %d clips%s", run_name, len(parts["train"].clips), _last_losses(result.history))
+
+
+def _last_losses(history: list[dict[str, float]]) -> str:
+    """Format the losses of the last epoch for the log; empty for a model without epochs."""
+    last = history[-1] if history else {}
     losses = ", ".join(f"{key} {last[key]:.3f}" for key in ("loss", "validation_loss") if key in last)
-    log.info(
-        "finetune: %s, fold %s, seed %d trained on %d clips%s",
-        model_name,
-        fold,
-        seed,
-        len(parts["train"].clips),
-        f" ({losses})" if losses else "",
-    )
+    return f" ({losses})" if losses else ""
 
 
 def _check_parts(parts: dict[str, Part]) -> None:

@@ -92,15 +92,9 @@ def grade_severity(
     _write_levels(levels, graded, truth, commonest)
     write_json(metrics, result | _evaluation(graded.levels, truth, commonest, params))
     save_as.unlink(missing_ok=True)
-    log.info(
-        "grade_severity: %s, fold %s, seed %d on %d children: accuracy %.3f, of the commonest level %.3f",
-        model_name,
-        fold,
-        seed,
-        len(truth),
-        np.mean(graded.levels == truth),
-        np.mean(truth == commonest),
-    )
+    run_name, accuracy = f"{model_name}, fold {fold}, seed {seed}", float(np.mean(graded.levels == truth))
+    log.info("grade_severity: %s on %d children: accuracy %.3f", run_name, len(truth), accuracy)
+    log.info("grade_severity: accuracy of the commonest level %.3f", np.mean(truth == commonest))
 
 
 def _evaluation(

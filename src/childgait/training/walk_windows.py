@@ -13,13 +13,12 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from childgait.domain.evgs import MIRRORED, VIEWS
 from childgait.files.atomic import atomic_outputs
@@ -42,12 +41,10 @@ from childgait.training.windows import (
     Loading,
     Sample,
     Visit,
-    WindowSampler,
     collate,
     make_sample,
     spread,
     window_frames,
-    worker_options,
 )
 from childgait.vision.crop import square_path
 
@@ -235,29 +232,6 @@ def collate_walks(items: list[tuple[Sample, WalkTargets]]) -> tuple[Batch, Batch
         f.name: torch.from_numpy(np.stack([getattr(one, f.name) for one in targets])) for f in fields(WalkTargets)
     }
     return collate([sample for sample, _ in items]), BatchTargets(**stacked)
-
-
-def make_walk_loader(
-    windows: WalkWindows,
-    *,
-    batch_size: int,
-    workers: int,
-    shuffle: bool,
-    drop_last: bool = False,
-    pin_memory: bool = False,
-) -> tuple[DataLoader[Any], WindowSampler]:
-    """Return batches of the windows, and the order whose `epoch` a training loop sets."""
-    visits = WindowSampler(len(windows), seed=windows.seed, shuffle=shuffle)
-    loader: DataLoader[Any] = DataLoader(
-        windows,
-        batch_size=batch_size,
-        sampler=visits,
-        collate_fn=collate_walks,
-        drop_last=drop_last,
-        pin_memory=pin_memory,
-        **worker_options(workers),
-    )
-    return loader, visits
 
 
 @dataclass(frozen=True)

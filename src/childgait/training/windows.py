@@ -248,15 +248,22 @@ class WindowSampler(Sampler[Visit]):
 
 
 def make_loader(
-    windows: Windows, *, batch_size: int, workers: int, shuffle: bool, drop_last: bool = False, pin_memory: bool = False
+    windows: Any,
+    *,
+    batch_size: int,
+    workers: int,
+    shuffle: bool,
+    drop_last: bool = False,
+    pin_memory: bool = False,
+    collate_fn: Callable[[list[Any]], Any] = collate,
 ) -> tuple[DataLoader[Any], WindowSampler]:
-    """Return a loader of the windows, and its sampler, whose `epoch` the caller sets."""
+    """Return a loader of Windows or WalkWindows, and its sampler, whose `epoch` the caller sets."""
     sampler = WindowSampler(len(windows), seed=windows.seed, shuffle=shuffle)
     loader: DataLoader[Any] = DataLoader(
         windows,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=collate,
+        collate_fn=collate_fn,
         drop_last=drop_last,
         pin_memory=pin_memory,
         **worker_options(workers),
