@@ -66,6 +66,25 @@ def test_the_new_name_of_an_old_key_exists(key: str) -> None:
     assert unknown_key(section, [*path[:-1], RENAMED[key]]) is None
 
 
+def test_old_keys_lead_to_the_field_s_terms() -> None:
+    """The mapping itself: a wrong target would send a person to another setting of the same section."""
+    assert RENAMED == {
+        "finetune.changes": "augmentation",
+        "finetune.clips_a_step": "batch_size",
+        "finetune.clips_at_once": "micro_batch_size",
+        "finetune.average_decay": "ema_decay",
+        "finetune.keep": "checkpoint",
+        "finetune.validation_views": "validation_windows",
+        "finetune.least_learning_rate": "min_learning_rate",
+        "finetune.mean_teacher.clips_a_step": "batch_size",
+        "finetune.fusion.keep": "keep_share",
+        "build_labels.views": "camera_views",
+        "evaluate.views": "windows_per_video",
+        "grade_severity.views": "windows_per_video",
+        "deidentify.most_whole": "max_whole_person_share",
+    }
+
+
 @pytest.mark.parametrize("key", [key for key in RENAMED if key.startswith("finetune.")])
 def test_an_old_key_of_an_override_is_answered_with_its_new_name(key: str, tmp_path: Path) -> None:
     value: object = 1

@@ -114,6 +114,16 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
             {"weights": "weights/none.safetensors"},
             "finetune.weights is 'weights/none.safetensors', but there is no such file",
         ),
+        (
+            "finetune",
+            {"head": "measures"},
+            "finetune.head is measures, but childgait_video starts without a checkpoint",
+        ),
+        (
+            "finetune",
+            {"weights": "shipped"},
+            "finetune.weights is shipped for childgait_video, but no checkpoint of it",
+        ),
         ("segment", {"backend": "sam3"}, "segment.sam3_folder is 'weights/sam3', but there is no such file or folder"),
         ("estimate_pose", {"backend": "sapiens2"}, "estimate_pose.weights is '', but there is no such file or folder"),
         (

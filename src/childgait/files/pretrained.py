@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from childgait.errors import StepError
+
+if TYPE_CHECKING:
+    from childgait.params import Finetune
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "pretrained"
 SHIPPED_NAME = "shipped"  # of finetune.weights: the checkpoint of the repository for this model
@@ -22,6 +25,24 @@ def shipped_checkpoint(model: str) -> Path:
             hint=f"name {model} in pretrain.models, or leave finetune.weights empty for it (finetune.overrides)",
         )
     return path
+
+
+def find_start(model: str, settings: Finetune) -> Path | None:
+    """Return the checkpoint of pre-training that finetune.weights names; None: published weights, or none.
+
+    Stops where the item head needs such a checkpoint and there is none.
+    """
+    if settings.weights == SHIPPED_NAME:
+        return shipped_checkpoint(model)
+    if settings.weights and description_of(Path(settings.weights)).is_file():
+        return Path(settings.weights)
+    if settings.head == "measures":
+        raise StepError(
+            f"finetune.head is measures, but {model} starts without a checkpoint that predicts them "
+            f"(finetune.weights is {settings.weights!r})",
+            hint=f"name {model} in pretrain.models, set finetune.weights to {SHIPPED_NAME}, or choose another head",
+        )
+    return None
 
 
 def description_of(weights: Path) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from childgait.errors import StepError
-from childgait.files.pretrained import SHIPPED_NAME, read_description, shipped_checkpoint
+from childgait.files.pretrained import SHIPPED_NAME, find_start, read_description, shipped_checkpoint
 from childgait.models.registry import find_model, settings_of
 from childgait.params import SYNTHETIC_ROOT
 
@@ -15,8 +15,17 @@ def check_pretraining(sections: dict[str, Any]) -> None:
     """Check the models to pre-train, and the seeds of those and of the shipped checkpoints that the study uses."""
     for name in sections["pretrain"].models:
         check_same_settings(name, sections)
+    check_measures_heads(sections)
     if Path(sections["cohort"].root) == Path(SYNTHETIC_ROOT):
         check_other_children(sections)
+
+
+def check_measures_heads(sections: dict[str, Any]) -> None:
+    """Check that every network with `head: measures` starts from weights that may predict the measures."""
+    for name in sections["finetune"].models:
+        model = find_model(name)
+        if model.kind == "network" and name not in sections["pretrain"].models:
+            find_start(name, settings_of(model, sections["finetune"]))
 
 
 def check_same_settings(name: str, sections: dict[str, Any]) -> None:

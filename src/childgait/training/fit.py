@@ -255,14 +255,10 @@ def load_start(
 
     `pretrained` is the checkpoint of this study's stage pretrain; it has precedence over finetune.weights.
     """
-    from childgait.files.pretrained import SHIPPED_NAME, description_of, shipped_checkpoint
+    from childgait.files.pretrained import find_start
     from childgait.models.pretrained import check_same_network, describe_network, load_pretrained, read_pretrained
 
-    start = pretrained
-    if start is None and settings.weights == SHIPPED_NAME:
-        start = shipped_checkpoint(model.name)
-    if start is None and settings.weights and description_of(Path(settings.weights)).is_file():
-        start = Path(settings.weights)
+    start = pretrained if pretrained is not None else find_start(model.name, settings)
     if start is not None:
         found = read_pretrained(start)
         study = describe_network(network, settings, pixels, settings.frame_step)
@@ -271,12 +267,6 @@ def load_start(
         summary = found.summary()
         origin = "pre-trained on {children} synthetic children ({windows} windows, seed {seed})".format(**summary)
         return origin, summary
-    if settings.head == "measures":
-        raise StepError(
-            f"finetune.head is measures, but {model.name} starts without a checkpoint that predicts them",
-            hint=f"name {model.name} in pretrain.models, set finetune.weights to {SHIPPED_NAME}, "
-            "or choose another head",
-        )
     if not settings.weights:
         return "from scratch", None
     network.load_published(Path(settings.weights), settings.weights_sha256)
