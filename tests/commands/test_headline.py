@@ -18,7 +18,7 @@ def test_the_headline_is_that_of_metrics_json(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "metrics.json").write_text(json.dumps({"headline": head, "caveats": ["made up"]}))
     headline(tmp_path / "metrics.json", tmp_path / "index.html")
     told = capsys.readouterr().out
-    assert "childgait_video, hold-out children: 3, judged from 12 videos" in told
+    assert "childgait_video, hold-out children: 3, evaluated on 12 videos" in told
     assert "0.812  (95 % interval 0.713 to 0.912)" in told
     assert "balanced accuracy  unknown" in told
     assert "always the majority 0.700" in told

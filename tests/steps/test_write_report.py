@@ -166,7 +166,7 @@ def test_the_page_loads_nothing_from_anywhere(study: tuple[Made, Path, dict]) ->
 def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None:
     page = (study[1] / "index.html").read_text()
     for text in (
-        "The children of this cohort are made up",
+        "The children of this cohort are synthetic",
         "4 test children: intervals over so few are much too narrow",
         "Trained from scratch",
         "(published)",
@@ -249,7 +249,7 @@ def test_rows_of_two_splits_do_not_stand_in_one_table(tmp_path: Path) -> None:
 def test_a_real_cohort_is_not_called_made_up(tmp_path: Path) -> None:
     made = write_study(tmp_path / "data")
     metrics = write(made, tmp_path / "reports", cohort={"root": "data/raw"})
-    assert not any("made up" in caveat for caveat in metrics["caveats"])
+    assert not any("are synthetic" in caveat for caveat in metrics["caveats"])
 
 
 def test_the_flow_counts_and_says_why(tmp_path: Path) -> None:

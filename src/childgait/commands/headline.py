@@ -14,7 +14,7 @@ def headline(metrics: Path = Path("reports/metrics.json"), page: Path = Path("re
         raise StepError(f"there is no {metrics}", hint="`make run` makes it")
     found = json.loads(metrics.read_text(encoding="utf-8"))
     head = found["headline"]
-    print(f"{head['model']}, {head['part']} children: {head['children']}, judged from {head['videos']} videos")
+    print(f"{head['model']}, {head['part']} children: {head['children']}, evaluated on {head['videos']} videos")
     for key, words in (("accuracy", "accuracy"), ("balanced_accuracy", "balanced accuracy"), ("f1", "F1")):
         low, high = head[f"{key}_low"], head[f"{key}_high"]
         interval = "" if low is None else f"  (95 % interval {low:.3f} to {high:.3f})"

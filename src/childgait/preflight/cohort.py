@@ -300,14 +300,12 @@ def check_completeness(root: Path, inventory: Inventory, cohort: Cohort) -> None
             inventory.error(inventory.poses[name], "has no video", "add it, or set cohort.modality to keypoints")
         if name not in inventory.poses:
             level = inventory.error if cohort.modality == "keypoints" else inventory.note
-            mend = (
-                "nothing to do with estimate_pose.backend auto or blazepose: about 8 s of one core per second of video"
-            )
-            mend = (
-                "deliver them"
-                if cohort.modality == "keypoints"
-                else f"{mend}, small toes stay missing; or deliver them"
-            )
+            mend = "deliver them"
+            if cohort.modality == "video":
+                mend += (
+                    ", or let estimate_pose.backend auto or blazepose estimate them: about 8 s of one core per second "
+                    "of video; small toes stay missing"
+                )
             level(inventory.videos[name], "has no keypoints", mend)
     views: dict[str, set[str]] = defaultdict(set)
     for parsed in inventory.recordings.values():

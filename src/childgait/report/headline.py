@@ -109,7 +109,7 @@ def _synthetic(study: Study) -> list[str]:
     if Path(study.cohort.root) != SYNTHETIC_ROOT:
         return []
     return [
-        "The children of this cohort are made up: the numbers show that the workflow runs, not how well a model "
+        "The children of this cohort are synthetic: the numbers show that the workflow runs, not how well a model "
         "predicts the scores of real children."
     ]
 
