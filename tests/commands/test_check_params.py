@@ -121,8 +121,13 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
         ),
         (
             "finetune",
+            {"models": ["videomae"], "weights": "shipped"},
+            "finetune.weights is shipped for videomae, but no checkpoint of it",
+        ),
+        (
+            "finetune",
             {"weights": "shipped"},
-            "finetune.weights is shipped for childgait_video, but no checkpoint of it",
+            "childgait_video.safetensors was pre-trained with pixels 64 (the study's is 112, prepare_clips.size)",
         ),
         ("segment", {"backend": "sam3"}, "segment.sam3_folder is 'weights/sam3', but there is no such file or folder"),
         ("estimate_pose", {"backend": "sapiens2"}, "estimate_pose.weights is '', but there is no such file or folder"),

@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "pretrained"
 SHIPPED_NAME = "shipped"  # of finetune.weights: the checkpoint of the repository for this model
+SETTINGS = {  # of a description's `network`, and the key of params.yaml that must agree
+    "pixels": "prepare_clips.size",
+    "frames": "finetune.frames",
+    "frame_step": "finetune.frame_step",
+    "size": "finetune.encoder.size",
+    "prompt": "finetune.encoder.prompt",
+    "prune": "finetune.encoder.prune",
+    "positions": "finetune.encoder.positions",
+    "head_hidden": "finetune.encoder.head_hidden",
+    "drawing": "finetune.drawing",
+    "cnn_width": "finetune.cnn.width",
+    "skeleton_width": "finetune.skeleton.width",
+    "temporal_kernel": "finetune.skeleton.temporal_kernel",
+}
 
 
 def shipped_checkpoint(model: str) -> Path:
@@ -66,3 +80,24 @@ def read_description(weights: Path) -> dict[str, Any]:
     if missing:
         raise StepError(f"{path} lacks {', '.join(sorted(missing))}", hint="it is no description of pre-training")
     return dict(found)
+
+
+def check_same_network(weights: Path, description: dict[str, Any], study: dict[str, Any]) -> None:
+    """Refuse a checkpoint that was pre-trained on other inputs than `study`, the study's values by keys of SETTINGS."""
+    before = description["network"]
+    different = [
+        f"{key.replace('_', ' ')} {_shown(before.get(key))} (the study's is {_shown(study.get(key))}, {name})"
+        for key, name in SETTINGS.items()
+        if before.get(key) != study.get(key)
+    ]
+    if different:
+        raise StepError(
+            f"{weights} was pre-trained with {'; '.join(different)}",
+            hint="change those keys of params.yaml, or pre-train again with the study's settings (pretrain.models)",
+        )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ", ".join(f"{key}: {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)

@@ -28,21 +28,6 @@ if TYPE_CHECKING:
     from childgait.models.network import Network
     from childgait.params import Finetune
 
-_KEYS = {  # of a description's `network`, and the key of params.yaml that must agree
-    "pixels": "prepare_clips.size",
-    "frames": "finetune.frames",
-    "frame_step": "finetune.frame_step",
-    "size": "finetune.encoder.size",
-    "prompt": "finetune.encoder.prompt",
-    "prune": "finetune.encoder.prune",
-    "positions": "finetune.encoder.positions",
-    "head_hidden": "finetune.encoder.head_hidden",
-    "drawing": "finetune.drawing",
-    "cnn_width": "finetune.cnn.width",
-    "skeleton_width": "finetune.skeleton.width",
-    "temporal_kernel": "finetune.skeleton.temporal_kernel",
-}
-
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -58,7 +43,7 @@ class Pretrained:
 
 
 def describe_network(network: Network, settings: Finetune, pixels: int, frame_step: int) -> dict[str, Any]:
-    """Everything that shapes the network or what it reads, by the keys of _KEYS."""
+    """Everything that shapes the network or what it reads, by the keys of files.pretrained.SETTINGS."""
     found: dict[str, Any] = {
         "frames": settings.frames,
         "frame_step": frame_step,
@@ -103,27 +88,6 @@ def read_pretrained(weights: Path) -> Pretrained:
             hint="the two files are of two runs: restore both, or pre-train again",
         )
     return Pretrained(weights, description, read_state(weights))
-
-
-def check_same_network(checkpoint: Pretrained, study: dict[str, Any]) -> None:
-    """Refuse a checkpoint that was pre-trained on other inputs than the study's; `study` is of describe_network."""
-    before = checkpoint.description["network"]
-    different = [
-        f"{key.replace('_', ' ')} {_shown(before.get(key))} (the study's is {_shown(study.get(key))}, {name})"
-        for key, name in _KEYS.items()
-        if before.get(key) != study.get(key)
-    ]
-    if different:
-        raise StepError(
-            f"{checkpoint.path} was pre-trained with {'; '.join(different)}",
-            hint="change those keys of params.yaml, or pre-train again with the study's settings (pretrain.models)",
-        )
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    return ", ".join(f"{key}: {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 def load_pretrained(network: Network, checkpoint: Pretrained) -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from childgait.errors import StepError
-from childgait.files.pretrained import SHIPPED_NAME, find_start, read_description, shipped_checkpoint
+from childgait.files.pretrained import (
+    SETTINGS,
+    SHIPPED_NAME,
+    check_same_network,
+    find_start,
+    read_description,
+    shipped_checkpoint,
+)
 from childgait.models.registry import find_model, settings_of
 from childgait.params import SYNTHETIC_ROOT
 
@@ -15,17 +24,33 @@ def check_pretraining(sections: dict[str, Any]) -> None:
     """Check the models to pre-train, and the seeds of those and of the shipped checkpoints that the study uses."""
     for name in sections["pretrain"].models:
         check_same_settings(name, sections)
-    check_measures_heads(sections)
+    check_starts(sections)
     if Path(sections["cohort"].root) == Path(SYNTHETIC_ROOT):
         check_other_children(sections)
 
 
-def check_measures_heads(sections: dict[str, Any]) -> None:
-    """Check that every network with `head: measures` starts from weights that may predict the measures."""
+def check_starts(sections: dict[str, Any]) -> None:
+    """Check the checkpoints that networks start from: made on the study's inputs, and present for a measures head."""
     for name in sections["finetune"].models:
         model = find_model(name)
-        if model.kind == "network" and name not in sections["pretrain"].models:
-            find_start(name, settings_of(model, sections["finetune"]))
+        if model.kind != "network" or name in sections["pretrain"].models:
+            continue
+        settings = settings_of(model, sections["finetune"])
+        weights = find_start(name, settings)
+        if weights is not None:
+            description = read_description(weights)
+            study = study_values(description["network"], {**sections, "finetune": settings})
+            check_same_network(weights, description, study)
+
+
+def study_values(keys: Collection[str], sections: dict[str, Any]) -> dict[str, Any]:
+    """Return the study's values of the keys that a checkpoint's description holds."""
+    found = {}
+    for key in SETTINGS:
+        if key in keys:
+            value = reduce(getattr, SETTINGS[key].split(".")[1:], sections[SETTINGS[key].split(".")[0]])
+            found[key] = value.model_dump(mode="json") if key == "drawing" else value
+    return found
 
 
 def check_same_settings(name: str, sections: dict[str, Any]) -> None:

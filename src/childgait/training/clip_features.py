@@ -129,8 +129,8 @@ def _encode_by_network(settings: Finetune, size: int) -> tuple[Encode, str]:
 
 def _load_encoder(network: Network, name: str, settings: Finetune, size: int) -> str:
     """Load a pre-trained checkpoint of this project or a published one; return where the weights come from."""
-    from childgait.files.pretrained import SHIPPED_NAME, description_of, shipped_checkpoint
-    from childgait.models.pretrained import check_same_network, describe_network, load_pretrained, read_pretrained
+    from childgait.files.pretrained import SHIPPED_NAME, check_same_network, description_of, shipped_checkpoint
+    from childgait.models.pretrained import describe_network, load_pretrained, read_pretrained
 
     if not settings.weights:
         log.warning("linear_probe: %s has random weights, because finetune.weights is empty", name)
@@ -140,6 +140,8 @@ def _load_encoder(network: Network, name: str, settings: Finetune, size: int) ->
         network.load_published(path, settings.weights_sha256)
         return settings.weights_sha256
     checkpoint = read_pretrained(path)
-    check_same_network(checkpoint, describe_network(network, settings, size, settings.frame_step))
+    check_same_network(
+        checkpoint.path, checkpoint.description, describe_network(network, settings, size, settings.frame_step)
+    )
     load_pretrained(network, checkpoint)
     return hashlib.sha256(path.read_bytes()).hexdigest()

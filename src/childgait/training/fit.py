@@ -255,14 +255,14 @@ def load_start(
 
     `pretrained` is the checkpoint of this study's stage pretrain; it has precedence over finetune.weights.
     """
-    from childgait.files.pretrained import find_start
-    from childgait.models.pretrained import check_same_network, describe_network, load_pretrained, read_pretrained
+    from childgait.files.pretrained import check_same_network, find_start
+    from childgait.models.pretrained import describe_network, load_pretrained, read_pretrained
 
     start = pretrained if pretrained is not None else find_start(model.name, settings)
     if start is not None:
         found = read_pretrained(start)
         study = describe_network(network, settings, pixels, settings.frame_step)
-        check_same_network(found, study)
+        check_same_network(found.path, found.description, study)
         load_pretrained(network, found)
         summary = found.summary()
         origin = "pre-trained on {children} synthetic children ({windows} windows, seed {seed})".format(**summary)
