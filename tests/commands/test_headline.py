@@ -17,13 +17,13 @@ def test_the_headline_is_that_of_metrics_json(tmp_path: Path, capsys: pytest.Cap
         head |= {key: value, f"{key}_low": None if value is None else value - 0.1, f"{key}_high": value and value + 0.1}
     (tmp_path / "metrics.json").write_text(json.dumps({"headline": head, "caveats": ["made up"]}))
     headline(tmp_path / "metrics.json", tmp_path / "index.html")
-    told = capsys.readouterr().out
-    assert "childgait_video, hold-out children: 3, evaluated on 12 videos" in told
-    assert "0.812  (95 % interval 0.713 to 0.912)" in told
-    assert "balanced accuracy  unknown" in told
-    assert "always the majority 0.700" in told
-    assert "note: made up" in told
-    assert told.splitlines()[-1] == f"report: {tmp_path / 'index.html'}"
+    printed = capsys.readouterr().out
+    assert "childgait_video, hold-out children: 3, evaluated on 12 videos" in printed
+    assert "0.812  (95 % interval 0.713 to 0.912)" in printed
+    assert "balanced accuracy  unknown" in printed
+    assert "always the majority 0.700" in printed
+    assert "note: made up" in printed
+    assert printed.splitlines()[-1] == f"report: {tmp_path / 'index.html'}"
 
 
 def test_without_a_report_there_is_no_headline(tmp_path: Path) -> None:

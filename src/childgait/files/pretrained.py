@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +82,17 @@ def read_description(weights: Path) -> dict[str, Any]:
     if missing:
         raise StepError(f"{path} lacks {', '.join(sorted(missing))}", hint="it is no description of pre-training")
     return dict(found)
+
+
+def study_values(keys: Collection[str], finetune: Finetune, pixels: int) -> dict[str, Any]:
+    """Return the study's values of those keys of SETTINGS; `finetune` is the section as the model gets it."""
+    found: dict[str, Any] = {}
+    for key, name in SETTINGS.items():
+        if key not in keys:
+            continue
+        value: Any = pixels if key == "pixels" else attrgetter(name.removeprefix("finetune."))(finetune)
+        found[key] = value.model_dump(mode="json") if key == "drawing" else value
+    return found
 
 
 def check_same_network(weights: Path, description: dict[str, Any], study: dict[str, Any]) -> None:

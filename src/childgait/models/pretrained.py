@@ -19,7 +19,7 @@ from torch import Tensor
 
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
-from childgait.files.pretrained import read_description
+from childgait.files.pretrained import read_description, study_values
 from childgait.models.checkpoints import check_state
 from childgait.models.dense_heads import PretrainingModel
 from childgait.models.item_heads import MeasuresHead
@@ -44,22 +44,16 @@ class Pretrained:
 
 def describe_network(network: Network, settings: Finetune, pixels: int, frame_step: int) -> dict[str, Any]:
     """Everything that shapes the network or what it reads, by the keys of files.pretrained.SETTINGS."""
-    found: dict[str, Any] = {
-        "frames": settings.frames,
-        "frame_step": frame_step,
-        "head_hidden": settings.encoder.head_hidden,
-    }
+    keys = {"frames", "frame_step", "head_hidden"}
     if network.packing is not None:
-        encoder = settings.encoder
-        found |= {"pixels": pixels, "size": encoder.size, "prompt": encoder.prompt, "prune": encoder.prune}
-        found |= {"positions": encoder.positions}
-        if encoder.prompt == "drawn":
-            found["drawing"] = settings.drawing.model_dump(mode="json")
+        keys |= {"pixels", "size", "prompt", "prune", "positions"}
+        if settings.encoder.prompt == "drawn":
+            keys.add("drawing")
     elif "frames" in network.inputs:
-        found |= {"pixels": pixels, "cnn_width": settings.cnn.width}
+        keys |= {"pixels", "cnn_width"}
     else:
-        found |= {"skeleton_width": settings.skeleton.width, "temporal_kernel": settings.skeleton.temporal_kernel}
-    return found
+        keys |= {"skeleton_width", "temporal_kernel"}
+    return study_values(keys, settings, pixels) | {"frame_step": frame_step}
 
 
 def tensors_of(model: PretrainingModel, measure_scale: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:

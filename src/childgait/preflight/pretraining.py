@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from childgait.errors import StepError
 from childgait.files.pretrained import (
-    SETTINGS,
     SHIPPED_NAME,
     check_same_network,
     find_start,
     read_description,
     shipped_checkpoint,
+    study_values,
 )
 from childgait.models.registry import find_model, settings_of
 from childgait.params import SYNTHETIC_ROOT
@@ -39,18 +37,8 @@ def check_starts(sections: dict[str, Any]) -> None:
         weights = find_start(name, settings)
         if weights is not None:
             description = read_description(weights)
-            study = study_values(description["network"], {**sections, "finetune": settings})
+            study = study_values(description["network"], settings, sections["prepare_clips"].size)
             check_same_network(weights, description, study)
-
-
-def study_values(keys: Collection[str], sections: dict[str, Any]) -> dict[str, Any]:
-    """Return the study's values of the keys that a checkpoint's description holds."""
-    found = {}
-    for key in SETTINGS:
-        if key in keys:
-            value = reduce(getattr, SETTINGS[key].split(".")[1:], sections[SETTINGS[key].split(".")[0]])
-            found[key] = value.model_dump(mode="json") if key == "drawing" else value
-    return found
 
 
 def check_same_settings(name: str, sections: dict[str, Any]) -> None:
