@@ -91,7 +91,7 @@ def test_what_computes_knows_no_workflow(room: str) -> None:
 def _reached(path: Path) -> list[Path]:
     from childgait.engine.source_files import reachable_files
 
-    return list(reachable_files(path))
+    return [file for file in reachable_files(path) if file.suffix == ".py"]
 
 
 def test_only_register_and_deidentify_read_raw_recordings() -> None:
