@@ -1,12 +1,14 @@
-"""Dense heads fit every network that sees frames or keypoints; the measures head starts at the prior."""
+"""Dense heads fit every network that sees frames or keypoints; a measures head starts at the prior or the bands."""
 
 import numpy as np
 import pytest
 import torch
 
+from childgait.domain.evgs import CODES
+from childgait.gait.scoring import bands_of
 from childgait.models.batch import Batch
 from childgait.models.dense_heads import PretrainingModel, mean_over_steps, steps_from_maps
-from childgait.models.item_heads import MeasuresHead
+from childgait.models.item_heads import MeasuresHead, coefficients_of_bands
 from childgait.models.registry import MODELS, settings_of
 from childgait.models.tokens import pack_clips
 from support.small_study import settings
@@ -108,3 +110,29 @@ def test_a_ridge_pulls_the_limbs_of_an_item_together() -> None:
     shared = MeasuresHead(4, 8, 0.0, shared=True)
     assert torch.equal(shared.coefficients()[:, :17], shared.coefficients()[:, 17:])
     assert shared.limb_penalty() == 0
+
+
+def test_a_measures_head_starts_at_the_edges_of_the_typical_bands() -> None:
+    mean, deviation = torch.linspace(-5, 20, 34), torch.linspace(2, 6, 34)
+    bands = [bands_of(code) for code in CODES] * 2
+    for shared in (False, True):
+        head = MeasuresHead(34, 8, 0.01, shared=shared)
+        head.measures = torch.nn.Identity()
+        if shared:  # one pair of coefficients fits both limbs only where their scales agree
+            mean, deviation = mean[:17].repeat(2), deviation[:17].repeat(2)
+        head.start_at_bands(mean, deviation)
+        for value in np.linspace(-40, 60, 101):
+            measures = (torch.full((34,), float(value)) - mean) / deviation
+            logits = head(measures[None])[0]
+            for target, (logit, band) in enumerate(zip(logits.tolist(), bands, strict=True)):
+                edges = (np.array([band.zero_low, band.zero_high]) - float(mean[target])) / float(deviation[target])
+                if (np.abs(edges) < 4).all():
+                    assert (logit < 1e-3) == (band.zero_low - 1e-3 <= value <= band.zero_high + 1e-3), (target, value)
+
+
+def test_a_band_with_one_edge_in_reach_gives_a_straight_line() -> None:
+    low, high = np.array([-np.inf, -1.0, -9.0, -1.0]), np.array([1.5, np.inf, 1.5, 1.0])
+    bias, slope, curvature = coefficients_of_bands(low, high)
+    assert slope.tolist() == [2.0, -2.0, 2.0, 0.0]
+    assert curvature.tolist() == [0.0, 0.0, 0.0, 1.0]
+    np.testing.assert_allclose(bias, [-3.0, -2.0, -3.0, -1.0])

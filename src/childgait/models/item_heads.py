@@ -2,18 +2,22 @@
 
 `measures` has three numbers per item on the measure that pre-training taught the network to predict (a joint angle, a
 share): logit = bias + slope * v + curvature * v². The square allows a typical band in the middle. With some 60
-training children a fresh MLP over-fits; so few numbers do not.
+training children a fresh MLP over-fits; so few numbers do not. They start where the guide puts the edges of the typical
+band, so that a cohort of a dozen children is scored by the bands rather than by chance.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from childgait.domain.evgs import TARGETS
+from childgait.domain.evgs import CODES, LIMBS, TARGETS
 from childgait.errors import StepError
+from childgait.gait.scoring import bands_of
 from childgait.models.dense_heads import make_measures_head
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ Head = Literal["mlp", "linear", "measures"]
 # steps of a small cohort reach them from zero at the rate that suits a network.
 STEP = 10.0
 ITEMS_OF_LIMB = len(TARGETS) // 2
+EDGE_SLOPE = 2.0  # of the logit at an edge of the typical band, per standard deviation of the measure
+FARTHEST_EDGE = 4.0  # an edge farther from the mean, in standard deviations, is crossed by nobody
 
 
 class MeasuresHead(nn.Module):
@@ -63,6 +69,19 @@ class MeasuresHead(nn.Module):
             if self.half_difference is not None:
                 self.half_difference.zero_()
 
+    def start_at_bands(self, mean: Tensor, deviation: Tensor) -> None:
+        """Start at the guide's bands; `mean` and `deviation` (34,) turn a prediction into the measure's own unit."""
+        bands = [bands_of(code) for _ in LIMBS for code in CODES]
+        edges = np.array([[band.zero_low, band.zero_high] for band in bands])
+        scaled = (edges - mean.double().numpy()[:, None]) / deviation.double().numpy()[:, None]
+        bias, slope, curvature = torch.from_numpy(coefficients_of_bands(*scaled.T)).float() / STEP
+        left, right = torch.stack([slope, curvature]).split(ITEMS_OF_LIMB, dim=1)
+        with torch.no_grad():
+            self.bias.copy_(bias)
+            self.pair_mean.copy_((left + right) / 2)
+            if self.half_difference is not None:
+                self.half_difference.copy_((left - right) / 2)
+
     def limb_penalty(self) -> Tensor:
         """The loss term that pulls both limbs of an item towards their mean."""
         if self.half_difference is None:
@@ -72,6 +91,22 @@ class MeasuresHead(nn.Module):
     def with_outputs(self, count: int) -> nn.Sequential:
         """A fresh linear layer of `count` outputs on the measures, for another question than the items."""
         return nn.Sequential(self.measures, nn.Linear(len(TARGETS), count))
+
+
+def coefficients_of_bands(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return bias, slope and curvature (3, N) of logits that are 0 at the edges `low`, `high` of typical bands.
+
+    The logit is negative inside a band. Where only one edge is within reach, it is linear through that edge.
+    """
+    reached_low, reached_high = (np.abs(edge) < FARTHEST_EDGE for edge in (low, high))
+    both = reached_low & reached_high
+    nearest_is_high = np.abs(high) < np.abs(low)
+    sign = np.where(nearest_is_high, EDGE_SLOPE, -EDGE_SLOPE)
+    linear = np.stack([-sign * np.where(nearest_is_high, high, low), sign, np.zeros_like(low)])
+    with np.errstate(invalid="ignore", divide="ignore"):  # of infinite edges, which `both` leaves out
+        curvature = EDGE_SLOPE / (high - low)
+        quadratic = np.stack([curvature * low * high, -curvature * (low + high), curvature])
+    return np.where(both, quadratic, linear)
 
 
 def install_head(network: Network, settings: Finetune, model: str) -> None:

@@ -85,7 +85,7 @@ def read_pretrained(weights: Path) -> Pretrained:
 
 
 def load_pretrained(network: Network, checkpoint: Pretrained) -> None:
-    """Fill everything but the item head; a measures head gets the pre-trained one."""
+    """Fill everything but the item head; a measures head gets the pre-trained one and starts at the guide's bands."""
     state = {name: value.float() if value.is_floating_point() else value for name, value in checkpoint.tensors.items()}
     own = network.trunk_state()
     given = _part(state, "network.")
@@ -101,6 +101,7 @@ def load_pretrained(network: Network, checkpoint: Pretrained) -> None:
                 hint="pre-train again, or set finetune.head to linear or mlp",
             )
         head.measures.load_state_dict(measures)
+        head.start_at_bands(state["scale.measure_mean"], state["scale.measure_deviation"])
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
