@@ -12,10 +12,10 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # no usage statistics
 
@@ -25,9 +25,13 @@ import polars as pl
 
 from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, VIEWS
 from childgait.errors import StepError
+from childgait.files.gate_results import GateCheck, GateResult
 from childgait.files.pooled_tables import GATED
 from childgait.files.split import HOLDOUT, PART_NAMES
 from childgait.params import Gate
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 LISTED_ROWS = 20  # failing rows that a result lists; the HTML pages list all
 PAGES = ("expectations", "validations", "static")  # folders of HTML pages that Great Expectations writes
@@ -95,7 +99,7 @@ def pool(paths: list[Path]) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal_relaxed")
 
 
-def _read_flat(path: Path) -> dict[str, Any]:
+def _read_flat(path: Path) -> dict[str, JsonValue]:
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -111,7 +115,7 @@ def _read_flat(path: Path) -> dict[str, Any]:
 # --- testing
 
 
-def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = None) -> dict[str, Any]:
+def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = None) -> GateResult:
     """Check a pooled table; returns the results. `docs` is a folder for the HTML pages of Great Expectations."""
     suite = SUITES[step]
     expectations = [
@@ -135,7 +139,7 @@ def run_suite(step: str, frame: pl.DataFrame, limits: Gate, docs: Path | None = 
     }
 
 
-def describe_failure(results: dict[str, Any]) -> str:
+def describe_failure(results: GateResult) -> str:
     """Describe the failed critical checks in one sentence: rows, rule, reason."""
     parts = []
     for check in results["checks"]:
@@ -148,7 +152,7 @@ def describe_failure(results: dict[str, Any]) -> str:
     return f"the gate of {results['step']} failed on a table of {results['rows']} rows: " + "; ".join(parts)
 
 
-def _name(row: dict[str, Any], key: tuple[str, ...]) -> str:
+def _name(row: Mapping[str, object], key: tuple[str, ...]) -> str:
     """Name a row by its key: `0001-0001_left_1-240`, or `fold 0 subject 0012` for a key of several columns."""
     if len(key) == 1:
         return str(row.get(key[0], "?"))
@@ -193,7 +197,7 @@ def _validate(step: str, table: Any, suite: Suite, expectations: list[Any], docs
     return [entry for result in run.run_results.values() for entry in result.to_json_dict()["results"]]
 
 
-def _result(entry: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+def _result(entry: dict[str, Any], keys: list[str]) -> GateCheck:
     """Convert the outcome of one expectation, without what differs between runs."""
     config, result = entry["expectation_config"], entry["result"]
     arguments = {k: v for k, v in config["kwargs"].items() if k != "batch_id" and v is not None}

@@ -10,9 +10,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from childgait.errors import StepError
@@ -445,14 +445,19 @@ class Augmentation(Section):
     time: float = Field(ge=0, le=1, description="largest relative change of speed")
 
 
-class Finetune(Section):
-    """Training of the models."""
+class StudyRuns(Section):
+    """The runs of a study: one per model, fold and seed."""
 
     models: list[str] = Field(
         min_length=1, description="models to train, the main one first; majority, coin and age_sex are added"
     )
     folds: list[str] = Field(min_length=1, description="0, 1, ... or holdout")
     seeds: list[int] = Field(min_length=1, description="random seeds, one run each")
+
+
+class RunSettings(Section):
+    """Settings of one training run, which model.json keeps."""
+
     device: Literal["cpu", "cuda"] = Field(description="cpu or cuda")
     precision: Literal["fp32", "bf16"] = Field(description="bf16: autocast on a GPU; a CPU always computes in fp32")
     deterministic: bool = Field(description="same bytes on the same kind of CPU; attention on a GPU still varies")
@@ -515,11 +520,20 @@ class Finetune(Section):
     )
     validation_windows: int = Field(ge=1, description="windows per validation video after every epoch")
     checkpoint_epochs: int = Field(ge=1, description="epochs between two checkpoints")
-    overrides: dict[str, dict[str, Any]] = Field(description="keys of this section that differ for a model")
+
+
+class Finetune(RunSettings, StudyRuns):  # the keys of StudyRuns come first, as in params.yaml
+    """Training of the models."""
+
+    overrides: dict[str, dict[str, JsonValue]] = Field(description="keys of this section that differ for a model")
+
+    def of_run(self) -> RunSettings:
+        """Select the settings of one run, without the study's list of runs."""
+        return RunSettings(**{name: getattr(self, name) for name in RunSettings.model_fields})
 
     @field_validator("overrides")
     @classmethod
-    def _overrides_are_keys_of_finetune(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _overrides_are_keys_of_finetune(cls, value: dict[str, dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
         for model, values in value.items():
             for keys in _paths_of(values):
                 if problem := unknown_key("finetune", keys):
@@ -549,56 +563,72 @@ class GradeSeverity(Section):
     seed: int = Field(ge=0, description="random seed of the bootstrap")
 
 
-SECTIONS: dict[str, type[Section]] = {
-    "cohort": Cohort,
-    "synthesize": Synthesize,
-    "register": Register,
-    "deidentify": Deidentify,
-    "segment": Segment,
-    "estimate_pose": EstimatePose,
-    "refine_pose": RefinePose,
-    "prepare_clips": PrepareClips,
-    "gate": Gate,
-    "build_labels": BuildLabels,
-    "split_subjects": SplitSubjects,
-    "pretrain": Pretrain,
-    "finetune": Finetune,
-    "evaluate": Evaluate,
-    "grade_severity": GradeSeverity,
-}
+class Params(TypedDict):
+    """All sections of params.yaml, in running order."""
+
+    cohort: Cohort
+    synthesize: Synthesize
+    register: Register
+    deidentify: Deidentify
+    segment: Segment
+    estimate_pose: EstimatePose
+    refine_pose: RefinePose
+    prepare_clips: PrepareClips
+    gate: Gate
+    build_labels: BuildLabels
+    split_subjects: SplitSubjects
+    pretrain: Pretrain
+    finetune: Finetune
+    evaluate: Evaluate
+    grade_severity: GradeSeverity
+
+
+SECTIONS: dict[str, type[Section]] = get_type_hints(Params)
 NAME_OF: dict[type[Section], str] = {model: name for name, model in SECTIONS.items()}
 
 S = TypeVar("S", bound=Section)
 
 
-def section_of_run(section: Mapping[str, Any], model: str) -> dict[str, Any]:
+JsonSection = dict[str, JsonValue]  # a section of params.yaml as JSON has it
+
+
+def section_of_run(section: Mapping[str, JsonValue], model: str) -> JsonSection:
     """Select the part of the finetune section that one run depends on.
 
     The lists of models, folds and seeds are left out, so that one more of them in the study changes no other run.
     """
     own = {key: value for key, value in section.items() if key not in ("models", "folds", "seeds")}
-    return own | {"overrides": section["overrides"].get(model, {})}
+    return own | {"overrides": _overrides_of(section, model)}
 
 
-def section_for_record(name: str, section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _overrides_of(section: Mapping[str, JsonValue], model: str) -> JsonSection:
+    """Return the keys of the finetune section that differ for a model."""
+    overrides = section["overrides"]
+    assert isinstance(overrides, dict)
+    own = overrides.get(model, {})
+    assert isinstance(own, dict)
+    return own
+
+
+def section_for_record(name: str, section: Mapping[str, JsonValue], values: Mapping[str, object]) -> JsonSection:
     """Select the part of a section that a job's record keeps; `values` are the job's plain arguments."""
     if name == "finetune" and "model_name" in values:
-        return section_of_run(section, values["model_name"])
+        return section_of_run(section, str(values["model_name"]))
     if name == "pretrain":
         return section_of_pretraining(section)
     return dict(section)
 
 
-def section_of_pretraining(section: Mapping[str, Any]) -> dict[str, Any]:
+def section_of_pretraining(section: Mapping[str, JsonValue]) -> JsonSection:
     """Select the part of the pretrain section that one model's job depends on: one more model changes no other job."""
     return {key: value for key, value in section.items() if key != "models"}
 
 
-def network_section(section: Mapping[str, Any], model: str) -> dict[str, Any]:
+def network_section(section: Mapping[str, JsonValue], model: str) -> JsonSection:
     """Select the keys of the finetune section that shape a network or its input; pre-training depends on no other."""
     keys = ("frames", "frame_step", "encoder", "skeleton", "cnn", "silhouette", "frozen", "drawing", "augmentation")
     own = {key: section[key] for key in keys}
-    overrides = section["overrides"].get(model, {})
+    overrides = _overrides_of(section, model)
     return own | {"overrides": {key: overrides[key] for key in keys if key in overrides}}
 
 
@@ -617,8 +647,13 @@ def read_params(path: Path) -> dict[str, Any]:
     return values
 
 
-def load_params(path: Path) -> dict[str, Section]:
+def load_params(path: Path) -> Params:
     """Load and check the whole file. One error lists all problems."""
+    return cast(Params, load_sections(path))
+
+
+def load_sections(path: Path) -> dict[str, Section]:
+    """Load and check the whole file, as a mapping of any section by its name."""
     values = read_params(path)
     problems = []
     for name in values:
@@ -642,7 +677,7 @@ def load_params(path: Path) -> dict[str, Section]:
 
 def load_section(path: Path, model: type[S]) -> S:
     """Load one section. The whole file is checked: a typo anywhere stops a run before it is planned."""
-    section = load_params(path)[NAME_OF[model]]
+    section = load_sections(path)[NAME_OF[model]]
     assert isinstance(section, model)
     return section
 
@@ -706,7 +741,7 @@ def _part_of(model: type[Section], key: str) -> type[Section] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
-def _paths_of(values: Mapping[str, Any]) -> list[list[str]]:
+def _paths_of(values: Mapping[str, object]) -> list[list[str]]:
     """List the paths of keys that lead to the values of a nested mapping."""
     paths = []
     for key, value in values.items():

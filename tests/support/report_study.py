@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, Target, default_views
+from childgait.files.agreement import RaterAgreement
 from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.predictions import PREDICTIONS
 from childgait.files.split import ASSIGNMENT, HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
@@ -67,7 +68,8 @@ def write_study(folder: Path, folds: tuple[str, ...] = (HOLDOUT,), seeds: tuple[
     )
     write_table(folder / "build_labels/labels.parquet", labels, LABELS)
     write_table(folder / "build_labels/subjects.parquet", children, SUBJECTS)
-    (folder / "build_labels/agreement.json").write_text(json.dumps({"pairs": []}))
+    one_rater = RaterAgreement(scale="ordinal", raters=[""], labels_by="", pairs=[], oddities=[])
+    one_rater.write(folder / "build_labels/agreement.json")
     who, parts = make_parts(videos, children, labels, folds)
     who.write_csv(folder / "split_subjects/subjects.csv")
     for (fold, part), table in parts.items():

@@ -120,7 +120,7 @@ def codecs() -> Iterator[Line]:
 def settings(params: Path) -> Iterator[Line]:
     """Check params.yaml and every file of weights that it names."""
     from childgait.errors import StepError
-    from childgait.params import load_params
+    from childgait.params import load_params, load_sections
     from childgait.preflight.params import required_weights
 
     try:
@@ -132,7 +132,7 @@ def settings(params: Path) -> Iterator[Line]:
     for key, path in required_weights(sections).items():
         if not path:
             yield "FAIL", key, "empty, but the chosen backend needs it; set it to your file of weights"
-    yield from _weights(sections)
+    yield from _weights(load_sections(params))
 
 
 def _weights(sections: Mapping[str, Section]) -> Iterator[Line]:

@@ -19,10 +19,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from childgait.engine.source_files import PACKAGE
+
+if TYPE_CHECKING:
+    from childgait.params import JsonSection
 
 log = logging.getLogger("childgait")
 
@@ -162,7 +165,7 @@ def _pinned() -> list[str]:
 
 @contextlib.contextmanager
 def track_run(
-    parent: str, name: str, params: dict[str, Any], tags: dict[str, str], fingerprint: str
+    parent: str, name: str, params: JsonSection, tags: dict[str, str], fingerprint: str
 ) -> Iterator[TrackedRun]:
     """Open the run `name` under the run `parent`; a killed run with the same fingerprint is continued."""
     run = TrackedRun()
@@ -206,9 +209,9 @@ def track_run(
             warn_lost(str(error))
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: JsonSection, prefix: str = "") -> JsonSection:
     """Flatten nested params; keys are joined by dots."""
-    flattened: dict[str, Any] = {}
+    flattened: JsonSection = {}
     for key, value in values.items():
         flattened |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flattened

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
-from childgait.errors import StepError
+from childgait.files.json_files import read_json
+from childgait.params import RunSettings
 
 
 class Facts(TypedDict, total=False):
@@ -26,6 +27,15 @@ class Facts(TypedDict, total=False):
     importance: dict[str, dict[str, float]]  # per item the shares of the most important features; kinematic_trees
 
 
+class PretrainingSummary(TypedDict):
+    """The pre-training of the checkpoint that a model started from."""
+
+    children: int
+    windows: int
+    seed: int
+    sha256: str  # of the checkpoint
+
+
 class ModelDescription(BaseModel):
     """All that is known of a trained model but its weights."""
 
@@ -36,12 +46,12 @@ class ModelDescription(BaseModel):
     remark: str
     fold: str
     seed: int
-    settings: dict[str, Any]  # params' finetune section as the model got it, without the study's runs
+    settings: RunSettings  # as the model got them
     split_hash: str
     children: dict[str, list[str]]  # train, validation and, with a mean teacher, unlabelled
     clips: dict[str, int]  # number per part
     kept_epoch: int  # 1 is the first; 0 for a table model
-    pretrained: dict[str, int | str] | None = None  # children, windows, seed and sha256 of the pre-training
+    pretrained: PretrainingSummary | None = None
     facts: Facts
 
     def write(self, path: Path) -> None:
@@ -53,16 +63,22 @@ class ModelDescription(BaseModel):
     @classmethod
     def read(cls, path: Path) -> ModelDescription:
         """Read the file; stop where it is not a description of a trained model."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise StepError(
-                f"{path} is no description of a trained model: {key}: {first['msg'].lower()}",
-                hint="give the model.json that finetune wrote, or run finetune again",
-            ) from None
+        return read_json(path, cls, hint="give the model.json that finetune wrote, or run finetune again")
 
     def children_of_training(self) -> set[str]:
         """Return every child whose clips training used, in any part."""
         return {child for names in self.children.values() for child in names}
+
+
+class RunDescription(BaseModel):
+    """The part of a model.json that the promises of a study need."""
+
+    model_config = ConfigDict(frozen=True)
+
+    split_hash: str
+    children: dict[str, list[str]]  # by part: whom the model was trained or selected on
+
+    @classmethod
+    def read(cls, path: Path) -> RunDescription:
+        """Read this part of the file."""
+        return read_json(path, cls, hint="run finetune again for this model")

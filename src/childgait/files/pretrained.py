@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
 from childgait.errors import StepError
+from childgait.files.json_files import describe_problem
 
 if TYPE_CHECKING:
+    from childgait.files.model_description import PretrainingSummary
     from childgait.params import Finetune
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "pretrained"
@@ -29,6 +32,39 @@ SETTINGS = {  # of a description's `network`, and the key of params.yaml that mu
     "skeleton_width": "finetune.skeleton.width",
     "temporal_kernel": "finetune.skeleton.temporal_kernel",
 }
+
+
+NetworkInputs = dict[str, JsonValue]  # what shapes a network and what it reads, by the keys of SETTINGS
+
+
+class PretrainingDescription(BaseModel):
+    """What lies beside pre-trained weights; a checkpoint from elsewhere needs only the keys without a default."""
+
+    model_config = ConfigDict(frozen=True)
+
+    network: NetworkInputs
+    seed: int
+    children: int
+    windows: int
+    sha256: str
+    model: str | None = None
+    parameters: int | None = None
+    held_out_children: int | None = None
+    targets: str | None = None
+    settings: dict[str, JsonValue] | None = None  # the pretrain section, which may be of an earlier version
+    code: str | None = None  # hash of the source files
+    losses: dict[str, float | None] | None = None  # of the last round
+    validation: dict[str, float | None] | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the file."""
+        from childgait.files.atomic import write_json
+
+        write_json(path, self.model_dump())
+
+    def summary(self) -> PretrainingSummary:
+        """Return what the description of a model that starts from the checkpoint keeps of it."""
+        return {"children": self.children, "windows": self.windows, "seed": self.seed, "sha256": self.sha256}
 
 
 def shipped_checkpoint(model: str) -> Path:
@@ -66,27 +102,27 @@ def description_of(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
-def read_description(weights: Path) -> dict[str, Any]:
-    """The description beside a checkpoint."""
+def read_description(weights: Path) -> PretrainingDescription:
+    """Read the description beside a checkpoint."""
     path = description_of(weights)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return PretrainingDescription.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise StepError(
             f"{weights} has no description {path.name} beside it",
             hint="copy both files of the pre-trained checkpoint, or run the stage pretrain again",
         ) from None
-    except ValueError as error:
-        raise StepError(f"{path} is no JSON ({error})", hint="restore it from git, or pre-train again") from None
-    missing = {"network", "seed", "children", "windows", "sha256"} - set(found)
-    if missing:
-        raise StepError(f"{path} lacks {', '.join(sorted(missing))}", hint="it is no description of pre-training")
-    return dict(found)
+    except ValidationError as error:
+        missing = sorted(str(one["loc"][0]) for one in error.errors() if one["type"] == "missing")
+        if missing:
+            raise StepError(f"{path} lacks {', '.join(missing)}", hint="it is no description of pre-training") from None
+        hint = "restore it from git, or pre-train again"
+        raise StepError(f"{path}: {describe_problem(error)}", hint=hint) from None
 
 
-def study_values(keys: Collection[str], finetune: Finetune, pixels: int) -> dict[str, Any]:
+def study_values(keys: Collection[str], finetune: Finetune, pixels: int) -> NetworkInputs:
     """Return the study's values of those keys of SETTINGS; `finetune` is the section as the model gets it."""
-    found: dict[str, Any] = {}
+    found: NetworkInputs = {}
     for key, name in SETTINGS.items():
         if key not in keys:
             continue
@@ -95,9 +131,9 @@ def study_values(keys: Collection[str], finetune: Finetune, pixels: int) -> dict
     return found
 
 
-def check_same_network(weights: Path, description: dict[str, Any], study: dict[str, Any]) -> None:
+def check_same_network(weights: Path, description: PretrainingDescription, study: NetworkInputs) -> None:
     """Refuse a checkpoint that was pre-trained on other inputs than `study`, the study's values by keys of SETTINGS."""
-    before = description["network"]
+    before = description.network
     different = [
         f"{key.replace('_', ' ')} {_shown(before.get(key))} (the study's is {_shown(study.get(key))}, {name})"
         for key, name in SETTINGS.items()
@@ -110,7 +146,7 @@ def check_same_network(weights: Path, description: dict[str, Any], study: dict[s
         )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: JsonValue) -> str:
     if value is None:
         return "none"
     return ", ".join(f"{key}: {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)

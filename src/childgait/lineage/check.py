@@ -284,9 +284,9 @@ def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
 
 
 def _params_here(root: Path) -> dict[str, dict[str, Any]] | None:
-    from childgait.params import load_params
+    from childgait.params import load_sections
 
     path = root / "params.yaml"
     if not path.is_file():
         return None
-    return {name: section.model_dump(mode="json") for name, section in load_params(path).items()}
+    return {name: section.model_dump(mode="json") for name, section in load_sections(path).items()}

@@ -7,49 +7,42 @@ A value that is not defined is None with a reason, never 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
-@dataclass(frozen=True)
-class Agreement:
-    """A coefficient and the number of cases it rests on; `value` is None where undefined, with the reason."""
-
-    value: float | None
-    cases: int
-    reason: str | None = None
+from childgait.files.agreement import Coefficient
 
 
-def weighted_kappa(first: ArrayLike, second: ArrayLike, *, highest: int = 2) -> Agreement:
+def weighted_kappa(first: ArrayLike, second: ArrayLike, *, highest: int = 2) -> Coefficient:
     """Compute quadratically weighted kappa of scores 0…highest; pairs with a NaN are left out."""
     pairs = _pairs(first, second)
     if len(pairs) < 2:
-        return Agreement(None, len(pairs), "fewer than two cases scored by both")
+        return Coefficient(None, len(pairs), "fewer than two cases scored by both")
     from sklearn.metrics import cohen_kappa_score
 
     scores = pairs.astype(int)
     if len(np.unique(scores)) == 1:
-        return Agreement(None, len(pairs), "both gave one and the same score throughout, so chance explains everything")
+        return Coefficient(
+            None, len(pairs), "both gave one and the same score throughout, so chance explains everything"
+        )
     value = cohen_kappa_score(scores[:, 0], scores[:, 1], labels=list(range(highest + 1)), weights="quadratic")
-    return Agreement(float(value), len(pairs))
+    return Coefficient(float(value), len(pairs))
 
 
-def exact_agreement(first: ArrayLike, second: ArrayLike) -> Agreement:
+def exact_agreement(first: ArrayLike, second: ArrayLike) -> Coefficient:
     """Compute the share of cases with the same score."""
     pairs = _pairs(first, second)
     if not len(pairs):
-        return Agreement(None, 0, "no case scored by both")
-    return Agreement(float(np.mean(pairs[:, 0] == pairs[:, 1])), len(pairs))
+        return Coefficient(None, 0, "no case scored by both")
+    return Coefficient(float(np.mean(pairs[:, 0] == pairs[:, 1])), len(pairs))
 
 
-def icc(first: ArrayLike, second: ArrayLike) -> Agreement:
+def icc(first: ArrayLike, second: ArrayLike) -> Coefficient:
     """Compute ICC(2,1): whether two raters give the same number, not merely the same order."""
     pairs = _pairs(first, second)
     cases, raters = len(pairs), 2
     if cases < 3:
-        return Agreement(None, cases, "fewer than three cases scored by both")
+        return Coefficient(None, cases, "fewer than three cases scored by both")
     mean = pairs.mean()
     between_cases = raters * np.sum((pairs.mean(axis=1) - mean) ** 2) / (cases - 1)
     between_raters = cases * np.sum((pairs.mean(axis=0) - mean) ** 2) / (raters - 1)
@@ -57,8 +50,8 @@ def icc(first: ArrayLike, second: ArrayLike) -> Agreement:
     residual = (total - between_cases * (cases - 1) - between_raters * (raters - 1)) / ((cases - 1) * (raters - 1))
     variance = between_cases + (raters - 1) * residual + raters * (between_raters - residual) / cases
     if variance <= 0:
-        return Agreement(None, cases, "the totals do not vary")
-    return Agreement(float((between_cases - residual) / variance), cases)
+        return Coefficient(None, cases, "the totals do not vary")
+    return Coefficient(float((between_cases - residual) / variance), cases)
 
 
 def _pairs(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:

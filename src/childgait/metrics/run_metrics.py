@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from childgait.errors import StepError
+from childgait.files.json_files import read_json
+from childgait.files.model_description import PretrainingSummary
 from childgait.metrics.cells import Cell, Record
 
 
@@ -134,7 +135,7 @@ class RunMetrics(Evaluation):
     split_hash: str
     kept_epoch: int
     weights_from: str
-    pretrained: dict[str, object] | None = None  # description of the checkpoint that training started from
+    pretrained: PretrainingSummary | None = None  # the checkpoint that training started from
     trained: TrainingLength | None  # None for a model that is fitted in one go
     trained_on: dict[str, int]  # children by part
     inputs: list[str]
@@ -157,12 +158,4 @@ def write_run_metrics(path: Path, metrics: RunMetrics) -> None:
 
 def read_run_metrics(path: Path) -> RunMetrics:
     """Read metrics.json and check its form."""
-    try:
-        return RunMetrics.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise StepError(
-            f"{path}: {key}: {first['msg']} ({error.error_count()} such problem(s))",
-            hint="run evaluate again: the file has the form of another version",
-        ) from None
+    return read_json(path, RunMetrics, hint="run evaluate again: the file has the form of another version")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
-from childgait.files.pretrained import read_description, study_values
+from childgait.files.pretrained import NetworkInputs, PretrainingDescription, read_description, study_values
 from childgait.models.checkpoints import check_state
 from childgait.models.dense_heads import PretrainingModel
 from childgait.models.item_heads import MeasuresHead
@@ -34,15 +34,11 @@ class Pretrained:
     """A checkpoint in memory."""
 
     path: Path
-    description: dict[str, Any]
+    description: PretrainingDescription
     tensors: dict[str, Tensor]
 
-    def summary(self) -> dict[str, int | str]:
-        """What a trained model's description keeps of it."""
-        return {key: self.description[key] for key in ("children", "windows", "seed", "sha256")}
 
-
-def describe_network(network: Network, settings: Finetune, pixels: int, frame_step: int) -> dict[str, Any]:
+def describe_network(network: Network, settings: Finetune, pixels: int, frame_step: int) -> NetworkInputs:
     """Everything that shapes the network or what it reads, by the keys of files.pretrained.SETTINGS."""
     keys = {"frames", "frame_step", "head_hidden"}
     if network.packing is not None:
@@ -76,9 +72,9 @@ def read_pretrained(weights: Path) -> Pretrained:
         raise StepError(f"there is no checkpoint {weights}", hint="run the stage pretrain, or check finetune.weights")
     description = read_description(weights)
     digest = sha256(weights)
-    if digest != description["sha256"]:
+    if digest != description.sha256:
         raise StepError(
-            f"{weights} has the sha256 {digest}, its description {description['sha256']}",
+            f"{weights} has the sha256 {digest}, its description {description.sha256}",
             hint="the two files are of two runs: restore both, or pre-train again",
         )
     return Pretrained(weights, description, read_state(weights))

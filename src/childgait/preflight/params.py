@@ -7,7 +7,7 @@ recordings, and everything at which a later stage would stop: a missing cohort, 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.domain.names import parse_video_name
 from childgait.errors import StepError
@@ -17,7 +17,7 @@ from childgait.files.recordings import list_recordings
 from childgait.params import SYNTHETIC_ROOT, Deidentify
 
 if TYPE_CHECKING:
-    from childgait.params import Cohort, Finetune
+    from childgait.params import Cohort, Finetune, Params
 
 VIDEO_TABLES = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations, one row per video
 
@@ -33,7 +33,7 @@ def check_unseen_policy(cohort: Path, params: Deidentify) -> None:
         )
 
 
-def check_later_stages(sections: dict[str, Any]) -> None:
+def check_later_stages(sections: Params) -> None:
     """Check for everything that would stop a later stage: cohort, tables, models, folds and weights."""
     from childgait.preflight.pretraining import check_pretraining
 
@@ -82,7 +82,7 @@ def _check_models(cohort: Cohort, finetune: Finetune) -> None:
             )
 
 
-def check_severity_models(sections: dict[str, Any]) -> None:
+def check_severity_models(sections: Params) -> None:
     """Check that each model of grade_severity is a network (its last layer is replaced) whose inputs exist."""
     from childgait.models.registry import KEYPOINTS, MODELS, find_model
 
@@ -108,7 +108,7 @@ def _check_folds(finetune: Finetune, folds: int) -> None:
         )
 
 
-def required_weights(sections: dict[str, Any]) -> dict[str, str]:
+def required_weights(sections: Params) -> dict[str, str]:
     """Map each key that must name a file or folder of weights, under the chosen backends, to its value."""
     deidentify, segment, pose = sections["deidentify"], sections["segment"], sections["estimate_pose"]
     paths = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from childgait.errors import StepError
 from childgait.files.pretrained import (
@@ -17,8 +17,11 @@ from childgait.files.pretrained import (
 from childgait.models.registry import find_model, settings_of
 from childgait.params import SYNTHETIC_ROOT
 
+if TYPE_CHECKING:
+    from childgait.params import Params
 
-def check_pretraining(sections: dict[str, Any]) -> None:
+
+def check_pretraining(sections: Params) -> None:
     """Check the models to pre-train, and the seeds of those and of the shipped checkpoints that the study uses."""
     for name in sections["pretrain"].models:
         check_same_settings(name, sections)
@@ -27,7 +30,7 @@ def check_pretraining(sections: dict[str, Any]) -> None:
         check_other_children(sections)
 
 
-def check_starts(sections: dict[str, Any]) -> None:
+def check_starts(sections: Params) -> None:
     """Check the checkpoints that networks start from: made on the study's inputs, and present for a measures head."""
     for name in sections["finetune"].models:
         model = find_model(name)
@@ -37,11 +40,11 @@ def check_starts(sections: dict[str, Any]) -> None:
         weights = find_start(name, settings)
         if weights is not None:
             description = read_description(weights)
-            study = study_values(description["network"], settings, sections["prepare_clips"].size)
+            study = study_values(description.network, settings, sections["prepare_clips"].size)
             check_same_network(weights, description, study)
 
 
-def check_same_settings(name: str, sections: dict[str, Any]) -> None:
+def check_same_settings(name: str, sections: Params) -> None:
     """Check that a model can be pre-trained, at the size and frame step of the study's clips."""
     pretrain, size = sections["pretrain"], sections["prepare_clips"].size
     model = find_model(name)
@@ -60,7 +63,7 @@ def check_same_settings(name: str, sections: dict[str, Any]) -> None:
         )
 
 
-def check_other_children(sections: dict[str, Any]) -> None:
+def check_other_children(sections: Params) -> None:
     """Check that the synthetic cohort's children are of another seed than those of pre-training."""
     pretrain, finetune, seed = sections["pretrain"], sections["finetune"], sections["synthesize"].seed
     if pretrain.models and pretrain.seed == seed:
@@ -71,7 +74,7 @@ def check_other_children(sections: dict[str, Any]) -> None:
     for name in finetune.models:
         model = find_model(name)
         shipped = model.kind == "network" and settings_of(model, finetune).weights == SHIPPED_NAME
-        if shipped and name not in pretrain.models and read_description(shipped_checkpoint(name))["seed"] == seed:
+        if shipped and name not in pretrain.models and read_description(shipped_checkpoint(name)).seed == seed:
             raise StepError(
                 f"synthesize.seed is {seed}, the seed of the children that {name}'s shipped checkpoint was trained on",
                 hint="choose another synthesize.seed",

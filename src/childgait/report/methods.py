@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import string
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.engine.source_files import PACKAGE
 from childgait.errors import StepError
@@ -17,7 +17,10 @@ from childgait.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pydantic import JsonValue
+
     from childgait.metrics.run_metrics import RunMetrics
+    from childgait.params import JsonSection
 
 # The steps whose results the report shows, in running order.
 STEPS = (
@@ -57,7 +60,7 @@ class _ListFormatter(string.Formatter):
         return str(super().format_field(value, spec))
 
 
-def methods(settings: Mapping[str, Any], steps: list[str], *, video: bool = True) -> list[tuple[str, str]]:
+def methods(settings: Mapping[str, JsonValue], steps: list[str], *, video: bool = True) -> list[tuple[str, str]]:
     """List (step, sentence) of the steps that have a sentence, in the order given."""
     sentences = []
     for step in steps:
@@ -67,7 +70,7 @@ def methods(settings: Mapping[str, Any], steps: list[str], *, video: bool = True
         if not template:
             continue
         try:
-            sentences.append((step, _ListFormatter().format(template, **settings.get(step, {}))))
+            sentences.append((step, _ListFormatter().format(template, **_section(settings, step))))
         except (KeyError, ValueError, IndexError) as error:
             raise StepError(
                 f"the methods sentence of {step} cannot be filled in ({type(error).__name__}: {error})",
@@ -76,7 +79,14 @@ def methods(settings: Mapping[str, Any], steps: list[str], *, video: bool = True
     return sentences
 
 
-def fill_in(settings: Mapping[str, Any], runs: Sequence[RunMetrics]) -> dict[str, Any]:
+def _section(settings: Mapping[str, JsonValue], name: str) -> JsonSection:
+    """Return a section of params.yaml; empty where a step has none."""
+    section = settings.get(name, {})
+    assert isinstance(section, dict)
+    return section
+
+
+def fill_in(settings: Mapping[str, JsonValue], runs: Sequence[RunMetrics]) -> JsonSection:
     """Add to the settings how the networks of these runs were trained, with overrides and other studies' runs."""
     models_by_length: dict[str, set[str]] = {}
     for run in runs:
@@ -87,6 +97,7 @@ def fill_in(settings: Mapping[str, Any], runs: Sequence[RunMetrics]) -> dict[str
     fitted = sorted({run.model for run in runs if run.trained is None})
     seeds = sorted({run.seed for run in runs})
     pretrained = sorted({f"{run.model} ({run.weights_from})" for run in runs if run.pretrained})
-    finetune = settings["finetune"] | {"networks": networks or "none", "fitted": fitted, "seeds": seeds}
-    pretrain = settings["pretrain"] | {"networks": "; ".join(pretrained) or "none"}
+    finetune: JsonSection = {**_section(settings, "finetune"), "networks": networks or "none"}
+    finetune |= {"fitted": [*fitted], "seeds": [*seeds]}
+    pretrain: JsonSection = {**_section(settings, "pretrain"), "networks": "; ".join(pretrained) or "none"}
     return {**settings, "finetune": finetune, "pretrain": pretrain}

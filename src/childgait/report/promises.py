@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
+from childgait.files.atomic import write_json
+from childgait.files.json_files import read_json
+from childgait.files.model_description import RunDescription
 from childgait.files.split import HOLDOUT, PART_NAMES
 from childgait.metrics.of_study import RunKey
 
 CLOSE = 1e-9  # a mean of the same numbers in another order
 # The target of a row with limb and code, such as L.KFX.
 TARGET_OF_ROW = pl.col("limb").str.slice(0, 1).str.to_uppercase() + pl.lit(".") + pl.col("code")
-
-
-class RunDescription(BaseModel):
-    """The part of a run's model.json that the promises need."""
-
-    model_config = ConfigDict(frozen=True)
-
-    split_hash: str
-    children: dict[str, list[str]]  # by part: whom the model was trained or selected on
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,24 @@ class PromiseResult:
     kept: bool
     breaches: int
     found: str
+
+
+@dataclass(frozen=True)
+class PromiseResults:
+    """The form of check_study's file."""
+
+    promises: list[PromiseResult]
+    kept: int
+
+
+def write_promises(path: Path, promises: list[PromiseResult]) -> None:
+    """Write the results of all promises, which are kept."""
+    write_json(path, asdict(PromiseResults(promises, len(promises))))
+
+
+def read_promises(path: Path) -> list[PromiseResult]:
+    """Read the results of all promises."""
+    return read_json(path, PromiseResults, hint="run the step check_study again").promises
 
 
 @dataclass(frozen=True)

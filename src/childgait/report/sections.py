@@ -20,11 +20,13 @@ from childgait.report.published import AVERAGES, ITEM_ACCURACY, item_accuracy
 from childgait.report.tables import item_readings, subgroup_table
 
 if TYPE_CHECKING:
+    from childgait.files.agreement import RaterAgreement
+    from childgait.files.gate_results import GateResult
     from childgait.metrics.of_study import GapToBest, ScopeMetrics
     from childgait.metrics.run_metrics import ItemReading, RunMetrics
     from childgait.report.flow import Stage
     from childgait.report.promises import PromiseResult
-    from childgait.report.study import Agreement, GateResult, Study
+    from childgait.report.study import Study
 
 SCOPE_TITLES = {"holdout": "Hold-out", "folds": "Cross-validation"}
 EVALUATIONS = {
@@ -171,7 +173,7 @@ def build_report(
     """Build the page's sections from the study."""
     return Report(
         cohort_root=study.cohort.root,
-        preset=study.settings["preset"],
+        preset=str(study.settings["preset"]),
         headline=headline,
         caveats=caveats,
         models=models_section(study),
@@ -330,7 +332,7 @@ def oddity_kinds(study: Study) -> list[tuple[str, int]]:
     return sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def agreement_sentence(agreement: Agreement) -> str:
+def agreement_sentence(agreement: RaterAgreement) -> str:
     """Describe how far the raters agree; empty where one rater scored."""
     parts = []
     for pair in agreement.pairs:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from childgait.errors import StepError
+from childgait.files.agreement import RaterAgreement
+from childgait.files.gate_results import GateResult, read_gate_result
 from childgait.files.split import HOLDOUT
 from childgait.metrics.of_study import (
     GapToBest,
@@ -24,69 +23,16 @@ from childgait.metrics.of_study import (
     read_predictions,
 )
 from childgait.metrics.run_metrics import RunMetrics, read_run_metrics
-from childgait.params import Cohort, Evaluate, Finetune, load_section, read_params
+from childgait.params import Cohort, Evaluate, Finetune, JsonSection, load_section, read_params
 from childgait.report.headline import TOO_FEW, choose_headline
-from childgait.report.promises import PromiseResult
-
-T = TypeVar("T")
-
-
-class GateCheck(BaseModel):
-    """The outcome of one expectation of a gate."""
-
-    model_config = ConfigDict(frozen=True)
-
-    expects: str
-    columns: str
-    needs: str
-    severity: str
-    success: bool
-    unexpected: int  # rows that break it
-    problem: str
-    failing: list[str]
-    why: str
-
-
-class GateResult(BaseModel):
-    """The outcome of a step's gate, as the step `gate` writes it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: str
-    rows: int
-    warnings: int
-    checks: list[GateCheck]
-
-
-class Kappa(BaseModel):
-    """Weighted kappa of one item; None where undefined."""
-
-    value: float | None = None
-
-
-class RaterPair(BaseModel):
-    """The agreement of two raters, as build_labels writes it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    raters: list[str]
-    children: int
-    weighted_kappa: dict[str, Kappa]  # by item
-
-
-class Agreement(BaseModel):
-    """The agreement of all pairs of raters; empty where one rater scored."""
-
-    model_config = ConfigDict(frozen=True)
-
-    pairs: list[RaterPair] = []
+from childgait.report.promises import PromiseResult, read_promises
 
 
 @dataclass(frozen=True)
 class Study:
     """Everything that the report is written from."""
 
-    settings: dict[str, Any]  # params.yaml as it stands
+    settings: JsonSection  # params.yaml as it stands
     cohort: Cohort
     evaluation: Evaluate
     predictions: dict[str, PredictionsByModel]  # by scope
@@ -95,7 +41,7 @@ class Study:
     histories: dict[str, pl.DataFrame]  # learning curve of each model's first run
     labels: pl.DataFrame
     subjects: pl.DataFrame
-    agreement: Agreement
+    agreement: RaterAgreement
     gates: list[GateResult]
     pooled: dict[str, pl.DataFrame]  # the gates' tables by step
     promises: list[PromiseResult]
@@ -164,7 +110,6 @@ def read_study(files: StudyFiles) -> Study:
     runs = sorted((read_run_metrics(path) for path in files.metrics), key=lambda run: (run.model, run.fold, run.seed))
     scope, model = choose_headline(load_section(files.settings, Finetune).models[0], predictions)
     check_same_split(runs)
-    promises = json.loads(files.checks.read_text(encoding="utf-8"))["promises"]
     return Study(
         settings=read_params(files.settings),
         cohort=load_section(files.settings, Cohort),
@@ -175,10 +120,10 @@ def read_study(files: StudyFiles) -> Study:
         histories=read_histories(files.histories),
         labels=pl.read_parquet(files.labels),
         subjects=pl.read_parquet(files.subjects),
-        agreement=_read_json(files.agreement, Agreement),
-        gates=[_read_json(path, GateResult) for path in sorted(files.gates)],
+        agreement=RaterAgreement.read(files.agreement),
+        gates=[read_gate_result(path) for path in sorted(files.gates)],
         pooled={path.stem: pl.read_parquet(path) for path in files.pooled},
-        promises=TypeAdapter(list[PromiseResult]).validate_python(promises),
+        promises=read_promises(files.checks),
         scope=scope,
         model=model,
     )
@@ -186,15 +131,6 @@ def read_study(files: StudyFiles) -> Study:
 
 def _measure_scope(models: PredictionsByModel, params: Evaluate) -> MetricsByModel:
     return {name: measure_model(model, params.bootstrap, params.seed, params.bins) for name, model in models.items()}
-
-
-def _read_json(path: Path, form: type[T]) -> T:
-    try:
-        return TypeAdapter(form).validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise StepError(f"{path}: {key}: {first['msg']}", hint="run the step that writes it again") from None
 
 
 def check_same_split(runs: list[RunMetrics]) -> None:

@@ -14,11 +14,14 @@ from childgait.domain.evgs import BY_CODE, TARGET_NAMES
 from childgait.metrics.scores import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from childgait.files.gate_results import GateResult
     from childgait.metrics.cells import Cell
     from childgait.metrics.of_study import GapToBest, MetricsByModel
     from childgait.metrics.run_metrics import ItemReading, RunMetrics
     from childgait.report.flow import Stage
-    from childgait.report.study import GateResult, Study
+    from childgait.report.study import Study
 
 Row = dict[str, object]
 GAP_FIELDS = ("best", "difference", "low", "high", "p", "p_holm")
@@ -91,10 +94,12 @@ def flatten(cells: dict[str, Cell]) -> Row:
 
 def gate_table(gates: list[GateResult]) -> list[Row]:
     """One row per expectation of every gate."""
+    checks: list[tuple[GateResult, Mapping[str, object]]] = [
+        (gate, check) for gate in gates for check in gate["checks"]
+    ]
     return [
-        {"step": gate.step, "rows": gate.rows} | {field: getattr(check, field) for field in CHECK_FIELDS}
-        for gate in gates
-        for check in gate.checks
+        {"step": gate["step"], "rows": gate["rows"]} | {field: check[field] for field in CHECK_FIELDS}
+        for gate, check in checks
     ]
 
 

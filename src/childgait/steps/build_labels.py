@@ -16,6 +16,7 @@ from childgait.params import BuildLabels
 if TYPE_CHECKING:
     import polars as pl
 
+    from childgait.files.agreement import RaterAgreement
     from childgait.files.labels import Sheet
 
 METHODS = (
@@ -40,7 +41,6 @@ def build_labels(
     """Check the delivered scores against the list of children; write labels, totals, subjects and rater agreement."""
     import polars as pl
 
-    from childgait.files.atomic import write_json
     from childgait.files.labels import LABELS, SUBJECTS, TOTALS, read_children, read_sheets
     from childgait.files.tables import write_table
 
@@ -60,13 +60,12 @@ def build_labels(
     write_table(labels_out, label_rows, LABELS)
     write_table(totals, total_rows, TOTALS)
     write_table(subjects_out, children, SUBJECTS)
-    report = _agreement(sheets, raters, rater, params)
-    report["oddities"] = _oddities(own, total_rows, pl.read_parquet(clips), params)
-    write_json(agreement, report)
+    oddities = _oddities(own, total_rows, pl.read_parquet(clips), params)
+    _agreement(sheets, raters, rater, oddities, params).write(agreement)
     missing = label_rows["score"].null_count()
     cells = label_rows.height
     log.info("build_labels: %d children, %d of %d scores there", children.height, cells - missing, cells)
-    for oddity in report["oddities"]:
+    for oddity in oddities:
         log.warning("build_labels: %s", oddity)
 
 
@@ -143,11 +142,12 @@ def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=TOTALS.schema())
 
 
-def _agreement(sheets: list[Sheet], raters: list[str], rater: str, params: BuildLabels) -> dict[str, Any]:
+def _agreement(
+    sheets: list[Sheet], raters: list[str], rater: str, oddities: list[str], params: BuildLabels
+) -> RaterAgreement:
     """Return kappa per item (limbs pooled) and ICC of the limb totals, for every pair of raters."""
-    from dataclasses import asdict
-
     from childgait.domain.evgs import CODES, LIMBS
+    from childgait.files.agreement import RaterAgreement, RaterPair
     from childgait.metrics.agreement import exact_agreement, icc, weighted_kappa
 
     by = {name: {s.subject: s for s in sheets if (s.rater or "") == name} for name in raters}
@@ -164,15 +164,15 @@ def _agreement(sheets: list[Sheet], raters: list[str], rater: str, params: Build
                 whole = None not in given.values()
                 sums[side].append(float(sum(s for s in given.values() if s is not None)) if whole else float("nan"))
         pairs.append(
-            {
-                "raters": [first, second],
-                "children": len(both),
-                "weighted_kappa": {c: asdict(weighted_kappa(*two[c], highest=HIGHEST[params.scale])) for c in CODES},
-                "exact": {code: asdict(exact_agreement(*two[code])) for code in CODES},
-                "icc_of_limb_totals": asdict(icc(*sums)),
-            }
+            RaterPair(
+                raters=[first, second],
+                children=len(both),
+                weighted_kappa={c: weighted_kappa(*two[c], highest=HIGHEST[params.scale]) for c in CODES},
+                exact={code: exact_agreement(*two[code]) for code in CODES},
+                icc_of_limb_totals=icc(*sums),
+            )
         )
-    return {"scale": params.scale, "raters": raters, "labels_by": rater, "pairs": pairs}
+    return RaterAgreement(scale=params.scale, raters=raters, labels_by=rater, pairs=pairs, oddities=oddities)
 
 
 def _oddities(own: dict[str, Sheet], totals: pl.DataFrame, clips: pl.DataFrame, params: BuildLabels) -> list[str]:

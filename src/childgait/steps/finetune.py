@@ -159,17 +159,12 @@ def _fingerprint(
         name,
         fold,
         seed,
-        _settings_of_run(settings),
+        settings.of_run().model_dump(mode="json"),
         [sha256(p) for p in [*tables, *clips, *(pretrained or [])]],
         stamps,
         describe_code(finetune),
     ]
     return sha256_of_text(json.dumps(inputs, sort_keys=True))
-
-
-def _settings_of_run(settings: Finetune) -> dict[str, Any]:
-    """Return the settings of one run, without the study's list of runs."""
-    return settings.model_dump(mode="json", exclude={"models", "folds", "seeds", "overrides"})
 
 
 def describe(
@@ -195,7 +190,7 @@ def describe(
         remark=model.remark,
         fold=fold,
         seed=seed,
-        settings=_settings_of_run(settings),
+        settings=settings.of_run(),
         split_hash=parts["train"].table["split_hash"][0],
         children=children,
         clips=clips,
@@ -237,4 +232,5 @@ def _tracked(
         "weights_from": settings.weights_sha256 or "from scratch",
         "commit": str(git_state()["commit"]),
     }
-    return track_run(model.name, f"{model.name} {fold}-{seed}", _settings_of_run(settings), tags, fingerprint)
+    values = settings.of_run().model_dump(mode="json")
+    return track_run(model.name, f"{model.name} {fold}-{seed}", values, tags, fingerprint)

@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 def gate(step: str, rows: list[Input], pooled: Output, results: Output, docs: Path, params: Gate) -> None:
     """Pool the files `rows` of a step and check the table with its suite."""
     from childgait import gates
-    from childgait.files.atomic import write_json
+    from childgait.files.gate_results import write_gate_result
 
     if step not in gates.SUITES:
         raise StepError(f"the step {step!r} has no gate", hint=f"gates: {', '.join(gates.SUITES)}")
     table = gates.pool(rows)
     outcome = gates.run_suite(step, table, params, docs)
-    write_json(docs / "results.json", outcome)
+    write_gate_result(docs / "results.json", outcome)
     if not outcome["passed"]:
         raise StepError(
             gates.describe_failure(outcome),
@@ -44,7 +44,7 @@ def gate(step: str, rows: list[Input], pooled: Output, results: Output, docs: Pa
             + f"or exclude a video with its reason in cohort.exclude; {docs}/index.html lists all",
         )
     table.write_parquet(pooled, compression="zstd", statistics=False)
-    write_json(results, outcome)
+    write_gate_result(results, outcome)
     log.info(
         "gate %s: %d rows, %d checks, %d warnings", step, outcome["rows"], len(outcome["checks"]), outcome["warnings"]
     )

@@ -15,7 +15,8 @@ from childgait.engine.flags import Output
 from childgait.params import Pretrain
 
 if TYPE_CHECKING:
-    from childgait.params import Section
+    from childgait.files.pretrained import PretrainingDescription
+    from childgait.params import Params as StudyParams
     from childgait.training.stream_pretraining import PretrainingResult
 
 METHODS = (
@@ -45,13 +46,12 @@ def pretrain(
     from safetensors.torch import save_file
 
     from childgait.engine.record import add_run_note
-    from childgait.files.atomic import write_json
     from childgait.files.hashes import sha256
     from childgait.models.registry import find_model, settings_of
     from childgait.params import load_params
     from childgait.training.stream_pretraining import make_stream_settings, pretrain_on_stream
 
-    sections: dict[str, Any] = dict(load_params(study))
+    sections = load_params(study)
     model = find_model(model_name)
     check_network(model_name, model.kind)
     check_seeds(params, sections["synthesize"].seed)
@@ -72,7 +72,7 @@ def pretrain(
             on_round=lambda row, speed: run.metrics(int(row["windows"]), row | {"windows_per_second": speed}),
         )
         save_file(result.tensors, weights)
-        write_json(description, describe(model_name, params, result, sha256(weights)))
+        describe(model_name, params, result, sha256(weights)).write(description)
         write_history(history, result.history)
         written, data = cv2.imencode(".png", result.strip[..., ::-1])
         assert written
@@ -111,7 +111,7 @@ def check_seeds(params: Pretrain, cohort_seed: int) -> None:
         )
 
 
-def fingerprint_of(name: str, params: Pretrain, sections: dict[str, Section]) -> str:
+def fingerprint_of(name: str, params: Pretrain, sections: StudyParams) -> str:
     """What a checkpoint must have been made of to be taken up: the same model, settings and code."""
     from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256_of_text
@@ -128,28 +128,29 @@ def fingerprint_of(name: str, params: Pretrain, sections: dict[str, Section]) ->
     return sha256_of_text(json.dumps(made_of, sort_keys=True))
 
 
-def describe(name: str, params: Pretrain, result: PretrainingResult, digest: str) -> dict[str, Any]:
-    """What lies beside the weights: everything that a study compares or reports."""
+def describe(name: str, params: Pretrain, result: PretrainingResult, digest: str) -> PretrainingDescription:
+    """Return what lies beside the weights: everything that a study compares or reports."""
     from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256_of_tree
+    from childgait.files.pretrained import PretrainingDescription
     from childgait.params import section_of_pretraining
 
     last = {key: round(value, 6) if value == value else None for key, value in result.history[-1].items()}
-    return {
-        "model": name,
-        "network": result.network,
-        "parameters": result.parameters,
-        "seed": params.seed,
-        "children": params.children,
-        "held_out_children": params.held_out_children,
-        "windows": int(result.history[-1]["windows"]),
-        "targets": "joint curves, gait phase, points, measures; no item score",
-        "settings": section_of_pretraining(params.model_dump(mode="json")),
-        "code": sha256_of_tree(describe_code(pretrain).items()),
-        "losses": {key: last[key] for key in LOSS_COLUMNS},
-        "validation": {key.removeprefix("validation_"): last[key] for key in last if key.startswith("validation_")},
-        "sha256": digest,
-    }
+    return PretrainingDescription(
+        model=name,
+        network=result.network,
+        parameters=result.parameters,
+        seed=params.seed,
+        children=params.children,
+        held_out_children=params.held_out_children,
+        windows=int(result.history[-1]["windows"]),
+        targets="joint curves, gait phase, points, measures; no item score",
+        settings=section_of_pretraining(params.model_dump(mode="json")),
+        code=sha256_of_tree(describe_code(pretrain).items()),
+        losses={key: last[key] for key in LOSS_COLUMNS},
+        validation={key.removeprefix("validation_"): last[key] for key in last if key.startswith("validation_")},
+        sha256=digest,
+    )
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:

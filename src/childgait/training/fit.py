@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.clips import Clip
-from childgait.files.model_description import Facts
+from childgait.files.model_description import Facts, PretrainingSummary
 from childgait.files.parts import Part, children_of, labels_of_children, targets_by_child
 from childgait.models.registry import Model
 from childgait.training.features import features_for
@@ -50,7 +50,7 @@ class FitResult:
     history: list[dict[str, float]]
     kept_epoch: int
     facts: Facts
-    pretrained: dict[str, int | str] | None = None  # summary of the checkpoint that training started from
+    pretrained: PretrainingSummary | None = None  # the checkpoint that training started from
 
 
 def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> FitResult:
@@ -250,7 +250,7 @@ def one_size(clips: list[Clip]) -> int:
 
 def load_start(
     model: Model, network: Network, settings: Finetune, pixels: int, pretrained: Path | None = None
-) -> tuple[str, dict[str, int | str] | None]:
+) -> tuple[str, PretrainingSummary | None]:
     """Load published or pre-trained weights; return their origin in words, and the summary of the pre-training.
 
     `pretrained` is the checkpoint of this study's stage pretrain; it has precedence over finetune.weights.
@@ -264,7 +264,7 @@ def load_start(
         study = describe_network(network, settings, pixels, settings.frame_step)
         check_same_network(found.path, found.description, study)
         load_pretrained(network, found)
-        summary = found.summary()
+        summary = found.description.summary()
         origin = "pre-trained on {children} synthetic children ({windows} windows, seed {seed})".format(**summary)
         return origin, summary
     if not settings.weights:

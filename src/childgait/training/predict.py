@@ -192,13 +192,8 @@ def settings_from(description: ModelDescription) -> Finetune:
     """Return the settings of a trained model; the study's list of runs is not among them."""
     from childgait.params import Finetune
 
-    study = {
-        "models": [description.model],
-        "folds": [description.fold],
-        "seeds": [description.seed],
-        "overrides": {},
-    }
-    return Finetune.model_validate(study | description.settings)
+    model, fold, seed = description.model, description.fold, description.seed
+    return Finetune(models=[model], folds=[fold], seeds=[seed], overrides={}, **dict(description.settings))
 
 
 def inference_settings(model: Model, settings: Finetune) -> Finetune:

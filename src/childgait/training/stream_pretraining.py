@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
+from childgait.files.pretrained import NetworkInputs
 from childgait.models.dense_heads import PretrainingModel
 from childgait.models.pretrained import describe_network, tensors_of
 from childgait.models.registry import Model
@@ -44,7 +45,7 @@ STRIP_CHILDREN = 2
 @dataclass(frozen=True)
 class PretrainingResult:
     tensors: dict[str, Tensor]
-    network: dict[str, Any]  # of describe_network
+    network: NetworkInputs
     history: list[dict[str, float]]
     strip: NDArray[np.uint8]  # painted windows, RGB, with their skeletons whether this network sees them or not
     parameters: int
