@@ -42,8 +42,7 @@ OUTLIER = 3.0  # noise levels beyond which a distance costs no more and moves th
 WEIGHT = 0.15  # of a squared distance: a leg's points err together, and so do neighbouring frames
 EXCHANGE = 0.25  # cost per exchanged frame in a side view
 CHANGE = 0.3  # cost of a change of state
-ORDER = 0.03  # body heights by which left and right stand apart in a frontal view to be told apart
-ORDER_COST = 0.3  # ... and what standing against the view then costs per frame; children do cross their legs
+ORDER_COST = 10.0  # per body height by which knees and ankles stand against a frontal view, at most 1 per frame
 APART = 0.06  # body heights between the legs below which an exchange does no harm
 DOUBTFUL_SCORE = 0.1  # of leg points in doubtful frames, below refine_pose.min_score
 CLEAR = 3.0  # difference of exchange costs by which one of two paths is clearly the better
@@ -141,7 +140,7 @@ def _bias(poses: Poses, height: Floats, view: View | None) -> Floats:
         pairs = PAIRS[:2]
         across = mean_known(poses.xy[:, pairs[:, 0], 0] - poses.xy[:, pairs[:, 1], 0]) / height
         order = np.nan_to_num(across if view == "forward" else -across)
-        return np.asarray(ORDER_COST * np.tanh(order / ORDER))
+        return np.asarray(np.clip(ORDER_COST * order, -1, 1))
     return np.full(len(poses), EXCHANGE)
 
 
