@@ -50,7 +50,8 @@ def good_refine_pose() -> list[Row]:
 
 
 def good_prepare_clips() -> list[Row]:
-    return videos(frames=120, seconds=4.0, points_known=0.95, points_inside=1.0, child_share=0.3, empty_masks=0)
+    rows = videos(frames=120, seconds=4.0, points_known=0.95, points_inside=1.0, child_share=0.3, empty_masks=0)
+    return [row | {"covered_frames": ["40-43"], "covered_share": 0.03} for row in rows]
 
 
 def good_build_labels() -> list[Row]:
@@ -141,6 +142,7 @@ BREAKS: dict[str, list[tuple[Any, str, str]]] = {
         (change(0, stride_seconds=0.2), "column_values_to_be_between", "stride_seconds"),
     ],
     "prepare_clips": [
+        (change(0, covered_share=0.6), "column_values_to_be_between", "covered_share"),
         (change(0, frames=None), "column_values_to_not_be_null", "frames"),
         (change(0, seconds=None), "column_values_to_not_be_null", "seconds"),
         (change(0, points_known=None), "column_values_to_not_be_null", "points_known"),

@@ -397,6 +397,15 @@ def _prepare_clips(limits: Gate, frame: pl.DataFrame) -> list[Any]:
                 max_value=limits.most_empty_masks,
             ),
         ]
+    if "covered_share" in frame.columns:
+        masks.append(
+            must(
+                gxe.ExpectColumnValuesToBeBetween,
+                "a child under covers cannot be assessed; remove or end the cover in regions.csv, or exclude the video",
+                column="covered_share",
+                max_value=limits.most_covered_frames,
+            )
+        )
     return [
         *per_video(),
         *filled("frames", "seconds", "points_known", "points_inside"),

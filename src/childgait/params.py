@@ -221,6 +221,9 @@ class PrepareClips(Section):
         gt=0, le=2, description="window of the linear fit that smooths the crop's path, in seconds"
     )
     min_inside: float = Field(ge=0, le=1, description="smallest share of the keypoints inside the crop")
+    most_covered: float = Field(
+        ge=0, le=1, description="share of the child's body or of a leg under a cover, above which a frame is not used"
+    )
 
 
 class Gate(Section):
@@ -243,6 +246,9 @@ class Gate(Section):
     least_child_share: float = Field(ge=0, le=1, description="smallest share of a clip's pixels in the child's mask")
     most_child_share: float = Field(ge=0, le=1, description="largest share of a clip's pixels in the child's mask")
     most_empty_masks: float = Field(ge=0, le=1, description="largest share of a clip's frames with an empty mask")
+    most_covered_frames: float = Field(
+        ge=0, le=1, description="largest share of the frames with the child in which a cover hides it"
+    )
     least_scored_share: float = Field(ge=0, le=1, description="smallest share of a child's 34 items that are scored")
     fewest_children: int = Field(ge=1, description="smallest number of children per part of a fold")
 

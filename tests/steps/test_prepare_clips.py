@@ -13,6 +13,7 @@ from childgait.files.clips import open_clip
 from childgait.files.hashes import sha256
 from childgait.files.masks import FRAMES, write_masks
 from childgait.files.poses import read_poses, write_poses
+from childgait.files.regions import REGIONS
 from childgait.files.tables import write_table
 from childgait.files.video import read_frames, write_video
 from childgait.gait.events import EVENTS
@@ -22,7 +23,7 @@ from childgait.vision.crop import Square, cut, local_lines, square_path, to_crop
 
 NAME = "0001-0001_left_1-40"
 WIDTH, HEIGHT, COUNT, RATE = 320, 180, 40, Fraction(60000, 1001)
-SETTINGS = PrepareClips(size=64, rate=30.0, margin=0.2, smoothing_seconds=0.25, min_inside=0.5)
+SETTINGS = PrepareClips(size=64, rate=30.0, margin=0.2, smoothing_seconds=0.25, min_inside=0.5, most_covered=0.3)
 
 
 def box_at(frame):
@@ -220,3 +221,33 @@ def test_a_steady_walk_is_followed_without_lag_and_a_shaking_box_is_not_followed
     shaking[::2, [0, 2]] += 8
     lefts = [square.left for square in square_path(seconds, shaking, margin=0, smoothing_seconds=0.25)]
     assert max(lefts) - min(lefts) <= 2
+
+
+def covers_table(folder, boxes):
+    """deidentify's table of regions: one cover per frame of `boxes`."""
+    keys = ("x0", "y0", "x1", "y1")
+    rows = [
+        {"frame": frame, "seconds": 0.0, "region": 0, "whole": True, "source": "hole", "score": 0.0, "area": 1}
+        | dict(zip(keys, map(int, box), strict=True))
+        for frame, box in boxes.items()
+    ]
+    write_table(folder / "regions.parquet", pl.DataFrame(rows, schema=REGIONS.schema()), REGIONS)
+    return folder / "regions.parquet"
+
+
+def test_frames_in_which_a_cover_hides_the_child_are_listed(scene, tmp_path):
+    hidden = {frame: box_at(frame) for frame in range(24, COUNT)}
+    clip = run(scene, tmp_path, regions=covers_table(tmp_path, {2: (0, 0, 10, 10)} | hidden))
+    facts = json.loads(clip.facts_path.read_text())
+    assert facts["covered_video_frames"] == ["24-39"]
+    assert facts["covered_share"] == pytest.approx(16 / 40, abs=1e-4)
+    assert facts["largest_covered_share"] == 1
+    assert not clip.usable()[-8:].any()
+    assert clip.usable()[:10].all()
+
+
+def test_a_cover_beside_the_child_hides_nothing(scene, tmp_path):
+    clip = run(scene, tmp_path, regions=covers_table(tmp_path, {2: (0, 0, 10, 10)}))
+    facts = json.loads(clip.facts_path.read_text())
+    assert (facts["covered_frames"], facts["covered_share"]) == ([], 0.0)
+    assert clip.usable().all()

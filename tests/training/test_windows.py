@@ -1,6 +1,7 @@
 """Windows of clips: frames, masks, points and labels must agree through everything that training does to them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from childgait.files.clips import create_array, open_clip, pack_bits
 from childgait.models.tokens import Packing
 from childgait.params import Augmentation, Drawing
 from childgait.training.augmentation import Window, change, draw_changes, flip
-from childgait.training.windows import Loading, Windows, make_loader, spread, starts_of, window_frames
+from childgait.training.windows import Loading, Windows, make_loader, nearest_usable, spread, starts_of, window_frames
 
 SIZE = 64
 STRONG = Augmentation(flip=0.5, scale=0.25, shift=0.1, colour=0.3, time=0.15)
@@ -132,6 +133,16 @@ def test_views_are_spread_over_the_clip_and_a_short_clip_repeats_its_last_frame(
     assert spread(starts_of(clips[1], 16, "none"), 3).tolist() == [0, 0, 0]
     assert window_frames(0, 16, 11).tolist() == [*range(11), *[10] * 5]
     assert window_frames(24, 16, 40)[-1] == 39
+
+
+def test_no_window_shows_frames_in_which_covers_hide_the_child(clips):
+    clip = replace(clips[0], covered=("10-19",))
+    assert starts_of(clip, 16, "none").tolist() == [20, 21, 22, 23, 24]
+    clip = replace(clips[0], covered=("20-21", "26"))
+    assert starts_of(clip, 16, "none").tolist() == [0, 1, 2, 3, 4]
+    assert nearest_usable(np.array([18, 19, 20, 21, 22, 26]), clip).tolist() == [18, 19, 19, 22, 22, 25]
+    hidden = replace(clips[0], covered=(f"0-{clip.length - 1}",))  # nothing to choose from; the gate stops the study
+    assert nearest_usable(np.array([3]), hidden).tolist() == [3]
 
 
 def test_anchored_windows_stand_around_foot_contacts(clips, caplog):

@@ -11,7 +11,7 @@ import polars as pl
 from childgait.files.masks import FRAMES, write_masks
 from childgait.files.tables import write_table
 from childgait.files.video import write_video
-from childgait.vision.mask_sheet import BELOW, SPREAD, choose_frames, reason, write_mask_sheet
+from childgait.vision.mask_sheet import BELOW, SPREAD, choose_frames, count_frames, reason, write_mask_sheet
 from support.walk_scene import Scene
 
 
@@ -61,7 +61,7 @@ def test_one_sheet_for_all_videos(tmp_path: Path) -> None:
     sheets = [tmp_path / "1.jpg", tmp_path / "2.jpg"]
     for sheet in sheets:
         write_mask_sheet(
-            sheet, videos, [v.with_suffix(".masks") for v in videos], [v.with_suffix(".parquet") for v in videos]
+            sheet, videos, [v.with_suffix(".masks") for v in videos], [v.with_suffix(".parquet") for v in videos], {}
         )
     picture = cv2.imread(str(sheets[0])).astype(int)
     half = picture.shape[0] // 2
@@ -69,3 +69,8 @@ def test_one_sheet_for_all_videos(tmp_path: Path) -> None:
     assert orange[:half].sum() < 20
     assert orange[half:].sum() > 60
     assert sheets[0].read_bytes() == sheets[1].read_bytes()
+
+
+def test_the_header_states_how_often_covers_hide_the_child():
+    assert count_frames([]) == 0
+    assert count_frames(["60-140", "7"]) == 82

@@ -104,6 +104,7 @@ rule prepare_clips:
         video=if_video("data/deidentify/{video}.mp4"),
         masks=if_video("data/segment/{video}.masks"),
         boxes=if_video("data/segment/{video}.frames.parquet"),
+        regions=if_video("data/deidentify/{video}.regions.parquet"),
         poses="data/refine_pose/{video}.poses.parquet",
         events="data/refine_pose/{video}.events.parquet",
         code=code("prepare_clips"),
@@ -134,6 +135,7 @@ rule review:
         videos=lambda wildcards: expand("data/deidentify/{video}.mp4", video=select_videos(wildcards.subject)),
         masks=lambda wildcards: expand("data/segment/{video}.masks", video=select_videos(wildcards.subject)),
         boxes=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=select_videos(wildcards.subject)),
+        clips=lambda wildcards: expand("data/prepare_clips/{video}.clip.json", video=select_videos(wildcards.subject)),
         code=code("review"),
     output:
         heads="data/review/{subject}.heads.jpg",

@@ -58,11 +58,20 @@ class Clip:
     events: tuple[ClipEvent, ...] = field(repr=False)
     start_seconds: float = 0.0  # of its first frame, in the video
     crops: tuple[str, ...] = field(default=(), repr=False)  # per frame: left, top and side of its square in the video
+    covered: tuple[str, ...] = field(default=(), repr=False)  # stretches of frames in which covers hide the child
 
     @property
     def subject(self) -> str:
         """The child's pseudonym."""
         return parse_video_name(self.video).subject
+
+    def usable(self) -> NDArray[np.bool_]:
+        """Return (length,) which frames show the child; all of them if covers hide it in every frame."""
+        usable = np.ones(self.length, bool)
+        for stretch in self.covered:
+            first, _, last = stretch.partition("-")
+            usable[int(first) : int(last or first) + 1] = False
+        return usable if usable.any() else ~usable
 
     def path(self, part: str) -> Path:
         """Return the path of the array `frames`, `masks` or `points`."""
@@ -121,6 +130,7 @@ def open_clip(facts_path: Path) -> Clip:
         events,
         facts.get("start_seconds", 0.0),
         tuple(facts.get("crops", ())),
+        tuple(facts.get("covered_frames", ())),
     )
 
 

@@ -1,7 +1,9 @@
 """Cuts each video to child-centred frames at one rate, with the mask and keypoints of the same crop.
 
-Reads the de-identified video, the child's masks and boxes, the refined keypoints and gait events. Writes one clip
-(files/clips.py) from the first to the last frame with the child; in a study of keypoints the clip has points alone.
+Reads the de-identified video and its covers, the child's masks and boxes, the refined keypoints and gait events. Writes
+one clip (files/clips.py) from the first to the last frame with the child; in a study of keypoints the clip has points
+alone. Frames in which a cover hides more than `most_covered` of the child's body or of a leg are listed: no window
+shows them, and a video with too many of them stops the study (gate.most_covered_frames).
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ def prepare_clips(
     masks: Input | None = None,
     boxes: Input | None = None,
     events: Input | None = None,
+    regions: Input | None = None,
     frames: Output | None = None,
     mask_bits: Output | None = None,
 ) -> None:
@@ -76,6 +79,8 @@ def prepare_clips(
         assert mask_bits is not None
         write_frames(frames, video, len(refined), plan, params)
         facts |= write_masks(mask_bits, masks, len(refined), plan, params)
+        if regions is not None:
+            facts |= list_covered_frames(regions, masks, refined, _corners(refined, boxes), plan, params)
     # Later steps have this file alone as input, so it must change with every pixel and point of the arrays beside it.
     arrays = {"frames": frames, "masks": mask_bits, "points": points}
     facts |= {f"{part}_sha256": sha256(path) for part, path in arrays.items() if path is not None}
@@ -210,6 +215,29 @@ def write_masks(path: Path, masks: Path, count: int, plan: ClipPlan, params: Pre
     if not any(shares):
         raise StepError(f"{masks}: the child's mask is empty in every frame", hint="look at segment's summary")
     return {"child_share": round(float(np.mean(shares)), 4), "empty_masks": shares.count(0.0)}
+
+
+def list_covered_frames(
+    regions: Path, masks: Path, poses: Poses, corners: NDArray[np.float64], plan: ClipPlan, params: PrepareClips
+) -> dict[str, Any]:
+    """Return the frames, of the clip and of the video, in which more than `most_covered` of the child is covered."""
+    import numpy as np
+
+    from childgait.files.masks import Masks
+    from childgait.files.regions import REGIONS
+    from childgait.files.tables import read_table
+    from childgait.vision.child_covers import boxes_by_frame, measure_covers, ranges_of
+
+    covers = boxes_by_frame(read_table(regions, REGIONS))
+    shares = measure_covers(poses, corners, Masks(masks), covers)
+    hidden = shares.largest > params.most_covered
+    frames = int(shares.present.sum())
+    return {
+        "covered_frames": ranges_of(hidden[plan.source]),
+        "covered_video_frames": ranges_of(hidden),
+        "covered_share": round(int((hidden & shares.present).sum()) / max(frames, 1), 4),
+        "largest_covered_share": round(float(np.max(shares.largest, initial=0)), 4),
+    }
 
 
 def clip_events(path: Path, poses: Poses, plan: ClipPlan) -> list[str]:

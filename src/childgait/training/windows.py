@@ -74,7 +74,20 @@ class Sample:
 
 
 def starts_of(clip: Clip, frames: int, anchor: Anchor, step: int = 1) -> NDArray[np.int64]:
-    """Return every frame that a window may begin at, ascending; only 0 for a clip shorter than a window."""
+    """Return every frame that a window may begin at, ascending; only 0 for a clip shorter than a window.
+
+    Where covers hide the child in some frames, only windows with the fewest of them.
+    """
+    starts = _all_starts(clip, frames, anchor, step)
+    if not clip.covered:
+        return starts
+    hidden = np.concatenate([[0], np.cumsum(~clip.usable())])
+    ends = np.minimum(starts + (frames - 1) * step + 1, clip.length)
+    count = hidden[ends] - hidden[starts]
+    return starts[count == count.min()]
+
+
+def _all_starts(clip: Clip, frames: int, anchor: Anchor, step: int) -> NDArray[np.int64]:
     reach = (frames - 1) * step + 1
     last = max(clip.length - reach, 0)
     if anchor == "contact":
@@ -95,6 +108,14 @@ def spread(starts: NDArray[np.int64], windows_per_video: int) -> NDArray[np.int6
 def window_frames(start: int, frames: int, length: int, stretch: float = 1.0) -> NDArray[np.int64]:
     """The clip's frames that a window shows; a clip that ends too early repeats its last frame."""
     return np.minimum(start + np.rint(np.arange(frames) * stretch), length - 1).astype(np.int64)
+
+
+def nearest_usable(index: NDArray[np.int64], clip: Clip) -> NDArray[np.int64]:
+    """Replace frames in which covers hide the child by the nearest ones in which they do not."""
+    if not clip.covered:
+        return index
+    usable = np.flatnonzero(clip.usable())
+    return np.asarray(usable[np.abs(index[:, None] - usable).argmin(axis=1)], np.int64)
 
 
 class Windows(Dataset[Sample]):
@@ -157,6 +178,7 @@ class Windows(Dataset[Sample]):
     def _window(self, row: int, start: int, stretch: float) -> Window:
         clip, read = self.clips[row], self.loading.reads
         index = window_frames(start, self.loading.frames, clip.length, stretch * self.loading.frame_step)
+        index = nearest_usable(index, clip)
         return Window(
             frames=clip.frames(index) if read("frames") else None,
             masks=clip.masks(index) if read("masks") else None,

@@ -6,7 +6,7 @@ their tables of boxes; writes one JPEG.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,20 @@ from childgait.files.video import read_frames
 
 SPREAD, BELOW = 6, 4  # tiles per video: evenly spread, and at most so many below the gate
 WIDTH, HEIGHT, CAPTION = 200, 200, 18
+STRETCHES = 8  # of covered frames that a header lists
 GREEN, ORANGE, INK = (60, 220, 60), (255, 140, 0), (235, 235, 235)  # RGB
 
 
-def write_mask_sheet(path: Path, videos: Sequence[Path], masks: Sequence[Path], boxes: Sequence[Path]) -> None:
-    """Draw the sheet of a child's videos."""
+def write_mask_sheet(
+    path: Path,
+    videos: Sequence[Path],
+    masks: Sequence[Path],
+    boxes: Sequence[Path],
+    covered: Mapping[str, Sequence[str]],
+) -> None:
+    """Draw the sheet of a child's videos; `covered` lists per video the stretches in which covers hide the child."""
     rows = [
-        _row(video, Masks(mask), read_table(table, FRAMES).rows(named=True))
+        _row(video, Masks(mask), read_table(table, FRAMES).rows(named=True), covered.get(video.stem, ()))
         for video, mask, table in zip(videos, masks, boxes, strict=True)
     ]
     sheet = np.vstack(rows)
@@ -46,7 +53,13 @@ def _spread(frames: Sequence[int], most: int) -> list[int]:
     return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, most)]
 
 
-def _row(video: Path, masks: Masks, rows: Sequence[dict[str, Any]]) -> NDArray[np.uint8]:
+def count_frames(stretches: Sequence[str]) -> int:
+    """Return the number of frames in stretches like `40-61`."""
+    ends = [stretch.partition("-") for stretch in stretches]
+    return sum(int(last or first) - int(first) + 1 for first, _, last in ends)
+
+
+def _row(video: Path, masks: Masks, rows: Sequence[dict[str, Any]], covered: Sequence[str]) -> NDArray[np.uint8]:
     """Draw the row of one video: its name above its tiles."""
     wanted = choose_frames(rows)
     tiles: dict[int, NDArray[np.uint8]] = {}
@@ -57,7 +70,11 @@ def _row(video: Path, masks: Masks, rows: Sequence[dict[str, Any]]) -> NDArray[n
     line = [tiles[index] for index in wanted] + [blank] * (SPREAD + BELOW - len(wanted))
     head = np.zeros((CAPTION + 4, WIDTH * (SPREAD + BELOW), 3), np.uint8)
     below = sum(not row["ok"] for row in rows)
-    _write(head, f"{video.stem}: {len(rows)} frames, {below} below the gate", ORANGE if below else INK)
+    text = f"{video.stem}: {len(rows)} frames, {below} below the gate"
+    if covered:
+        listed = ", ".join(covered[:STRETCHES]) + (", ..." if len(covered) > STRETCHES else "")
+        text += f"; the child is covered in {count_frames(covered)} frames: {listed}"
+    _write(head, text, ORANGE if below or covered else INK)
     return np.vstack([head, np.hstack(line)])
 
 
