@@ -116,6 +116,25 @@ def test_trunk_shift_is_taken_about_its_mean(shift: float, expected: int) -> Non
     assert scores({"trunk_shift": towards})["TLT"] == expected
 
 
+@pytest.mark.parametrize(("support", "expected"), [(-0.2, 1), (-0.3, 1), (0.2, 1), (0.3, 2), (0.05, 0)])
+def test_a_trunk_that_stays_over_the_other_limb_is_reduced(support: float, expected: int) -> None:
+    """The shift passes through zero in double support, as in walking, so that stance as a whole has both signs."""
+    shift = support * np.sin(np.pi * (CYCLE - 0.05) / 0.5)  # positive in single support, negative in swing
+    found = scored({"trunk_shift": shift})["TLT"]
+    assert found.score == expected
+    assert np.sign(found.value) == np.sign(support)
+
+
+def test_trunk_shift_does_not_depend_on_where_the_recording_ends() -> None:
+    seconds = np.linspace(0, 2.7, 541)
+    shift = 0.1 * np.sin(2 * np.pi * (seconds - 0.05))
+    stride = Stride(0.0, 0.1, 0.3, 0.5, 0.6, 1.0)
+    values = [
+        score_limb(seconds[:n], {"trunk_shift": shift[:n]}, [stride])["TLT"].value for n in (201, 261, 401, 460, 541)
+    ]
+    assert values == pytest.approx([values[0]] * len(values))
+
+
 def test_pelvis_foot_and_knee_direction_are_means_over_their_window() -> None:
     flat = np.ones_like(CYCLE)
     found = scored(

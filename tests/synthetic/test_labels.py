@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from childgait.domain.evgs import CODES, LIMBS
 from childgait.engine.source_files import ROOT
 from childgait.gait.scoring import Measurement, bands_of
 from childgait.params import Synthesize, read_params
 from childgait.report.published import PREVALENCE
+from childgait.synthetic.child import Child
 from childgait.synthetic.cohort import child_of, label_row
+from childgait.synthetic.motion import measure
 from childgait.synthetic.rating import rate, stream
 
 CHILDREN = 250
+TOLERANCE = {"HL": 0.06, "FCL": 0.0015, "TLT": 0.003}  # of the sampling; degrees: 0.2
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,43 @@ def test_scores_follow_from_the_measured_values_alone(drawn: list) -> None:
             for code in CODES:
                 found = scores[limb][code]
                 assert found["score"] == bands_of(code).score(found["value"])
+
+
+def mirrored(child: Child) -> Child:
+    """Exchange the limbs, as in a mirror."""
+    return replace(
+        child,
+        left=child.right,
+        right=child.left,
+        phase_lag=1 - child.phase_lag,
+        obliquity=-child.obliquity,
+        rotation=-child.rotation,
+        bent_arm={"left": "right", "right": "left"}.get(child.bent_arm, ""),
+    )
+
+
+def test_a_mirrored_child_has_mirrored_labels(drawn: list) -> None:
+    for child, _ in drawn[:40]:
+        measured, other = measure(child), measure(mirrored(child))
+        for limb, mirror in (("left", "right"), ("right", "left")):
+            for code in CODES:
+                own, exchanged = measured[limb][code], other[mirror][code]
+                assert exchanged.value == pytest.approx(own.value, abs=TOLERANCE.get(code, 0.2)), code
+                bands = bands_of(code)
+                edges = (bands.two_low, bands.zero_low, bands.zero_high, bands.two_high)
+                if min(abs(own.value - edge) for edge in edges) > TOLERANCE.get(code, 0.2):
+                    assert exchanged.score == own.score, code
+
+
+def test_no_item_prefers_a_side(drawn: list) -> None:
+    atypical = np.array(
+        [[[scores[limb][code]["rated"] > 0 for code in CODES] for limb in LIMBS] for _, scores in drawn]
+    )
+    for number, code in enumerate(CODES):
+        left_only = int(np.sum(atypical[:, 0, number] & ~atypical[:, 1, number]))
+        right_only = int(np.sum(atypical[:, 1, number] & ~atypical[:, 0, number]))
+        if left_only + right_only:
+            assert binomtest(left_only, left_only + right_only).pvalue > 0.01 / len(CODES), code
 
 
 def test_an_item_can_be_read_from_its_own_curve(drawn: list) -> None:

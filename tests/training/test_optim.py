@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from childgait.domain.evgs import MIRRORED
 from childgait.training.optim import (
     class_prior,
     freeze_for_epoch,
@@ -34,6 +35,26 @@ def test_positive_weights_come_from_counts_and_are_capped() -> None:
     atypical = np.array([[1, 0, 1, 0], [0, 0, 1, np.nan], [0, 0, 1, 1], [0, 1, 0, 1]], dtype=np.float32)
     assert positive_weights(atypical, cap=2.5) == pytest.approx([2.5, 2.5, 0.4, 0.5])
     assert positive_weights(np.array([[0], [0]], dtype=np.float32), cap=5)[0] == 1  # no positive: nothing to weigh
+
+
+def test_flipped_training_weighs_both_limbs_alike() -> None:
+    """A constant prediction that minimises the loss under flips of one half is .5 where the weight is not capped."""
+    rng = np.random.default_rng(0)
+    prevalence = np.concatenate([rng.uniform(0.25, 0.75, 17), rng.uniform(0.25, 0.75, 17)])
+    labels = (rng.random((40, 34)) < prevalence).astype(np.float32)
+    weights = positive_weights(labels, cap=5, flip=0.5)
+    shown = np.concatenate([labels, labels[:, list(MIRRORED)]])  # what the targets see over many epochs
+    pull = weights * shown.sum(axis=0)
+    optimum = pull / (pull + (1 - shown).sum(axis=0))
+    assert optimum == pytest.approx(0.5, abs=1e-6)
+    assert class_prior(labels, weights, flip=0.5) == pytest.approx(0.5, abs=0.02)
+    alone = positive_weights(labels, cap=5)
+    assert np.abs(alone * shown.sum(axis=0) / (alone * shown.sum(axis=0) + (1 - shown).sum(axis=0)) - 0.5).max() > 0.05
+
+
+def test_targets_without_sides_are_not_mixed() -> None:
+    levels = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0]], dtype=np.float32)
+    assert positive_weights(levels, cap=5, flip=0.5) == pytest.approx([1, 3, 1])
 
 
 def test_the_start_has_no_opinion_once_classes_are_weighed() -> None:

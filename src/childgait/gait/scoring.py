@@ -136,6 +136,17 @@ def _clearance(window: Callable[[float, float], _Window], stride: Stride) -> tup
     return min(max(low, 0.0), 0.099), moment  # neither drags nor is too high, so the worst left is reduced
 
 
+def _trunk_shift(support: _Window, cycle: _Window) -> tuple[float, float]:
+    """Return the widest trunk shift in single support about the stride's own mean, and its moment in seconds.
+
+    The mean over a recording depends on which part of a stride it ends in, which differs between the limbs. Double
+    support is left out: there the trunk passes from one limb to the other, so that its maximum is always positive.
+    """
+    values = support.curve("trunk_shift") - np.nanmean(cycle.curve("trunk_shift"))
+    index = _widest(values)
+    return float(values[index]), float(support.seconds[index])
+
+
 def _measure(code: str, window: Callable[[float, float], _Window], stride: Stride) -> tuple[float, float]:
     """Return the value of one item in one stride, and its moment in seconds."""
     stance = (stride.contact, stride.foot_off)
@@ -179,7 +190,7 @@ def _measure(code: str, window: Callable[[float, float], _Window], stride: Strid
         case "TSG":
             return window(*stance).extreme("trunk_lean", _widest)
         case "TLT":
-            return window(*stance).extreme("trunk_shift", np.argmax)
+            return _trunk_shift(window(*middle), window(stride.contact, stride.next_contact))
     raise AssertionError(f"no measure for {code}")
 
 
@@ -207,8 +218,6 @@ CURVE_OF: dict[str, str] = {
 def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[Stride]) -> dict[str, Measurement]:
     """Return every item that curves and events allow, from the (lower) median one of the strides."""
     given = {name: np.asarray(curve, dtype=np.float64) for name, curve in curves.items()}
-    if "trunk_shift" in given:
-        given["trunk_shift"] = given["trunk_shift"] - np.nanmean(given["trunk_shift"])
     result = {}
     for code in CODES:
         if CURVE_OF[code] not in given:

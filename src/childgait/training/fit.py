@@ -181,8 +181,9 @@ def set_class_prior(network: Network, train: Part, settings: Finetune) -> tuple[
     from childgait.training.optim import class_prior, positive_weights
 
     labels = targets_by_child(train.table, train.atypical)
-    weights = positive_weights(labels, settings.positive_weight_cap)
-    prior = torch.from_numpy(class_prior(labels, weights))
+    flip = settings.augmentation.flip
+    weights = positive_weights(labels, settings.positive_weight_cap, flip)
+    prior = torch.from_numpy(class_prior(labels, weights, flip))
     network.set_prior_bias(prior)
     return weights, prior
 

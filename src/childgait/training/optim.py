@@ -13,31 +13,45 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from childgait.domain.evgs import MIRRORED
+
 if TYPE_CHECKING:
     from childgait.models.network import Network
     from childgait.params import Finetune
 
 
-def positive_weights(atypical: NDArray[np.float32], cap: float) -> NDArray[np.float32]:
+def class_counts(atypical: NDArray[np.float32], flip: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the numbers of typical and of atypical scores per target that training shows, of (N, 34) children.
+
+    A mirrored clip gives each limb's labels to the other limb's targets: with the flip's probability a target is
+    trained on the other limb's children, so that its class shares are a mixture of both limbs'.
+    """
+    negatives, positives = np.sum(atypical == 0, axis=0), np.sum(atypical == 1, axis=0)
+    if atypical.shape[1] != len(MIRRORED):  # targets without sides
+        return negatives.astype(float), positives.astype(float)
+    other = list(MIRRORED)
+    return (1 - flip) * negatives + flip * negatives[other], (1 - flip) * positives + flip * positives[other]
+
+
+def positive_weights(atypical: NDArray[np.float32], cap: float, flip: float = 0.0) -> NDArray[np.float32]:
     """Return (34,) typical over atypical of (N, 34) children, from 1/cap to cap; 1 where a class is missing."""
-    positives = np.nansum(atypical, axis=0)
-    negatives = np.sum(~np.isnan(atypical), axis=0) - positives
+    negatives, positives = class_counts(atypical, flip)
     both = (positives > 0) & (negatives > 0)
-    ratio = np.where(both, negatives / np.maximum(positives, 1), 1.0)
+    ratio = np.where(both, negatives / np.where(both, positives, 1), 1.0)
     return np.clip(ratio, 1 / cap, cap).astype(np.float32)
 
 
-def class_prior(atypical: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def class_prior(atypical: NDArray[np.float32], weights: NDArray[np.float32], flip: float = 0.0) -> NDArray[np.float32]:
     """Return (34,) the class prior per target: the share of atypical scores under the loss's weights."""
-    positives = np.nansum(atypical, axis=0) + 1
-    negatives = np.sum(atypical == 0, axis=0) + 1
-    return (positives * weights / (positives * weights + negatives)).astype(np.float32)
+    negatives, positives = class_counts(atypical, flip)
+    weighted = (positives + 1) * weights
+    return (weighted / (weighted + negatives + 1)).astype(np.float32)
 
 
 def loss_of_clips(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Return (B,) binary cross-entropy, the mean over the known targets of a clip; 0 for a clip without any.
 
-    Each clip has the same weight whatever its view shows, so that the twelve sagittal items do not outweigh the five
+    Each clip has the same weight whatever its view shows, so that the eleven sagittal items do not outweigh the six
     coronal.
     """
     known = ~torch.isnan(labels)
