@@ -121,7 +121,7 @@ def settings(params: Path) -> Iterator[Line]:
     """Check params.yaml and every file of weights that it names."""
     from childgait.errors import StepError
     from childgait.params import load_params, load_sections
-    from childgait.preflight.params import required_weights
+    from childgait.preflight.weights import required_weights
 
     try:
         sections = load_params(params)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from childgait.domain.names import parse_video_name
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
-from childgait.files.pretrained import SHIPPED_NAME
 from childgait.files.recordings import list_recordings
 from childgait.params import SYNTHETIC_ROOT, Deidentify
+from childgait.preflight.weights import required_weights
 
 if TYPE_CHECKING:
     from childgait.params import Cohort, Finetune, Params
@@ -106,23 +106,6 @@ def _check_folds(finetune: Finetune, folds: int) -> None:
             f"finetune.folds names {', '.join(invalid)}, but split_subjects.folds is {folds}",
             hint=f"there are {', '.join(valid)}",
         )
-
-
-def required_weights(sections: Params) -> dict[str, str]:
-    """Map each key that must name a file or folder of weights, under the chosen backends, to its value."""
-    deidentify, segment, pose = sections["deidentify"], sections["segment"], sections["estimate_pose"]
-    paths = {
-        f"deidentify.{name}_weights": getattr(deidentify, f"{name}_weights")
-        for name in ("retinaface", "sam3")
-        if name in deidentify.backends
-    }
-    if segment.backend == "sam3":
-        paths["segment.sam3_folder"] = segment.sam3_folder
-    if pose.backend == "sapiens2":
-        paths["estimate_pose.weights"] = pose.weights
-    if sections["finetune"].weights not in ("", SHIPPED_NAME):
-        paths["finetune.weights"] = sections["finetune"].weights
-    return paths
 
 
 def unmatched_rows(cohort: Path, annotations: Path) -> list[str]:

