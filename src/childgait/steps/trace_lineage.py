@@ -50,14 +50,14 @@ def trace_lineage(report: Input, lineage: Output, manifest: Output, page: Output
     """From any number to each raw video's hash, and back: the study's records, put together."""
     from childgait.files.tables import write_table
     from childgait.lineage.crate import crate_text
-    from childgait.lineage.page import page_of
+    from childgait.lineage.page import render_page
 
     graph = Graph(job for job in read_graph(Path()).jobs.values() if job.step != "trace_lineage")
     behind = {job.record for job in graph.upstream(graph.makers_of(str(report)))}
     write_table(lineage, table_of(graph, behind), LINEAGE)
     write_manifest(manifest, graph)
     crate.write_text(crate_text(graph), encoding="utf-8")
-    page.write_text(page_of(graph, behind), encoding="utf-8")
+    page.write_text(render_page(graph, behind), encoding="utf-8")
 
 
 def table_of(graph: Graph, behind: set[str]) -> pl.DataFrame:
