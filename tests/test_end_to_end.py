@@ -22,7 +22,7 @@ from childgait.files.hashes import md5
 from childgait.files.video import read_frames, write_video
 from childgait.lineage.check import audit_tree
 from childgait.lineage.graph import subject_of
-from childgait.lineage.pixels import find_pixels, remember
+from childgait.lineage.pixels import find_pictures, reference_pictures
 from childgait.lineage.search import files_under, find_traces
 from support.cloned_study import Study, clone, clone_of
 from test_no_raw_pixels import bare_heads
@@ -256,7 +256,7 @@ def test_an_erased_child_is_nowhere(study: Study, pulled: Study, tmp_path: Path)
     """Search by number, hashes and pixels: the clone that pulled, remotes, caches, MLflow, temporary folders."""
     child = "0003"
     own = [path for path in files_under(study.folder / "data") if subject_of(str(path)) == child]
-    known = remember(own)  # of the first clone, which keeps the child
+    known = reference_pictures(own)  # of the first clone, which keeps the child
     held = {digest for path in own if path.name.endswith((".mp4", ".npy")) for digest in [md5(path)]}
     stores = [store_of(pulled, name) for name in ("raw", "derived")]
     everything = (
@@ -285,7 +285,7 @@ def test_an_erased_child_is_nowhere(study: Study, pulled: Study, tmp_path: Path)
     assert "Git's history is not rewritten" in told
     paths = [path for place in everything for path in (files_under(place) if place.is_dir() else [place])]
     assert find_traces(child, held, paths) == {}
-    assert find_pixels(known, paths, unless=set()) == {}
+    assert find_pictures(known, paths, skip=set()) == {}
     assert len(list((pulled.folder / "data/demo/dataset").iterdir())) == 5
 
 

@@ -85,20 +85,20 @@ def test_tables_of_programs_that_are_no_steps_are_not_audited():
 def test_an_extra_file_is_found():
     Path("data/register/extra.txt").write_text("x")
     Path("data/register/.partial-h-1-1-y.json").write_text("x")
-    told = findings()
-    assert "no record and no version of DVC knows it" in told["data/register/extra.txt"][0]
-    assert "left by a killed job" in told["data/register/.partial-h-1-1-y.json"][0]
+    by_path = findings()
+    assert "no record and no version of DVC names it" in by_path["data/register/extra.txt"][0]
+    assert "left by a killed job" in by_path["data/register/.partial-h-1-1-y.json"][0]
 
 
 def test_results_of_other_params_are_stale():
     toy_study.write_params(seed=2)
-    (told,) = findings()["data/split_subjects/split_subjects.record.json"]
-    assert "other values of split_subjects" in told
+    (detail,) = findings()["data/split_subjects/split_subjects.record.json"]
+    assert "other values of split_subjects" in detail
 
 
 def test_results_of_other_code_are_stale(monkeypatch):
     monkeypatch.setattr("childgait.lineage.check.ROOT", Path("elsewhere"))
-    assert all("made with other source files" in told for texts in findings().values() for told in texts)
+    assert all("made with other source files" in text for texts in findings().values() for text in texts)
     assert len(findings()) == 7  # one a step
 
 
@@ -108,9 +108,9 @@ def test_a_silently_restored_stale_file_is_found():
     toy_study.run_toy_study(seed=2)
     shutil.rmtree("data/split_subjects")
     Path("kept").rename("data/split_subjects")
-    told = [text for texts in findings().values() for text in texts]
-    assert any("finetune read other bytes of data/split_subjects/0.train.csv" in text for text in told)
-    assert any("other values of split_subjects" in text for text in told)
+    details = [text for texts in findings().values() for text in texts]
+    assert any("finetune read other bytes of data/split_subjects/0.train.csv" in text for text in details)
+    assert any("other values of split_subjects" in text for text in details)
 
 
 def dvc(*arguments: str) -> None:
@@ -146,7 +146,7 @@ def test_a_lost_record_is_no_raw_file():
     record = Path("data/register/0001-0001_left_1-240.record.json")
     record.unlink()
     assert findings()[str(record)] == [
-        f"missing  {record}: dvc.lock has it (data/register.dvc); no record here tells of it; nothing depends on it"
+        f"missing  {record}: dvc.lock has it (data/register.dvc); no record here names it; nothing depends on it"
     ]
 
 

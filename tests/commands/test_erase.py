@@ -18,7 +18,7 @@ from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
-from childgait.lineage.erasure import CHECKPOINTS, make_plan, strip_table
+from childgait.lineage.erasure import CHECKPOINTS, plan_erasure, strip_table
 from childgait.lineage.search import files_under, find_traces
 from support import toy_study
 from support.walking_videos import walk, write_video
@@ -141,7 +141,7 @@ def traces(*folders: Path, hashes: frozenset[str] | set[str] = frozenset()) -> d
 def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
     dvc("status", "-q")  # DVC notes every file's name and hash outside the clone, too
     assert traces(tmp_path / "site")
-    hashes = make_plan("0007", Path(), remote=True).hashes
+    hashes = plan_erasure("0007", Path(), remote=True).hashes
     assert traces(Path(), tmp_path / "remote", hashes=hashes)
     others = {p: p.read_bytes() for p in Path("data").rglob("0001-*") if p.is_file()}
     Path("tests").mkdir()
@@ -149,8 +149,8 @@ def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
 
     assert erase("0007", yes=True, remote=True, rerun=True) == 0
 
-    told = capsys.readouterr().out
-    assert "Git's history is not rewritten: 2 commit(s)" in told
+    output = capsys.readouterr().out
+    assert "Git's history is not rewritten: 2 commit(s)" in output
     found = traces(Path(), tmp_path / "remote", tmp_path / "site", hashes=hashes)
     assert [str(path) for path in found] == ["tests/example.py"]
     assert not any(b"older take of this child" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
@@ -159,7 +159,7 @@ def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
     assert "7" not in Path("data/raw/subjects.csv").read_text()
     for name, (head, _, other) in DECIDED.items():  # another child's rows stay as they were, to the byte
         assert Path(f"annotations/{name}.csv").read_text() == head + other
-    assert "git add erased.jsonl annotations/regions.csv annotations/split.csv data/raw.dvc dvc.lock" in told
+    assert "git add erased.jsonl annotations/regions.csv annotations/split.csv data/raw.dvc dvc.lock" in output
     assert not [path for path in KILLED if Path(path).exists()]
     for folder in (".snakemake/incomplete", "logs/gate/split_subjects"):  # named in base64, and by the bare number
         assert len(list(Path(folder).iterdir())) == 1, folder
@@ -181,9 +181,9 @@ def test_a_remote_is_touched_only_when_asked(clone, tmp_path, capsys):
     before = objects(tmp_path / "remote")
     erase("0007", yes=True)
     assert objects(tmp_path / "remote") == before
-    told = capsys.readouterr().out
-    assert "give --remote" in told
-    assert "To be made again without the child: study" in told
+    output = capsys.readouterr().out
+    assert "give --remote" in output
+    assert "To be made again without the child: study" in output
 
 
 def test_the_child_is_refused_from_then_on(clone, capsys):
@@ -210,14 +210,14 @@ def test_it_asks_first(clone, monkeypatch, capsys):
     with pytest.raises(StepError, match="nothing was erased"):
         erase("0007")
     assert sorted(str(p) for p in Path("data").rglob("*")) == before
-    told = capsys.readouterr().out
-    assert "its own: data/raw/dataset/0007/0007-0001_left_1-240.mp4" in told
-    assert "pooled, to be made again: data/finetune/toy/0-0/weights.bin" in told
-    assert "its rows leave: data/raw/labels.json" in told
+    output = capsys.readouterr().out
+    assert "its own: data/raw/dataset/0007/0007-0001_left_1-240.mp4" in output
+    assert "pooled, to be made again: data/finetune/toy/0-0/weights.bin" in output
+    assert "its rows leave: data/raw/labels.json" in output
 
 
 def test_copies_without_a_name_are_told_by_their_pixels(clone, tmp_path, capsys):
-    """In the working tree, and in a temp folder that a killed job left; another child's own recording, when asked."""
+    """In the working tree, and in a temporary folder of a killed job; another child's own recording only on request."""
     pictures = walk(1, 1)
     write_video(Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4"), pictures)
     other = Path("data/register/0001-0001_left_1-240.json")  # a file that the records know as another child's own
@@ -231,10 +231,10 @@ def test_copies_without_a_name_are_told_by_their_pixels(clone, tmp_path, capsys)
     np.save(left / "batch.npy", np.stack(pictures)[5:])
     Path("picture").write_bytes(cv2.imencode(".png", pictures[9][:, :, ::-1])[1].tobytes())
     assert erase("0007", yes=True) == 1
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("STILL THERE")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("STILL THERE")]
     assert [
         line.endswith(f"{path.resolve()}: it shows the child")
-        for line, path in zip(told, (Path("picture"), left / "batch.npy"), strict=True)
+        for line, path in zip(lines, (Path("picture"), left / "batch.npy"), strict=True)
     ] == [True, True]
     Path("data/raw/dataset/0007").mkdir()  # it comes back
     write_video(Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4"), pictures)
@@ -245,19 +245,18 @@ def test_copies_without_a_name_are_told_by_their_pixels(clone, tmp_path, capsys)
 
 
 def test_one_child_after_another_before_anything_is_made_again(clone, capsys):
-    """0002 is in no training table, so the erasure of 0007 leaves its test table, but no record of it; and of the
-    remote's objects no listing that would tell whose they are."""
+    """The erasure of 0007 leaves the test table of 0002 without a record, and no listing of the remote's objects."""
     assert erase("0007", yes=True, remote=True) == 0
     assert "0002" in Path("data/split_subjects/0.test.csv").read_text()
     bench = Path("reports/bench/table.md")
     bench.parent.mkdir()
     bench.write_text("0002-0001_left_1-240")
     assert erase("0002", yes=True, remote=True) == 1
-    told = capsys.readouterr().out
-    assert [line.split(": ")[1] for line in told.splitlines() if line.startswith("STILL THERE")] == [
+    output = capsys.readouterr().out
+    assert [line.split(": ")[1] for line in output.splitlines() if line.startswith("STILL THERE")] == [
         str(bench.resolve())
     ]
-    assert "of older versions whose listing an earlier erasure has removed" in told
+    assert "of older versions whose listing an earlier erasure removed" in output
     assert not Path("data/split_subjects/0.test.csv").exists()
 
 
@@ -267,17 +266,17 @@ def test_not_while_a_run_is_at_work(clone, lock):
 
     with Path(f".snakemake/{lock}.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
-        with pytest.raises(StepError, match="a run is at work"):
+        with pytest.raises(StepError, match="a run is in progress"):
             erase("0007", yes=True)
 
 
 @pytest.mark.parametrize(
-    ("subject", "sentence"), [("7", "is no child's number"), ("0099", "nothing here holds a child 0099")]
+    ("subject", "message"), [("7", "is not a child's number"), ("0099", "nothing here holds a child 0099")]
 )
-def test_a_wrong_number_is_said(tmp_path, monkeypatch, subject, sentence):
+def test_a_wrong_number_is_said(tmp_path, monkeypatch, subject, message):
     monkeypatch.chdir(tmp_path)
     toy_study.run_toy_study()
-    with pytest.raises(StepError, match=sentence):
+    with pytest.raises(StepError, match=message):
         erase(subject, yes=True)
 
 

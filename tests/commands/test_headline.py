@@ -12,18 +12,21 @@ from childgait.errors import StepError
 
 
 def test_the_headline_is_that_of_metrics_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    head = {"model": "childgait_video", "part": "hold-out", "children": 3, "videos": 12, "majority_accuracy": 0.7}
-    for key, value in (("accuracy", 0.8125), ("balanced_accuracy", None), ("f1", 0.5)):
+    head = {"model": "childgait_video", "part": "hold-out", "children": 3, "videos": 12, "seeds": 1}
+    head["majority_accuracy"] = 0.7
+    values = {"accuracy": 0.8125, "balanced_accuracy": None, "f1": 0.5, "auroc": None}
+    for key, value in values.items():
         head |= {key: value, f"{key}_low": None if value is None else value - 0.1, f"{key}_high": value and value + 0.1}
-    (tmp_path / "metrics.json").write_text(json.dumps({"headline": head, "caveats": ["made up"]}))
+    study = {"headline": head, "caveats": ["made up"], "models": {}, "cohort": {}, **dict.fromkeys(values, {})}
+    (tmp_path / "metrics.json").write_text(json.dumps(study))
     headline(tmp_path / "metrics.json", tmp_path / "index.html")
-    printed = capsys.readouterr().out
-    assert "childgait_video, hold-out children: 3, evaluated on 12 videos" in printed
-    assert "0.812  (95 % interval 0.713 to 0.912)" in printed
-    assert "balanced accuracy  unknown" in printed
-    assert "always the majority 0.700" in printed
-    assert "note: made up" in printed
-    assert printed.splitlines()[-1] == f"report: {tmp_path / 'index.html'}"
+    output = capsys.readouterr().out
+    assert "childgait_video, hold-out children: 3, evaluated on 12 videos" in output
+    assert "0.812  (95 % interval 0.713 to 0.912)" in output
+    assert "balanced accuracy  unknown" in output
+    assert "always the majority 0.700" in output
+    assert "note: made up" in output
+    assert output.splitlines()[-1] == f"report: {tmp_path / 'index.html'}"
 
 
 def test_without_a_report_there_is_no_headline(tmp_path: Path) -> None:

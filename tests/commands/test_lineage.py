@@ -21,13 +21,13 @@ def _study(tmp_path, monkeypatch):
     toy_study.run_toy_study(["0001", "0002", "0007"], seed=1)
 
 
-def ask(capsys, *argv: str) -> str:
+def query(capsys, *argv: str) -> str:
     run_command_line(lineage, list(argv), recorded=False)
     return capsys.readouterr().out
 
 
 def test_a_number_by_its_name(capsys):
-    text = ask(capsys, "--metric", "accuracy.L.IC")
+    text = query(capsys, "--metric", "accuracy.L.IC")
     assert text.startswith("accuracy.L.IC = 0.")
     assert "6 videos, of 3 children" in text
     assert '{"split_subjects": {' in text
@@ -36,23 +36,23 @@ def test_a_number_by_its_name(capsys):
 def test_every_raw_video_stands_with_its_hash(capsys):
     import hashlib
 
-    text = ask(capsys, "reports/metrics.json")
+    text = query(capsys, "reports/metrics.json")
     for video in Path("data/raw").rglob("*.mp4"):
         assert hashlib.sha256(video.read_bytes()).hexdigest() in text
 
 
 def test_a_child(capsys):
-    text = ask(capsys, "--subject", "0002")
+    text = query(capsys, "--subject", "0002")
     assert "reports/figure.png" in text
     assert "weights.bin" not in text
 
 
 def test_a_raw_file_is_followed_forward(capsys):
-    assert "reports/figure.png" in ask(capsys, "data/raw/dataset/0007/0007-0001_left_1-240.mp4")
+    assert "reports/figure.png" in query(capsys, "data/raw/dataset/0007/0007-0001_left_1-240.mp4")
 
 
 def test_two_folders(capsys):
-    assert "no job differs" in ask(capsys, "--diff", ".", ".")
+    assert "no job differs" in query(capsys, "--diff", ".", ".")
 
 
 def test_two_folders_and_one_number(capsys):
@@ -60,28 +60,28 @@ def test_two_folders_and_one_number(capsys):
         shutil.copytree(folder, Path("other") / folder)
     Path("other/reports/metrics.json").write_text('{"accuracy": {"L": {"IC": 0.125}}}')
     value = json.loads(Path("reports/metrics.json").read_text())["accuracy"]["L"]["IC"]
-    told = ask(capsys, "--diff", "other", ".", "--metric", "L.IC")
-    assert told.startswith(f"accuracy.L.IC: 0.125 → {value}\nA = other, B = .")
+    text = query(capsys, "--diff", "other", ".", "--metric", "L.IC")
+    assert text.startswith(f"accuracy.L.IC: 0.125 → {value}\nA = other, B = .")
 
 
 @pytest.mark.parametrize(
-    ("argv", "sentence"),
+    ("argv", "message"),
     [
-        ([], "nothing was asked"),
-        (["reports/none.png"], r"no record knows reports/none\.png"),
+        ([], "no file, number or child is given"),
+        (["reports/none.png"], r"no record names reports/none\.png"),
         (["--metric", "accuracy.L.ID"], r"no number is called accuracy\.L\.ID.*accuracy\.L\.IC"),
-        (["--subject", "0099"], "no record knows a child 0099.*0001, 0002, 0007"),
-        (["--subject", "7"], "'7' is no child's number.*0007"),
-        (["--subject", "07"], "'07' is no child's number"),
+        (["--subject", "0099"], "no record names a child 0099.*0001, 0002, 0007"),
+        (["--subject", "7"], "'7' is not a child's number.*0007"),
+        (["--subject", "07"], "'07' is not a child's number"),
         (["--diff", "a"], "--diff got 1"),
         (["--diff", ".", ".", "--metric", "accuracy.L.ID"], r"no number is called accuracy\.L\.ID"),
         (["--diff", ".", "data", "--metric", "accuracy.L.IC"], r"data has no reports/metrics\.json"),
-        (["--diff", ".", ".", "--subject", "0007"], "--diff asks for one number"),
-        (["reports/metrics.json", "reports/figure.png", "--diff", ".", "."], "--diff asks for one number"),
+        (["--diff", ".", ".", "--subject", "0007"], "--diff compares one number"),
+        (["reports/metrics.json", "reports/figure.png", "--diff", ".", "."], "--diff compares one number"),
     ],
 )
-def test_what_cannot_be_answered_is_said(argv, sentence):
-    with pytest.raises(StepError, match=sentence):
+def test_what_cannot_be_answered_is_said(argv, message):
+    with pytest.raises(StepError, match=message):
         run_command_line(lineage, argv, recorded=False)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from childgait.errors import StepError
-from childgait.lineage.differences import compare, graph_at, report_at
+from childgait.lineage.differences import compare, graph_of, metrics_of
 from support import toy_study
 
 DVC = (sys.executable, "-m", "dvc")
@@ -27,13 +27,13 @@ def keep(name: str) -> None:
         shutil.copytree(folder, Path(name) / folder)
 
 
-def told(a: str = "a", b: str = ".") -> str:
-    return "\n".join(compare(graph_at(a), graph_at(b), NUMBER, (a, b)))
+def comparison(a: str = "a", b: str = ".") -> str:
+    return "\n".join(compare(graph_of(a), graph_of(b), NUMBER, (a, b)))
 
 
 def test_nothing_differs():
     keep("a")
-    text = told()
+    text = comparison()
     assert "the same bytes" in text
     assert "no job differs" in text
 
@@ -41,23 +41,23 @@ def test_nothing_differs():
 def test_a_param_on_the_way_could_have_moved_it():
     keep("a")
     toy_study.run_toy_study(["0001", "0002", "0007"], seed=2)
-    before, after = told().split("could have moved it:")
+    before, after = comparison().split("could have changed it:")
     assert "the same bytes" not in before.replace("wrote the same bytes", "")
     assert "params split_subjects.seed: 1 → 2" in after.split("\n\n")[0]
-    assert "more job(s) differ only by what they were given" in after
+    assert "more job(s) differ only by their inputs" in after
 
 
 def test_a_raw_video_on_the_way_could_have_moved_it():
     keep("a")
     Path("data/raw/dataset/0007/0007-0001_left_1-240.mp4").write_bytes(b"another")
     toy_study.run_toy_study(cohort=False)
-    assert "raw file data/raw/dataset/0007/0007-0001_left_1-240.mp4" in told().split("could have moved it:")[1]
+    assert "raw file data/raw/dataset/0007/0007-0001_left_1-240.mp4" in comparison().split("could have changed it:")[1]
 
 
 def test_a_child_more_is_said():
     keep("a")
     toy_study.run_toy_study(["0001", "0002", "0007", "0008"], seed=1)
-    assert "only in B  (2 jobs)" in told()
+    assert "only in B  (2 jobs)" in comparison()
 
 
 def test_code_that_changed_no_byte_is_told_apart():
@@ -66,8 +66,8 @@ def test_code_that_changed_no_byte_is_told_apart():
         body = json.loads(path.read_text())
         body["code"]["tests/support/toy_study.py"] = "other"
         path.write_text(json.dumps(body))
-    text = told()
-    assert "could have moved it" not in text
+    text = comparison()
+    assert "could have changed it" not in text
     assert "code tests/support/toy_study.py  (6 jobs)" in text.split("wrote the same bytes:")[1]
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_on_the_way_is_told_apart():
     body = json.loads(path.read_text())
     body["outputs"] = {"figure": [{"path": "reports/other.png", "sha256": "1", "bytes": 1}]}
     Path("reports/other.record.json").write_text(json.dumps(body))
-    assert "only in B" in told().split("is not on the way to it:")[1]
+    assert "only in B" in comparison().split("is not upstream of it:")[1]
 
 
 def test_other_bytes_from_the_same_things_are_named():
@@ -86,7 +86,7 @@ def test_other_bytes_from_the_same_things_are_named():
     body = json.loads(path.read_text())
     body["outputs"]["weights"][0]["sha256"] = "0" * 64
     path.write_text(json.dumps(body))
-    assert "data/finetune/toy/0-0/finetune.record.json" in told().split("OTHER BYTES WITHOUT ANY DIFFERENCE")[1]
+    assert "data/finetune/toy/0-0/finetune.record.json" in comparison().split("OTHER BYTES WITHOUT ANY DIFFERENCE")[1]
 
 
 @pytest.mark.parametrize("frames", ["the same", "others"])
@@ -104,7 +104,7 @@ def test_videos_are_compared_by_their_frames(frames):
         record.write_text(json.dumps(body))
         if name == "a":
             keep("a")
-    text = told()
+    text = comparison()
     assert ("1 video(s) have other bytes, but the same decoded frames" in text) is (frames == "the same")
     assert ("OTHER BYTES WITHOUT ANY DIFFERENCE" in text) is (frames == "others")
 
@@ -140,13 +140,13 @@ def test_two_commits_through_dvcs_cache(monkeypatch):
     toy_study.run_toy_study(seed=2)
     commit("second")
     shutil.rmtree("data")  # the answer comes from the cache alone
-    assert "params split_subjects.seed: 1 → 2" in told("HEAD~1", "HEAD").split("could have moved it:")[1]
-    assert [report_at(name) for name in ("HEAD~1", "HEAD")] == [first, json.loads(Path(NUMBER).read_text())]
+    assert "params split_subjects.seed: 1 → 2" in comparison("HEAD~1", "HEAD").split("could have changed it:")[1]
+    assert [metrics_of(name) for name in ("HEAD~1", "HEAD")] == [first, json.loads(Path(NUMBER).read_text())]
     shutil.rmtree(".dvc/cache")
     with pytest.raises(StepError, match="the cache has no listing of"):
-        told("HEAD~1", "HEAD")
+        comparison("HEAD~1", "HEAD")
 
 
 def test_a_name_that_is_neither():
     with pytest.raises(StepError, match="git"):
-        graph_at("nowhere")
+        graph_of("nowhere")

@@ -56,7 +56,7 @@ def test_a_raw_file_leads_forward_to_the_figure():
 def test_who_is_in_what():
     graph = read_graph(Path())
     weights, figure = "data/finetune/toy/0-0/weights.bin", "reports/figure.png"
-    trained, tested = graph.holding("0007", Path()), graph.holding("0002", Path())
+    trained, tested = graph.files_of_child("0007", Path()), graph.files_of_child("0002", Path())
     assert trained["data/split_subjects/0.train.csv"] == "table"
     assert trained[weights] == trained[figure] == "pooled"
     assert "data/split_subjects/0.test.csv" not in trained
@@ -105,7 +105,7 @@ def test_a_job_that_read_older_bytes_breaks_the_chain():
     body = json.loads(path.read_text())
     body["outputs"]["clip"][0]["sha256"] = "0" * 64
     path.write_text(json.dumps(body))
-    broken = read_graph(Path()).broken()
+    broken = read_graph(Path()).mismatches()
     assert [(job.step, entry["path"]) for job, entry, _ in broken] == [
         ("finetune", "data/prepare_clips/0001-0001_left_1-240.clip.json")
     ]
@@ -117,7 +117,7 @@ def test_two_jobs_that_read_a_raw_file_differently_break_it_too():
     body["inputs"]["video"][0]["sha256"] = "0" * 64
     path.write_text(json.dumps(body))
     video = "data/raw/dataset/0001/0001-0001_left_1-240.mp4"
-    assert [entry["path"] for _, entry, _ in read_graph(Path()).broken()] == [video]
+    assert [entry["path"] for _, entry, _ in read_graph(Path()).mismatches()] == [video]
 
 
 def test_a_folder_read_whole_leads_to_the_jobs_that_filled_it():

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from childgait.files.hashes import sha256
-from childgait.lineage.pixels import find_pixels, remember
+from childgait.lineage.pixels import find_pictures, reference_pictures
 from support.walking_videos import room, walk, write_video
 
 
 @pytest.fixture
 def known(tmp_path):
     write_video(tmp_path / "raw.mp4", walk(1, 1))
-    return remember([tmp_path / "raw.mp4"])
+    return reference_pictures([tmp_path / "raw.mp4"])
 
 
 def test_pixels_are_found_however_they_are_kept(tmp_path, known):
@@ -24,7 +24,7 @@ def test_pixels_are_found_however_they_are_kept(tmp_path, known):
     np.save(kept / "frames.npy", np.stack([*walk(2, 2, 15), *walk(1, 1)[::-1]]))
     cv2.imwrite(str(kept / "sheet.jpg"), walk(1, 1)[20][:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])
     cv2.imwrite(str(kept / "darker.png"), (walk(1, 1)[20] * 0.7).astype(np.uint8)[:, :, ::-1])
-    found = find_pixels(known, sorted(kept.iterdir()), unless=set())
+    found = find_pictures(known, sorted(kept.iterdir()), skip=set())
     assert {path.name for path in found} == {"object-without-ending", "frames.npy", "sheet.jpg", "darker.png"}
 
 
@@ -37,11 +37,11 @@ def test_another_child_in_the_same_room_is_none(tmp_path, known):
     cv2.imwrite(str(tmp_path / "flat.png"), np.full((180, 320, 3), 90, np.uint8))
     (tmp_path / "cut.mp4").write_bytes((tmp_path / "raw.mp4").read_bytes()[:40])
     others = [path for path in sorted(tmp_path.iterdir()) if path.name != "raw.mp4"]
-    assert find_pixels(known, others, unless=set()) == {}
-    assert find_pixels(known, [tmp_path / "raw.mp4"], unless=set())
-    assert find_pixels(known, [tmp_path / "raw.mp4"], unless={sha256(tmp_path / "raw.mp4")}) == {}
+    assert find_pictures(known, others, skip=set()) == {}
+    assert find_pictures(known, [tmp_path / "raw.mp4"], skip=set())
+    assert find_pictures(known, [tmp_path / "raw.mp4"], skip={sha256(tmp_path / "raw.mp4")}) == {}
 
 
 def test_nobody_in_the_picture_is_nothing_to_look_for(tmp_path):
     write_video(tmp_path / "empty.mp4", [room(1)] * 30)
-    assert remember([tmp_path / "empty.mp4", tmp_path / "gone.mp4"]) == []
+    assert reference_pictures([tmp_path / "empty.mp4", tmp_path / "gone.mp4"]) == []

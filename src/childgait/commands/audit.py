@@ -1,7 +1,7 @@
-"""Are the files what the records say? Every byte under data/ and reports/ against the records and dvc.lock.
+"""Compare every byte under data/ and reports/ with the records and dvc.lock.
 
 Names each changed, missing or extra file with the step that made it and what depends on it, and exits with 1 if there
-is any. Says, too, which results were made with other params or source files than the ones here now.
+is any. Also lists results that were made with other params or source files than the ones here now.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ def audit(quiet: bool = False) -> int:
     """Hash everything again and compare. --quiet prints findings only."""
     from childgait.lineage.check import audit_tree
 
-    findings, seen = audit_tree(Path())
-    if not (findings or seen.records or seen.versions):
+    findings, counts = audit_tree(Path())
+    if not (findings or counts.records or counts.versions):
         raise StepError(
             "there is no record and no dvc.lock here to compare files with", hint="run the study first: `make run`"
         )
@@ -24,12 +24,13 @@ def audit(quiet: bool = False) -> int:
         print(finding)
     if not quiet or findings:
         print(
-            f"{'FAILED' if findings else 'whole'}: {len(findings)} finding(s); {seen.files} files, "
-            f"{seen.bytes / 1e6:,.1f} MB hashed and compared with {seen.records} records "
-            f"and {seen.versions} versions of dvc.lock"
+            f"{'FAILED' if findings else 'whole'}: {len(findings)} finding(s); {counts.files} files, "
+            f"{counts.bytes / 1e6:,.1f} MB hashed and compared with {counts.records} records "
+            f"and {counts.versions} versions of dvc.lock"
         )
-        if seen.elsewhere:
+        if counts.other_environment:
             print(
-                f"note: {seen.elsewhere} of the records were made with another envs/requirements.lock than is here now"
+                f"note: {counts.other_environment} of the records were made with another envs/requirements.lock"
+                " than is here now"
             )
     return 1 if findings else 0

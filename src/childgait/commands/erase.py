@@ -1,7 +1,7 @@
-"""A guardian withdraws consent: take a child out of the study, here, in the caches and (--remote) in the remotes.
+"""Remove a child from the study after consent is withdrawn: here, in the caches and (--remote) in the remotes.
 
-Shows everything that holds the child, asks, removes it, leaves a tombstone (erased.jsonl), searches for what is left,
-and says what this machine cannot reach. From then on `register` refuses that child.
+Lists everything that holds the child, asks for confirmation, removes it, leaves a tombstone (erased.jsonl), searches
+for remains, and lists what this machine cannot reach. From then on `register` refuses that child.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from childgait.errors import StepError
+
+if TYPE_CHECKING:
+    from childgait.lineage.erasure import ErasurePlan
 
 
 def erase(
@@ -22,40 +26,49 @@ def erase(
 ) -> int:
     """Erase one child, such as 0007.
 
-    --yes does not ask, --remote empties DVC's remotes, too, --rerun makes the results anew. The search afterwards looks
-    for the child in every picture that is not another child's own; --all-pictures looks there, too (minutes a hundred
-    videos).
+    --yes skips the confirmation, --remote also empties DVC's remotes, --rerun makes the results again. The search
+    afterwards covers every picture that is not another child's own; --all-pictures covers those, too (minutes per
+    hundred videos).
     """
     from childgait.files.tombstones import add_tombstone
-    from childgait.lineage.erasure import carry_out, disclose, make_plan, remember_pictures, versioned, what_is_left
+    from childgait.lineage.erasure import (
+        carry_out,
+        find_remains,
+        list_unreachable,
+        plan_erasure,
+        remember_pictures,
+        tables_in_git,
+    )
     from childgait.lineage.graph import check_number
 
     root = Path()
     check_number(subject)
-    with _alone(root):
-        plan = make_plan(subject, root, remote=remote)
+    with _exclusive(root):
+        plan = plan_erasure(subject, root, remote=remote)
         if not plan.holds_anything():
             raise StepError(
                 f"nothing here holds a child {subject}",
-                hint="see `childgait lineage --subject`; perhaps the number has a typo",
+                hint="see `childgait lineage --subject`; check the number",
             )
         _show(plan)
         if not yes:
-            _ask(subject)
+            _confirm(subject)
         remember_pictures(plan)
-        add_tombstone(subject, date.today().isoformat(), plan.counts(), root)  # first: refused, whatever happens here
+        add_tombstone(
+            subject, date.today().isoformat(), plan.counts(), root
+        )  # first: the child is refused, whatever happens below
         carry_out(plan, root)
-        left = what_is_left(plan, root, all_pictures=all_pictures)
-    for path, why in sorted(left.items()):
+        remains = find_remains(plan, root, all_pictures=all_pictures)
+    for path, why in sorted(remains.items()):
         print(f"STILL THERE: {path}: {why}")
-    print("\n".join(disclose(plan, root)))
-    _next(plan.stages, [*versioned(plan, root), *plan.added], remote, rerun)
-    return 1 if left else 0
+    print("\n".join(list_unreachable(plan, root)))
+    _next_steps(plan.stages, [*tables_in_git(plan, root), *plan.added], remote, rerun)
+    return 1 if remains else 0
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """The same locks as a run's, a stage's and a job's: nothing may be written while files go."""
+def _exclusive(root: Path) -> Iterator[None]:
+    """Hold the locks of a run, a stage and a job: nothing may be written while files are removed."""
     folder = root / ".snakemake"
     folder.mkdir(exist_ok=True)
     with ExitStack() as held:
@@ -64,14 +77,14 @@ def _alone(root: Path) -> Iterator[None]:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StepError("a run is at work in this clone", hint="wait until it has ended, then erase") from None
+                raise StepError(
+                    "a run is in progress in this clone", hint="wait until it has ended, then erase"
+                ) from None
         yield
 
 
-def _show(plan: object) -> None:
-    from childgait.lineage.erasure import Plan
-
-    assert isinstance(plan, Plan)
+def _show(plan: ErasurePlan) -> None:
+    """Print how many files hold the child, and which."""
     print(f"child {plan.subject} is in:")
     for place, count in plan.counts().items():
         print(f"  {count:>6}  {place}")
@@ -84,22 +97,22 @@ def _show(plan: object) -> None:
             print(f"  {title}: {path}")
 
 
-def _ask(subject: str) -> None:
+def _confirm(subject: str) -> None:
     try:
         answer = input(f"This cannot be undone. Type {subject} to erase: ")
     except EOFError:
         answer = ""
     if answer.strip() != subject:
-        raise StepError("nothing was erased", hint="type the number when asked, or give --yes")
+        raise StepError("nothing was erased", hint="type the number at the prompt, or give --yes")
 
 
-def _next(stages: list[str], changed: list[Path], remote: bool, rerun: bool) -> None:
+def _next_steps(stages: list[str], changed: list[Path], remote: bool, rerun: bool) -> None:
     if rerun:
         script = Path("workflow/run")
         done = subprocess.run([str(script)] if script.exists() else [sys.executable, "-m", "dvc", "repro"])
         if done.returncode != 0:
             raise StepError(
-                "the rerun failed; the erasure itself is complete", hint="mend what it says, then `make run`"
+                "the rerun failed; the erasure itself is complete", hint="correct what it reports, then `make run`"
             )
     elif stages:
         print(f"To be made again without the child: {', '.join(stages)} (`make run`, or give --rerun).")

@@ -1,4 +1,4 @@
-"""Where a number comes from, where a child's data went, and what differs between two runs.
+"""Trace a number to its raw files, a child to all its files, and the differences between two runs.
 
 childgait lineage reports/metrics.json            back to every raw file, with params, code and hashes
 childgait lineage --metric accuracy.L.IC          the same for one number
@@ -17,7 +17,7 @@ from pathlib import Path
 from childgait.engine.record import shown
 from childgait.errors import StepError
 from childgait.lineage import show
-from childgait.lineage.graph import METRICS, Graph, check_number, read_graph
+from childgait.lineage.graph import METRICS_FILE, Graph, check_number, read_graph
 
 
 def lineage(
@@ -25,16 +25,17 @@ def lineage(
 ) -> None:
     """Print lineage from the records under data/ and reports/ of the working folder.
 
-    Give files, or --metric NAME, or --subject ID, or --diff A B. With --diff, --metric or a file says which number is
-    asked.
+    Give files, or --metric NAME, or --subject ID, or --diff A B. With --diff, --metric or a file names the number.
     """
     if diff is not None:
         if subject or len(files) + bool(metric) > 1:
-            raise StepError("--diff asks for one number", hint="give one file, or --metric NAME, and no --subject")
-        print("\n".join(_difference(diff, shown(files[0]) if files else METRICS, metric)))
+            raise StepError("--diff compares one number", hint="give one file, or --metric NAME, and no --subject")
+        print("\n".join(_difference(diff, shown(files[0]) if files else METRICS_FILE, metric)))
         return
     if not (files or metric or subject):
-        raise StepError("nothing was asked", hint="give a file, --metric NAME, --subject ID or --diff A B")
+        raise StepError(
+            "no file, number or child is given", hint="give a file, --metric NAME, --subject ID or --diff A B"
+        )
     root = Path()
     graph = read_graph(root)
     for path in files:
@@ -43,33 +44,33 @@ def lineage(
         print("\n".join(_metric(graph, metric)))
     if subject is not None:
         check_number(subject)
-        print("\n".join(show.child_forward(graph, subject, root)))
+        print("\n".join(show.describe_child(graph, subject, root)))
 
 
 def _file(graph: Graph, path: str) -> Iterator[str]:
-    if not graph.knows(path):
+    if not graph.has(path):
         raise StepError(
-            f"no record knows {path}",
+            f"no record names {path}",
             hint="give a path from the repository's root; `childgait audit` lists files of no step",
         )
-    return show.file_forward(graph, path) if graph.is_raw(path) else show.way_back(graph, path)
+    return show.describe_uses(graph, path) if graph.is_raw(path) else show.describe_origin(graph, path)
 
 
 def _metric(graph: Graph, metric: str) -> Iterator[str]:
-    file = Path(METRICS)
+    file = Path(METRICS_FILE)
     if not file.is_file():
-        raise StepError(f"there is no {METRICS}", hint="run the workflow first: `make run`")
+        raise StepError(f"there is no {METRICS_FILE}", hint="run the workflow first: `make run`")
     name, value = show.find_metric(json.loads(file.read_text(encoding="utf-8")), metric)
     yield f"{name} = {value}"
-    yield from show.way_back(graph, METRICS)
+    yield from show.describe_origin(graph, METRICS_FILE)
 
 
 def _difference(sides: list[str], number: str, metric: str | None) -> Iterator[str]:
-    from childgait.lineage.differences import compare, graph_at, report_at
+    from childgait.lineage.differences import compare, graph_of, metrics_of
 
     if len(sides) != 2:
         raise StepError(f"--diff got {len(sides)} name(s)", hint="give two: commits, tags, branches or folders")
     if metric is not None:
-        (name, before), (_, after) = (show.find_metric(report_at(side), metric) for side in sides)
+        (name, before), (_, after) = (show.find_metric(metrics_of(side), metric) for side in sides)
         yield f"{name}: {before} → {after}"
-    yield from compare(graph_at(sides[0]), graph_at(sides[1]), number, (sides[0], sides[1]))
+    yield from compare(graph_of(sides[0]), graph_of(sides[1]), number, (sides[0], sides[1]))

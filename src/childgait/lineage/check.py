@@ -1,7 +1,7 @@
-"""The audit: every file hashed again, and held against the records, DVC's versions, the params and the source files.
+"""The audit: hash every file again and compare with the records, DVC's versions, the params and the source files.
 
-Records vouch for outputs and raw inputs (sha256), each record for itself (its seal), dvc.lock for all of them (md5).
-The hashing runs in threads and reads each file once, at the speed of the disk.
+Records hold the sha256 of outputs and raw inputs, each record a seal of itself, dvc.lock the md5 of all of them. The
+hashing runs in threads and reads each file once, at the speed of the disk.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from childgait.engine.record import seal_holds
 from childgait.engine.source_files import ROOT
@@ -21,15 +20,15 @@ from childgait.files.hashes import sha256, sha256_and_md5, sha256_of_tree
 from childgait.lineage.graph import ROOTS, Graph, Job, job_of, record_files
 from childgait.lineage.versions import Version, cache_folder, listing, versions_here
 
-# Made by people's tools, not by the study, and not part of it.
+# Files of tools, not part of the study.
 IGNORED = (".gitignore", ".gitkeep", ".dvcignore", ".snakemake_timestamp")
-# Measurements of the code, versioned by git; and tables that a program of bench/ sets, no step, from recorded files.
+# Benchmarks, versioned by git; and tables that a program of bench/ writes, not a step, from recorded files.
 UNTRACKED = ("reports/bench", "reports/severity", "reports/peers/peers.md")
 
 
 @dataclass
 class Finding:
-    """One thing that is not as it was recorded."""
+    """One difference between a file and its record."""
 
     kind: str  # changed, missing, extra, record, stale
     path: str
@@ -40,16 +39,14 @@ class Finding:
 
 
 @dataclass
-class Seen:
-    """How much was looked at."""
+class AuditCounts:
+    """How much was audited."""
 
     files: int
     bytes: int
     records: int
     versions: int
-    elsewhere: (
-        int  # records made in another environment than the lock names now: no fault, but the lock alone remakes none
-    )
+    other_environment: int  # records made in another environment than the lock's: no fault, but not reproducible by it
 
 
 @dataclass(frozen=True)
@@ -59,39 +56,46 @@ class Digest:
     bytes: int
 
 
-def audit_tree(root: Path) -> tuple[list[Finding], Seen]:
-    """Every finding, by path, and how much was looked at."""
+def audit_tree(root: Path) -> tuple[list[Finding], AuditCounts]:
+    """List every finding, by path, and count what was audited."""
     findings, graph = _read_records(root)
     versions = versions_here(root)
-    stated, unlisted = _stated_by_dvc(root, versions)
+    locked, unlisted = _files_of_dvc(root, versions)
     folders = [path for path, entry in graph.files.items() if "files" in entry]
-    known = set(graph.files) | set(stated)
-    paths = sorted(known - set(folders) | set(_walk(root)) | set(graph.jobs))
-    digests = _hash_all(root, paths, set(stated) | _within_any(paths, unlisted))
+    recorded = set(graph.files) | set(locked)
+    paths = sorted(recorded - set(folders) | set(_walk(root)) | set(graph.jobs))
+    digests = _hash_all(root, paths, set(locked) | _within_any(paths, unlisted))
     findings += _against_records(graph, digests)
     findings += _folders_against_records(root, graph, folders)
-    findings += _against_dvc(graph, digests, stated)
+    findings += _against_dvc(graph, digests, locked)
     findings += _unlisted_folders(digests, unlisted)
-    findings += _extra(graph, digests, stated, folders, unlisted)
+    findings += _extra(graph, digests, locked, folders, unlisted)
     findings += _orphans(root, graph)
-    findings += _chain(graph)
+    findings += _mismatches(graph)
     findings += _stale(root, graph)
     unique = {(f.kind, f.path, f.detail): f for f in findings}
+    size = sum(digest.bytes for digest in digests.values())
+    counts = AuditCounts(len(digests), size, len(graph.jobs), len(versions), _other_environment(root, graph))
+    return sorted(unique.values(), key=lambda f: (f.path, f.kind, f.detail)), counts
+
+
+def _other_environment(root: Path, graph: Graph) -> int:
+    """Count the records that name another lock of the environment than the one here."""
     lock = root / "envs" / "requirements.lock"
-    here = sha256(lock) if lock.is_file() else None
-    elsewhere = sum(here is not None and job.environment.get("lock_sha256") != here for job in graph.jobs.values())
-    seen = Seen(len(digests), sum(d.bytes for d in digests.values()), len(graph.jobs), len(versions), elsewhere)
-    return sorted(unique.values(), key=lambda f: (f.path, f.kind, f.detail)), seen
+    if not lock.is_file():
+        return 0
+    here = sha256(lock)
+    return sum(job.environment.get("lock_sha256") != here for job in graph.jobs.values())
 
 
 def _read_records(root: Path) -> tuple[list[Finding], Graph]:
-    """The graph of the records that can be read; the others are findings."""
+    """Read the graph of the records that can be parsed; the others are findings."""
     findings, jobs = [], []
     for name in record_files(root):
         text = (root / name).read_bytes().decode("utf-8", errors="replace")
         if not seal_holds(text):
             findings.append(
-                Finding("record", name, "its bytes are not the ones that were written: its seal does not hold")
+                Finding("record", name, "its bytes are not the ones that were written: its seal does not match")
             )
         try:
             jobs.append(job_of(name, text))
@@ -101,7 +105,7 @@ def _read_records(root: Path) -> tuple[list[Finding], Graph]:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    """Every file under data/ and reports/."""
+    """Yield every file under data/ and reports/."""
     for name in ROOTS:
         for folder, below, files in os.walk(root / name):
             relative = os.path.relpath(folder, root)
@@ -111,13 +115,12 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _hash_all(root: Path, paths: list[str], with_md5: set[str]) -> dict[str, Digest]:
-    """By path; a file that is not there is left out. Large files first, so that no thread ends long after the
-    others."""
+    """Hash files that exist, by path. Large files first, so that no thread ends long after the others."""
     sizes = {path: (root / path).stat().st_size for path in paths if (root / path).is_file()}
 
     def digest(path: str) -> Digest:
-        strong, named = sha256_and_md5(root / path) if path in with_md5 else (sha256(root / path), None)
-        return Digest(strong, named, sizes[path])
+        sha, md5 = sha256_and_md5(root / path) if path in with_md5 else (sha256(root / path), None)
+        return Digest(sha, md5, sizes[path])
 
     order = sorted(sizes, key=lambda path: -sizes[path])
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -154,35 +157,35 @@ def _folders_against_records(root: Path, graph: Graph, folders: list[str]) -> It
 
 
 def _who(graph: Graph, path: str) -> str:
-    """The step that made a file, and what depends on it."""
+    """Describe the step that made a file, and what depends on it."""
     makers = graph.makers_of(path)
     trace = graph.forward([path])
     if makers:
         made = f"made by {makers[0].step} ({makers[0].record})"
     else:
-        made = "a raw file" if path in graph.readers else "no record here tells of it"
+        made = "a raw file" if path in graph.readers else "no record here names it"
     if not trace.files:
         return f"{made}; nothing depends on it"
     last = [p for p in trace.files if p.startswith("reports/")] or list(trace.files)
     return f"{made}; {len(trace.files)} file(s) depend on it, such as {', '.join(sorted(last)[:3])}"
 
 
-def _stated_by_dvc(root: Path, versions: list[Version]) -> tuple[dict[str, tuple[str, str]], list[Version]]:
-    """(md5, stage) by path; and the folders whose listing the cache does not hold."""
+def _files_of_dvc(root: Path, versions: list[Version]) -> tuple[dict[str, tuple[str, str]], list[Version]]:
+    """List (md5, stage) by path, and the folders whose listing the cache does not hold."""
     cache = cache_folder(root)
-    stated: dict[str, tuple[str, str]] = {}
+    locked: dict[str, tuple[str, str]] = {}
     unlisted = []
     for version in versions:
         files = listing(cache, version)
         if files is None:
             unlisted.append(version)
         else:
-            stated.update({path: (md5, version.stage) for path, md5 in files.items()})
-    return stated, unlisted
+            locked.update({path: (md5, version.stage) for path, md5 in files.items()})
+    return locked, unlisted
 
 
-def _against_dvc(graph: Graph, digests: dict[str, Digest], stated: dict[str, tuple[str, str]]) -> Iterator[Finding]:
-    for path, (md5, stage) in stated.items():
+def _against_dvc(graph: Graph, digests: dict[str, Digest], locked: dict[str, tuple[str, str]]) -> Iterator[Finding]:
+    for path, (md5, stage) in locked.items():
         found = digests.get(path)
         if found is None:
             yield Finding("missing", path, f"dvc.lock has it ({stage}); {_who(graph, path)}")
@@ -200,7 +203,7 @@ def _within_any(paths: list[str], versions: list[Version]) -> set[str]:
 
 
 def _unlisted_folders(digests: dict[str, Digest], unlisted: list[Version]) -> Iterator[Finding]:
-    """Without its listing a folder can still be compared as a whole: DVC's name for it is the md5 of that listing."""
+    """Compare folders without a listing as a whole: DVC names a folder by the md5 of its listing."""
     import hashlib
     import json
 
@@ -223,24 +226,24 @@ def _unlisted_folders(digests: dict[str, Digest], unlisted: list[Version]) -> It
 def _extra(
     graph: Graph,
     digests: dict[str, Digest],
-    stated: dict[str, tuple[str, str]],
+    locked: dict[str, tuple[str, str]],
     folders: list[str],
     unlisted: list[Version],
 ) -> Iterator[Finding]:
     inside = tuple(folder + "/" for folder in folders) + tuple(version.path + "/" for version in unlisted)
     for path in digests:
-        if path in graph.files or path in graph.jobs or path in stated or (inside and path.startswith(inside)):
+        if path in graph.files or path in graph.jobs or path in locked or (inside and path.startswith(inside)):
             continue
         if not path.startswith(tuple(f"{root}/" for root in ROOTS)):
             continue
         if Path(path).name.startswith(PARTIAL):
             yield Finding("extra", path, "left by a killed job; the next run of that step removes it")
         else:
-            yield Finding("extra", path, "no record and no version of DVC knows it")
+            yield Finding("extra", path, "no record and no version of DVC names it")
 
 
 def _orphans(root: Path, graph: Graph) -> Iterator[Finding]:
-    """Files of the study that a job read and no record accounts for: only the cohort's own files come from outside."""
+    """Find files of the study that a job read and no record made: only the cohort's own files come from outside."""
     from childgait.params import read_params
 
     params = root / "params.yaml"
@@ -252,38 +255,46 @@ def _orphans(root: Path, graph: Graph) -> Iterator[Finding]:
             yield Finding("missing", path, f"the record of the job that made it; {readers[0].record} read it")
 
 
-def _chain(graph: Graph) -> Iterator[Finding]:
-    for job, entry, other in graph.broken():
-        yield Finding("stale", job.record, f"{job.step} read other bytes of {entry['path']} than {other.record} says")
+def _mismatches(graph: Graph) -> Iterator[Finding]:
+    for job, entry, other in graph.mismatches():
+        detail = f"{job.step} read other bytes of {entry['path']} than {other.record} records"
+        yield Finding("stale", job.record, detail)
 
 
 def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
-    """Jobs whose params or source files are not the ones here now; one finding a step and cause."""
+    """Find jobs whose params or source files are not the ones here now; one finding per step and cause."""
+    jobs_of: dict[tuple[str, str], list[Job]] = {}
     params = _params_here(root)
     sources = root if (root / "src" / "childgait").is_dir() else ROOT
-    from childgait.params import section_for_record
-
-    here: dict[str, str | None] = {}
-    told: dict[tuple[str, str], list[Job]] = {}
+    hashes: dict[str, str | None] = {}
     for job in graph.jobs.values():
-        for section, values in job.params.items():
-            here_now = None if params is None else section_for_record(section, params.get(section) or {}, job.values)
-            if here_now is not None and here_now != values:
-                told.setdefault((job.step, f"made with other values of {section} than params.yaml has now"), []).append(
-                    job
-                )
-        for name in job.code.keys() - here.keys():
-            here[name] = sha256(sources / name) if (sources / name).is_file() else None
-        other = sorted(name for name, digest in job.code.items() if here[name] != digest)
-        if other:
-            told.setdefault(
-                (job.step, f"made with other source files than are here now: {', '.join(other)}"), []
-            ).append(job)
-    for (step, cause), jobs in told.items():
+        for cause in (*_other_params(job, params), *_other_sources(job, sources, hashes)):
+            jobs_of.setdefault((job.step, cause), []).append(job)
+    for (step, cause), jobs in jobs_of.items():
         yield Finding("stale", jobs[0].record, f"{cause} ({len(jobs)} job(s) of {step})")
 
 
-def _params_here(root: Path) -> dict[str, dict[str, Any]] | None:
+def _other_params(job: Job, params: dict[str, dict[str, object]] | None) -> Iterator[str]:
+    from childgait.params import section_for_record
+
+    if params is None:
+        return
+    for section, values in job.params.items():
+        if section_for_record(section, params.get(section) or {}, job.values) != values:
+            yield f"made with other values of {section} than params.yaml has now"
+
+
+def _other_sources(job: Job, sources: Path, hashes: dict[str, str | None]) -> Iterator[str]:
+    """Compare the job's source files with those here; `hashes` keeps what was hashed already."""
+    for name in job.code.keys() - hashes.keys():
+        hashes[name] = sha256(sources / name) if (sources / name).is_file() else None
+    other = sorted(name for name, digest in job.code.items() if hashes[name] != digest)
+    if other:
+        yield f"made with other source files than are here now: {', '.join(other)}"
+
+
+def _params_here(root: Path) -> dict[str, dict[str, object]] | None:
+    """Read params.yaml by section; None where there is none."""
     from childgait.params import load_sections
 
     path = root / "params.yaml"

@@ -1,8 +1,8 @@
-"""The study as a Workflow Run RO-Crate (provenance profile 0.5), for tools and reviewers that read that.
+"""The study as a Workflow Run RO-Crate (provenance profile 0.5, https://w3id.org/ro/wfrun/provenance/0.5).
 
 Every job becomes a CreateAction (its step's tool, the files it read with their hashes, the files it made), every step a
-HowToStep. Raw videos cannot be shipped: they stand with hash and size. No time of the run is in it, so that the same
-study gives the same bytes; `datePublished`, which the standard demands, is the date of this form of the crate.
+HowToStep. Raw videos cannot be shipped: they are listed with hash and size. The crate contains no time of the run, so
+that the same study gives the same bytes; `datePublished`, which the standard requires, is the date of this form.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from childgait.files.hashes import sha256_of_text
 from childgait.lineage.graph import Entry, Graph, Job
 from childgait.lineage.show import code_hash, steps_of
 
-Entity = dict[str, Any]
+Entity = dict[str, Any]  # of JSON-LD
 
 FORM_DATED = "2026-11-21"
 WORKFLOW = "../Snakefile"
@@ -26,7 +26,7 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-# The base context names everything but these; written out, so that a reader needs one document less.
+# Terms that the base context lacks; written out, so that a reader needs one document less.
 CONTEXT = [
     "https://w3id.org/ro/crate/1.1/context",
     {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256", "md5": "https://w3id.org/ro/terms/workflow-run#md5"},
@@ -34,7 +34,7 @@ CONTEXT = [
 
 
 def crate_of(graph: Graph) -> Entity:
-    """The whole crate, entities in a fixed order. It lies in reports/, so files are named from there."""
+    """Build the crate, entities in a fixed order. It lies in reports/, so files are named from there."""
     jobs = graph.upstream(graph.jobs.values())
     tools = {step: _tool(step, made) for step, made in steps_of(jobs).items()}
     files = [_file(path, graph.files[path]) for path in sorted(graph.files)]
@@ -63,14 +63,14 @@ def crate_of(graph: Graph) -> Entity:
 
 
 def crate_text(graph: Graph) -> str:
-    """One entity a line: a study of a thousand videos stays a few megabytes, and two crates can be compared by line."""
+    """Write the crate, one entity per line: small for a thousand videos, and two crates can be compared by line."""
     crate = crate_of(graph)
     lines = ",\n".join(json.dumps(entity, sort_keys=True, ensure_ascii=False) for entity in crate["@graph"])
     return f'{{"@context": {json.dumps(crate["@context"])},\n"@graph": [\n{lines}\n]}}\n'
 
 
 def reference(path: str) -> str:
-    """A path of the repository as the crate names it."""
+    """Name a path of the repository as the crate does."""
     from urllib.parse import quote
 
     return path if path.startswith("/") else quote(f"../{path}" if not path.startswith("reports/") else path[8:])
@@ -98,8 +98,7 @@ def _root(files: list[Entity], actions: list[Entity]) -> Entity:
         "@type": "Dataset",
         "name": "A childgait study",
         "description": "Every file of a study of children's gait with its hash, and the job, settings and source files "
-        "that made it. Files are named from the folder reports/ of the repository; the videos themselves are not "
-        "shipped.",
+        "that made it. Files are named from the folder reports/ of the repository; the videos are not shipped.",
         "datePublished": FORM_DATED,
         "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
         "conformsTo": [{"@id": name} for name in PROFILES],
@@ -213,7 +212,7 @@ def _control(job: Job) -> Entity:
 
 
 def _run(graph: Graph) -> Entity:
-    """The workflow as one action: raw files in, reports out."""
+    """Describe the workflow as one action: raw files in, reports out."""
     raw = [path for path in sorted(graph.files) if not graph.makers_of(path)]
     last = [path for path in sorted(graph.files) if path.startswith("reports/")]
     return {

@@ -1,10 +1,10 @@
-"""What differs between two runs, and which of it could have moved a number.
+"""Differences between two runs, and which of them could have changed a number.
 
-A job's own differences are its params, its source files, the environment and the raw files it read; what it inherits
-are inputs that another job made differently. Only a difference on the way to the number, whose job then wrote other
-bytes, can have moved it. Outputs that differ with nothing different before them are named: that is not determinism.
+A job's own differences are its params, its source files, the environment and the raw files it read; inherited ones are
+inputs that another job made differently. Only a difference upstream of the number, whose job then wrote other bytes,
+can have changed it. Outputs that differ with nothing different upstream are named: that step is not deterministic.
 Videos are the exception: another kind of CPU may encode the same frames to other bytes, so they are compared by the
-hash of their decoded frames, which stands in the evidence beside them.
+hash of their decoded frames, which the evidence beside them holds.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from childgait.engine.record import ENDING
 from childgait.errors import StepError
-from childgait.lineage.graph import METRICS, Graph, Job, job_of, read_graph
+from childgait.lineage.graph import METRICS_FILE, Graph, Job, job_of, read_graph
 from childgait.lineage.versions import files_at
 
 
-def graph_at(name: str) -> Graph:
-    """The records of a folder, or of a commit through DVC's cache."""
+def graph_of(name: str) -> Graph:
+    """Read the records of a folder, or of a commit through DVC's cache."""
     if Path(name).is_dir():
         return read_graph(Path(name))
     jobs = {path: job_of(path, text) for path, text in files_at(Path(), name, ENDING)}
@@ -31,32 +30,33 @@ def graph_at(name: str) -> Graph:
     return Graph(jobs.values())
 
 
-def report_at(name: str) -> Any:
-    """The numbers of a folder's report, or of a commit's."""
+def metrics_of(name: str) -> object:
+    """Read the report's numbers of a folder, or of a commit."""
     if Path(name).is_dir():
-        file = Path(name) / METRICS
+        file = Path(name) / METRICS_FILE
         text = file.read_bytes() if file.is_file() else None
     else:
-        text = next((text for _, text in files_at(Path(), name, METRICS)), None)
+        text = next((text for _, text in files_at(Path(), name, METRICS_FILE)), None)
     if text is None:
-        raise StepError(f"{name} has no {METRICS}", hint="name a run that came to its report")
-    return json.loads(text)
+        raise StepError(f"{name} has no {METRICS_FILE}", hint="name a run that came to its report")
+    metrics: object = json.loads(text)
+    return metrics
 
 
 @dataclass
 class Change:
-    """How one job differs."""
+    """How one job differs between two runs."""
 
     record: str
     step: str
     causes: list[str]  # its own differences
     inherited: bool  # an input was made differently
-    moved: bool  # its outputs differ, or it is in one run only
+    changed: bool  # its outputs differ, or it is in one run only
     same_frames: bool = False  # only a video differs, and its evidence, with the hash of the decoded frames, does not
 
 
 def changes(a: Graph, b: Graph) -> dict[str, Change]:
-    """Every job that differs in anything."""
+    """List every job that differs in anything."""
     found = {}
     for record in sorted(a.jobs.keys() | b.jobs.keys()):
         here, there = a.jobs.get(record), b.jobs.get(record)
@@ -76,6 +76,7 @@ def changes(a: Graph, b: Graph) -> dict[str, Change]:
 
 
 def _own(a: Graph, b: Graph, here: Job, there: Job) -> tuple[list[str], bool]:
+    """List a job's own differences, and whether it inherited any."""
     causes = [*_values("params", here.params, there.params), *_values("value", here.values, there.values)]
     for name in sorted(here.code.keys() | there.code.keys()):
         if here.code.get(name) != there.code.get(name):
@@ -95,7 +96,8 @@ def _own(a: Graph, b: Graph, here: Job, there: Job) -> tuple[list[str], bool]:
     return causes, inherited
 
 
-def _values(kind: str, a: Any, b: Any, prefix: str = "") -> Iterator[str]:
+def _values(kind: str, a: object, b: object, prefix: str = "") -> Iterator[str]:
+    """Describe every value that differs in nested JSON."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in [*a, *(k for k in b if k not in a)]:
             yield from _values(
@@ -106,46 +108,41 @@ def _values(kind: str, a: Any, b: Any, prefix: str = "") -> Iterator[str]:
 
 
 def compare(a: Graph, b: Graph, number: str, names: tuple[str, str]) -> Iterator[str]:
-    """The comparison as lines: verdict on the number, then the differences by what they can have done to it."""
-    if not (a.knows(number) or b.knows(number)):
+    """Describe whether the number's file differs, then the differences by their possible effect on it."""
+    if not (a.has(number) or b.has(number)):
         raise StepError(f"neither run has {number}", hint="give a file that a step makes, such as reports/metrics.json")
-    first, second = (graph.files.get(number, {}).get("sha256") for graph in (a, b))
+    first, second = (graph.files[number]["sha256"] if number in graph.files else None for graph in (a, b))
     yield f"A = {names[0]}, B = {names[1]}"
     yield f"{number}: " + (
         "the same bytes" if first == second else f"{(first or 'absent')[:12]} → {(second or 'absent')[:12]}"
     )
-    found = changes(a, b)
-    if not found:
+    differences = changes(a, b)
+    if not differences:
         yield "no job differs in anything"
         return
     upstream = {job.record for graph in (a, b) for job in graph.upstream(graph.makers_of(number))}
-    on_the_way = [change for record, change in found.items() if record in upstream]
-    yield from _group("could have moved it", [c for c in on_the_way if c.causes and c.moved])
+    on_the_way = [change for record, change in differences.items() if record in upstream]
+    yield from _group("could have changed it", [c for c in on_the_way if c.causes and c.changed])
     yield from _group(
-        "lies on the way, but the step wrote the same bytes", [c for c in on_the_way if c.causes and not c.moved]
+        "is upstream of it, but the step wrote the same bytes", [c for c in on_the_way if c.causes and not c.changed]
     )
-    yield from _group("is not on the way to it", [c for r, c in found.items() if r not in upstream and c.causes])
-    unexplained = [c for c in found.values() if c.moved and not c.causes and not c.inherited]
+    unrelated = [c for r, c in differences.items() if r not in upstream and c.causes]
+    yield from _group("is not upstream of it", unrelated)
+    unexplained = [c for c in differences.values() if c.changed and not c.causes and not c.inherited]
     encoded = [change for change in unexplained if change.same_frames]
     unexplained = [change for change in unexplained if not change.same_frames]
     if encoded:
-        yield (
-            f"\n{len(encoded)} video(s) have other bytes, but the same decoded frames "
-            "(another kind of CPU encoded them)"
-        )
+        yield f"\n{len(encoded)} video(s) have other bytes, but the same decoded frames (from another kind of CPU)"
     if unexplained:
-        yield (
-            "\nOTHER BYTES WITHOUT ANY DIFFERENCE BEFORE THEM "
-            "(the step is not deterministic, or its record is not true):"
-        )
+        yield "\nOTHER BYTES WITHOUT ANY DIFFERENCE UPSTREAM (the step is not deterministic, or its record is wrong):"
         yield from (f"  {change.record}" for change in unexplained)
-    inherited = sum(1 for change in found.values() if change.inherited and not change.causes)
+    inherited = sum(1 for change in differences.values() if change.inherited and not change.causes)
     if inherited:
-        yield f"\n{inherited} more job(s) differ only by what they were given"
+        yield f"\n{inherited} more job(s) differ only by their inputs"
 
 
 def _group(title: str, group: list[Change]) -> Iterator[str]:
-    """Differences with their jobs, one line a difference: a thousand videos with one cause are one line."""
+    """Describe differences, one line per step and cause: a thousand videos with one cause are one line."""
     if not group:
         return
     yield f"\n{title}:"

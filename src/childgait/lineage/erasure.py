@@ -1,8 +1,8 @@
-"""Takes a child out of a study: what holds it, everywhere this clone can reach, and its removal.
+"""Remove a child from a study: list what holds it, everywhere this clone can reach, and delete that.
 
-Own files and pooled results are deleted (a rerun makes the pooled ones again, without the child), its rows leave the
-delivered tables, DVC's objects, run-cache, Snakemake's cache and notes, MLflow's runs and our logs go. Git's history
-and other people's copies cannot be reached; `disclose` says what they still hold.
+Own files and pooled results are deleted (a rerun makes the pooled ones again, without the child), its rows are removed
+from the delivered tables; DVC's objects, its run-cache, Snakemake's cache and notes, MLflow's runs and the logs are
+deleted. Git's history and other people's copies cannot be reached; `list_unreachable` describes what they still hold.
 """
 
 from __future__ import annotations
@@ -36,43 +36,47 @@ from childgait.lineage.graph import (
     subject_of,
 )
 from childgait.lineage.search import files_under, find_traces, mentions, names_of
-from childgait.lineage.stores import Store, Verdict, open_stores, scratch_folders, versions_ever
+from childgait.lineage.stores import Removals, Store, open_stores, scratch_folders, versions_in_history
 from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
 
 if TYPE_CHECKING:
-    from childgait.lineage.pixels import Known
+    from childgait.lineage.pixels import ReferencePicture
 
-NOTES = ("logs", ".snakemake")  # what tools wrote down on the way
+NOTES = ("logs", ".snakemake")  # of tools, written during a run
 TABLES = (".json", ".csv", ".tsv")
-CHECKPOINTS = Path(".cache/finetune")  # of trainings that were killed: weights that learnt from the child
-SOURCES = ("bench", "docs", "envs", "profiles", "src", "tests", "workflow")  # their children are examples, no data
+CHECKPOINTS = Path(".cache/finetune")  # of killed trainings: weights trained on the child
+SOURCES = ("bench", "docs", "envs", "profiles", "src", "tests", "workflow")  # their children are examples, not data
 
 
 @dataclass
-class Plan:
-    """Everything that holds a child, by what has to be done with it. Paths from the working folder."""
+class ErasurePlan:
+    """Everything that holds a child, by what is done with it. Paths from the working folder."""
 
     subject: str
     own: list[Path] = field(default_factory=list)
     pooled: list[Path] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)  # delivered tables and people's notes: the child's rows go
+    tables: list[Path] = field(
+        default_factory=list
+    )  # delivered tables and manual annotations: the child's rows are removed
     notes: list[Path] = field(default_factory=list)
     cached: list[Path] = field(default_factory=list)  # Snakemake's output cache
     scratch: list[Path] = field(default_factory=list)
-    stores: list[tuple[Store, Verdict]] = field(default_factory=list)
-    runs: mlflow_runs.Runs = field(default_factory=mlflow_runs.Runs)
+    stores: list[tuple[Store, Removals]] = field(default_factory=list)
+    runs: mlflow_runs.MlflowRuns = field(default_factory=mlflow_runs.MlflowRuns)
     stages: list[str] = field(default_factory=list)
-    added: list[Path] = field(default_factory=list)  # .dvc files to write anew
+    added: list[Path] = field(default_factory=list)  # .dvc files to write again
     # To search for afterwards:
     hashes: set[str] = field(default_factory=set)  # sha256 and md5 of its own files
-    pictures: list[Known] = field(default_factory=list)
-    others: set[str] = field(default_factory=set)  # sha256 of files that the records know as another child's own
+    pictures: list[ReferencePicture] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)  # sha256 of files that the records list as another child's own
 
     def holds_anything(self) -> bool:
-        return bool(self.own or self.tables or self.notes or self.cached or any(v.objects for _, v in self.stores))
+        return bool(
+            self.own or self.tables or self.notes or self.cached or any(removals.objects for _, removals in self.stores)
+        )
 
     def counts(self) -> dict[str, int]:
-        """For the tombstone and the terminal."""
+        """Count files by kind, for the tombstone and the terminal."""
         return {
             "own files": len(self.own),
             "pooled files": len(self.pooled),
@@ -80,12 +84,12 @@ class Plan:
             "logs and notes": len(self.notes),
             "Snakemake cache": len(self.cached),
             "MLflow runs": len(self.runs.ids),
-            **{store.name: len(verdict.objects) for store, verdict in self.stores},
+            **{store.name: len(removals.objects) for store, removals in self.stores},
         }
 
 
 def cohort_folders(root: Path) -> list[Path]:
-    """The cohort and the people's tables about it, as params.yaml says."""
+    """List the folders of the cohort and of its manual annotations, as params.yaml sets them."""
     from childgait.params import read_params
 
     section = read_params(root / "params.yaml")["cohort"]
@@ -93,26 +97,18 @@ def cohort_folders(root: Path) -> list[Path]:
 
 
 def output_cache(root: Path) -> Path:
+    """Find Snakemake's output cache."""
     return Path(os.environ.get("SNAKEMAKE_OUTPUT_CACHE") or root / ".cache" / "snakemake")
 
 
-def make_plan(subject: str, root: Path, *, remote: bool) -> Plan:
-    plan = Plan(subject)
+def plan_erasure(subject: str, root: Path, *, remote: bool) -> ErasurePlan:
+    """List everything that holds a child, in the study, the caches, MLflow and (`remote`) DVC's remotes."""
+    plan = ErasurePlan(subject)
     cohort = cohort_folders(root)
     study = [p for folder in {root / "data", root / "reports", *cohort} for p in files_under(folder)]
     plan.own = sorted({p for p in study if subject_of(os.path.relpath(p, root)) == subject})
-    plan.tables = sorted(
-        {
-            p
-            for folder in cohort
-            for p in files_under(folder)
-            if p.suffix in TABLES
-            and not p.name.endswith(ENDING)
-            and p not in plan.own
-            and subject_of(p.name) is None
-            and names_subject(p.read_text(encoding="utf-8", errors="replace"), subject, p.suffix)
-        }
-    )
+    delivered = {p for folder in cohort for p in files_under(folder)}
+    plan.tables = sorted(p for p in delivered - set(plan.own) if _is_table_with(p, subject))
     left = {*files_under(root / CHECKPOINTS), *(p for p in study if p.name.startswith(PARTIAL))}  # by killed jobs
     made = {*_pooled(root, subject, plan), *_unrecorded(root, subject, study), *left}
     plan.pooled = sorted(made - {*plan.own, *plan.tables})
@@ -121,19 +117,28 @@ def make_plan(subject: str, root: Path, *, remote: bool) -> Plan:
     plan.scratch = scratch_folders(root)
     files = read_graph(root).files if record_files(root) else {}
     plan.hashes = _hashes(plan.own, root, files)
-    _judge_stores(plan, root, remote)
-    plan.runs = mlflow_runs.find(root)
+    _add_stores(plan, root, remote)
+    plan.runs = mlflow_runs.find_runs(root)
     plan.others = {entry["sha256"] for path, entry in files.items() if subject_of(path) not in (None, subject)}
     return plan
 
 
-def _pooled(root: Path, subject: str, plan: Plan) -> list[Path]:
+def _is_table_with(path: Path, subject: str) -> bool:
+    """Whether a file is a table of several children that names the child."""
+    if path.suffix not in TABLES or path.name.endswith(ENDING) or subject_of(path.name) is not None:
+        return False
+    return names_subject(path.read_text(encoding="utf-8", errors="replace"), subject, path.suffix)
+
+
+def _pooled(root: Path, subject: str, plan: ErasurePlan) -> list[Path]:
     if not record_files(root):
         return []
     graph: Graph = read_graph(root)
     done = {*plan.own, *plan.tables}
     held = (
-        root / path for path, how in graph.holding(subject, root).items() if how != "own" and not graph.is_raw(path)
+        root / path
+        for path, how in graph.files_of_child(subject, root).items()
+        if how != "own" and not graph.is_raw(path)
     )
     made = {path for path in held if path.is_file() and path not in done}
     # What the demo's own step made is delivered data: its record goes, its other children's files stay.
@@ -142,8 +147,10 @@ def _pooled(root: Path, subject: str, plan: Plan) -> list[Path]:
 
 
 def _unrecorded(root: Path, subject: str, study: Iterable[Path]) -> Iterable[Path]:
-    """What steps made of several children and names this one, whether a record speaks of it or not: the erasure of
-    another child removes the records of all that was pooled, and keeps the tables that did not name that child."""
+    """List outputs of several children that name this one, with or without a record.
+
+    The erasure of another child removes the records of all pooled files, and keeps the tables that did not name it.
+    """
     folders = (*(f"data/{path.stem}/" for path in (PACKAGE / "steps").glob("*.py")), "reports/")
     names = {path: os.path.relpath(path, root) for path in study}
     shared = [p for p, name in names.items() if name.startswith(folders) and subject_of(name) is None]
@@ -151,7 +158,10 @@ def _unrecorded(root: Path, subject: str, study: Iterable[Path]) -> Iterable[Pat
 
 
 def _mentioning(subject: str, folders: Iterable[Path]) -> Iterator[Path]:
-    """Logs and notes that name a child, also by its bare number, as gates and errors do; one too many does no harm."""
+    """Yield logs and notes that name a child, also by its bare number, as gates and errors do.
+
+    A false match does no harm.
+    """
     bare = re.compile(rb"(?<![\w.-])" + re.escape(subject).encode() + rb"(?!\w|\.\d)")
     pattern = mentions(subject)
     for folder in folders:
@@ -162,7 +172,10 @@ def _mentioning(subject: str, folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _cached(folder: Path, subject: str) -> list[Path]:
-    """A cached job's files share the beginning of their name; its record says whose it was. Without one, it goes."""
+    """List cached jobs of the child: a job's files share the beginning of their name, its record names the child.
+
+    A job without a record is removed, too.
+    """
     groups: dict[str, list[Path]] = {}
     for path in files_under(folder):
         found = re.match(r"[0-9a-f]{64}", path.name)
@@ -176,13 +189,13 @@ def _cached(folder: Path, subject: str) -> list[Path]:
     return sorted(gone)
 
 
-def _judge_stores(plan: Plan, root: Path, remote: bool) -> None:
+def _add_stores(plan: ErasurePlan, root: Path, remote: bool) -> None:
     going = {os.path.relpath(p, root) for p in (*plan.own, *plan.pooled, *plan.tables)}
     here = versions_here(root)
     keep: set[str] = set()
     for version in here:
         files = listing(cache_folder(root), version) or {}
-        # Another child's own file is never judged; of the rest, only what lies here in these very bytes stays.
+        # Another child's own file always stays; of the rest, only what is here with the same bytes.
         keep |= {
             digest
             for path, digest in files.items()
@@ -192,9 +205,9 @@ def _judge_stores(plan: Plan, root: Path, remote: bool) -> None:
             plan.stages.append(version.stage)
     plan.stages = list(dict.fromkeys(stage for stage in plan.stages if not stage.endswith(".dvc")))
     plan.added = [p for p in dvc_files(root) if _holds(root, p, going)]
-    known = [*here, *versions_ever(root)]
+    versions = [*here, *versions_in_history(root)]
     stores = open_stores(root, remote=remote)
-    plan.stores = [(store, store.judge(plan.subject, known, keep, plan.hashes)) for store in stores]
+    plan.stores = [(store, store.select(plan.subject, versions, keep, plan.hashes)) for store in stores]
 
 
 def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
@@ -205,18 +218,20 @@ def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
 
 
 def _hashes(own: list[Path], root: Path, files: dict[str, Entry]) -> set[str]:
-    """Of the child's files; not of one that is the same, byte for byte, for another child (an empty table, say)."""
+    """Hash the child's files, without those that are the same bytes for another child (an empty table, say)."""
     others = {entry["sha256"] for path, entry in files.items() if root / path not in own}
     digests = {path: sha256(path) for path in own}
     return {h for path, digest in digests.items() if digest not in others for h in (digest, md5(path))}
 
 
-def carry_out(plan: Plan, root: Path) -> None:
-    """Remove it all: copies first, the child's own files late, the records after DVC has noted it. They tell what to
-    look for, so whatever is interrupted here is found again by the next call."""
-    for store, verdict in plan.stores:
-        store.remove(verdict)
-    mlflow_runs.remove(plan.runs)
+def carry_out(plan: ErasurePlan, root: Path) -> None:
+    """Remove everything: copies first, the child's own files late, the records after DVC has committed the change.
+
+    The records are what the plan is made from, so an interrupted erasure is completed by the next call.
+    """
+    for store, removals in plan.stores:
+        store.remove(removals)
+    mlflow_runs.remove_runs(plan.runs)
     for path in plan.notes:
         if path == root / RUNS:
             _strip_lines(path, plan.subject)
@@ -249,7 +264,7 @@ def _remove_empty_folders(removed: list[Path]) -> None:
 
 
 def strip_table(path: Path, subject: str) -> None:
-    """A table without the rows, entries and keys of one child."""
+    """Rewrite a table without the rows, entries and keys of one child."""
     text = path.read_bytes().decode("utf-8")
     if path.suffix == ".json":
         write_text(path, json.dumps(without(json.loads(text), subject), indent=2, ensure_ascii=False) + "\n")
@@ -261,7 +276,7 @@ def strip_table(path: Path, subject: str) -> None:
 
 
 def without(value: Any, subject: str) -> Any:
-    """JSON without what is the child's: keys that are its number, list entries that name it."""
+    """Copy JSON without the child: without keys that are its number and list entries that name it."""
     if isinstance(value, dict):
         return {key: without(inside, subject) for key, inside in value.items() if not _is_its(key, subject)}
     if isinstance(value, list):
@@ -285,18 +300,20 @@ def _strip_lines(path: Path, subject: str) -> None:
     write_text(path, "".join(line for line in lines if not pattern.search(line.encode())))
 
 
-def remember_pictures(plan: Plan) -> None:
-    """Before its recordings go: what the search for its pixels compares with."""
-    from childgait.lineage.pixels import remember
+def remember_pictures(plan: ErasurePlan) -> None:
+    """Collect the child's pictures before its recordings are removed, for the search afterwards."""
+    from childgait.lineage.pixels import reference_pictures
 
-    plan.pictures = remember(plan.own)
+    plan.pictures = reference_pictures(plan.own)
 
 
-def what_is_left(plan: Plan, root: Path, *, all_pictures: bool = False) -> dict[Path, str]:
-    """The search afterwards, for the number, the files' hashes and the pictures: in the working tree, DVC's cache,
-    remotes that were asked, Snakemake's cache, MLflow's store and what killed jobs left in the temp folder. Another
-    child's own files, as the records know them, are looked at only if `all_pictures`."""
-    from childgait.lineage.pixels import find_pixels
+def find_remains(plan: ErasurePlan, root: Path, *, all_pictures: bool = False) -> dict[Path, str]:
+    """Search for the child's number, its files' hashes and its pictures, after the removal.
+
+    Covers the working tree, DVC's cache, opened remotes, Snakemake's cache, MLflow's store and temporary folders of
+    killed jobs. Pictures in another child's own files, by the records, are searched only with `all_pictures`.
+    """
+    from childgait.lineage.pixels import find_pictures
 
     folders = [root, cache_folder(root), output_cache(root), *plan.runs.folders(), *_left_in_temp()]
     folders += [Path(store.odb.path) for store, _ in plan.stores if Path(store.odb.path).is_dir()]
@@ -304,26 +321,26 @@ def what_is_left(plan: Plan, root: Path, *, all_pictures: bool = False) -> dict[
     outer = [f for f in sorted(distinct) if not any(f != other and f.is_relative_to(other) for other in distinct)]
     sources = tuple((root / name).resolve() for name in SOURCES)
     paths = [p for folder in outer for p in files_under(folder) if not any(p.is_relative_to(s) for s in sources)]
-    found = find_traces(plan.subject, plan.hashes, paths)
-    paths = [path for path in paths if path not in found]
-    return found | find_pixels(plan.pictures, paths, unless=set() if all_pictures else plan.others)
+    traces = find_traces(plan.subject, plan.hashes, paths)
+    paths = [path for path in paths if path not in traces]
+    return traces | find_pictures(plan.pictures, paths, skip=set() if all_pictures else plan.others)
 
 
 def _left_in_temp() -> list[Path]:
-    """Folders as Python's tempfile names them, of this user: a killed job could not remove its own."""
+    """List temporary folders of this user as Python's tempfile names them: a killed job leaves its own."""
     return [p for p in Path(tempfile.gettempdir()).glob("tmp*") if p.is_dir() and p.stat().st_uid == os.getuid()]
 
 
-def versioned(plan: Plan, root: Path) -> list[Path]:
-    """The tables that git has, such as people's annotations: it wants them committed without the child."""
+def tables_in_git(plan: ErasurePlan, root: Path) -> list[Path]:
+    """List changed tables that git tracks, such as annotations: they must be committed without the child."""
     if not (root / ".git").exists() or not plan.tables:
         return []
     names = [os.path.relpath(path, root) for path in plan.tables]
     return [root / name for name in git(root, "ls-files", "--", *names).splitlines()]
 
 
-def disclose(plan: Plan, root: Path) -> Iterator[str]:
-    """What this command cannot reach, said plainly."""
+def list_unreachable(plan: ErasurePlan, root: Path) -> Iterator[str]:
+    """Describe what this command cannot reach."""
     if (root / ".git").exists():
         commits = git(root, "log", "--all", "--oneline", "--", "dvc.lock", "*.dvc", "reports").splitlines()
         yield (
@@ -334,16 +351,14 @@ def disclose(plan: Plan, root: Path) -> Iterator[str]:
         named = git(root, "log", "--all", "--oneline", f"-G{plan.subject}-[0-9]{{4,}}_", "--", *data).splitlines()
         if named:
             yield f"In {len(named)} commit(s), such as {named[0].split()[0]}, a text in git names the child itself."
-    for store, verdict in plan.stores:
-        if verdict.unknown:
+    for store, removals in plan.stores:
+        if removals.unknown:
             yield (
-                f"{store.name} has {len(verdict.unknown)} object(s) without a name here; they stay. They are of "
-                "another "
-                "project, or of older versions whose listing an earlier erasure has removed: a person must look."
+                f"{store.name} has {len(removals.unknown)} object(s) without a name here; they stay. They are of "
+                "another project, or of older versions whose listing an earlier erasure removed: check them by hand."
             )
     yield (
-        "Where the child is seen behind another, in that child's recording, no name tells; in the de-identified "
-        "copies its "
-        "head is covered there, too."
+        "Recordings of another child with this child in the background are not found by name; in the de-identified "
+        "copies its head is covered there, too."
     )
     yield "Other people's clones, caches, other remotes, backups and papers keep what they have: ask their owners."

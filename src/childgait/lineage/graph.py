@@ -1,4 +1,4 @@
-"""The records of a study as one graph: which job made a file, which jobs read it, and which children are in it.
+"""The records of a study as one graph: the job that made a file, the jobs that read it, and the children in it.
 
 Reads every `*.record.json` under data/ and reports/; opens no data file. Plain dicts, no heavy import: a study of some
 ten thousand jobs is read in about a second.
@@ -14,14 +14,29 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypedDict
 
 from childgait.engine.record import ENDING
 from childgait.errors import StepError
 
 ROOTS = ("data", "reports")
-METRICS = "reports/metrics.json"
-Entry = dict[str, Any]  # of a record: path, sha256, bytes, and perhaps md5, subjects, files (how many, of a folder)
+METRICS_FILE = "reports/metrics.json"
+
+
+class _Hashes(TypedDict):
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Entry(_Hashes, total=False):
+    """A file or folder in a record."""
+
+    md5: str  # of raw files
+    subjects: list[str]  # of a table with a column `subject`
+    files: int  # number of files, of an input folder
+    contents: list[Entry]  # of an output folder
+
 
 _FRAMES = "_filtered_pose"  # folders of one-frame files: hundreds of thousands of names, never a record
 _TEXT = (".json", ".csv", ".tsv")
@@ -29,29 +44,29 @@ _SUBJECT = re.compile(r"(?:^|/)(\d{4,})(?=-\d{4,}_[a-z]+_\d+-\d+|[./])")
 
 
 def check_number(subject: str) -> None:
-    """A child's number as the file names have it. A 7 for 0007 would find some of its data and miss the rest."""
+    """Fail if a child's number is not written as in file names: a 7 for 0007 would match only some of its data."""
     if not (subject.isdigit() and len(subject) >= 4):
-        raise StepError(f"{subject!r} is no child's number", hint="give it as the file names do, such as 0007")
+        raise StepError(f"{subject!r} is not a child's number", hint="write it as in the file names, such as 0007")
 
 
 def subject_of(path: str) -> str | None:
-    """The child whose own file this is, by its name or folder; None for a file of several, or of none."""
-    found = _SUBJECT.findall(path)
-    return found[-1] if found else None
+    """Read the child off a file's name or folder; None for a file of several children, or of none."""
+    numbers = _SUBJECT.findall(path)
+    return numbers[-1] if numbers else None
 
 
 @dataclass(slots=True)
 class Job:
-    """One record."""
+    """One job, as its record describes it."""
 
     record: str
     step: str
     inputs: list[Entry]
     outputs: list[Entry]
-    params: dict[str, Any]
-    values: dict[str, Any]
+    params: dict[str, dict[str, object]]
+    values: dict[str, object]
     code: dict[str, str]
-    environment: dict[str, Any]
+    environment: dict[str, str | None]
     named: dict[str, list[Entry]]  # inputs by the step's argument
     made: dict[str, list[Entry]]  # outputs by the step's argument, folders file by file
 
@@ -61,6 +76,7 @@ class Job:
 
 
 def job_of(record: str, text: str | bytes) -> Job:
+    """Parse a record."""
     try:
         body = json.loads(text)
         made = {argument: list(_files_of(entries)) for argument, entries in body["outputs"].items()}
@@ -83,7 +99,7 @@ def job_of(record: str, text: str | bytes) -> Job:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepError(
             f"{record} is not a record ({type(error).__name__}: {error})",
-            hint="delete it and run the workflow again: that job is then redone",
+            hint="delete it and run the workflow again: that job is then repeated",
         ) from None
 
 
@@ -96,17 +112,17 @@ def _files_of(entries: list[Entry]) -> Iterator[Entry]:
 
 
 def record_files(root: Path) -> list[str]:
-    """The records under data/ and reports/, relative to the root, sorted."""
-    found = []
+    """List the records under data/ and reports/, relative to the root, sorted."""
+    records = []
     for name in ROOTS:
         for folder, below, files in os.walk(root / name):
             below[:] = [b for b in below if not b.endswith(_FRAMES)]
-            found += [os.path.join(folder, file) for file in files if file.endswith(ENDING)]  # noqa: PTH118
-    return sorted(os.path.relpath(path, root) for path in found)
+            records += [os.path.join(folder, file) for file in files if file.endswith(ENDING)]  # noqa: PTH118
+    return sorted(os.path.relpath(path, root) for path in records)
 
 
 def read_graph(root: Path) -> Graph:
-    """Every record of a study whose folders data/ and reports/ lie in `root`."""
+    """Read every record of a study whose folders data/ and reports/ lie in `root`."""
     names = record_files(root)
     if not names:
         raise StepError(
@@ -121,7 +137,7 @@ def read_graph(root: Path) -> Graph:
 
 @dataclass
 class Trace:
-    """What a walk found, upstream first."""
+    """Jobs, upstream first, and files of one direction of the graph."""
 
     jobs: list[Job] = field(default_factory=list)
     files: dict[str, Entry] = field(default_factory=dict)
@@ -146,7 +162,7 @@ class Graph:
                 self.files.setdefault(entry["path"], entry)
                 if "files" in entry:
                     folders.add(entry["path"])
-        # A record is itself a file that trace_lineage and the report read: it comes from the job it tells of.
+        # A record is itself a file, which trace_lineage reads: its maker is the job that it describes.
         for record, job in self.jobs.items():
             self.maker.setdefault(record, job)
         self._within: dict[str, list[str]] = {folder: [] for folder in folders}
@@ -157,46 +173,46 @@ class Graph:
                         self._within[str(parent)].append(path)
 
     def makers_of(self, path: str) -> list[Job]:
-        """The job that made a file; of a folder, the jobs that made what is in it."""
+        """List the job that made a file; of a folder, the jobs that made the files in it."""
         if path in self.maker:
             return [self.maker[path]]
         makers = {self.maker[inside].record: self.maker[inside] for inside in self._within.get(path, ())}
         return list(makers.values())
 
     def readers_of(self, path: str) -> list[Job]:
-        """The jobs that read a file, by itself or in its folder."""
+        """List the jobs that read a file, by itself or in its folder."""
         readers = list(self.readers.get(path, ()))
         for parent in PurePosixPath(path).parents:
             readers += [job for job in self.readers.get(str(parent), ()) if str(parent) in self._within]
         return readers
 
     def is_raw(self, path: str) -> bool:
-        """Whether a file comes from outside: no job made it, or the one that plays the clinic (the demo's
-        synthesize)."""
+        """Whether a file comes from outside: no job made it, or only `synthesize`, which stands for the clinic."""
         makers = self.makers_of(path)
         return not makers or all(job.step == "synthesize" for job in makers)
 
-    def knows(self, path: str) -> bool:
+    def has(self, path: str) -> bool:
+        """Whether a record names the file."""
         return path in self.files or path in self.maker
 
     def upstream(self, starts: Iterable[Job]) -> list[Job]:
-        """The jobs and everything they build on, upstream first."""
+        """List the jobs and all jobs that they depend on, upstream first."""
         order: list[Job] = []
-        seen: set[str] = set()
+        visited: set[str] = set()
         stack = [(job, False) for job in starts]
         while stack:
             job, done = stack.pop()
             if done:
                 order.append(job)
-            elif job.record not in seen:
-                seen.add(job.record)
+            elif job.record not in visited:
+                visited.add(job.record)
                 stack.append((job, True))
                 for path in dict.fromkeys(entry["path"] for entry in job.inputs):
-                    stack += [(maker, False) for maker in self.makers_of(path) if maker.record not in seen]
+                    stack += [(maker, False) for maker in self.makers_of(path) if maker.record not in visited]
         return order
 
     def back(self, path: str) -> Trace:
-        """Every job on the way to a file, upstream first, and the raw files at the beginning."""
+        """Trace a file back: every job on the way, upstream first, and the raw files at the beginning."""
         trace = Trace(self.upstream(self.makers_of(path)))
         if not trace.jobs and path in self.files:
             trace.files[path] = self.files[path]
@@ -205,14 +221,14 @@ class Graph:
         return trace
 
     def forward(self, paths: Iterable[str]) -> Trace:
-        """Every job that reads one of the files, or what was made of it, and the files that those jobs made."""
+        """Trace files forward: every job that depends on one of them, and the files that those jobs made."""
         trace = Trace()
-        seen: set[str] = set()
+        visited: set[str] = set()
         waiting = list(paths)
         while waiting:
             for job in self.readers_of(waiting.pop()):
-                if job.record not in seen:
-                    seen.add(job.record)
+                if job.record not in visited:
+                    visited.add(job.record)
                     trace.jobs.append(job)
                     for entry in job.outputs:
                         trace.files[entry["path"]] = entry
@@ -220,77 +236,70 @@ class Graph:
                     waiting.append(job.record)
         return trace
 
-    def holding(self, subject: str, root: Path) -> dict[str, str]:
-        """Every file that holds a child's data, and how: its `own`, a `table` that names it, or `pooled` (made of
-        such).
+    def files_of_child(self, subject: str, root: Path) -> dict[str, str]:
+        """List every file that holds a child's data, and how: its `own`, a `table` that names it, or `pooled`.
 
-        A table with a column `subject` is taken at its word: a child that is not in it is not in what is made of it,
-        as far as that path goes. A raw file that names no child is searched for the number.
+        A pooled file was made from such files. A table with a column `subject` is trusted: a child that is not in it is
+        not in what is made of it. A raw file whose name has no child is searched for the number.
         """
-        held: dict[str, str] = {}
+        holds: dict[str, str] = {}
         for path in self.files:
             if self.is_raw(path) and (how := _raw_holds(root / path, path, subject)):
-                held[path] = how
+                holds[path] = how
         for job in self.upstream(self.jobs.values()):
             if job.step == "synthesize":
-                continue  # its outputs are raw files, judged above
-            reads = any(entry["path"] in held for entry in job.inputs)
+                continue  # its outputs are raw files, classified above
+            reads = any(entry["path"] in holds for entry in job.inputs)
             for entry in job.outputs:
-                owner = subject_of(entry["path"])
-                if "subjects" in entry:
-                    if subject in entry["subjects"]:
-                        held[entry["path"]] = "own" if owner == subject else "table"
-                elif owner is not None:
-                    if owner == subject:
-                        held[entry["path"]] = "own"
-                elif reads:
-                    held[entry["path"]] = "pooled"
+                if how := _output_holds(entry, subject, reads):
+                    holds[entry["path"]] = how
             if subject_of(job.record) == subject:
-                held[job.record] = "own"
-            elif subject_of(job.record) is None and (reads or any(entry["path"] in held for entry in job.outputs)):
-                held[job.record] = "pooled"  # it names the child's files, or the child
-        return held
+                holds[job.record] = "own"
+            elif subject_of(job.record) is None and (reads or any(entry["path"] in holds for entry in job.outputs)):
+                holds[job.record] = "pooled"  # it names the child's files, or the child
+        return holds
 
-    def broken(self) -> list[tuple[Job, Entry, Job]]:
-        """Jobs that read other bytes than the input's maker, or its first reader, recorded: (reader, input,
-        that job)."""
-        found = []
+    def mismatches(self) -> list[tuple[Job, Entry, Job]]:
+        """List jobs that read other bytes than the input's maker, or its first reader, recorded.
+
+        Each as (reader, input, that other job).
+        """
+        pairs = []
         for job in self.jobs.values():
             for entry in job.inputs:
                 path = entry["path"]
                 if path not in self.jobs and self.files[path]["sha256"] != entry["sha256"]:
-                    found.append((job, entry, self.maker.get(path) or self.readers[path][0]))
-        return found
+                    pairs.append((job, entry, self.maker.get(path) or self.readers[path][0]))
+        return pairs
 
 
 ID_COLUMNS = ("patient_id", "subject", "video")
 
 
 def is_subject(value: object, subject: str) -> bool:
-    """Whether an id field means the child: `7`, `"7"`, `"0007"`, or a video of its."""
+    """Whether an id field means the child: `7`, `"7"`, `"0007"`, or one of its videos."""
     text = str(value).strip()
     return (text.isdigit() and text.zfill(4) == subject) or text.startswith(f"{subject}-")
 
 
 def rows_of(text: str, ending: str) -> Iterator[tuple[str, list[str]]]:
-    """Each row of a table as it is written, with its id fields; what comes before its rows (remarks, the header) has
-    none."""
+    """Yield each row of a table as written, with its id fields; comments and the header have none."""
     lines = list(io.StringIO(text, newline=""))
     reader = csv.reader(iter(lines), delimiter="\t" if ending == ".tsv" else ",")
     columns: list[int] | None = None
     begin = 0
     for row in reader:
-        whole, begin = "".join(lines[begin : reader.line_num]), reader.line_num
+        text_of_row, begin = "".join(lines[begin : reader.line_num]), reader.line_num
         if columns is not None:
-            yield whole, [row[place] for place in columns if place < len(row)]
+            yield text_of_row, [row[place] for place in columns if place < len(row)]
             continue
         if row and not row[0].lstrip("\ufeff").startswith("#"):
             columns = [place for place, name in enumerate(row) if name.strip('\ufeff" ') in ID_COLUMNS]
-        yield whole, []
+        yield text_of_row, []
 
 
 def names_subject(text: str, subject: str, ending: str) -> bool:
-    """Whether a delivered table or JSON names a child, in an id field or as a word in quotes."""
+    """Whether a delivered table or JSON names a child, in an id field or as a quoted string."""
     if ending in (".csv", ".tsv"):
         return any(is_subject(value, subject) for _, ids in rows_of(text, ending) for value in ids)
     keys, bare = "|".join(ID_COLUMNS), subject.lstrip("0") or "0"
@@ -301,12 +310,25 @@ def names_subject(text: str, subject: str, ending: str) -> bool:
     )
 
 
+def _output_holds(entry: Entry, subject: str, reads: bool) -> str | None:
+    """Classify an output of a job that does (`reads`) or does not read a file with the child."""
+    owner = subject_of(entry["path"])
+    if "subjects" in entry:
+        if subject not in entry["subjects"]:
+            return None
+        return "own" if owner == subject else "table"
+    if owner is not None:
+        return "own" if owner == subject else None
+    return "pooled" if reads else None
+
+
 def _raw_holds(file: Path, path: str, subject: str) -> str | None:
+    """Classify a raw file."""
     owner = subject_of(path)
     if owner is not None:
         return "own" if owner == subject else None
     if not path.endswith(_TEXT):
         return None  # weights and the like
     if not file.is_file():
-        return "table"  # it cannot be asked: taken to hold every child
+        return "table"  # it cannot be read: assumed to hold every child
     return "table" if names_subject(file.read_text(encoding="utf-8", errors="replace"), subject, file.suffix) else None

@@ -1,6 +1,6 @@
-"""MLflow's runs of this study, and their removal for good: curves, models and artefacts.
+"""The MLflow runs of this study, and their permanent removal: curves, models and artefacts.
 
-Every run until now was made of a split in which the child had a place, so all of them go; the next run logs anew.
+Every earlier run used a split that contained the child, so all of them are removed; the next run logs again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from childgait.files.atomic import remove as remove_path
 
 
 @dataclass
-class Runs:
-    """The runs and models of one MLflow store."""
+class MlflowRuns:
+    """Runs and models of one MLflow store."""
 
     uri: str = ""
     ids: list[str] = field(default_factory=list)
@@ -26,16 +26,16 @@ class Runs:
     artifacts: list[Path] = field(default_factory=list)  # folders on this machine
 
     def folders(self) -> list[Path]:
-        """Where the store keeps anything on this machine."""
+        """List the folders in which the store keeps files on this machine."""
         base = [Path(self.uri.removeprefix("sqlite:///")).parent] if self.uri.startswith("sqlite:///") else []
         return [*base, *self.artifacts]
 
 
-def find(root: Path) -> Runs:
-    """Every run of the study's experiment, deleted ones included. A store that was never made has none."""
+def find_runs(root: Path) -> MlflowRuns:
+    """List every run of the study's experiment, deleted ones included; none where no store exists."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / FOLDER / 'mlflow.db').absolute()}"
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        return Runs(uri)
+        return MlflowRuns(uri)
     import mlflow
     from mlflow.entities import ViewType
     from mlflow.exceptions import MlflowException
@@ -44,24 +44,24 @@ def find(root: Path) -> Runs:
     try:
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            return Runs(uri)
+            return MlflowRuns(uri)
         runs = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, max_results=10_000)
         models = list(client.search_logged_models([experiment.experiment_id], max_results=10_000))
     except MlflowException as error:
         raise StepError(
-            f"MLflow at {uri} does not answer: {error}", hint="start it, or unset MLFLOW_TRACKING_URI"
+            f"MLflow at {uri} does not respond: {error}", hint="start it, or unset MLFLOW_TRACKING_URI"
         ) from None
     places = [run.info.artifact_uri for run in runs] + [model.artifact_location for model in models]
-    local = [root / FOLDER / "artifacts"]  # the database knows only where they lay before the clone was moved
-    # A copied clone's database still names the original's files: they are another study's to erase.
+    local = [root / FOLDER / "artifacts"]  # the database has only their place before the clone was moved
+    # The database of a copied clone still names the original's files: those belong to another study.
     named = [Path(place.removeprefix("file://")) for place in places if place and place.startswith(("file://", "/"))]
-    own = [root / FOLDER, *Runs(uri).folders()]
+    own = [root / FOLDER, *MlflowRuns(uri).folders()]
     local += [place for place in named if any(place.resolve().is_relative_to(folder.resolve()) for folder in own)]
-    return Runs(uri, [run.info.run_id for run in runs], [model.model_id for model in models], local)
+    return MlflowRuns(uri, [run.info.run_id for run in runs], [model.model_id for model in models], local)
 
 
-def remove(runs: Runs) -> None:
-    """Delete, then collect: MLflow's own delete only hides. SQLite is packed, so that freed pages keep no text."""
+def remove_runs(runs: MlflowRuns) -> None:
+    """Delete the runs, then collect garbage (MLflow's delete only hides) and vacuum SQLite (freed pages keep text)."""
     if not runs.ids and not runs.models:
         return
     import mlflow

@@ -1,8 +1,8 @@
-"""Looks for a child's pictures where they should no longer be, however they are kept: scaled, encoded anew, renamed.
+"""Search for pictures of an erased child, also scaled, encoded again or renamed.
 
-A perceptual hash finds pictures that look alike as a whole. In a gait laboratory all do, since the room is the same; so
-a find counts only if it also shows what stands before the room: the picture less the room, where somebody moves. What
-it cannot find: a part cut out of a picture (the study's own cut-outs, the clips, are known to it as they are).
+A perceptual hash finds similar pictures. In a gait laboratory all pictures are similar, because the background is the
+same; so a match counts only if the foreground agrees too: the picture minus the background, where somebody moves. A
+part cut out of a picture is not found (the study's own crops, the clips, are searched for as they are).
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 _SIDE = 16  # a perceptual hash has 16 x 16 bits
 _SMALL = (64, 36)  # cells of the small picture, across and down
-_WITHIN = 40  # of 256 bits, that alike pictures may differ by
-_MOVES = 12.0  # grey levels off the room
-_LEAST_MOVING = 0.01  # share of the cells: with less, nobody is in the picture
-_SHOWN = 0.9  # share of what stands before the room that another picture must show, to be the same
+_WITHIN = 40  # of 256 bits, by which similar pictures may differ
+_MOVES = 12.0  # grey levels of difference from the background
+_LEAST_MOVING = 0.01  # share of cells; with less, nobody is in the picture
+_EXPLAINED = 0.9  # share of the foreground's energy that another picture must explain to be a match
 
 
 @dataclass(frozen=True)
-class Known:
-    """One picture of the child."""
+class ReferencePicture:
+    """One picture of the child, to search for."""
 
     bits: NDArray[np.bool_]
     small: NDArray[np.float32]
-    room: NDArray[np.float32]  # the same place without the child
+    background: NDArray[np.float32]  # the same place without the child
 
 
 def has_pictures(path: Path) -> bool:
-    """By its first bytes, whatever it is called: DVC's objects have no ending."""
+    """Whether a file is an image, a video or an array, by its first bytes: DVC's objects have no ending."""
     with path.open("rb") as stream:
         head = stream.read(16)
     return (
@@ -47,7 +47,7 @@ def has_pictures(path: Path) -> bool:
 
 
 def pictures_in(path: Path, every: int = 10) -> Iterator[NDArray[np.uint8]]:
-    """Every tenth picture of a video or of an array of pictures, or the one of an image; none of any other file."""
+    """Yield every tenth picture of a video or of an array of pictures, or the one of an image; nothing else."""
     with path.open("rb") as stream:
         head = stream.read(8)
     if head.startswith(b"\x93NUMPY"):
@@ -71,55 +71,56 @@ def _frames(path: Path, every: int) -> Iterator[NDArray[np.uint8]]:
                 if number % every == 0:
                     yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     except (av.error.FFmpegError, IndexError):
-        return  # not a video after all
+        return  # not a video
 
 
-def remember(paths: Iterable[Path]) -> list[Known]:
-    """Every picture of the child in its own recordings and clips (a copy may hold any of them), as long as they are
-    there.
+def reference_pictures(paths: Iterable[Path]) -> list[ReferencePicture]:
+    """Collect every picture of the child in its own recordings and clips; a copy may contain any of them.
 
-    A single image (a sheet of many pictures) has no room of its own and is left out.
+    A single image (a sheet of many pictures) has no background of its own and is left out.
     """
-    known = []
+    references = []
     for path in paths:
         if not path.is_file():
             continue
-        looks = [(perceptual_hash(picture), _small(picture)) for picture in pictures_in(path, every=1)]
-        if len(looks) < 3:
+        pictures = [(perceptual_hash(picture), _small(picture)) for picture in pictures_in(path, every=1)]
+        if len(pictures) < 3:
             continue
-        room = np.median(np.stack([small for _, small in looks]), axis=0).astype(np.float32)
-        known += [
-            Known(bits, small, room) for bits, small in looks if (np.abs(small - room) > _MOVES).mean() >= _LEAST_MOVING
-        ]
-    return known
+        background = np.median(np.stack([small for _, small in pictures]), axis=0).astype(np.float32)
+        for bits, small in pictures:
+            if (np.abs(small - background) > _MOVES).mean() >= _LEAST_MOVING:
+                references.append(ReferencePicture(bits, small, background))
+    return references
 
 
-def find_pixels(known: list[Known], paths: Iterable[Path], *, unless: set[str]) -> dict[Path, str]:
-    """The files that show one of the known pictures; those with such a sha256 are not looked at."""
-    if not known:
+def find_pictures(references: list[ReferencePicture], paths: Iterable[Path], *, skip: set[str]) -> dict[Path, str]:
+    """List the files that show one of the pictures; files with a sha256 in `skip` are not searched."""
+    if not references:
         return {}
-    bank = np.stack([one.bits.ravel() for one in known])
-    seen = dict.fromkeys(unless, False)  # the same bytes lie in several caches: looked at once
-    found = {}
+    bank = np.stack([one.bits.ravel() for one in references])
+    shows = dict.fromkeys(skip, False)  # by sha256: the same bytes lie in several caches and are searched once
+    matches = {}
     for path in paths:
         if not has_pictures(path):
             continue
         digest = sha256(path)
-        if digest not in seen:
-            seen[digest] = any(_is_known(picture, known, bank) for picture in pictures_in(path))
-        if seen[digest]:
-            found[path] = "it shows the child"
-    return found
+        if digest not in shows:
+            shows[digest] = any(_matches_any(picture, references, bank) for picture in pictures_in(path))
+        if shows[digest]:
+            matches[path] = "it shows the child"
+    return matches
 
 
-def _is_known(picture: NDArray[np.uint8], known: list[Known], bank: NDArray[np.bool_]) -> bool:
-    alike = np.flatnonzero((bank != perceptual_hash(picture).ravel()).sum(axis=1) <= _WITHIN)
-    return any(_shows(_small(picture), known[index]) for index in alike)
+def _matches_any(picture: NDArray[np.uint8], references: list[ReferencePicture], bank: NDArray[np.bool_]) -> bool:
+    similar = np.flatnonzero((bank != perceptual_hash(picture).ravel()).sum(axis=1) <= _WITHIN)
+    return any(_same_foreground(_small(picture), references[index]) for index in similar)
 
 
 def perceptual_hash(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """256 bits of a picture (height, width) or (height, width, 3): is a cell of a 16 x 17 grid brighter than
-    the next?"""
+    """Hash a picture (height, width) or (height, width, 3) to 256 bits.
+
+    A bit is set where a cell of a 16 x 17 grid is brighter than the one to its left.
+    """
     small = cv2.resize(_grey(picture), (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
     return np.asarray(small[:, 1:] > small[:, :-1])
 
@@ -133,13 +134,13 @@ def _small(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(_grey(picture), _SMALL, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _shows(small: NDArray[np.float32], one: Known) -> bool:
-    """Whether a picture has, where the child stood before the room, the child; its light may be another."""
-    moving = np.abs(one.small - one.room) > _MOVES
+def _same_foreground(small: NDArray[np.float32], reference: ReferencePicture) -> bool:
+    """Whether a picture shows the child where the reference does; brightness and contrast may differ."""
+    moving = np.abs(reference.small - reference.background) > _MOVES
     still = small[~moving]
     if still.size < 2 or still.std() == 0:
         return False
-    gain, offset = np.polyfit(still, one.small[~moving], 1)
-    missed = gain * small[moving] + offset - one.small[moving]
-    child = one.small[moving] - one.room[moving]
-    return bool((missed**2).sum() <= (1 - _SHOWN) * (child**2).sum())
+    gain, offset = np.polyfit(still, reference.small[~moving], 1)
+    residual = gain * small[moving] + offset - reference.small[moving]
+    foreground = reference.small[moving] - reference.background[moving]
+    return bool((residual**2).sum() <= (1 - _EXPLAINED) * (foreground**2).sum())

@@ -1,7 +1,7 @@
-"""Looks for what should no longer be there: a child's number and its files' hashes (for its pictures see pixels.py).
+"""Search for remains of an erased child: its number and its files' hashes (for its pictures see pixels.py).
 
-Names and bytes of every file are searched, whatever the file is called (DVC's objects have no ending); tables with a
-column `subject` are asked for the child.
+Names and bytes of every file are searched, whatever the file is called (DVC's objects have no ending); in tables the
+id columns are compared with the child's number.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ _HEX = re.compile(rb"[0-9a-f]{32,}")
 
 
 def files_under(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, without links."""
     for base, below, names in os.walk(folder):
         below[:] = [name for name in below if name not in NOT_OURS]
         yield from (Path(base) / name for name in names if not (Path(base) / name).is_symlink())
 
 
 def mentions(subject: str) -> re.Pattern[bytes]:
-    """A child's number as paths and records write it."""
+    """Build the pattern of a child's number as paths and records write it."""
     number = re.escape(subject).encode()
     return re.compile(rb"(?<!\d)" + number + rb"-\d{4,}_(?:forward|backward|left|right)_|/" + number + rb"(?:/|\.\w)")
 
 
 def names_of(path: Path) -> bytes:
-    """A file's name as paths write it. Snakemake calls its notes by the file they are about, in base64."""
+    """Encode a file's name as paths write it. Snakemake names its notes by the file they describe, in base64."""
     names = b"/" + str(path).encode()
     if ".snakemake" in path.parts:
         with contextlib.suppress(ValueError):
@@ -43,19 +44,19 @@ def names_of(path: Path) -> bytes:
 
 
 def find_traces(subject: str, hashes: set[str], paths: Iterable[Path]) -> dict[Path, str]:
-    """Every file that still names the child, or is one of its files (`hashes`: sha256 and md5), or names such a
-    hash."""
+    """List files that name the child, are one of its files (`hashes`: sha256 and md5), or name such a hash."""
     pattern = mentions(subject)
     digests = {digest.encode() for digest in hashes}
-    found: dict[Path, str] = {}
+    traces: dict[Path, str] = {}
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):  # in a temp folder: gone meanwhile
+        with contextlib.suppress(FileNotFoundError):  # in a temporary folder: removed meanwhile
             if why := _trace(path, subject, pattern, digests):
-                found[path] = why
-    return found
+                traces[path] = why
+    return traces
 
 
 def _trace(path: Path, subject: str, pattern: re.Pattern[bytes], digests: set[bytes]) -> str | None:
+    """Give the reason why a file is a trace of the child; None if it is not."""
     if pattern.search(names_of(path)):
         return "its name"
     if digests and {digest.encode() for digest in sha256_and_md5(path)} & digests:

@@ -1,7 +1,7 @@
-"""What DVC's own files say, read without DVC: which bytes each output had, here or at a commit.
+"""Versions of outputs from DVC's own files, read without DVC: the bytes of each output, here or at a commit.
 
-Reads dvc.lock, `*.dvc` files and the cache's folder listings; they are plain YAML and JSON, so that an answer takes
-milliseconds and an auditor can follow it with `cat`.
+Reads dvc.lock, `*.dvc` files and the cache's folder listings; they are plain YAML and JSON, so that a query takes
+milliseconds and an auditor can repeat it with `cat`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from childgait.errors import StepError
 
 @dataclass(frozen=True)
 class Version:
-    """An output of a stage, or what `dvc add` put away: a file, or a folder whose md5 ends in `.dir`."""
+    """An output of a stage or of `dvc add`: a file, or a folder, whose md5 ends in `.dir`."""
 
     stage: str
     path: str
@@ -31,13 +31,14 @@ class Version:
 
 
 def load_yaml(text: str) -> Any:
+    """Parse YAML, in C where libyaml is there."""
     import yaml
 
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def versions_in_lock(text: str) -> list[Version]:
-    """Every output in the text of a dvc.lock."""
+    """List every output in the text of a dvc.lock."""
     stages = (load_yaml(text) or {}).get("stages", {})
     return [
         Version(name, out["path"], out["md5"])
@@ -48,29 +49,30 @@ def versions_in_lock(text: str) -> list[Version]:
 
 
 def versions_in_dvc_file(path: str, text: str) -> list[Version]:
-    """What a `.dvc` file names, with its path from the repository's root."""
+    """List the outputs that a `.dvc` file names, with their paths from the repository's root."""
     folder = Path(path).parent
     outs = (load_yaml(text) or {}).get("outs", [])
     return [Version(path, str(folder / out["path"]), out["md5"]) for out in outs if out.get("md5")]
 
 
 def versions_here(root: Path) -> list[Version]:
-    """From dvc.lock and every `.dvc` file at the root or under data/; empty where DVC was not used."""
-    found: list[Version] = []
+    """List the outputs of dvc.lock and of every `.dvc` file; empty where DVC was not used."""
+    versions: list[Version] = []
     lock = root / "dvc.lock"
     if lock.is_file():
-        found += versions_in_lock(lock.read_text(encoding="utf-8"))
+        versions += versions_in_lock(lock.read_text(encoding="utf-8"))
     for path in dvc_files(root):
-        found += versions_in_dvc_file(str(path.relative_to(root)), path.read_text(encoding="utf-8"))
-    return found
+        versions += versions_in_dvc_file(str(path.relative_to(root)), path.read_text(encoding="utf-8"))
+    return versions
 
 
 def dvc_files(root: Path) -> list[Path]:
+    """List the `.dvc` files at the root and under data/."""
     return sorted(p for pattern in ("*.dvc", "data/*.dvc", "data/*/*.dvc") for p in root.glob(pattern) if p.is_file())
 
 
 def cache_folder(root: Path) -> Path:
-    """DVC's cache, as .dvc/config.local or .dvc/config says; else .dvc/cache."""
+    """Find DVC's cache: as .dvc/config.local or .dvc/config sets it, else .dvc/cache."""
     for name in ("config.local", "config"):
         parser = configparser.ConfigParser(strict=False)
         parser.read(root / ".dvc" / name)
@@ -80,11 +82,12 @@ def cache_folder(root: Path) -> Path:
 
 
 def object_path(cache: Path, md5: str) -> Path:
+    """Path of an object in the cache."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def listing(cache: Path, version: Version) -> dict[str, str] | None:
-    """The files of a version with their md5, by path from the root; None if the cache has no listing of this folder."""
+    """List a version's files with their md5, by path from the root; None if the cache lacks the listing."""
     if not version.is_folder:
         return {version.path: version.md5}
     file = object_path(cache, version.md5)
@@ -96,21 +99,22 @@ def listing(cache: Path, version: Version) -> dict[str, str] | None:
 
 
 def git(root: Path, *arguments: str) -> str:
+    """Run git and return its output."""
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
     except FileNotFoundError:
         raise StepError("git is not installed", hint="install it, or compare two folders instead of commits") from None
     except subprocess.CalledProcessError as error:
+        message = error.stderr.strip().splitlines()[0] if error.stderr.strip() else str(error)
         raise StepError(
-            f"git {' '.join(arguments[:2])} says: "
-            f"{error.stderr.strip().splitlines()[0] if error.stderr.strip() else error}",
+            f"git {' '.join(arguments[:2])} failed: {message}",
             hint="name a commit, a tag, a branch, or a folder that holds data/ and reports/",
         ) from None
     return done.stdout
 
 
 def files_at(root: Path, commit: str, ending: str) -> Iterator[tuple[str, bytes]]:
-    """Files of that ending as they were at a commit: those in DVC's cache, then those in git itself."""
+    """Read files of an ending as they were at a commit: from git, then from DVC's cache."""
     cache = cache_folder(root)
     tracked = git(root, "ls-tree", "-r", "--name-only", commit).splitlines()
     versions: list[Version] = []
@@ -131,7 +135,7 @@ def files_at(root: Path, commit: str, ending: str) -> Iterator[tuple[str, bytes]
             )
         for path, md5 in files.items():
             if path.endswith(ending):
-                found = object_path(cache, md5)
-                if not found.is_file():
+                file = object_path(cache, md5)
+                if not file.is_file():
                     raise StepError(f"the cache lacks {path} as of {commit}", hint=f"`dvc fetch` at {commit} first")
-                yield path, found.read_bytes()
+                yield path, file.read_bytes()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from childgait.domain.evgs import CODES
 from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
@@ -61,6 +63,16 @@ class StudyMetrics(Record):
     auroc: dict[str, dict[str, Value]]
     models: dict[str, dict[str, dict[str, Value]]]  # by scope, model and metric
     cohort: dict[str, dict[str, int]]  # by step: children, videos, frames, scores
+
+
+def read_study_metrics(path: Path) -> StudyMetrics:
+    """Read reports/metrics.json and check its form."""
+    try:
+        return StudyMetrics.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise StepError(f"{path}: {key}: {first['msg']}", hint="run write_report again: `make run`") from None
 
 
 def choose_headline(model: str, predictions: dict[str, PredictionsByModel]) -> tuple[str, str]:
