@@ -300,9 +300,9 @@ def test_mlflow_forgets(tmp_path, monkeypatch):
     Path("mlruns/artifacts/m-1").mkdir(parents=True)
     Path("mlruns/artifacts/m-1/model.json").write_text('{"children": ["0007"]}')
     assert len(traces(tmp_path)) == 3  # both artefacts, the database
-    mlflow_runs.remove(mlflow_runs.find(Path()))
+    mlflow_runs.remove_runs(mlflow_runs.find_runs(Path()))
     assert traces(tmp_path) == {}
-    assert mlflow_runs.find(Path()).ids == []
+    assert mlflow_runs.find_runs(Path()).ids == []
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,8 @@ def _root(files: list[Entity], actions: list[Entity]) -> Entity:
         "@type": "Dataset",
         "name": "A childgait study",
         "description": "Every file of a study of children's gait with its hash, and the job, settings and source files "
-        "that made it. Files are named from the folder reports/ of the repository; the videos are not shipped.",
+        "that made it. Files are named from the folder reports/ of the repository; "
+        "the videos themselves are not shipped.",
         "datePublished": FORM_DATED,
         "license": {"@id": "https://spdx.org/licenses/Apache-2.0"},
         "conformsTo": [{"@id": name} for name in PROFILES],
