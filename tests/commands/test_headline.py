@@ -17,7 +17,7 @@ def test_the_headline_is_that_of_metrics_json(tmp_path: Path, capsys: pytest.Cap
     values = {"accuracy": 0.8125, "balanced_accuracy": None, "f1": 0.5, "auroc": None}
     for key, value in values.items():
         head |= {key: value, f"{key}_low": None if value is None else value - 0.1, f"{key}_high": value and value + 0.1}
-    study = {"headline": head, "caveats": ["made up"], "models": {}, "cohort": {}, **dict.fromkeys(values, {})}
+    study = {"headline": head, "caveats": ["made up"], "models": {}, "cohort": {}, **{metric: {} for metric in values}}
     (tmp_path / "metrics.json").write_text(json.dumps(study))
     headline(tmp_path / "metrics.json", tmp_path / "index.html")
     output = capsys.readouterr().out

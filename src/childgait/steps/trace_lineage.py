@@ -1,4 +1,4 @@
-"""Every number's way to the raw files, as a table, a manifest, a page with a drawn graph, and an RO-Crate.
+"""Write the lineage of every number: a table, a manifest, a page with a drawing of the graph, and an RO-Crate.
 
 Reads every record under data/ and reports/ (`report`, the report's own record, is the last of them) and no data. The
 table has a row for each file that a job read or wrote; `in_report` says whether the report was made of it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.engine.flags import Input, Output
 from childgait.files.hashes import sha256
@@ -47,27 +47,30 @@ LINEAGE = Table(
 
 
 def trace_lineage(report: Input, lineage: Output, manifest: Output, page: Output, crate: Output) -> None:
-    """From any number to each raw video's hash, and back: the study's records, put together."""
+    """Collect the study's records: from any number to each raw video's hash, and back."""
     from childgait.files.tables import write_table
     from childgait.lineage.crate import crate_text
     from childgait.lineage.page import render_page
 
     graph = Graph(job for job in read_graph(Path()).jobs.values() if job.step != "trace_lineage")
-    behind = {job.record for job in graph.upstream(graph.makers_of(str(report)))}
-    write_table(lineage, table_of(graph, behind), LINEAGE)
+    report_records = {job.record for job in graph.upstream(graph.makers_of(str(report)))}
+    write_table(lineage, lineage_table(graph, report_records), LINEAGE)
     write_manifest(manifest, graph)
     crate.write_text(crate_text(graph), encoding="utf-8")
-    page.write_text(render_page(graph, behind), encoding="utf-8")
+    page.write_text(render_page(graph, report_records), encoding="utf-8")
 
 
-def table_of(graph: Graph, behind: set[str]) -> pl.DataFrame:
-    """A row for each file that a job read or wrote, jobs upstream first. `behind`: the records of the report's jobs."""
+def lineage_table(graph: Graph, report_records: set[str]) -> pl.DataFrame:
+    """List one row per file that a job read or wrote, jobs upstream first.
+
+    `report_records` are the records of the jobs that the report was made from.
+    """
     import polars as pl
 
-    rows: list[dict[str, Any]] = []
-    needed = {entry["path"] for record in behind for entry in graph.jobs[record].inputs}
+    rows: list[dict[str, object]] = []
+    needed = {entry["path"] for record in report_records for entry in graph.jobs[record].inputs}
     for job in graph.upstream(graph.jobs.values()):
-        common = _of_job(job)
+        common = _job_columns(job)
         for direction, entries in (("read", job.named), ("wrote", job.made)):
             for argument, files in entries.items():
                 for entry in files:
@@ -82,14 +85,14 @@ def table_of(graph: Graph, behind: set[str]) -> pl.DataFrame:
                             "bytes": entry["bytes"],
                             "subject": subject_of(path),
                             "raw": graph.is_raw(path),
-                            "in_report": job.record in behind
+                            "in_report": job.record in report_records
                             and (direction == "read" or path in needed or path.startswith("reports/")),
                         }
                     )
     return pl.DataFrame(rows, schema=LINEAGE.schema())
 
 
-def _of_job(job: Job) -> dict[str, Any]:
+def _job_columns(job: Job) -> dict[str, object]:
     return {
         "step": job.step,
         "record": job.record,
@@ -102,8 +105,7 @@ def _of_job(job: Job) -> dict[str, Any]:
 
 
 def write_manifest(path: Path, graph: Graph) -> None:
-    """The auditor's join: each raw file's child, sha256, DVC's md5 and size. A folder has no md5: DVC names its
-    files."""
+    """Write each raw file's child, sha256, DVC's md5 and size. A folder has no md5: DVC hashes its files."""
     md5 = {entry["path"]: entry["md5"] for job in graph.jobs.values() for entry in job.inputs if "md5" in entry}
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream, lineterminator="\n")
