@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def dvc(*arguments: str) -> None:
 
 def environment(monkeypatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{ROOT / 'src'}")
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(folder.parent / "site"))
     (folder.parent / "temp").mkdir(exist_ok=True)
     monkeypatch.setattr("tempfile.tempdir", str(folder.parent / "temp"))
