@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from childgait.engine.record import seal_holds
 from childgait.engine.source_files import ROOT
@@ -19,6 +20,9 @@ from childgait.files.atomic import PARTIAL
 from childgait.files.hashes import sha256, sha256_and_md5, sha256_of_tree
 from childgait.lineage.graph import ROOTS, Graph, Job, job_of, record_files
 from childgait.lineage.versions import Version, cache_folder, listing, versions_here
+
+if TYPE_CHECKING:
+    from childgait.params import JsonSection
 
 # Files of tools, not part of the study.
 IGNORED = (".gitignore", ".gitkeep", ".dvcignore", ".snakemake_timestamp")
@@ -274,7 +278,7 @@ def _stale(root: Path, graph: Graph) -> Iterator[Finding]:
         yield Finding("stale", jobs[0].record, f"{cause} ({len(jobs)} job(s) of {step})")
 
 
-def _other_params(job: Job, params: dict[str, dict[str, object]] | None) -> Iterator[str]:
+def _other_params(job: Job, params: dict[str, JsonSection] | None) -> Iterator[str]:
     from childgait.params import section_for_record
 
     if params is None:
@@ -293,7 +297,7 @@ def _other_sources(job: Job, sources: Path, hashes: dict[str, str | None]) -> It
         yield f"made with other source files than are here now: {', '.join(other)}"
 
 
-def _params_here(root: Path) -> dict[str, dict[str, object]] | None:
+def _params_here(root: Path) -> dict[str, JsonSection] | None:
     """Read params.yaml by section; None where there is none."""
     from childgait.params import load_sections
 
