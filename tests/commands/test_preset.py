@@ -35,7 +35,7 @@ def params(tmp_path: Path) -> Path:
 
 
 def test_there_are_the_promised_presets() -> None:
-    assert NAMES == ["cgv", "demo", "keypoints", "peers", "pretrained", "smoke"]
+    assert NAMES == ["cgv", "demo", "keypoints", "peers", "smoke"]
 
 
 def test_a_preset_for_a_quick_look_leads_there_from_any_other(params: Path) -> None:
