@@ -111,22 +111,22 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
         ("finetune", {"overrides": {"rules": {"epoch": 3}}}, "finetune.overrides.rules.epoch is no key"),
         (
             "finetune",
-            {"weights": "weights/none.safetensors"},
+            {"weights": "weights/none.safetensors", "overrides": {}},
             "finetune.weights is 'weights/none.safetensors', but there is no such file",
         ),
         (
             "finetune",
-            {"head": "measures"},
+            {"head": "measures", "overrides": {}},
             "finetune.head is measures, but childgait_video starts without a checkpoint",
         ),
         (
             "finetune",
-            {"models": ["videomae"], "weights": "shipped"},
+            {"models": ["videomae"], "weights": "shipped", "overrides": {}},
             "finetune.weights is shipped for videomae, but no checkpoint of it",
         ),
         (
-            "finetune",
-            {"weights": "shipped"},
+            "prepare_clips",
+            {"size": 112},
             "childgait_video.safetensors was pre-trained with pixels 64 (the study's is 112, prepare_clips.size)",
         ),
         ("segment", {"backend": "sam3"}, "segment.sam3_folder is 'weights/sam3', but there is no such file or folder"),

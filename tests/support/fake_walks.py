@@ -95,6 +95,7 @@ def settings(**changes: object) -> Pretrain:
         "held_out_children": 3,
         "workers": 0,
         "pixels": 32,
+        "precision": "fp32",
     }
     return Pretrain.model_validate({**section, **small, **changes})
 

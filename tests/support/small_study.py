@@ -110,7 +110,15 @@ def settings(**changes: object) -> Finetune:
         "validation_windows": 1,
         "device": "cpu",
         "precision": "fp32",
-        "encoder": {**PARAMS["finetune"]["encoder"], "min_tokens": 2, "head_hidden": 16, "dilate_pixels": 0},
+        "frame_step": 1,
+        "overrides": {},
+        "encoder": {
+            **PARAMS["finetune"]["encoder"],
+            "min_tokens": 2,
+            "head_hidden": 16,
+            "dilate_pixels": 0,
+            "positions": "interpolated",
+        },
         "augmentation": {"flip": 0.5, "scale": 0.1, "shift": 0.05, "colour": 0.1, "time": 0.1},
     }
     return Finetune.model_validate({**PARAMS["finetune"], **small, **changes})
