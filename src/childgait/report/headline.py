@@ -137,6 +137,11 @@ def _starting_weights(runs: list[RunMetrics]) -> list[str]:
             f"{', '.join(pretrained)}: on a synthetic cohort, pre-training used the generator of the test children, "
             "though not the children; such a row shows that the network learns, not how it performs on real children."
         )
+    if from_scratch and pretrained:
+        lines.append(
+            "Networks from scratch and pre-trained networks had different starts: a difference between them is not "
+            "that of their designs. For equal starts name them all in pretrain.models."
+        )
     return lines
 
 
