@@ -26,6 +26,7 @@ def main() -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return
+    os.umask(os.umask(0o027) | 0o007)  # files of a study are for its user and group alone
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("childgait").setLevel(logging.INFO)  # the package logs; libraries only warn
     entry = flags.find_function(argv[0])

@@ -8,26 +8,34 @@ before it is planned, with one sentence that gives the section, the key, the val
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from childgait.errors import StepError
+from childgait.user_files import LARGEST_PARAMS, parse_yaml, read_text, shorten
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
+FoldName = Annotated[str, Field(pattern=r"^([0-9]{1,3}|holdout)$")]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Channel = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Channel, Channel, Channel]
 SYNTHETIC_ROOT = Path("data/demo")  # cohort.root of the synthetic cohort, which `synthesize` writes
 
 
 class Section(BaseModel):
     """Base of all sections. Every key is required: a default hidden in code would be a number that nobody sees."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class Cohort(Section):
@@ -45,9 +53,20 @@ class Cohort(Section):
 
     @field_validator("root", "annotations")
     @classmethod
-    def _has_no_blank(cls, value: str) -> str:
-        if not value or any(letter.isspace() for letter in value):
-            raise ValueError("a path without blanks is expected, because steps run as shell commands (use a link)")
+    def _is_plain_path(cls, value: str) -> str:
+        if not re.fullmatch(r"/?[\w.+][\w.+-]*(/[\w.+][\w.+-]*)*/?", value):
+            raise ValueError(
+                "a path without blanks is expected, of letters, digits and _ . + -, because steps run as shell "
+                "commands (use a link)"
+            )
+        return value
+
+    @field_validator("exclude")
+    @classmethod
+    def _are_recordings(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if not re.fullmatch(r"[0-9]{4,12}-[0-9]{4,12}_[a-z]{4,8}_[0-9]{1,9}-[0-9]{1,9}", name):
+                raise ValueError("names of recordings are expected as keys, such as 0001-0001_left_1-240: reason")
         return value
 
 
@@ -145,6 +164,12 @@ class Deidentify(Section):
     lossless: bool = Field(description="true: lossless video; false: a smaller lossy copy for delivery")
     crf: int = Field(ge=0, le=40, description="quality of the lossy copy (CRF)")
     seed: int = Field(ge=0, description="random seed of the order of the mosaic cells")
+
+    @model_validator(mode="after")
+    def _scores_are_ordered(self) -> Deidentify:
+        if self.keep_score > self.birth_score:
+            raise ValueError("keep_score must be at most birth_score: a track that starts must be able to continue")
+        return self
 
 
 class Segment(Section):
@@ -275,7 +300,7 @@ class SplitSubjects(Section):
 class Pretrain(Section):
     """Pre-training on synthetic walks."""
 
-    models: list[str] = Field(description="networks to pre-train, each on its own inputs; empty: none")
+    models: list[ModelName] = Field(description="networks to pre-train, each on its own inputs; empty: none")
     seed: int = Field(ge=0, description="random seed of the synthetic children; must differ from synthesize.seed")
     children: int = Field(ge=1, description="training children, numbered from 0")
     held_out_children: int = Field(ge=1, description="validation children, numbered after the training children")
@@ -436,9 +461,9 @@ class Drawing(Section):
     line_pixels: int = Field(ge=1, le=16, description="line width in pixels; 3 at 224 pixels")
     dot_pixels: int = Field(ge=0, le=16, description="radius of a joint's dot in pixels; 0: no dots")
     min_score: float = Field(ge=0, le=1, description="keypoints with a lower score are not drawn")
-    left: tuple[int, int, int] = Field(description="colour of the left limbs")
-    right: tuple[int, int, int] = Field(description="colour of the right limbs")
-    middle: tuple[int, int, int] = Field(description="colour of head and trunk")
+    left: Colour = Field(description="colour of the left limbs")
+    right: Colour = Field(description="colour of the right limbs")
+    middle: Colour = Field(description="colour of head and trunk")
 
 
 class Augmentation(Section):
@@ -454,11 +479,18 @@ class Augmentation(Section):
 class StudyRuns(Section):
     """The runs of a study: one per model, fold and seed."""
 
-    models: list[str] = Field(
+    models: list[ModelName] = Field(
         min_length=1, description="models to train, the main one first; majority, coin and age_sex are added"
     )
-    folds: list[str] = Field(min_length=1, description="0, 1, ... or holdout")
-    seeds: list[int] = Field(min_length=1, description="random seeds, one run each")
+    folds: list[FoldName] = Field(min_length=1, description="0, 1, ... or holdout")
+    seeds: list[Seed] = Field(min_length=1, description="random seeds, one run each")
+
+    @field_validator("models", "folds", "seeds")
+    @classmethod
+    def _are_unique(cls, value: list[str] | list[int]) -> list[str] | list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError("each entry is expected once")
+        return value
 
 
 class RunSettings(Section):
@@ -557,11 +589,18 @@ class Evaluate(Section):
     bins: int = Field(ge=2, le=50, description="bins of probability of the calibration error")
     age_edges: list[float] = Field(description="limits of the age groups, in years")
 
+    @field_validator("age_edges")
+    @classmethod
+    def _edges_increase(cls, value: list[float]) -> list[float]:
+        if any(later <= earlier for earlier, later in itertools.pairwise(value)):
+            raise ValueError("increasing ages are expected, such as [7, 11]")
+        return value
+
 
 class GradeSeverity(Section):
     """Four levels of motor severity (`snakemake severity`), where subjects.csv has them."""
 
-    models: list[str] = Field(
+    models: list[ModelName] = Field(
         min_length=1, description="networks to train, each from the weights of its run of finetune"
     )
     windows_per_video: int = Field(ge=1, description="windows per video whose predictions are averaged")
@@ -640,14 +679,10 @@ def network_section(section: Mapping[str, JsonValue], model: str) -> JsonSection
 
 def read_params(path: Path) -> dict[str, Any]:
     """Read params.yaml as a mapping of sections, without checking the values."""
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(read_text(path, LARGEST_PARAMS), str(path))
     except FileNotFoundError:
         raise StepError(f"there is no {path}", hint="run from the repository's root, or give --params") from None
-    except yaml.YAMLError as error:
-        raise StepError(f"{path} is not YAML: {' '.join(str(error).split())}", hint="correct that line") from None
     if not isinstance(values, dict):
         raise StepError(f"{path} holds {type(values).__name__}, not sections", hint="restore it from git") from None
     return values
@@ -664,7 +699,7 @@ def load_sections(path: Path) -> dict[str, Section]:
     problems = []
     for name in values:
         if name not in SECTIONS and name != "preset":
-            problems.append(f"section {name!r} is unknown{_nearest(name, SECTIONS)}")
+            problems.append(f"section {shorten(name)} is unknown{_nearest(name, SECTIONS)}")
     loaded = {}
     for name, model in SECTIONS.items():
         if name not in values:
@@ -788,7 +823,7 @@ def problem_of(section: str, detail: ErrorDetails) -> str:
         return f"{where} is missing"
     if detail["type"] == "value_error" and isinstance(detail["input"], Mapping):
         return f"{where}: {allowed(detail)}"
-    return f"{where} is {detail['input']!r}, but {allowed(detail)}"
+    return f"{where} is {shorten(detail['input'])}, but {allowed(detail)}"
 
 
 ALLOWED = {

@@ -93,7 +93,7 @@ def test_all_faults_are_told_at_once(root: Path, capsys: pytest.CaptureFixture[s
     errors = told(take_inventory(root, COHORT), "error")
     for part in (
         "0001-0001_left_1-12.mp4: is empty",
-        "0001-0001_right_1-12.mp4: cannot be read as a video",
+        "0001-0001_right_1-12.mp4: cannot be opened as a video",
         "holiday.mp4: the name 'holiday' is not of the form",
         "0003-0001_left_1-12.mp4: names child 0003, but is in folder 0002",
         "frame_000003.json is not JSON",
@@ -191,8 +191,10 @@ def test_a_large_cohort_is_looked_into_by_samples(root: Path, monkeypatch: pytes
     monkeypatch.setattr(inventory, "READ_WHOLE", 10)
     assert take_inventory(root, COHORT).problems == []
     poses = root / "dataset" / "0001" / "0001-0001_left_1-12_filtered_pose"
-    (poses / "frame_000001.json").write_text('{"instance_info": [{"keypoints": [[NaN, 1]]}]}')
-    assert "frame_000001.json: has 1 keypoints, but wholebody133 has 133" in told(take_inventory(root, COHORT), "error")
+    (poses / "frame_000001.json").write_text('{"instance_info": [{"keypoints": [[NaN, 1]], "keypoint_scores": [1]}]}')
+    assert "frame_000001.json has 1 keypoints, but cohort.pose_layout is wholebody133, which has 133" in told(
+        take_inventory(root, COHORT), "error"
+    )
     write_frame(poses, 1, frame_record(0, [], None))
     notes = told(take_inventory(root, COHORT), "note")
     assert "1 of 5 sampled frames have no person" in notes
@@ -225,7 +227,8 @@ def test_a_list_of_subjects_without_its_columns_is_one_problem(root: Path) -> No
     text = (root / "subjects.csv").read_text()
     (root / "subjects.csv").write_text(text.replace("age", "years"))
     assert told(take_inventory(root, COHORT), "error").splitlines() == [
-        f"{root}/subjects.csv: lacks the column(s) age. name the columns in its first line."
+        f"{root}/subjects.csv: lacks the column(s) age. its first line is patient_id, age, sex, separated by "
+        "commas (a spreadsheet may write semicolons)."
     ]
     (root / "subjects.csv").write_text(text.replace("age", "age_years"))
     assert take_inventory(root, COHORT).problems == []

@@ -24,7 +24,7 @@ rule synthesize:
         cfg=config["synthesize"],
         folder=lambda wildcards, output: Path(output.labels).parent,
     shell:
-        "CHILDGAIT_THREADS={threads} childgait synthesize --out {params.folder} --record {output.record} > {log} 2>&1"
+        "CHILDGAIT_THREADS={threads} childgait synthesize --out {params.folder:q} --record {output.record:q} > {log} 2>&1"
 
 
 rule cohort_all:

@@ -4,14 +4,13 @@
 # are guarded to run once.
 
 import gc
-import hashlib
 from pathlib import Path
 
 from childgait.domain.names import parse_video_name
+from childgait.engine.command_line import format_call
 from childgait.engine.source_files import stamp_of
 from childgait.preflight.params import videos_of_table
 from childgait.errors import StepError
-from childgait.files.atomic import write_text
 from childgait.files.pooled_tables import GATED
 from childgait.files.recordings import list_recordings
 from childgait.params import load_params
@@ -23,11 +22,6 @@ gc.set_threshold(200_000, 50, 100)
 container: "envs/childgait.sif"  # used only with `software-deployment-method: apptainer` in a profile; see envs/childgait.def
 
 
-if "cohort" not in config:
-
-    configfile: "params.yaml"
-
-
 def as_workflow_error(function, *arguments):
     """Call a function; a StepError becomes a WorkflowError, which is printed without a traceback."""
     try:
@@ -37,7 +31,14 @@ def as_workflow_error(function, *arguments):
 
 
 if "PARAMS" not in globals():
-    PARAMS = as_workflow_error(load_params, Path("params.yaml"))
+    PARAMS = as_workflow_error(load_params, Path("params.yaml"))  # strict; Snakemake's own reader follows
+
+
+if "cohort" not in config:
+
+    configfile: "params.yaml"
+
+
 COHORT = Path(PARAMS["cohort"].root)
 HAS_VIDEO = PARAMS["cohort"].modality == "video"
 ANNOTATIONS = Path(PARAMS["cohort"].annotations)
@@ -62,10 +63,10 @@ PARTS = ("train", "validation", "test")
 
 
 wildcard_constraints:
-    video=r"\d+-\d+_[a-z]+_\d+-\d+",
-    subject=r"\d+",
-    fold=r"\d+|holdout",
-    seed=r"\d+",
+    video=r"[0-9]+-[0-9]+_[a-z]+_[0-9]+-[0-9]+",
+    subject=r"[0-9]+",
+    fold=r"[0-9]+|holdout",
+    seed=r"[0-9]+",
     model=r"[a-z0-9_]+",
 
 
@@ -101,30 +102,15 @@ def list_gates_of_stage():
     return [step for step in GATED if "WHOLE_STUDY" in globals() or step in steps]
 
 
-LONGEST_ARGUMENT = 60_000  # bytes; Linux allows 131,072 per argument string, here the whole command
-
-
-def format_argument(rule_name, name, value):
-    """Format `--name value`; a list too long for a command line is written to a file (`--name @file`)."""
-    text = str(value)
-    if len(text) > LONGEST_ARGUMENT:
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        listing = Path(f".snakemake/arguments/{rule_name}-{name}-{digest}.txt")
-        if not listing.exists():  # the Snakemake process of another job may be reading it
-            listing.parent.mkdir(parents=True, exist_ok=True)
-            write_text(listing, "\n".join(text.split()) + "\n")
-        text = f"@{listing}"
-    return f"--{name.replace('_', '-')} {text}"
-
-
 def flags(step, /, **values):
-    """Return a function that builds a step's command line from the rule's named inputs and outputs, and `values`."""
+    """Return a function that builds a step's command line from the rule's named inputs and outputs, and `values`.
+
+    Every value is quoted for the shell there; `{params.call}` is put into a command as it is.
+    """
 
     def build(wildcards, input, output):
-        files = [*input.items(), *output.items()]
-        parts = [format_argument(step, name, value) for name, value in files if name != "code" and value]
-        parts += [f"--{name.replace('_', '-')} {value.format(**wildcards)}" for name, value in values.items()]
-        return " ".join(parts)
+        filled = {name: value.format(**wildcards) for name, value in values.items()}
+        return format_call(step, [*input.items(), *output.items()], filled, Path(".snakemake/arguments"))
 
     return build
 

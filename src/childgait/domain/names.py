@@ -16,11 +16,13 @@ from dataclasses import dataclass
 
 from childgait.domain.evgs import VIEWS, View
 from childgait.errors import StepError
+from childgait.user_files import shorten
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm")
 POSE_FOLDER = "_filtered_pose"
 _NAME = re.compile(
-    r"(?P<patient>\d{4,})-(?P<session>\d{4,})_(?P<view>forward|backward|left|right)_(?P<start>\d+)-(?P<end>\d+)"
+    r"(?P<patient>[0-9]{4,12})-(?P<session>[0-9]{4,12})_(?P<view>forward|backward|left|right)"
+    r"_(?P<start>[0-9]{1,9})-(?P<end>[0-9]{1,9})"
 )
 
 
@@ -38,12 +40,15 @@ class VideoName:
         return f"{self.subject}-{self.session}_{self.view}_{self.start}-{self.end}"
 
 
+SUBJECT = re.compile(r"[0-9]{4,12}")  # the name of a child's folder
+
+
 def parse_video_name(stem: str) -> VideoName:
     """Parse a recording's name, without its ending."""
     match = _NAME.fullmatch(stem)
     if match is None:
         raise StepError(
-            f"the name {stem!r} is not of the form PATIENT-SESSION_VIEW_START-END",
+            f"the name {shorten(stem)} is not of the form PATIENT-SESSION_VIEW_START-END",
             hint="rename it like 0001-0001_left_1-240; views are forward, backward, left and right",
         )
     view = next(view for view in VIEWS if view == match["view"])

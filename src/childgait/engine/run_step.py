@@ -20,6 +20,7 @@ from typing import Any
 from childgait.engine.flags import Flag, flags_of, parser_of
 from childgait.errors import StepError
 from childgait.files.atomic import atomic_outputs
+from childgait.user_files import check_regular
 
 log = logging.getLogger("childgait")
 
@@ -31,7 +32,7 @@ def _paths(value: Any) -> list[Path]:
 
 
 def _check_inputs(flags: list[Flag], values: dict[str, Any]) -> None:
-    """Check that every input exists."""
+    """Check that every input is a file or folder that exists: reading a FIFO or a device would never end."""
     for flag in flags:
         if flag.kind == "input":
             for path in _paths(values[flag.name]):
@@ -40,6 +41,8 @@ def _check_inputs(flags: list[Flag], values: dict[str, Any]) -> None:
                         f"--{flag.name.replace('_', '-')} names {path}, which does not exist",
                         hint="check the path, or run the step that writes it (`make plan` shows which)",
                     )
+                if not path.is_dir():
+                    check_regular(path)
 
 
 def run_step(

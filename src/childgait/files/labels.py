@@ -8,7 +8,9 @@ Returns plain Python rows; `steps/build_labels.py` writes the tables below.
 
 from __future__ import annotations
 
-import json
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from childgait.domain.evgs import BY_NUMBER, LIMBS
 from childgait.errors import StepError
 from childgait.files.tables import Column, Table
+from childgait.user_files import read_json, read_rows, shorten
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,6 +62,8 @@ SUBJECTS = Table(
     ),
 )
 
+REQUIRED = ("patient_id", "age", "sex")  # columns of subjects.csv
+OTHER_NAMES = {"age_years": "age"}
 SEXES = {
     "f": "female",
     "female": "female",
@@ -84,10 +89,10 @@ class Sheet:
 
 def subject_name(value: Any) -> str:
     """Return a child's pseudonym; `7`, `"7"` and `"0007"` are the same. Fail on anything but digits: a name or path."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not text.isdigit():
+    text = str(value).strip() if isinstance(value, int | str) else ""
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,12}", text):
         raise StepError(
-            f"the patient id {value!r} is not a number",
+            f"the patient id {shorten(value)} is not a number",
             hint="give every child a pseudonym of digits, such as 0001, in labels, subjects and file names alike",
         )
     return text.zfill(4)
@@ -95,10 +100,7 @@ def subject_name(value: Any) -> str:
 
 def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
     """Read and check every sheet of a labels file. `highest` is 2 on the ordinal scale, 1 on the binary one."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StepError(f"{path} is not JSON ({error})", hint="mend the file at that place") from None
+    rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "patient_id" in row for row in rows):
         raise StepError(
             f"{path} is not a list of entries with a 'patient_id'",
@@ -119,40 +121,69 @@ def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
 def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
     """Parse and check one entry of the file."""
     subject = subject_name(row["patient_id"])
+    _check_keys(path, subject, row)
     scores: dict[str, dict[str, int | None]] = {}
     stated: dict[str, int | None] = {}
     for limb in LIMBS:
-        given: dict[str, Any] = {}
-        for key, value in (row.get(limb) or {}).items():
-            item = str(int(key)) if str(key).isdigit() else str(key)
-            if item in given:
-                raise StepError(
-                    f"{path}: child {subject}, {limb} has item {item} twice, once as {key!r}",
-                    hint="keep one score for each item",
-                )
-            given[item] = value
-        unknown = [key for key in given if key != "Total" and not (str(key).isdigit() and int(key) in BY_NUMBER)]
-        if unknown:
-            raise StepError(
-                f"{path}: child {subject}, {limb}: {unknown[0]!r} is no item", hint="items are '1' to '17', and 'Total'"
-            )
+        given = _items_of(f"{path}: child {subject}, {limb}", row.get(limb))
         scores[limb] = {
             item.code: _score(path, subject, limb, item.code, given.get(str(number)), highest)
             for number, item in BY_NUMBER.items()
         }
-        total = given.get("Total")
-        stated[limb] = int(total) if isinstance(total, (int, float)) else None
-    rater = row.get("rater")
-    return Sheet(subject, None if rater is None else str(rater), scores, stated)
+        stated[limb] = _total(f"{path}: child {subject}, {limb}", given.get("Total"))
+    return Sheet(subject, _rater(f"{path}: child {subject}", row.get("rater")), scores, stated)
+
+
+def _check_keys(path: Path, subject: str, row: dict[str, Any]) -> None:
+    """Fail on `Left` in place of `left`: its scores would count as missing."""
+    known = ("patient_id", "rater", *LIMBS)
+    for key in row:
+        if key not in known and key.strip().lower() in known:
+            raise StepError(
+                f"{path}: child {subject} has the key {shorten(key)}", hint=f"write it as {key.strip().lower()!r}"
+            )
+
+
+def _items_of(where: str, sheet: Any) -> dict[str, Any]:
+    """Return the entries of one limb by item: its number without leading zeros, or `Total`."""
+    if not isinstance(sheet, dict | None):
+        raise StepError(f"{where} is {shorten(sheet)}", hint='write its scores as {"1": 0, …, "17": 2}')
+    given: dict[str, Any] = {}
+    for key, value in (sheet or {}).items():
+        number = int(key) if re.fullmatch("[0-9]{1,4}", key) else None
+        if number not in BY_NUMBER and key != "Total":
+            raise StepError(f"{where}: {shorten(key)} is no item", hint="items are '1' to '17', and 'Total'")
+        item = key if number is None else str(number)
+        if item in given:
+            raise StepError(f"{where} has item {item} twice, once as {key!r}", hint="keep one score for each item")
+        given[item] = value
+    return given
+
+
+def _total(where: str, value: Any) -> int | None:
+    """Return the stated total of a limb, where there is one."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 2 * len(BY_NUMBER):
+        raise StepError(f"{where}: Total is {shorten(value)}", hint=f"write 0 to {2 * len(BY_NUMBER)}, or leave it out")
+    return int(value)
+
+
+def _rater(where: str, value: Any) -> str | None:
+    """Return the name or number of the rater, where there is one."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+        raise StepError(f"{where}: rater is {shorten(value)}", hint="write a pseudonym, such as A")
+    return None if value is None else str(value)
 
 
 def _score(path: Path, subject: str, limb: str, code: str, value: Any, highest: int) -> int | None:
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value not in range(highest + 1):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(highest + 1):
         allowed = ", ".join(str(score) for score in range(highest + 1))
         raise StepError(
-            f"{path}: child {subject}, {limb}, item {code} is scored {value!r}, but {allowed} or null is expected",
+            f"{path}: child {subject}, {limb}, item {code} is scored {shorten(value)}, "
+            f"but {allowed} or null is expected",
             hint="mend the score, or say which scale the file uses in params.yaml: build_labels.scale",
         )
     return int(value)
@@ -162,18 +193,8 @@ def read_children(path: Path) -> pl.DataFrame:
     """Read subjects.csv as the table SUBJECTS, sorted."""
     import polars as pl
 
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise StepError(f"{path} is not a table ({error})", hint="write a CSV with a header row") from None
-    if "age_years" in frame.columns and "age" not in frame.columns:
-        frame = frame.rename({"age_years": "age"})
-    if missing := [name for name in ("patient_id", "age", "sex") if name not in frame.columns]:
-        raise StepError(
-            f"{path} lacks the column(s) {', '.join(missing)}", hint="it has patient_id, age, sex, diagnosis, aid"
-        )
     rows: dict[str, dict[str, Any]] = {}
-    for number, row in enumerate(frame.iter_rows(named=True), start=2):
+    for number, row in read_rows(path, REQUIRED, OTHER_NAMES):
         child = read_child(path, number, row)
         if child["subject"] in rows:
             raise StepError(
@@ -183,11 +204,13 @@ def read_children(path: Path) -> pl.DataFrame:
     return pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema()).sort("subject")
 
 
-def read_child(path: Path, number: int, row: dict[str, str | None]) -> dict[str, Any]:
+def read_child(path: Path, number: int, row: Mapping[str, str | None]) -> dict[str, Any]:
     """Parse and check one line of the file."""
     sex = str(row["sex"] or "").strip().lower()
     if sex not in SEXES:
-        raise StepError(f"{path}, line {number}: sex is {row['sex']!r}", hint="write female, male, or leave it empty")
+        raise StepError(
+            f"{path}, line {number}: sex is {shorten(row['sex'])}", hint="write female, male, or leave it empty"
+        )
     return {
         "subject": subject_name(row["patient_id"]),
         "age_years": _age(path, number, row["age"]),
@@ -202,7 +225,7 @@ def _severity(path: Path, number: int, value: str | None) -> int | None:
     level = (value or "").strip().upper()
     if level not in SEVERITIES:
         raise StepError(
-            f"{path}, line {number}: severity is {value!r}", hint="write 1 to 4 or I to IV, or leave it empty"
+            f"{path}, line {number}: severity is {shorten(value)}", hint="write 1 to 4 or I to IV, or leave it empty"
         )
     return SEVERITIES[level]
 
@@ -210,10 +233,10 @@ def _severity(path: Path, number: int, value: str | None) -> int | None:
 def _age(path: Path, number: int, value: str | None) -> float | None:
     if value is None or not value.strip():
         return None
-    try:
-        age = float(value)
-    except ValueError:
-        age = -1.0
-    if not 0 < age < 120:
-        raise StepError(f"{path}, line {number}: age is {value!r}", hint="write the age in years, or leave it empty")
+    text = value.strip()
+    age = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text) else math.nan
+    if not 0.05 < age < 120:
+        raise StepError(
+            f"{path}, line {number}: age is {shorten(value)}", hint="write the age in years, as 8.5, or leave it empty"
+        )
     return age

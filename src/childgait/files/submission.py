@@ -10,12 +10,13 @@ last two columns belong to track 2 and are -1. Columns and IDs are those of publ
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from childgait.domain.evgs import BY_CODE, TARGETS
 from childgait.errors import StepError
-from childgait.files.annotations import text_of
+from childgait.user_files import parse_line, read_lines, shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,9 +39,10 @@ def write_submission(path: Path, children: list[str], atypical: NDArray[np.bool_
 
 def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, list[int]]:
     """Read the 34 predictions by child (`0004`); fail on anything that the challenge would reject."""
-    rows = list(csv.reader(text_of(path).splitlines()))
-    if not rows or tuple(rows[0]) != COLUMNS:
-        lacking = [name for name in COLUMNS if not rows or name not in rows[0]]
+    rows = [(number, parse_line(path, number, line)) for number, line in read_lines(path)]
+    first = rows[0][1] if rows else []
+    if tuple(first) != COLUMNS:
+        lacking = [name for name in COLUMNS if name not in first]
         found = (
             f"lacks the column(s) {', '.join(lacking)}"
             if lacking
@@ -48,11 +50,13 @@ def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, l
         )
         raise StepError(f"{path} {found}", hint=f"the first line is {','.join(COLUMNS[:3])},…,{','.join(COLUMNS[-3:])}")
     answers: dict[str, list[int]] = {}
-    for line, row in enumerate(rows[1:], 2):
+    for line, row in rows[1:]:
         child = _child_of(path, line, row)
         if child in answers:
             raise StepError(f"{path}, line {line}: {row[0]} is in it twice", hint="keep one row per child")
         answers[child] = _answers_of(path, line, row)
+    if not answers:
+        raise StepError(f"{path} contains no child", hint="a submission has one row per child of the test")
     if expected is not None and (wrong := sorted(expected ^ set(answers))):
         lacks = wrong[0] in expected
         raise StepError(
@@ -65,9 +69,9 @@ def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, l
 
 def _child_of(path: Path, line: int, row: list[str]) -> str:
     name = row[0] if row else ""
-    if not name.startswith(NAME) or not name.removeprefix(NAME).isdecimal():
+    if not re.fullmatch(NAME + "[0-9]{1,12}", name):
         raise StepError(
-            f"{path}, line {line}: the ID is {name!r}", hint=f"IDs are {NAME} and the child's number: {NAME}4"
+            f"{path}, line {line}: the ID is {shorten(name)}", hint=f"IDs are {NAME} and the child's number: {NAME}4"
         )
     if len(row) != len(COLUMNS):
         raise StepError(f"{path}, line {line}: {len(row)} values, not {len(COLUMNS)}", hint="give one value per column")
@@ -78,14 +82,18 @@ def _answers_of(path: Path, line: int, row: list[str]) -> list[int]:
     values = dict(zip(COLUMNS, row, strict=True))
     for name in ITEMS:
         if values[name] not in ("0", "1"):
-            raise StepError(f"{path}, line {line}: {name} is {values[name]!r}", hint="0 is typical, 1 is atypical")
+            raise StepError(
+                f"{path}, line {line}: {name} is {shorten(values[name])}", hint="0 is typical, 1 is atypical"
+            )
     answers = [int(values[name]) for name in ITEMS]
     if values["Total"] != str(sum(answers)):
         raise StepError(
-            f"{path}, line {line}: Total is {values['Total']!r}, but the 34 items add up to {sum(answers)}",
+            f"{path}, line {line}: Total is {shorten(values['Total'])}, but the 34 items add up to {sum(answers)}",
             hint="write their sum",
         )
     for name in OTHER_TRACK:
         if values[name] != "-1":
-            raise StepError(f"{path}, line {line}: {name} is {values[name]!r}", hint="a row of track 1 has -1 there")
+            raise StepError(
+                f"{path}, line {line}: {name} is {shorten(values[name])}", hint="a row of track 1 has -1 there"
+            )
     return answers

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import re
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from childgait.errors import StepError
+from childgait.user_files import check_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,8 @@ _EXACT = 4 | 8192 | 16384 | 262144 | 524288
 _CONVERSION_REACH = 8  # pixels; more than the reach of the bicubic filter of halved chroma
 _FULL_RANGE = ("yuvj420p", "yuvj422p", "yuvj444p")
 _LARGEST_TIMESCALE = 2**31 - 1  # of an mp4 track
+LARGEST_SIDE = 8192  # pixels of a frame's side
+LONGEST = 100_000  # frames of a recording: 28 minutes at 60 Hz
 
 
 @dataclass(frozen=True)
@@ -143,19 +147,60 @@ class VideoFacts:
         return any(abs(step - mean) > tolerance * mean for step in steps)
 
 
-def _open(path: Path) -> Any:
+def open_video(path: Path) -> Any:
+    """Open a video by the demuxer that its first bytes name, and by no other.
+
+    FFmpeg's own choice also opens playlists (concat, HLS, DASH), which read other files, and image sequences.
+    """
     import av
 
+    demuxer = _demuxer_of(path)
     try:
-        container = av.open(str(path), metadata_errors="ignore")
-    except (av.error.FFmpegError, OSError) as error:
+        container = av.open(
+            f"file:{path}", format=demuxer, metadata_errors="ignore", options={"protocol_whitelist": "file"}
+        )
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         raise StepError(
             f"{path} cannot be opened as a video ({_reason(error)})", hint="copy the file again from its source"
         ) from None
-    if not container.streams.video:
+    try:
+        _check_declared(path, container)
+    except StepError:
         container.close()
-        raise StepError(f"{path} contains no video stream", hint="give a video, or exclude it in params.yaml")
+        raise
     return container
+
+
+def _demuxer_of(path: Path) -> str:
+    """Return FFmpeg's name of the container by its first bytes: MP4 and MOV, Matroska and WebM, or AVI."""
+    check_regular(path)
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"):
+        return "mov"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "matroska"
+    if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX"):
+        return "avi"
+    kind = "is empty" if not head else f"begins with {head[:8]!r}, as neither MP4, MOV, MKV, WebM nor AVI"
+    raise StepError(
+        f"{path} cannot be opened as a video (it {kind})",
+        hint="copy the file again from its source; playlists and other containers are not read",
+    )
+
+
+def _check_declared(path: Path, container: Any) -> None:
+    """Fail without a video stream, and on a frame size beyond LARGEST_SIDE."""
+    if not container.streams.video:
+        raise StepError(f"{path} contains no video stream", hint="give a video, or exclude it in params.yaml")
+    context = container.streams.video[0].codec_context
+    if context is None:
+        raise StepError(f"{path} is of a codec that is unknown here", hint="write it as H.264 (ffmpeg -i IN OUT.mp4)")
+    if max(context.width, context.height) > LARGEST_SIDE:
+        raise StepError(
+            f"{path} declares frames of {context.width}x{context.height} pixels, more than {LARGEST_SIDE} on a side",
+            hint="check the file; write it smaller if it is right",
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -187,6 +232,8 @@ def _decode(path: Path, container: Any) -> Iterator[Any]:
             raise StepError(f"{path}: frame {count} has no time stamp", hint="rewrap the file with one per frame")
         if count == 0:
             _check_geometry(path, stream, frame)
+        if count >= LONGEST:
+            raise StepError(f"{path} has more than {LONGEST:,} frames", hint="cut it into shorter recordings")
         yield frame
         count += 1
     if count and end_declared is not None and float(frame.pts * frame.time_base) + 0.1 < end_declared:
@@ -218,9 +265,9 @@ def _matroska_end(container: Any, stream: Any) -> float | None:
     """Return the declared end of a Matroska file in seconds; when truncated it ends without an error, unlike others."""
     if "matroska" not in container.format.name:
         return None
-    if "DURATION" in stream.metadata:  # 00:00:03.333000000
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    declared = re.fullmatch(r"([0-9]{2,4}):([0-9]{2}):([0-9]{2}(?:\.[0-9]+)?)\0*", stream.metadata.get("DURATION", ""))
+    if declared:  # 00:00:03.333000000
+        return int(declared[1]) * 3600 + int(declared[2]) * 60 + float(declared[3])
     return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
 
 
@@ -233,7 +280,7 @@ def _damaged(path: Path, count: int, reason: str) -> StepError:
 
 def read_frames(path: Path) -> Iterator[Frame]:
     """Yield every frame in order, upright, with exact times. Fails at the first damaged frame."""
-    container = _open(path)
+    container = open_video(path)
     with container:
         first, previous, size = None, None, None
         for index, frame in enumerate(_decode(path, container)):
@@ -257,7 +304,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 def probe(path: Path) -> VideoFacts:
     """Decode the whole file and return its facts."""
-    container = _open(path)
+    container = open_video(path)
     with container:
         stream = container.streams.video[0]
         codec, pixel_format = stream.codec_context.name, stream.codec_context.pix_fmt or "unknown"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from numpy.typing import NDArray
 
 from childgait.domain.boxes import Box
 from childgait.domain.poses import Poses, make_poses
-from childgait.domain.skeleton import LAYOUTS, POINTS, Layout, to_points
+from childgait.domain.skeleton import LAYOUTS, POINTS, Layout
 from childgait.errors import StepError
+from childgait.gait.keypoint_files import LONGEST, open_frames, parse_frame
 from childgait.gait.select_walker import People, select_walker
 
 _TRUNCATED_RATES: dict[float, float] = {23: 24000 / 1001, 29: 30000 / 1001, 59: 60000 / 1001, 119: 120000 / 1001}
-_SPAN = re.compile(r"_(\d+)-(\d+)(?:_|\.|$)")
-_NUMBER = re.compile(r"(\d+)\D*$")
+_SPAN = re.compile(r"_([0-9]{1,9})-([0-9]{1,9})(?:_|\.|$)")
+_NUMBER = re.compile(r"([0-9]+)[^0-9]*$")
 
 
 @dataclass(frozen=True)
@@ -101,20 +103,33 @@ def read_delivered(
 
 
 def _read_frames(path: Path, layout: Layout) -> _Frames:
-    files = list(_files(path))
-    if not files:
-        raise StepError(f"{path} contains no JSON file", hint="it should contain one per frame, as the release does")
-    records = [(name, *_parse(name, text, layout)) for name, text in files]
-    indices, oddities = _indices(path, [(name, record.get("frame_index")) for name, record, _ in records])
-    infos = [record["video_info"] for _, record, _ in records if isinstance(record.get("video_info"), dict)]
+    with open_frames(path) as files:
+        if not files.names:
+            raise StepError(
+                f"{path} contains no JSON file", hint="it should contain one per frame, as the release does"
+            )
+        separator = "/" if path.is_dir() else ": "
+        frames = [(name, parse_frame(f"{path}{separator}{name}", files.read(name), layout)) for name in files.names]
+    indices, oddities = _indices(path, [(name, frame.index) for name, frame in frames])
+    infos = [frame.info for _, frame in frames if frame.info is not None]
     if not infos:
         oddities.append("no frame has video_info")
-    elif len(infos) < len(records):
-        oddities.append(f"video_info on {len(infos)} of {len(records)} frames only")
+    elif len(infos) < len(frames):
+        oddities.append(f"video_info on {len(infos)} of {len(frames)} frames only")
     stated = {key: _agreed(path, key, infos) for key in ("width", "height", "fps", "total_frames")}
-    people = {index: found for index, (_, _, found) in zip(indices, records, strict=True)}
+    people = {index: frame.people for index, (_, frame) in zip(indices, frames, strict=True)}
+    _check_length(path, max(people) + 1, stated["total_frames"])
     facts = _facts(stated, people, oddities)
     return _Frames(people, facts)
+
+
+def _check_length(path: Path, frames: int, total: float | None) -> None:
+    """Fail on a recording longer than LONGEST frames: the memory follows the declared length."""
+    if (most := max(frames, int(total or 0))) > LONGEST:
+        raise StepError(
+            f"{path} declares {most:,} frames (by frame_index or total_frames), more than {LONGEST:,}",
+            hint="correct these numbers, or cut the recording into shorter ones",
+        )
 
 
 def _facts(
@@ -155,62 +170,11 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every frame's file, in the order of their names."""
-    if path.is_dir():
-        for file in sorted(path.glob("*.json")):
-            yield f"{path}/{file.name}", file.read_bytes()
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if name.endswith(".json") and not Path(name).name.startswith("."):
-                    yield f"{path}: {name}", archive.read(name)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise StepError(f"{path} is not a whole zip file ({error})", hint="fetch or pack it again") from error
-
-
-def _parse(name: str, text: bytes, layout: Layout) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """Parse one frame: its record, and its people as (n, 23, 3) of our points."""
-    try:
-        record = json.loads(text)
-    except ValueError as error:
-        raise StepError(f"{name} is not JSON ({error})", hint="fetch it again, or remove that frame") from error
-    if not isinstance(record, dict) or not isinstance(record.get("instance_info", []), list):
-        raise StepError(f"{name} is not a frame of the release", hint="expected an object with a list instance_info")
-    people = [_person(name, person, layout) for person in record.get("instance_info", [])]
-    return record, np.stack(people) if people else np.zeros((0, len(POINTS), 3), np.float32)
-
-
-def _person(name: str, person: Any, layout: Layout) -> NDArray[np.float32]:
-    """Parse one person's points (23, 3)."""
-    try:
-        xy = np.array(person["keypoints"], np.float32)  # null becomes NaN
-        score = np.array(person["keypoint_scores"], np.float32)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StepError(
-            f"{name}: a person's keypoints and keypoint_scores cannot be read ({type(error).__name__}: {error})",
-            hint="expected a list of [x, y] and a list of scores, as long as each other",
-        ) from error
-    if xy.ndim != 2 or xy.shape[1] != 2 or score.shape != xy.shape[:1]:
-        raise StepError(
-            f"{name}: keypoints are {'x'.join(map(str, xy.shape))} and scores {'x'.join(map(str, score.shape))}",
-            hint="expected n x 2 and n",
-        )
-    if len(xy) != layout.size:
-        like = [other.name for other in LAYOUTS.values() if other.size == len(xy)]
-        raise StepError(
-            f"{name} has {len(xy)} keypoints, but cohort.pose_layout is {layout.name}, which has {layout.size}",
-            hint=f"set cohort.pose_layout to {like[0]}" if like else "no layout in domain/skeleton.py has so many",
-        )
-    return to_points(xy, score, layout)
-
-
-def _indices(path: Path, frames: list[tuple[str, Any]]) -> tuple[list[int], list[str]]:
+def _indices(path: Path, frames: list[tuple[str, int | None]]) -> tuple[list[int], list[str]]:
     """Return frame indices from 0 and oddities: by `frame_index` if every frame has one, else by the file names."""
     oddities: list[str] = []
-    named = _all_numbers([int(match[1]) if (match := _NUMBER.search(Path(name).stem)) else None for name, _ in frames])
-    numbers = _all_numbers([index if isinstance(index, int) else None for _, index in frames])
+    named = _all_numbers([_number_in(name) for name, _ in frames])
+    numbers = _all_numbers([index for _, index in frames])
     if numbers is None and named is None:
         raise StepError(
             f"not every frame of {path} has a frame_index or a number in its name",
@@ -220,13 +184,19 @@ def _indices(path: Path, frames: list[tuple[str, Any]]) -> tuple[list[int], list
         numbers, named = named, None
     assert numbers is not None
     if len(set(numbers)) < len(numbers):
-        twice = next(number for number in numbers if numbers.count(number) > 1)
+        twice = Counter(numbers).most_common(1)[0][0]
         raise StepError(f"{path} contains frame {twice} twice", hint="keep one file for each frame")
     offsets = {name - index for name, index in zip(named, numbers, strict=True)} if named else set()
     if len(offsets) > 1:
         oddities.append("frame_index and the file names count differently; frame_index is used")
     offset = offsets.pop() if len(offsets) == 1 else None
     return [index - _first(numbers, offset, _named_span(path)) for index in numbers], oddities
+
+
+def _number_in(name: str) -> int | None:
+    """Return the last number in a file's name; None if it has none that could count frames."""
+    match = _NUMBER.search(Path(name).stem)
+    return int(match[1]) if match and len(match[1]) <= 9 else None
 
 
 def _all_numbers(numbers: list[int | None]) -> list[int] | None:
@@ -302,9 +272,9 @@ def write_frame(folder: Path, number: int, record: dict[str, Any]) -> None:
 
 def pack(folder: Path, target: Path) -> None:
     """Pack a folder of one-frame files into a zip; the same files give the same bytes."""
-    with zipfile.ZipFile(target, "w") as archive:
-        for file in sorted(folder.glob("*.json")):
-            entry = zipfile.ZipInfo(f"{folder.name}/{file.name}")  # dated 1980, the zip's own zero
+    with open_frames(folder) as files, zipfile.ZipFile(target, "w") as archive:
+        for name in files.names:
+            entry = zipfile.ZipInfo(f"{folder.name}/{name}")  # dated 1980, the zip's own zero
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, file.read_bytes(), compresslevel=6)
+            archive.writestr(entry, files.read(name), compresslevel=6)

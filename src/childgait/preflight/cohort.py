@@ -7,23 +7,19 @@ damaged frame in the middle, a wrong point in one of 240 files) are left to `reg
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-import json
-import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from childgait.domain.evgs import VIEWS
-from childgait.domain.names import POSE_FOLDER, VIDEO_ENDINGS, VideoName, parse_video_name
+from childgait.domain.names import POSE_FOLDER, SUBJECT, VIDEO_ENDINGS, VideoName, parse_video_name
 from childgait.domain.skeleton import LAYOUTS
 from childgait.errors import StepError
-from childgait.files.annotations import text_of
+from childgait.files.recordings import PSEUDONYMS, check_link, recording_name
 from childgait.params import Cohort
+from childgait.user_files import check_regular, read_json, read_rows
 
 READ_WHOLE = 15_000  # keypoint frames of a cohort up to which all are read; above, SAMPLED frames per recording
 SAMPLED = 5  # keypoint frames read per recording of a large cohort
@@ -64,9 +60,12 @@ class Inventory:
     def note(self, file: Path | str, reason: str, fix: str) -> None:
         self.problems.append(Problem("note", str(file), reason, fix))
 
-    def step_error(self, file: Path, problem: StepError) -> None:
-        reason = problem.message.removeprefix(str(file)).lstrip(":, ")
-        self.error(file, reason, problem.hint)
+    def refuse(self, file: Path, problem: StepError | OSError) -> None:
+        """Enter an error of reading a file."""
+        if isinstance(problem, StepError):
+            self.error(file, problem.message.removeprefix(str(file)).lstrip(":, /"), problem.hint)
+        else:
+            self.error(file, f"cannot be read ({problem.strerror or problem})", "copy it again from its source")
 
 
 def take_inventory(root: Path, cohort: Cohort) -> Inventory:
@@ -93,16 +92,19 @@ def take_inventory(root: Path, cohort: Cohort) -> Inventory:
 def list_files(folder: Path, inventory: Inventory) -> None:
     """Enter videos and keypoints by their names; note files in the wrong place."""
     for path in sorted(folder.glob("*/*")):
-        if path.suffix.lower() in VIDEO_ENDINGS:
-            add_recording(path, path.stem, inventory.videos, inventory)
-        elif path.name.endswith(POSE_FOLDER + ".zip"):
-            add_recording(path, path.name.removesuffix(POSE_FOLDER + ".zip"), inventory.poses, inventory)
-        elif path.is_dir() and path.name.endswith(POSE_FOLDER):
-            name = path.name.removesuffix(POSE_FOLDER)
-            if (zipped := path.with_name(path.name + ".zip")).exists():
+        name = recording_name(path)
+        if name is not None:
+            zipped = path.with_name(path.name + ".zip")
+            if path.name.endswith(POSE_FOLDER) and zipped.exists():
                 inventory.note(path, f"stands beside {zipped.name}, which is used", "remove one of the two")
-            else:
-                add_recording(path, name, inventory.poses, inventory)
+                continue
+            try:
+                check_link(path, folder.parent)
+            except (OSError, StepError) as problem:
+                inventory.refuse(path, problem)
+                continue
+            files = inventory.videos if path.suffix.lower() in VIDEO_ENDINGS else inventory.poses
+            add_recording(path, name, files, inventory)
         elif not path.name.startswith("."):
             inventory.note(path, "is neither a video nor keypoints and is not read", "remove it, or correct its name")
     for path in sorted(folder.glob("*")):
@@ -117,7 +119,9 @@ def add_recording(path: Path, name: str, files: dict[str, Path], inventory: Inve
     except StepError as problem:
         inventory.error(path, problem.message, problem.hint)
         return
-    if parsed.subject != path.parent.name:
+    if not SUBJECT.fullmatch(path.parent.name):
+        inventory.error(path, f"is in the folder {path.parent.name!r}, which is no number of a child", PSEUDONYMS)
+    elif parsed.subject != path.parent.name:
         inventory.error(path, f"names child {parsed.subject}, but is in folder {path.parent.name}", "move or rename it")
     if parsed.end < parsed.start:
         inventory.error(path, f"its frame range runs backwards ({parsed.start}-{parsed.end})", "correct its name")
@@ -149,15 +153,14 @@ def check_video(name: str, path: Path, inventory: Inventory) -> None:
     """Check the header, the index and the first frame of a video."""
     import av
 
+    from childgait.files.video import open_video
+
     exclude = "copy it again from its source, or exclude it in cohort.exclude with the reason"
-    if path.stat().st_size == 0:
-        inventory.error(path, "is empty", exclude)
-        return
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            if not container.streams.video:
-                inventory.error(path, "contains no video stream", exclude)
-                return
+        if check_regular(path).st_size == 0:
+            inventory.error(path, "is empty", exclude)
+            return
+        with open_video(path) as container:
             stream = container.streams.video[0]
             check_index(name, path, stream, inventory)
             if container.streams.audio:
@@ -169,6 +172,8 @@ def check_video(name: str, path: Path, inventory: Inventory) -> None:
                 inventory.note(
                     path, f"has a rotation flag of {first.rotation % 360} degrees", "nothing to do: it is rotated"
                 )
+    except StepError as problem:
+        inventory.refuse(path, problem)
     except (av.error.FFmpegError, OSError) as error:
         inventory.error(path, f"cannot be read as a video ({getattr(error, 'strerror', None) or error})", exclude)
 
@@ -219,7 +224,7 @@ def check_all_poses(inventory: Inventory, cohort: Cohort) -> None:
             try:
                 facts = inspect_delivered(path, cohort.pose_layout)
             except StepError as problem:
-                inventory.step_error(path, problem)
+                inventory.refuse(path, problem)
                 continue
             for oddity in facts.oddities:
                 inventory.note(path, oddity, "nothing to do: it is handled")
@@ -237,14 +242,13 @@ def check_all_poses(inventory: Inventory, cohort: Cohort) -> None:
 
 def frame_names(path: Path, inventory: Inventory) -> list[str]:
     """List the keypoint files in a folder or zip, in order."""
+    from childgait.gait.keypoint_files import open_frames
+
     try:
-        if path.is_dir():
-            names = sorted(file.name for file in path.iterdir() if file.suffix == ".json")
-        else:
-            with zipfile.ZipFile(path) as archive:
-                names = sorted(name for name in archive.namelist() if name.endswith(".json"))
-    except (OSError, zipfile.BadZipFile) as error:
-        inventory.error(path, f"cannot be read ({error})", "copy or pack it again")
+        with open_frames(path) as frames:
+            names = frames.names
+    except (OSError, StepError) as problem:
+        inventory.refuse(path, problem)
         return []
     if not names:
         inventory.error(path, "contains no keypoint file", "it should contain frame_000001.json and so on")
@@ -253,44 +257,29 @@ def frame_names(path: Path, inventory: Inventory) -> list[str]:
 
 def check_some_frames(path: Path, cohort: Cohort, inventory: Inventory) -> None:
     """Check SAMPLED keypoint files of a recording, evenly spread from the first to the last."""
-    names = frame_names(path, inventory)
-    picked = sorted({round(index * (len(names) - 1) / (SAMPLED - 1)) for index in range(SAMPLED)})
-    size = LAYOUTS[cohort.pose_layout].size
+    import numpy as np
+
+    from childgait.gait.keypoint_files import open_frames, parse_frame
+
     empty = odd = without_info = 0
-    for name, text in read_texts(path, [names[index] for index in picked]):
-        try:
-            record = json.loads(text)
-            people = record.get("instance_info", [])
-            counts = {len(person["keypoints"]) for person in people}
-            values = [value for person in people for point in person["keypoints"] for value in point]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            inventory.error(f"{path}/{name}", f"is no keypoint file of the release ({error})", "copy it again")
-            continue
-        if wrong := counts - {size}:
-            inventory.error(
-                f"{path}/{name}",
-                f"has {wrong.pop()} keypoints, but {cohort.pose_layout} has {size}",
-                "set cohort.pose_layout in params.yaml to the layout of the files",
-            )
-            return
-        empty += not people
-        odd += any(value is None or value != value for value in values)
-        without_info += not record.get("video_info")
-        if (record.get("video_info") or {}).get("fps") in TRUNCATED_RATES:
-            inventory.note(path, "has a frame rate truncated to a whole number", "nothing to do: it is corrected")
+    with open_frames(path) as files:
+        last = len(files.names) - 1
+        picked = sorted({round(index * last / (SAMPLED - 1)) for index in range(SAMPLED)})
+        for name in (files.names[index] for index in picked):
+            try:
+                frame = parse_frame(f"{path}/{name}", files.read(name), LAYOUTS[cohort.pose_layout])
+            except StepError as problem:
+                inventory.refuse(path, problem)
+                return
+            empty += not len(frame.people)
+            odd += bool(np.isnan(frame.people[..., :2]).any())
+            without_info += not frame.info
+            if (frame.info or {}).get("fps") in TRUNCATED_RATES:
+                inventory.note(path, "has a frame rate truncated to a whole number", "nothing to do: it is corrected")
     faults = ((empty, "have no person"), (odd, "have points without a position"), (without_info, "lack video_info"))
     for count, words in faults:
         if count:
             inventory.note(path, f"{count} of {len(picked)} sampled frames {words}", "nothing to do: it is handled")
-
-
-def read_texts(path: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of files in a folder or zip."""
-    if path.is_dir():
-        yield from ((name, (path / name).read_bytes()) for name in names)
-        return
-    with zipfile.ZipFile(path) as archive:
-        yield from ((name, archive.read(name)) for name in names)
 
 
 def check_completeness(root: Path, inventory: Inventory, cohort: Cohort) -> None:
@@ -330,9 +319,9 @@ def check_labels(path: Path, inventory: Inventory) -> None:
         inventory.error(path, "does not exist", "write the scores as a list of entries with patient_id, left and right")
         return
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        inventory.error(path, f"is not JSON ({error})", "correct the file at that place")
+        rows = read_json(path)
+    except (OSError, StepError) as problem:
+        inventory.refuse(path, problem)
         return
     if not isinstance(rows, list):
         inventory.error(
@@ -347,7 +336,7 @@ def check_labels(path: Path, inventory: Inventory) -> None:
         try:
             sheet = read_sheet(path, row, highest=2)
         except StepError as problem:
-            inventory.step_error(path, problem)
+            inventory.refuse(path, problem)
             continue
         if (sheet.subject, sheet.rater) in scored:
             inventory.error(path, f"scores child {sheet.subject} twice", "keep one entry per child and rater")
@@ -362,26 +351,21 @@ def check_labels(path: Path, inventory: Inventory) -> None:
 
 def check_subjects(path: Path, inventory: Inventory) -> None:
     """Check subjects.csv: its columns, every value, and one row per child."""
-    from childgait.files.labels import read_child
+    from childgait.files.labels import OTHER_NAMES, REQUIRED, read_child
 
     if not path.exists():
         inventory.error(path, "does not exist", "write patient_id, age, sex, diagnosis, aid: one row per child")
         return
     try:
-        text = text_of(path)
-    except StepError as problem:
-        inventory.step_error(path, problem)
+        rows = read_rows(path, REQUIRED, OTHER_NAMES)
+    except (OSError, StepError) as problem:
+        inventory.refuse(path, problem)
         return
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    reader.fieldnames = ["age" if name == "age_years" else name for name in reader.fieldnames or []]
-    if missing := [name for name in ("patient_id", "age", "sex") if name not in reader.fieldnames]:
-        inventory.error(path, f"lacks the column(s) {', '.join(missing)}", "name the columns in its first line")
-        return
-    for number, row in enumerate(reader, start=2):
+    for number, row in rows:
         try:
             child = read_child(path, number, row)
         except StepError as problem:
-            inventory.step_error(path, problem)
+            inventory.refuse(path, problem)
             continue
         if child["subject"] in inventory.listed:
             inventory.error(path, f"line {number}: child {child['subject']} is listed twice", "keep one row per child")

@@ -132,6 +132,20 @@ def videos_of_table(table: Path) -> list[tuple[int, str]]:
     return [(line, row["video"]) for line, row in rows_of(table, ("video",))]
 
 
+def check_recordings(cohort: Cohort) -> None:
+    """Check names and headers of all recordings, scores and subjects: the problems that check-cohort lists."""
+    from childgait.preflight.cohort import take_inventory
+
+    inventory = take_inventory(Path(cohort.root), cohort)
+    errors = sorted({problem for problem in inventory.problems if problem.level == "error"})
+    if errors:
+        first = errors[0]
+        raise StepError(
+            f"{cohort.root} has {len(errors)} problem(s) that would stop a run, first {first.file}: {first.reason}",
+            hint=f"{first.fix}; `childgait check-cohort {cohort.root}` lists them all",
+        )
+
+
 def check_remotes(cohort: Path, root: Path = Path()) -> None:
     """Check that raw recordings tracked by DVC name their own remote, so that `dvc push` keeps them apart."""
     from childgait.lineage.versions import dvc_files, load_yaml

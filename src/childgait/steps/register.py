@@ -15,6 +15,7 @@ from childgait.engine.flags import Output, Raw
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
 from childgait.files.hashes import sha256, sha256_of_text
+from childgait.files.recordings import check_link, check_place, recording_name
 from childgait.files.tombstones import refuse_erased
 from childgait.params import Register
 
@@ -37,6 +38,9 @@ def register(video: Raw | None, poses: Raw | None, name: str, layout: str, facts
     if video is None and poses is None:
         raise StepError(f"recording {name} has neither a video nor keypoints", hint="check its folder")
     parsed = parse_video_name(name)
+    for path in (video, poses):
+        if path is not None:
+            check_raw_path(path, name)
     refuse_erased(parsed.subject)
     row: dict[str, Any] = {
         "video": name,
@@ -54,6 +58,17 @@ def register(video: Raw | None, poses: Raw | None, name: str, layout: str, facts
         oddities.append("there is no video, only keypoints")
     compare_name(parsed, row["frames"], oddities)
     write_json(facts, row | {"oddities": oddities})
+
+
+def check_raw_path(path: Path, name: str) -> None:
+    """Fail on a raw file of a cohort whose folder or name is no pseudonym, before its path enters a record or a log."""
+    if path.absolute().parent.parent.name != "dataset":  # outside the layout of a cohort: run by hand
+        return
+    stem = recording_name(path) or path.stem
+    check_place(path.absolute(), stem)
+    check_link(path.absolute(), path.absolute().parents[2])
+    if stem != name:
+        raise StepError(f"{path} is not the recording {name}", hint="give --name as in the file's name")
 
 
 def describe_video(path: Path | None, params: Register, oddities: list[str]) -> dict[str, Any]:
