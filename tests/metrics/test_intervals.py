@@ -83,6 +83,24 @@ def test_the_short_way_to_mean_balanced_accuracy_is_the_long_one() -> None:
     assert mean_balanced_accuracy(p, truth, weights) == pytest.approx(mean_of(long, list(range(34))))
 
 
+def test_a_p_at_the_resolution_of_the_draws_is_a_bound() -> None:
+    rng = np.random.default_rng(5)
+    truth = (rng.random((60, 34)) < 0.5).astype(float)
+    good, poor = (np.where(rng.random((60, 34)) < share, truth, 1 - truth) for share in (0.95, 0.5))
+    found = compare([good], [poor], truth, draws=99, seed=0)
+    assert found.p == found.smallest_p == pytest.approx(2 / 100)
+    assert compare([good], [good], truth, draws=99, seed=0).p > found.smallest_p
+
+
+def test_two_models_are_compared_within_folds() -> None:
+    rng = np.random.default_rng(6)
+    truth = (rng.random((40, 34)) < 0.4).astype(float)
+    folds = np.arange(40) % 4
+    constant = (rng.random((4, 34)) > 0.5).astype(float)[folds]
+    other = 1 - constant
+    assert compare([constant], [other], truth, draws=0, seed=0, folds=folds).difference == pytest.approx(0)
+
+
 def test_seeds_are_averaged_before_models_are_compared() -> None:
     random = np.random.default_rng(4)
     truth = (random.random((40, 34)) < 0.5).astype(float)

@@ -93,3 +93,45 @@ def test_groups_cover_all_targets_once_per_kind() -> None:
 
 def test_sigmoid_bears_extremes() -> None:
     assert sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_a_constant_prediction_has_one_half_in_any_scope() -> None:
+    """Each fold's majority is another constant: ranked across folds it had an AUROC of .3 to .44 (statistics D4)."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random((110, 34)) < 0.4).astype(float)
+    folds = np.arange(110) % 5
+    constant = np.zeros_like(truth)
+    for fold in range(5):
+        constant[folds == fold] = truth[folds != fold].mean(axis=0)
+    options = {"thresholds": np.full(34, 0.4), **HALF}
+    within = measure(constant, truth, np.ones((1, 110)), folds=folds, **options)
+    assert within["auroc"] == pytest.approx(0.5)
+    assert within["balanced_accuracy"] == pytest.approx(0.5)
+    pooled = measure(constant, truth, np.ones((1, 110)), **options)
+    assert pooled["auroc"].mean() < 0.48
+
+
+def test_within_folds_counts_pairs_of_the_same_fold() -> None:
+    p, y = np.array([[0.9], [0.1], [0.2], [0.3]]), np.array([[1.0], [0.0], [1.0], [0.0]])
+    value = measure(p, y, np.ones((1, 4)), thresholds=np.full(1, 0.5), folds=np.array([0, 0, 1, 1]), **HALF)
+    assert value["auroc"][0, 0] == pytest.approx(0.5)  # one of two pairs
+    assert value["balanced_accuracy"][0, 0] == pytest.approx((1 + 0.5) / 2)
+
+
+def test_equal_classes_need_both_classes() -> None:
+    """Where a class is missing the other's recall is no accuracy (statistics D5)."""
+    p, y = np.array([[0.2, 0.2], [0.3, 0.3]]), np.array([[0.0, 0.0], [0.0, 1.0]])
+    values = measure(p, y, np.ones((1, 2)), thresholds=np.full(2, 0.5), bins=10, balanced=True)
+    for name in ("accuracy", "npv", "brier", "ece", "specificity"):
+        assert np.isnan(values[name][0, 0]), name
+        assert not np.isnan(values[name][0, 1]), name
+    assert values["accuracy"][0, 1] == 0.5
+
+
+def test_accuracy_is_of_calibrated_probabilities_where_given() -> None:
+    p, y = np.full((4, 1), 0.6), np.array([[1.0], [0.0], [0.0], [0.0]])
+    calibrated = np.full((4, 1), 0.25)
+    values = measure(p, y, np.ones((1, 4)), thresholds=np.full(1, 0.5), calibrated=calibrated, **HALF)
+    assert values["accuracy"][0, 0] == 0.75
+    assert values["sensitivity"][0, 0] == 1.0
+    assert values["brier"][0, 0] == pytest.approx((0.75**2 + 3 * 0.25**2) / 4)

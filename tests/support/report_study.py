@@ -248,7 +248,7 @@ def evaluation() -> dict[str, Any]:
         "tuned": block,
         "calibration": Calibration(
             before=CalibrationSummary(brier=0.25, ece=0.125, reliability=[]),
-            after=CalibrationSummary(brier=0.2, ece=0.0625, reliability=[]),
+            after=CalibrationSummary(brier=0.2, ece=0.0625, slope=Cell(value=0.91, low=0.7, high=1.12), reliability=[]),
         ),
         "confusion": dict.fromkeys(TARGET_NAMES, dict.fromkeys(("tp", "fp", "fn", "tn"), 1)),
         "subgroups": {"sex.female": group, "view.left": group},

@@ -15,10 +15,10 @@ from childgait.params import RunSettings
 class Facts(TypedDict, total=False):
     """What training found out; which keys there are depends on the model."""
 
-    pixels: int  # side of the clips; networks only, as the next three
+    pixels: int  # side of the clips; networks only, as the next two
     weights_from: str  # where the initial weights come from, in words
     parameters: int
-    positive_weights: list[float]  # (34,) of the loss
+    positive_weights: list[float]  # (34,) of atypical scores in the loss; absent where all are 1
     labelled_clips: int  # with a mean teacher
     pool_clips: int  # with a mean teacher
     joints: dict[str, float]  # importance of each joint; stgcn_fusion

@@ -22,6 +22,8 @@ PREDICTIONS = Table(
         Column("atypical", "Int64", "the child's truth, 0 or 1; null where unknown"),
         Column("logit", "Float64", "the model's output; null for a child without a view that counts"),
         Column("probability", "Float64", "of atypical, from the logit"),
-        Column("calibrated", "Float64", "of atypical, from the logit over the temperature fitted on validation"),
+        Column(
+            "calibrated", "Float64", "of atypical: class weights undone, intercept and slope per item of validation"
+        ),
     ),
 )

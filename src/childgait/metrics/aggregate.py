@@ -19,6 +19,8 @@ from childgait.metrics.scores import Array, sigmoid
 if TYPE_CHECKING:
     import polars as pl
 
+    from childgait.metrics.calibration import CalibrationMap
+
 NONE = -1  # in the columns of a row's window and its start, where the row is no window
 
 
@@ -74,13 +76,13 @@ def child_logits(part: Part, windows: WindowLogits, views: tuple[str, ...] | Non
     return mean_by_child(by_video, visible, part.table["subject"].to_numpy(), children_of(part.table))
 
 
-def predictions_table(name: str, part: Part, windows: WindowLogits, temperature: float) -> pl.DataFrame:
+def predictions_table(name: str, part: Part, windows: WindowLogits, calibration: CalibrationMap) -> pl.DataFrame:
     """Write a part's predictions as long rows of windows, videos and children: one row per target."""
     import polars as pl
 
     children, labels = children_of(part.table), labels_of_children(part.table)
     levels = _levels(part, windows, children)
-    return pl.concat([_rows_of_level(name, level, children, labels, temperature) for level in levels])
+    return pl.concat([_rows_of_level(name, level, children, labels, calibration) for level in levels])
 
 
 def _levels(part: Part, windows: WindowLogits, children: list[str]) -> tuple[Level, Level, Level]:
@@ -110,12 +112,13 @@ def _window_numbers(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _rows_of_level(
-    part_name: str, level: Level, children: list[str], labels: NDArray[np.floating], temperature: float
+    part_name: str, level: Level, children: list[str], labels: NDArray[np.floating], calibration: CalibrationMap
 ) -> pl.DataFrame:
     """Spread one level's (rows, 34) arrays over long rows."""
     import polars as pl
 
     targets, logits = len(TARGET_NAMES), level.logits.reshape(-1)
+    calibrated = sigmoid(calibration.apply(level.logits)).reshape(-1)
     frame = pl.DataFrame(
         {
             "part": [part_name] * logits.size,
@@ -130,7 +133,7 @@ def _rows_of_level(
             "atypical": pl.Series(labels[level.child].reshape(-1)).fill_nan(None).cast(pl.Int64),
             "logit": pl.Series(logits).fill_nan(None),
             "probability": pl.Series(sigmoid(logits)).fill_nan(None),
-            "calibrated": pl.Series(sigmoid(logits / temperature)).fill_nan(None),
+            "calibrated": pl.Series(calibrated).fill_nan(None),
         }
     )
     return frame.with_columns(

@@ -7,10 +7,7 @@ Every metric of a run, of a study and of the severity levels is written as such 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-
-from childgait.metrics.intervals import interval
 
 DIGITS = 6  # of a value in a file: equal bytes on machines whose last bits differ
 
@@ -22,7 +19,7 @@ class Record(BaseModel):
 
 
 class Cell(Record):
-    """A metric's value; `low` and `high` bound its 95 % interval, None without draws."""
+    """A metric's value; `low` and `high` bound its 95 % interval, None where it has none."""
 
     value: float | None
     low: float | None = None
@@ -35,12 +32,12 @@ class Cell(Record):
         return self.model_dump(exclude_unset=True)
 
 
-def make_cell(value: float, draws: NDArray[np.float64] | None, reason: str, over: int | None = None) -> Cell:
-    """Round a value and the interval of its bootstrap draws; a NaN becomes a cell with the `reason`."""
+def make_cell(value: float, bounds: tuple[float, float] | None, reason: str, over: int | None = None) -> Cell:
+    """Round a value and the bounds of its interval; a NaN becomes a cell with the `reason`."""
     size = {} if over is None else {"over": over}
     if np.isnan(value):
         return Cell(value=None, reason=reason, **size)
-    low, high = (None if draws is None else interval(draws)) or (None, None)
+    low, high = bounds or (None, None)
     return Cell(value=round_value(value), low=round_value(low), high=round_value(high), **size)
 
 

@@ -1,9 +1,9 @@
-"""Bootstrap intervals over children, and paired comparisons of two models on the same children.
+"""Paired comparisons of two models on the same children, by draws of children with replacement.
 
-Intervals are percentiles over draws of children with replacement (a child comes with all its targets). Two models are
-compared by McNemar's exact test per target, with Holm's correction over the targets, and for the mean over targets by a
-paired bootstrap of the difference. With several seeds per model, the difference is that of the seeds' averages, and
-McNemar's test takes the mean of the seeds' probabilities.
+A child comes with all its targets. Intervals of a difference are percentiles; those of a metric are in
+small_samples.py. Two models are compared by McNemar's exact test per target, with Holm's correction over the targets,
+and for the mean over targets by a paired bootstrap of the difference. With several seeds per model, the difference is
+that of the seeds' averages, and McNemar's test takes the mean of the seeds' probabilities.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.domain.evgs import TARGET_NAMES
-from childgait.metrics.scores import Array, measure
+from childgait.metrics.scores import Array, measure, members_of_folds
 
 CHUNK = 250  # draws per call of `measure`; bounds memory
 
@@ -28,11 +28,28 @@ def draw_weights(children: int, draws: int, seed: int) -> Array:
 
 
 def measure_draws(
-    probability: Array, truth: NDArray[np.floating], weights: Array, *, thresholds: Array, bins: int, balanced: bool
+    probability: Array,
+    truth: NDArray[np.floating],
+    weights: Array,
+    *,
+    thresholds: Array,
+    bins: int,
+    balanced: bool,
+    calibrated: Array | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> dict[str, Array]:
     """Compute the metrics of `measure` for many draws, chunk by chunk."""
     parts = [
-        measure(probability, truth, weights[i : i + CHUNK], thresholds=thresholds, bins=bins, balanced=balanced)
+        measure(
+            probability,
+            truth,
+            weights[i : i + CHUNK],
+            thresholds=thresholds,
+            bins=bins,
+            balanced=balanced,
+            calibrated=calibrated,
+            folds=folds,
+        )
         for i in range(0, len(weights), CHUNK)
     ]
     return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
@@ -45,19 +62,26 @@ def mean_of(values: Array, targets: list[int]) -> Array:
         return np.nanmean(values[:, targets], axis=1)
 
 
-def mean_balanced_accuracy(probability: Array, truth: NDArray[np.floating], weights: Array) -> Array:
+def mean_balanced_accuracy(
+    probability: Array, truth: NDArray[np.floating], weights: Array, folds: NDArray[np.int64] | None = None
+) -> Array:
     """Compute (D,) mean balanced accuracy over targets at threshold 0.5, for D weightings (D, N) of N children.
 
     The same number as from `measure`, without the other metrics: a paired bootstrap compares many models.
     """
     valid, predicted = ~np.isnan(truth) & ~np.isnan(probability), probability >= 0.5
-    recalls = []
-    for label, correct in ((1, predicted), (0, ~predicted)):
-        members = valid & (truth == label)
-        total = weights @ members
-        with np.errstate(invalid="ignore", divide="ignore"):
-            recalls.append(np.where(total > 0, weights @ (members & correct) / total, np.nan))
-    return mean_of((recalls[0] + recalls[1]) / 2, list(range(truth.shape[1])))
+    won, pairs = np.zeros((len(weights), truth.shape[1])), np.zeros((len(weights), truth.shape[1]))
+    for fold in members_of_folds(len(truth), folds):
+        right, total = [], []
+        for label, correct in ((1, predicted), (0, ~predicted)):
+            members = valid & (truth == label) & fold[:, None]
+            total.append(weights @ members)
+            right.append(weights @ (members & correct))
+        won += (right[0] * total[1] + right[1] * total[0]) / 2
+        pairs += total[0] * total[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        accuracy = np.where(pairs > 0, won / pairs, np.nan)
+    return mean_of(accuracy, list(range(truth.shape[1])))
 
 
 def interval(draws: Array, level: float = 0.95) -> tuple[float, float] | None:
@@ -102,19 +126,30 @@ class Comparison:
     high: float | None
     p: float | None  # two-sided, from the bootstrap of the difference
     targets: list[TargetTest]
+    smallest_p: float = 0.0  # that so many draws can give: a p of this size is an upper bound
 
 
 def compare(
-    first: Sequence[Array], second: Sequence[Array], truth: NDArray[np.floating], *, draws: int, seed: int
+    first: Sequence[Array],
+    second: Sequence[Array],
+    truth: NDArray[np.floating],
+    *,
+    draws: int,
+    seed: int,
+    folds: NDArray[np.int64] | None = None,
 ) -> Comparison:
-    """Compare two models by their (N, 34) probabilities of the same N children, one array per seed."""
+    """Compare two models by their (N, 34) probabilities of the same N children, one array per seed.
+
+    Balanced accuracy compares children of the same one of `folds` only.
+    """
     means = [np.mean(model, axis=0) for model in (first, second)]
     valid = ~np.isnan(truth) & ~np.isnan(means[0]) & ~np.isnan(means[1])
     shared = np.where(valid, truth, np.nan)
 
     def difference(weights: Array) -> Array:
         one, two = (
-            np.mean([mean_balanced_accuracy(p, shared, weights) for p in model], axis=0) for model in (first, second)
+            np.mean([mean_balanced_accuracy(p, shared, weights, folds) for p in model], axis=0)
+            for model in (first, second)
         )
         return np.asarray(one - two)
 
@@ -122,7 +157,8 @@ def compare(
     drawn = difference(draw_weights(len(truth), draws, seed)) if draws else np.zeros(0)
     low, high = interval(drawn) or (None, None)
     targets = mcnemar_tests(means[0], means[1], shared)
-    return Comparison(len(truth), None if np.isnan(plain) else plain, low, high, _two_sided_p(drawn), targets)
+    known = None if np.isnan(plain) else plain
+    return Comparison(len(truth), known, low, high, _two_sided_p(drawn), targets, smallest_p(draws))
 
 
 def mcnemar_tests(first: Array, second: Array, truth: NDArray[np.floating]) -> list[TargetTest]:
@@ -139,6 +175,11 @@ def mcnemar_tests(first: Array, second: Array, truth: NDArray[np.floating]) -> l
         rows.append((name, int(valid[:, target].sum()), one, two, p))
     corrected = holm([p for *_, p in rows])
     return [TargetTest(*row, p_holm) for row, p_holm in zip(rows, corrected, strict=True)]
+
+
+def smallest_p(draws: int) -> float:
+    """Return the smallest two-sided p-value that so many bootstrap draws can give."""
+    return min(1.0, 2 / (draws + 1))
 
 
 def _two_sided_p(drawn: Array) -> float | None:

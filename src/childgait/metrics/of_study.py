@@ -2,7 +2,8 @@
 
 Reads `evaluate/{model}/{fold}-{seed}/predictions.parquet`. The hold-out and the folds are two scopes and are never
 mixed: in a scope each child is tested once per seed. A metric is computed per seed over the scope's children and
-averaged over seeds; its interval is that of the average, over draws of the same children for every seed and model.
+averaged over seeds; its interval is that of the average. AUROC and balanced accuracy compare children of the same fold
+only: pooled, a constant predictor would have an AUROC below .5, because the folds' models rank the folds.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
-from childgait.metrics.cells import Cell, make_cell, round_value
-from childgait.metrics.intervals import Comparison, compare, draw_weights, holm, mean_of, measure_draws
-from childgait.metrics.scores import METRICS, groups, measure, undefined_reason
+from childgait.metrics.cells import Cell, round_value
+from childgait.metrics.intervals import Comparison, compare, holm
+from childgait.metrics.target_cells import Predictions, cells_of_groups, measure_values, targets_of
 
 Array = NDArray[np.float64]
 HEADLINE_METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc")
@@ -48,6 +49,8 @@ class ScopePredictions:
     truth: Array  # (N, 34), NaN where unknown
     probability: tuple[Array, ...]  # one (N, 34) per seed
     videos: int
+    calibrated: tuple[Array, ...] | None = None  # one (N, 34) per seed
+    folds: NDArray[np.int64] | None = None  # (N,) of the model that predicts the child; None: of one
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def read_predictions(paths: list[Path]) -> dict[str, PredictionsByModel]:
     for path in sorted(paths):
         run = run_key(path)
         scope = HOLDOUT if run.fold == HOLDOUT else FOLDS
-        tables[scope, run.model][run.seed].append(pl.read_parquet(path).filter(pl.col("part") == "test"))
+        table = pl.read_parquet(path).filter(pl.col("part") == "test")
+        tables[scope, run.model][run.seed].append(table.with_columns(fold=pl.lit(run.fold)))
     scopes: dict[str, PredictionsByModel] = defaultdict(dict)
     for (scope, model), by_seed in sorted(tables.items()):
         pooled = {seed: pl.concat(by_seed[seed]) for seed in sorted(by_seed)}
@@ -109,7 +113,16 @@ def _scope_predictions(scope: str, model: str, tables: dict[int, pl.DataFrame]) 
         )
     grids = [_grid(table, children) for table in tables.values()]
     videos = next(iter(tables.values())).filter(pl.col("level") == "video")["video"].n_unique()
-    return ScopePredictions(model, tuple(children), grids[0][0], tuple(grid[1] for grid in grids), videos)
+    probability, calibrated = (tuple(grid[n] for grid in grids) for n in (1, 2))
+    folds = _folds(next(iter(tables.values())), children)
+    return ScopePredictions(model, tuple(children), grids[0][0], probability, videos, calibrated, folds)
+
+
+def _folds(table: pl.DataFrame, children: list[str]) -> NDArray[np.int64]:
+    """Return (N,) the number of the fold that tests each child."""
+    rows = dict(table.filter(pl.col("level") == "child").select("subject", "fold").unique().iter_rows())
+    names = sorted(set(rows.values()))
+    return np.array([names.index(rows[child]) for child in children], dtype=np.int64)
 
 
 def _children(table: pl.DataFrame, where: str) -> list[str]:
@@ -119,75 +132,40 @@ def _children(table: pl.DataFrame, where: str) -> list[str]:
     return sorted(rows["subject"].unique().to_list())
 
 
-def _grid(table: pl.DataFrame, children: list[str]) -> tuple[Array, Array]:
-    """Arrange child rows as (children, 34) truth and probability, NaN where unknown."""
+def _grid(table: pl.DataFrame, children: list[str]) -> tuple[Array, Array, Array]:
+    """Arrange child rows as (children, 34) truth, probability and calibrated probability, NaN where unknown."""
     rows = table.filter(pl.col("level") == "child")
     column = {name: index for index, name in enumerate(TARGET_NAMES)}
-    shape = (len(children), len(TARGET_NAMES))
-    truth, probability = np.full(shape, np.nan), np.full(shape, np.nan)
     row = {child: index for index, child in enumerate(children)}
-    for subject, target, atypical, p in rows.select("subject", "target", "atypical", "probability").iter_rows():
-        truth[row[subject], column[target]] = np.nan if atypical is None else atypical
-        probability[row[subject], column[target]] = np.nan if p is None else p
-    return truth, probability
+    places = [(row[s], column[t]) for s, t in rows.select("subject", "target").iter_rows()]
+    at = tuple(np.array(places, dtype=np.int64).reshape(-1, 2).T)
+    grids = []
+    for name in ("atypical", "probability", "calibrated"):
+        grid = np.full((len(children), len(TARGET_NAMES)), np.nan)
+        grid[at] = rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        grids.append(grid)
+    return grids[0], grids[1], grids[2]
 
 
 def measure_model(predictions: ScopePredictions, draws: int, seed: int, bins: int = 10) -> ScopeMetrics:
-    """Compute all metrics of a model in a scope, with intervals over `draws` of the children."""
-    draws = draws if len(predictions.children) > 1 else 0  # draws of a single child give no interval
-    natural = _averaged(predictions, draws, seed, bins, balanced=False)
-    balanced = _averaged(predictions, 0, seed, bins, balanced=True)  # a summary of the same predictions: no interval
-    valid = ~np.isnan(predictions.truth) & ~np.isnan(predictions.probability[0])
-    positives, counts = (valid & (predictions.truth == 1)).sum(axis=0), valid.sum(axis=0)
+    """Compute all metrics of a model in a scope; with no `draws`, without intervals."""
+    half, intervals = np.full(len(TARGET_NAMES), 0.5), draws > 0
+    natural = Predictions(predictions.truth, predictions.probability, predictions.calibrated or None, predictions.folds)
+    values = measure_values(natural, half, bins, balanced=False, intervals=intervals)
+    plain = Predictions(predictions.truth, predictions.probability, None, predictions.folds)
+    equal = measure_values(plain, half, bins, balanced=True, intervals=False)  # the same predictions: no interval
+    counts = values.atypical + values.typical
     return ScopeMetrics(
         predictions.model,
         len(predictions.children),
         predictions.videos,
         len(predictions.probability),
-        {
-            name: _target_cells(natural, t, int(positives[t]), int(counts[t] - positives[t]))
-            for t, name in enumerate(TARGET_NAMES)
-        },
-        _group_cells(natural),
-        _group_cells(balanced),
-        {name: int(positives[t]) for t, name in enumerate(TARGET_NAMES)},
+        targets_of(values, intervals=intervals),
+        cells_of_groups(values),
+        cells_of_groups(equal),
+        {name: int(values.atypical[t]) for t, name in enumerate(TARGET_NAMES)},
         {name: int(counts[t]) for t, name in enumerate(TARGET_NAMES)},
     )
-
-
-def _averaged(predictions: ScopePredictions, draws: int, seed: int, bins: int, *, balanced: bool) -> dict[str, Array]:
-    """Average each metric over seeds: (1 + draws, 34), the plain value first, then one row per draw."""
-    half, count = np.full(len(TARGET_NAMES), 0.5), len(predictions.children)
-    weights = draw_weights(count, draws, seed) if draws else None
-    by_seed = []
-    for p in predictions.probability:
-        ones = np.ones((1, count))
-        values = measure(p, predictions.truth, ones, thresholds=half, bins=bins, balanced=balanced)
-        if weights is not None:
-            drawn = measure_draws(p, predictions.truth, weights, thresholds=half, bins=bins, balanced=balanced)
-            values = {metric: np.concatenate([values[metric], drawn[metric]]) for metric in METRICS}
-        by_seed.append(values)
-    return {metric: np.mean([values[metric] for values in by_seed], axis=0) for metric in METRICS}
-
-
-def _target_cells(values: dict[str, Array], target: int, atypical: int, typical: int) -> dict[str, Cell]:
-    return {
-        metric: _mean_cell(values[metric][:, [target]], undefined_reason(metric, atypical, typical))
-        for metric in METRICS
-    }
-
-
-def _group_cells(values: dict[str, Array]) -> dict[str, dict[str, Cell]]:
-    return {
-        name: {metric: _mean_cell(values[metric][:, members], "defined for none of the targets") for metric in METRICS}
-        for name, members in groups().items()
-    }
-
-
-def _mean_cell(values: Array, reason: str) -> Cell:
-    """Average over columns: row 0 is the plain value, the other rows are its draws."""
-    means = mean_of(values, list(range(values.shape[1])))
-    return make_cell(means[0], means[1:], reason)
 
 
 def compare_models(first: ScopePredictions, second: ScopePredictions, draws: int, seed: int) -> Comparison:
@@ -195,7 +173,8 @@ def compare_models(first: ScopePredictions, second: ScopePredictions, draws: int
     shared = sorted(set(first.children) & set(second.children))
     rows = [[model.children.index(child) for child in shared] for model in (first, second)]
     one, two = ([p[own] for p in model.probability] for model, own in zip((first, second), rows, strict=True))
-    return compare(one, two, first.truth[rows[0]], draws=draws, seed=seed)
+    folds = None if first.folds is None else first.folds[rows[0]]
+    return compare(one, two, first.truth[rows[0]], draws=draws, seed=seed, folds=folds)
 
 
 @dataclass(frozen=True)
@@ -208,6 +187,7 @@ class GapToBest:
     high: float | None
     p: float | None  # two-sided, from the paired bootstrap; None over too few children
     p_holm: float | None  # corrected over the scope's models
+    p_is_bound: bool = False  # p is the smallest that so many draws can give, so it is an upper bound
 
 
 def gap_to_best(
@@ -225,6 +205,7 @@ def gap_to_best(
     p_values = [test.p if test.children >= fewest else None for test in tests.values()]
     gaps = {}
     for (name, test), p, p_holm in zip(tests.items(), p_values, holm(p_values), strict=True):
-        rounded = map(round_value, (test.difference, test.low, test.high, p, p_holm))
-        gaps[name] = GapToBest(best, *rounded)
+        difference, low, high = (round_value(value) for value in (test.difference, test.low, test.high))
+        is_bound = p is not None and p <= test.smallest_p
+        gaps[name] = GapToBest(best, difference, low, high, round_value(p), round_value(p_holm), is_bound)
     return gaps

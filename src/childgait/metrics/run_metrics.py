@@ -1,7 +1,9 @@
 """The form of `evaluate/{model}/{fold}-{seed}/metrics.json`: what one run predicts how well on its test children.
 
-`natural` is the test children as they are, `balanced` reweighed to equal classes, both at threshold 0.5; `tuned` is
-natural at thresholds fitted on validation children. `write` and `read` are the only way to such a file.
+`natural` is the test children as they are: accuracy, Brier score and calibration error of calibrated probabilities, the
+other metrics at the loss's own operating point, which gives both classes the same weight. `balanced` is reweighed to
+equal classes; `tuned` is natural at thresholds fitted on validation children, 0.5 where those are fewer than 200.
+`write` and `read` are the only way to such a file.
 """
 
 from __future__ import annotations
@@ -57,14 +59,28 @@ class CalibrationSummary(Record):
 
     brier: float | None
     ece: float | None
+    ece_expected: float | None = None  # of a perfectly calibrated model with as many cells
+    intercept: Cell | None = None  # at slope 1; 0 is perfect
+    slope: Cell | None = None  # 1 is perfect
     reliability: list[ReliabilityBin]
 
 
+class Recalibration(Record):
+    """How calibrated probabilities follow from logits: intercept + slope * (logit - log weight)."""
+
+    log_weight: dict[str, float]  # by target, of atypical scores in the loss
+    intercept: dict[str, float]  # by item
+    slope: dict[str, float]  # by item
+    pooled_intercept: float
+    pooled_slope: float
+
+
 class Calibration(Record):
-    """Calibration before and after temperature scaling."""
+    """Calibration of the loss's probabilities, and of those after recalibration on validation children."""
 
     before: CalibrationSummary
     after: CalibrationSummary
+    recalibration: Recalibration | None = None
 
 
 class SubgroupMetrics(Record):
@@ -75,6 +91,7 @@ class SubgroupMetrics(Record):
     accuracy: Cell
     balanced_accuracy: Cell
     f1: Cell
+    auroc: Cell | None = None
 
 
 class ChallengeScore(Record):
@@ -92,7 +109,7 @@ class Evaluation(Record):
 
     unit: Literal["child"]
     children: dict[str, int]  # by part
-    temperature: float
+    temperature: float  # inverse of the pooled slope of calibration.recalibration
     thresholds: dict[str, float]  # by target
     natural: MetricsBlock
     balanced: MetricsBlock

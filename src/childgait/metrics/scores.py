@@ -8,6 +8,7 @@ atypical child, no positive prediction) is NaN here and null with a reason in fi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,23 @@ def groups() -> dict[str, list[int]]:
 
 
 def measure(
-    probability: Array, truth: NDArray[np.floating], weights: Array, *, thresholds: Array, bins: int, balanced: bool
+    probability: Array,
+    truth: NDArray[np.floating],
+    weights: Array,
+    *,
+    thresholds: Array,
+    bins: int,
+    balanced: bool,
+    calibrated: Array | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> dict[str, Array]:
     """Compute every metric, (D, T), for D weightings `weights` (D, N) of N children and T targets.
 
     A NaN in probability or truth leaves the cell out. `balanced` reweighs each target to half atypical, half typical,
-    as resampling to equal classes would on average.
+    as resampling to equal classes would on average; a target that lacks a class is then undefined. Accuracy, Brier
+    score and calibration error are those of `calibrated` at threshold 0.5, where given: the other metrics' operating
+    point is that of the loss, at which both classes have the same weight. AUROC and balanced accuracy compare children
+    of the same one of `folds` only: the folds' models differ.
     """
     valid = ~np.isnan(truth) & ~np.isnan(probability)
     labels = np.where(valid, np.nan_to_num(truth), 0.0)
@@ -60,36 +72,45 @@ def measure(
     if balanced:
         w = _equal_classes(w, positive, negative)
     predicted = p >= thresholds
+    q = p if calibrated is None else np.where(valid, np.nan_to_num(calibrated), 0.0)
+    right = (predicted if calibrated is None else q >= 0.5) == (labels == 1)
     tp, fn = _sum(w, positive & predicted), _sum(w, positive & ~predicted)
     fp, tn = _sum(w, negative & predicted), _sum(w, negative & ~predicted)
     total, atypical, typical = tp + fn + fp + tn, tp + fn, fp + tn
     both = (atypical > 0) & (typical > 0)
-    sensitivity, specificity = _ratio(tp, atypical), _ratio(tn, typical)
     f1 = np.where(atypical > 0, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
     f1_negative = np.where(typical > 0, _ratio(2 * tn, 2 * tn + fp + fn), np.nan)
-    squared_error = _sum(w, np.where(valid, (p - labels) ** 2, 0.0))
+    squared_error = _sum(w, np.where(valid, (q - labels) ** 2, 0.0))
+    members = members_of_folds(len(truth), folds)
+    hard = predicted.astype(np.float64)
     return {
-        "accuracy": _ratio(tp + tn, total),
-        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "accuracy": _ratio(_sum(w, valid & right), total),
+        "balanced_accuracy": _each_target(partial(_auroc, folds=members), w, hard, positive, negative),
         "f1": f1,
         "f1_both": np.where(both, (f1 + f1_negative) / 2, np.nan),
-        "auroc": _each_target(_auroc, w, p, positive, negative),
+        "auroc": _each_target(partial(_auroc, folds=members), w, p, positive, negative),
         "auprc": _each_target(_auprc, w, p, positive, negative),
-        "sensitivity": sensitivity,
-        "specificity": specificity,
+        "sensitivity": _ratio(tp, atypical),
+        "specificity": _ratio(tn, typical),
         "ppv": _ratio(tp, tp + fp),
         "npv": _ratio(tn, tn + fn),
         "brier": _ratio(squared_error, total),
-        "ece": _ratio(_calibration_gap(w, p, labels, bins), total),
+        "ece": _ratio(_calibration_gap(w, q, labels, bins), total),
     }
 
 
+def members_of_folds(children: int, folds: NDArray[np.int64] | None) -> list[NDArray[np.bool_]]:
+    """List (N,) the members of every fold; all children where there are no folds."""
+    return [np.ones(children, bool)] if folds is None else [folds == fold for fold in np.unique(folds)]
+
+
 def _equal_classes(w: Array, positive: NDArray, negative: NDArray) -> Array:
-    """Reweigh each target to half positive, half negative; a target that lacks a class gets weight 0 there."""
+    """Reweigh each target to half positive, half negative; a target that lacks a class gets weight 0 throughout."""
+    of_positive, of_negative = _sum(w, positive)[:, None], _sum(w, negative)[:, None]
+    both = (of_positive > 0) & (of_negative > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        of_negative = np.where(negative, 0.5 / _sum(w, negative)[:, None], 0.0)
-        w = w * np.where(positive, 0.5 / _sum(w, positive)[:, None], of_negative)
-    return np.where(np.isfinite(w), w, 0.0)
+        share = np.where(positive, 0.5 / of_positive, np.where(negative, 0.5 / of_negative, 0.0))
+        return np.where(both, w * share, 0.0)
 
 
 def _sum(w: Array, inside: NDArray) -> Array:
@@ -109,12 +130,19 @@ def _each_target(metric: TargetMetric, w: Array, p: Array, positive: NDArray, ne
     return np.stack([metric(w[:, :, t], p[:, t], positive[:, t], negative[:, t]) for t in columns], axis=1)
 
 
-def _auroc(w: Array, p: Array, positive: NDArray, negative: NDArray) -> Array:
-    """Compute the chance that an atypical child scores higher than a typical one; a tie counts half."""
-    above, below = p[positive][:, None], p[negative][None]
-    wins = (above > below) + 0.5 * (above == below)
-    pairs = np.einsum("dp,pn,dn->d", w[:, positive], wins, w[:, negative], optimize=True)
-    return _ratio(pairs, w[:, positive].sum(axis=1) * w[:, negative].sum(axis=1))
+def _auroc(w: Array, p: Array, positive: NDArray, negative: NDArray, folds: list[NDArray[np.bool_]]) -> Array:
+    """Compute the chance that an atypical child scores higher than a typical one of its fold; a tie counts half.
+
+    Of hard predictions this is the balanced accuracy.
+    """
+    won, pairs = np.zeros(len(w)), np.zeros(len(w))
+    for fold in folds:
+        high, low = fold & positive, fold & negative
+        above, below = p[high][:, None], p[low][None]
+        wins = (above > below) + 0.5 * (above == below)
+        won += np.einsum("dp,pn,dn->d", w[:, high], wins, w[:, low], optimize=True)
+        pairs += w[:, high].sum(axis=1) * w[:, low].sum(axis=1)
+    return _ratio(won, pairs)
 
 
 def _auprc(w: Array, p: Array, positive: NDArray, negative: NDArray) -> Array:

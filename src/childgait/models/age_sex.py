@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.models.majority import prior_logit
-from childgait.models.table import Arrays, Floats, TableModel
+from childgait.models.table import Arrays, Floats, TableModel, balancing_weights
 
 
 class AgeSex(TableModel):
@@ -31,6 +31,9 @@ class AgeSex(TableModel):
                 fitted = LogisticRegression(class_weight="balanced").fit(scaled[known], labels[known])
                 weights[target], bias[target] = fitted.coef_[0], fitted.intercept_[0]
         return {"mean": mean, "spread": deviation, "weights": weights, "bias": bias}
+
+    def positive_weights(self, atypical: NDArray[np.float32]) -> Floats:
+        return balancing_weights(atypical)
 
     def predict(self, weights: Arrays, features: Floats) -> Floats:
         logits = (features - weights["mean"]) / weights["spread"] @ weights["weights"].T + weights["bias"]

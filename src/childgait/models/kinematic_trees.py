@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from childgait.domain.evgs import CODES
 from childgait.models.majority import prior_logit
-from childgait.models.table import Arrays, Floats, TableModel
+from childgait.models.table import Arrays, Floats, TableModel, balancing_weights
 
 if TYPE_CHECKING:
     from childgait.params import Finetune, Trees
@@ -85,6 +85,10 @@ class KinematicTrees(TableModel):
             weights["left"][place], weights["right"][place] = nodes.children_left, nodes.children_right
             weights["feature"][place], weights["threshold"][place] = nodes.feature, nodes.threshold
             weights["value"][place] = self.settings.learning_rate * nodes.value[:, 0, 0]
+
+    def positive_weights(self, atypical: NDArray[np.float32]) -> Floats:
+        both_limbs = atypical.reshape(-1, len(CODES))
+        return np.tile(balancing_weights(both_limbs), 2)
 
     def predict(self, weights: Arrays, features: Floats) -> Floats:
         rows = limb_rows(features)

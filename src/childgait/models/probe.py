@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.models.majority import prior_logit
-from childgait.models.table import Arrays, Floats, TableModel
+from childgait.models.table import Arrays, Floats, TableModel, balancing_weights
 
 if TYPE_CHECKING:
     from childgait.params import Finetune
@@ -49,6 +49,9 @@ class Probe(TableModel):
                 fitted = model.fit(scaled[known], labels[known])
                 weights[target], bias[target] = fitted.coef_[0], fitted.intercept_[0]
         return {"mean": mean, "weights": weights / deviation, "bias": bias}
+
+    def positive_weights(self, atypical: NDArray[np.float32]) -> Floats:
+        return balancing_weights(atypical)
 
     def predict(self, weights: Arrays, features: Floats) -> Floats:
         return np.asarray((features - weights["mean"]) @ weights["weights"].T + weights["bias"])

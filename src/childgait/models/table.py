@@ -33,3 +33,15 @@ class TableModel(ABC):
     @abstractmethod
     def predict(self, weights: Arrays, features: Floats) -> Floats:
         """Return logits (N, 34) for (N, F) features."""
+
+    def positive_weights(self, atypical: NDArray[np.float32]) -> Floats | None:
+        """Return (34,) the weights of atypical scores that `fit` gives to these labels; None: all 1."""
+        return None
+
+
+def balancing_weights(atypical: NDArray[np.float32]) -> Floats:
+    """Return typical over atypical scores per target, as balanced sample weights amount to; 1 where a class is
+    missing."""
+    negatives, positives = np.sum(atypical == 0, axis=0), np.sum(atypical == 1, axis=0)
+    both = (positives > 0) & (negatives > 0)
+    return np.where(both, negatives / np.where(both, positives, 1), 1.0)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from childgait.report.study import Study
 
 TOO_FEW = 10  # test children, below which a bootstrap over children is meaningless
+APPROXIMATE_BELOW = 60  # test children
+APPROXIMATE = "Below 60 test children the intervals are approximate: at 27 they cover about 93 to 97 % (nominal 95 %)."
 FEW = 30  # test children, below which differences of a few points are within chance
 Value = float | None
 
@@ -111,6 +113,7 @@ def list_caveats(study: Study) -> list[str]:
         *_synthetic(study),
         *_starting_weights(study.runs),
         *_few_children(study.headline.children),
+        *_rule_row(study),
         *_undefined_targets(study.headline),
         "The published rows were measured on other children and videos; they are for reference, not a comparison.",
         *_identity(study),
@@ -123,6 +126,17 @@ def _synthetic(study: Study) -> list[str]:
     return [
         "The children of this cohort are synthetic: the numbers show that the workflow runs, not how well a model "
         "predicts the scores of real children."
+    ]
+
+
+def _rule_row(study: Study) -> list[str]:
+    if Path(study.cohort.root) != SYNTHETIC_ROOT or not any(
+        run.model in ("rules", "kinematic_trees") for run in study.runs
+    ):
+        return []
+    return [
+        "The rows rules and kinematic_trees share bands and windows with the generator of the synthetic labels: their "
+        "lead is partly by construction."
     ]
 
 
@@ -147,10 +161,12 @@ def _starting_weights(runs: list[RunMetrics]) -> list[str]:
 
 def _few_children(children: int) -> list[str]:
     if children < TOO_FEW:
-        return [f"{children} test children: intervals over so few are much too narrow, and no p is given."]
+        return [f"{children} test children: intervals over so few are rough, and no p is given."]
     if children < FEW:
-        return [f"{children} test children: differences of a few points between models are within chance."]
-    return []
+        return [
+            f"{children} test children: differences of a few points between models are within chance. {APPROXIMATE}"
+        ]
+    return [APPROXIMATE] if children < APPROXIMATE_BELOW else []
 
 
 def _undefined_targets(metrics: ScopeMetrics) -> list[str]:

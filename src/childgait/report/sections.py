@@ -280,24 +280,39 @@ def target_rows(metrics: ScopeMetrics) -> list[TargetRow]:
 
 
 def evaluation_rows(run: RunMetrics) -> list[tuple[str, list[Cell]]]:
-    """List the means of one run's predictions: as they are, with equal classes, and at tuned thresholds."""
+    """List the means of one run's predictions: as they are, with equal classes, and at thresholds where tuned."""
     rows = []
     for key, name in EVALUATIONS.items():
+        if key == "tuned" and set(run.thresholds.values()) == {0.5}:
+            continue
         overall = getattr(run, key).groups["overall"]
         rows.append((name, [overall[metric] for metric in METRICS]))
     return rows
 
 
 def calibration_sentence(run: RunMetrics) -> str:
-    """Describe the effect of temperature scaling on all predictions of one run."""
+    """Describe how well the calibrated probabilities of one run hold, over all its predictions."""
     before, after = run.calibration.before, run.calibration.after
     if after.brier is None:
         return "No label of a test child is known, so calibration is not defined."
-    return (
-        f"Divided by a temperature of {run.temperature:.2f}, fitted on validation children, the logits of all "
-        f"predictions together have a Brier score of {number(after.brier, 3)} (before: {number(before.brier, 3)}) "
-        f"and an expected calibration error of {number(after.ece, 3)} (before: {number(before.ece, 3)})."
+    text = (
+        "Calibrated on validation children (class weights undone, then intercept and slope per item), all predictions "
+        f"together have a Brier score of {number(after.brier, 3)} (before: {number(before.brier, 3)}) "
+        f"and a calibration error of {number(after.ece, 3)} (before: {number(before.ece, 3)}"
     )
+    if after.ece_expected is not None:
+        text += f"; perfectly calibrated predictions would have {number(after.ece_expected, 3)}"
+    text += ")."
+    for name, cell, perfect in (("slope", after.slope, 1), ("intercept", after.intercept, 0)):
+        if cell is not None and cell.value is not None:
+            text += f" Calibration {name} {number(cell.value)}{_bounds(cell)}; {perfect} is perfect."
+    if set(run.thresholds.values()) == {0.5}:
+        text += " Thresholds are not tuned: over fewer than 200 validation children that costs balanced accuracy."
+    return text
+
+
+def _bounds(cell: Cell) -> str:
+    return "" if cell.low is None else f" (95 % interval {number(cell.low)} to {number(cell.high)})"
 
 
 def importance_lists(first_runs: dict[str, RunMetrics]) -> dict[str, list[tuple[str, list[tuple[str, float]]]]]:

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from childgait.domain.evgs import BY_CODE, TARGET_NAMES
+from childgait.metrics.cells import Cell
 from childgait.metrics.scores import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from childgait.files.gate_results import GateResult
-    from childgait.metrics.cells import Cell
     from childgait.metrics.of_study import GapToBest, MetricsByModel
     from childgait.metrics.run_metrics import ItemReading, RunMetrics
     from childgait.report.flow import Stage
     from childgait.report.study import Study
 
 Row = dict[str, object]
-GAP_FIELDS = ("best", "difference", "low", "high", "p", "p_holm")
-SUBGROUP_METRICS = ("accuracy", "balanced_accuracy", "f1")
+GAP_FIELDS = ("best", "difference", "low", "high", "p", "p_holm", "p_is_bound")
+SUBGROUP_METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc")
 CHECK_FIELDS = ("expects", "columns", "needs", "severity", "success", "unexpected", "why")
 
 
@@ -110,7 +110,10 @@ def subgroup_table(runs: list[RunMetrics]) -> list[Row]:
         for group, cells in run.subgroups.items():
             row: Row = {"model": run.model, "fold": run.fold, "seed": run.seed, "group": group}
             row |= {"children": cells.children, "answers": cells.cells}
-            rows.append(row | {metric: getattr(cells, metric).value for metric in SUBGROUP_METRICS})
+            for metric in SUBGROUP_METRICS:
+                cell = getattr(cells, metric) or Cell(value=None)
+                row |= {metric: cell.value, f"{metric}_low": cell.low, f"{metric}_high": cell.high}
+            rows.append(row)
     return rows
 
 

@@ -1,6 +1,6 @@
 """Predict validation and test children with a trained model; write every probability and every metric.
 
-Temperature and thresholds come from the validation children; the test children are only predicted.
+Calibration and thresholds come from the validation children; the test children are only predicted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 METHODS = (
     "Each video was predicted in {windows_per_video} windows; logits were averaged over windows, then over the child's "
-    "videos that show the item. Temperature and thresholds were fitted on validation children only; {bootstrap} "
-    "bootstrap draws give the intervals."
+    "videos that show the item. Probabilities were calibrated on validation children only: the loss's class weights "
+    "were undone, then an intercept and a slope per item were fitted, shrunk towards those of all items. Intervals are "
+    "Wilson's for proportions, DeLong's for AUROC, and of the jackknife over children for all else."
 )
 log = logging.getLogger("childgait")
 
@@ -61,8 +62,15 @@ def evaluate(
     logits = {
         name: predict(network, settings, arrays, facts, part, params.windows_per_video) for name, part in parts.items()
     }
-    result = evaluate_run(parts["validation"], logits["validation"], parts["test"], logits["test"], params)
-    frames = [predictions_table(name, part, logits[name], result.temperature) for name, part in parts.items()]
+    result, calibration = evaluate_run(
+        parts["validation"],
+        logits["validation"],
+        parts["test"],
+        logits["test"],
+        params,
+        facts.get("positive_weights"),
+    )
+    frames = [predictions_table(name, part, logits[name], calibration) for name, part in parts.items()]
     write_table(predictions, pl.concat(frames), PREDICTIONS)
     cost = inputs_and_cost(network, settings, facts, parts["test"])
     is_network = network.kind == "network"

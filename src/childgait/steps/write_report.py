@@ -13,8 +13,8 @@ from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 
 METHODS = (
-    "Metrics are means over the targets for which they are defined, with the child as the unit; intervals are the "
-    "middle 95 % over draws of the test children with replacement."
+    "Metrics are means over the targets for which they are defined, with the child as the unit; AUROC and balanced "
+    "accuracy compare children of the same fold only."
 )
 log = logging.getLogger("childgait")
 

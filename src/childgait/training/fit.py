@@ -59,6 +59,9 @@ def fit_table(model: Model, settings: Finetune, train: Part, *, seed: int) -> Fi
     labels = train.atypical if table.unit == "clip" else labels_of_children(train.table)
     weights = table.fit(features_for(table, train, settings), labels, seed)
     facts: Facts = {"learns": int(sum(np.size(value) for value in weights.values()))}
+    balance = table.positive_weights(labels)
+    if balance is not None:
+        facts["positive_weights"] = [round(float(weight), 6) for weight in balance]
     if "importance" in weights:
         from childgait.gait.feature_names import NAMES
         from childgait.models.kinematic_trees import largest_importances

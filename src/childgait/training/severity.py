@@ -136,13 +136,13 @@ def measure_levels(tables: Array) -> dict[str, Array]:
 
 def severity_cells(predicted: NDArray[np.int64], truth: NDArray[np.int64], *, draws: int, seed: int) -> dict[str, Cell]:
     """Compute every metric with its 95 % interval over draws of children."""
-    from childgait.metrics.intervals import draw_weights
+    from childgait.metrics.intervals import draw_weights, interval
 
     plain = measure_levels(confusion_tables(predicted, truth, np.ones((1, len(truth)))))
     drawn = measure_levels(confusion_tables(predicted, truth, draw_weights(len(truth), draws, seed))) if draws else None
     reason = "all children have one level, and nothing else was said"
     return {
-        name: make_cell(float(plain[name][0]), None if drawn is None else drawn[name], reason)
+        name: make_cell(float(plain[name][0]), None if drawn is None else interval(drawn[name]), reason)
         for name in SEVERITY_METRICS
     }
 
