@@ -132,6 +132,11 @@ def test_an_old_key_of_a_preset_is_answered_with_its_new_name(key: str, tmp_path
         ("cohort.exclude", [], "cohort.exclude is [], but must be a mapping of keys to values, such as {key: value}"),
         ("cohort.root", "my data", "cohort.root is 'my data', but a path without blanks is expected"),
         ("synthesize.seconds", [5, 3], "synthesize: seconds must be two numbers, 0.5 <= shortest <= longest <= 20"),
+        (
+            "finetune.training_windows",
+            9,
+            "finetune: training_windows is 9, but micro_batch_size is 8: the windows of a",
+        ),
         ("build_labels.camera_views", "all", "build_labels.camera_views is 'all', but must be 'registry'"),
     ],
 )

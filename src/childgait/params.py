@@ -536,7 +536,10 @@ class RunSettings(Section):
     epochs: int = Field(ge=1, description="passes over the training videos")
     batch_size: int = Field(ge=1, description="clips per optimizer step, over all processes")
     micro_batch_size: int = Field(
-        ge=1, description="clips per forward pass and process; gradients are accumulated to batch_size"
+        ge=1, description="windows per forward pass and process; gradients are accumulated to batch_size"
+    )
+    training_windows: int = Field(
+        ge=1, le=64, description="windows per training video whose logits are averaged before the loss"
     )
     learning_rate: float = Field(gt=0, lt=1, description="peak learning rate")
     min_learning_rate: float = Field(ge=0, lt=1, description="learning rate at the end of the cosine")
@@ -558,6 +561,15 @@ class RunSettings(Section):
     )
     validation_windows: int = Field(ge=1, description="windows per validation video after every epoch")
     checkpoint_epochs: int = Field(ge=1, description="epochs between two checkpoints")
+
+    @model_validator(mode="after")
+    def _windows_of_a_video_fit(self) -> RunSettings:
+        if self.training_windows > self.micro_batch_size:
+            raise ValueError(
+                f"training_windows is {self.training_windows}, but micro_batch_size is {self.micro_batch_size}: the "
+                "windows of a video are computed together, so micro_batch_size must be at least as large"
+            )
+        return self
 
 
 class Finetune(RunSettings, StudyRuns):  # the keys of StudyRuns come first, as in params.yaml

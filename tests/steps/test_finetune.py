@@ -136,6 +136,15 @@ def test_torchrun_shares_a_step_and_one_process_writes(study: Study, tmp_path: P
     assert not list(two.glob(".partial-*"))
 
 
+@pytest.mark.parametrize("name", ["childgait_video", "stgcn", "gaitset"])
+def test_any_network_trains_on_several_windows_per_video(study: Study, tmp_path: Path, name: str) -> None:
+    params = settings(epochs=1, frames=4, training_windows=2)
+    several = run(study, tmp_path / "several", params, name)
+    single = run(study, tmp_path / "single", settings(epochs=1, frames=4), name)
+    assert json.loads((several / "model.json").read_text())["settings"]["training_windows"] == 2
+    assert (several / "weights.safetensors").read_bytes() != (single / "weights.safetensors").read_bytes()
+
+
 def test_a_table_model_is_fitted_and_has_no_curve(study: Study, tmp_path: Path) -> None:
     out = run(study, tmp_path / "majority", name="majority")
     labels = labels_of_children(open_part(study.train, study.clips).table)

@@ -71,6 +71,26 @@ def collate(samples: list[tuple[np.ndarray, np.ndarray, int]]) -> Batch:
     )
 
 
+class Sets(torch.utils.data.Dataset[Any]):
+    """Several vectors per clip."""
+
+    def __init__(self, vectors: Vectors, count: int) -> None:
+        self.vectors, self.count = vectors, count
+
+    def __len__(self) -> int:
+        return CLIPS
+
+    def __getitem__(self, visit: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray, int]]:
+        epoch, index = visit
+        return [
+            (self.vectors[epoch + 1000 * number, index][0], *self.vectors[visit][1:]) for number in range(self.count)
+        ]
+
+
+def collate_sets(sets: list[list[tuple[np.ndarray, np.ndarray, int]]]) -> Batch:
+    return collate([sample for samples in sets for sample in samples])
+
+
 def no_judge(network: nn.Module) -> dict[str, float]:
     return {"validation_loss": 1.0, "validation_balanced_accuracy": 0.5}
 
@@ -86,6 +106,7 @@ def run(
     judge: Any = no_judge,
     dropout: float = 0.2,
     normed: bool = False,
+    in_sets: bool = False,
 ) -> Outcome:
     def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
         if row["epoch"] == stop_after:
@@ -98,13 +119,13 @@ def run(
         torch.manual_seed(seed)
         trainer = Trainer(
             Toy(dropout, normed),
-            Vectors(broken_epoch),
+            Sets(Vectors(broken_epoch), chosen.training_windows) if in_sets else Vectors(broken_epoch),
             judge,
             chosen,
             positive_weights=np.ones(34, np.float32),
             seed=seed,
             group=group,
-            collate=collate,
+            collate=collate_sets if in_sets else collate,
             name_of=lambda row: f"clip-{row}",
         )
         outcome = trainer.run(folder / "state.safetensors", fingerprint, on_epoch)

@@ -13,6 +13,7 @@ import torch
 
 from childgait.errors import StepError
 from childgait.training.distributed import Group
+from childgait.training.loop import mean_over_windows
 from childgait.training.order import MicroBatchSampler
 from support import toy_training
 from support.small_study import settings
@@ -178,3 +179,39 @@ def test_without_a_known_answer_no_epoch_is_the_best(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="no validation child has a known score"):
         toy_training.run(tmp_path / "best", settings(checkpoint="best"), judge=judge)
     assert toy_training.run(tmp_path / "last", settings(checkpoint="last", patience=0), judge=judge).kept_epoch == 3
+
+
+def test_sets_of_one_window_give_the_bytes_of_single_windows(tmp_path: Path) -> None:
+    single = toy_training.run(tmp_path / "single", settings(training_windows=1))
+    sets = toy_training.run(tmp_path / "sets", settings(training_windows=1), in_sets=True)
+    assert same(single.weights, sets.weights)
+    assert single.history == sets.history
+
+
+def test_the_loss_is_of_the_mean_logits_of_a_clips_windows() -> None:
+    logits, labels = torch.randn(6, 34), torch.arange(6.0)[:, None].expand(6, 34)
+    mean, own = mean_over_windows(logits, labels, 3)
+    assert torch.allclose(mean[1], logits[3:].mean(dim=0))
+    assert own[:, 0].tolist() == [0, 3]
+
+
+def test_several_windows_a_clip_give_the_same_numbers_however_a_step_is_cut(tmp_path: Path) -> None:
+    """A clip's windows stay in one forward pass; without drop-out the number of clips beside them changes nothing."""
+    options = {"training_windows": 3, "epochs": 2, "batch_size": 4}
+    runs = [
+        toy_training.run(tmp_path / str(micro), settings(micro_batch_size=micro, **options), in_sets=True, dropout=0.0)
+        for micro in (3, 5, 12)
+    ]
+    assert same(runs[0].weights, runs[1].weights)
+    for name, value in runs[0].weights.items():
+        assert torch.allclose(value, runs[2].weights[name], atol=1e-5)
+    single = toy_training.run(tmp_path / "one", settings(micro_batch_size=3, **options | {"training_windows": 1}))
+    assert not same(single.weights, runs[0].weights)
+
+
+def test_several_windows_stopped_and_taken_up_end_with_the_same_bytes(tmp_path: Path) -> None:
+    chosen = settings(epochs=4, training_windows=2)
+    whole = toy_training.run(tmp_path / "whole", chosen, in_sets=True)
+    with pytest.raises(KeyboardInterrupt):
+        toy_training.run(tmp_path / "cut", chosen, stop_after=2, in_sets=True)
+    assert same(whole.weights, toy_training.run(tmp_path / "cut", chosen, in_sets=True).weights)

@@ -15,7 +15,17 @@ from childgait.files.clips import create_array, open_clip, pack_bits
 from childgait.models.tokens import Packing
 from childgait.params import Augmentation, Drawing
 from childgait.training.augmentation import Window, change, draw_changes, flip
-from childgait.training.windows import Loading, Windows, make_loader, nearest_usable, spread, starts_of, window_frames
+from childgait.training.windows import (
+    Loading,
+    Windows,
+    WindowSets,
+    collate_sets,
+    make_loader,
+    nearest_usable,
+    spread,
+    starts_of,
+    window_frames,
+)
 
 SIZE = 64
 STRONG = Augmentation(flip=0.5, scale=0.25, shift=0.1, colour=0.3, time=0.15)
@@ -210,3 +220,21 @@ def test_a_damaged_clip_is_named(tmp_path):
     np.save(clip.path("points"), np.zeros((7, 23, 3), np.float32))
     with pytest.raises(StepError, match=r"contains 7 frames, but d\.clip\.json has 20"):
         clip.points(np.arange(3))
+
+
+def test_several_windows_of_a_clip_share_their_labels_and_begin_with_the_single_one(clips):
+    windows = Windows(clips, LABELS, Loading(8, frozenset({"points"})), seed=3, augmentation=STRONG)
+    sets = WindowSets(windows, 6)
+    flips = set()
+    for epoch in range(4):
+        single, samples = windows[epoch, 0], sets[epoch, 0]
+        assert len(samples) == 6
+        assert single.start == samples[0].start
+        assert (single.points == samples[0].points).all()
+        assert len({sample.start for sample in samples}) > 1
+        assert all((sample.labels == single.labels).all() for sample in samples)
+        flips.add(bool((single.labels == LABELS[0]).all()))
+    assert flips == {True, False}
+    batch = collate_sets([sets[0, 0], sets[0, 2]])
+    assert batch.size == 12
+    assert batch.rows.tolist() == [0] * 6 + [2] * 6

@@ -152,7 +152,7 @@ class Fitting:
     ) -> Outcome:
         """Train a network whose initial weights are set."""
         from childgait.training.loop import Trainer
-        from childgait.training.windows import Windows
+        from childgait.training.windows import Windows, WindowSets, collate, collate_sets
 
         loading, videos = loading_of(network, settings), self.train.table["video"].to_list()
         windows = Windows(
@@ -163,15 +163,17 @@ class Fitting:
             augmentation=settings.augmentation,
             anchor=settings.anchor,
         )
+        several = settings.training_windows > 1
         trainer = Trainer(
             network,
-            windows,
+            WindowSets(windows, settings.training_windows) if several else windows,
             make_validator(self.validation, loading, self.weights, settings, self.group.device),
             settings,
             positive_weights=self.weights,
             seed=self.seed,
             group=self.group,
             pool=pool,
+            collate=collate_sets if several else collate,
             name_of=lambda row: videos[row],
         )
         return trainer.run(save_as, self.fingerprint, on_epoch)

@@ -95,6 +95,8 @@ class Epoch:
 class Trainer:
     """Trains a network on windows, alone or as one of several processes.
 
+    An item of `windows` is one window, or with finetune.training_windows that many of one clip, which `collate` puts
+    together.
     `validate` gives the values of the learning curve on the validation children, `pool` the unlabelled clips of a mean
     teacher; `name_of` names a clip in an error.
     """
@@ -118,7 +120,9 @@ class Trainer:
         self.pool = pool or UnlabelledPool()
         self.positive_weights = torch.from_numpy(positive_weights).to(group.device)
         count: int = len(windows)  # type: ignore[arg-type]
-        self.sampler = MicroBatchSampler(count, settings.batch_size, settings.micro_batch_size, seed, group)
+        self.windows_per_clip = settings.training_windows
+        micro_batch_size = settings.micro_batch_size // self.windows_per_clip  # clips, so that memory stays the same
+        self.sampler = MicroBatchSampler(count, settings.batch_size, micro_batch_size, seed, group)
         self.loader = DataLoader(
             windows,
             batch_sampler=self.sampler,
@@ -230,16 +234,17 @@ class Trainer:
         """Accumulate the step's gradients over this process's micro-batches; return (1,) their part of its loss."""
         set_train_mode(self.network, self.settings)
         total = torch.zeros(1, device=self.group.device)
-        self.statistics.begin_step(math.ceil(len(clips) / self.settings.micro_batch_size))
+        self.statistics.begin_step(math.ceil(len(clips) / self.sampler.micro_batch_size))
         for number, batch in batches:
             torch.manual_seed(derive_seed(self.seed, epoch, step, number))
             moved = batch.to(self.group.device)
             assert moved.labels is not None
             with autocast(self.settings, self.group.device), self.statistics.of_batch(number):
                 logits = self.network(moved)
-            loss = loss_of_clips(logits, moved.labels, self.positive_weights).sum() / len(clips)
+            logits, labels = mean_over_windows(logits, moved.labels, self.windows_per_clip)
+            loss = loss_of_clips(logits, labels, self.positive_weights).sum() / len(clips)
             if (penalty := self.network.head_penalty()) is not None:  # once per step, in shares of its clips
-                loss = loss + penalty * moved.size / len(clips)
+                loss = loss + penalty * len(labels) / len(clips)
             loss.backward()
             total += loss.detach()
         self.statistics.end_step()
@@ -268,6 +273,13 @@ class Trainer:
         """Shorten the gradient to the largest norm that params allow; return its norm before."""
         largest = self.settings.clip_norm or math.inf
         return float(nn.utils.clip_grad_norm_(self.network.parameters(), largest))
+
+
+def mean_over_windows(logits: Tensor, labels: Tensor, windows: int) -> tuple[Tensor, Tensor]:
+    """Return the mean logits over the windows of each clip, which stand together, and the clip's labels."""
+    if windows == 1:
+        return logits, labels
+    return logits.float().unflatten(0, (-1, windows)).mean(dim=1), labels[::windows]
 
 
 class Progress:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -155,17 +155,30 @@ class Windows(Dataset[Sample]):
 
     def __getitem__(self, visit: Visit) -> Sample:
         epoch, index = visit
-        row, view = divmod(index, self.windows_per_video or 1)
-        clip, draw = self.clips[row], UNCHANGED
-        starts = starts_of(clip, self.loading.frames, self.anchor, self.loading.frame_step)
         if self.windows_per_video is None:
-            rng = np.random.default_rng([self.seed, epoch, index])
-            start = int(starts[rng.integers(len(starts))])
-            if self.augmentation is not None:
-                draw = draw_changes(self.augmentation, rng)
-        else:
-            start = int(spread(starts, self.windows_per_video)[view])
-        return self.sample(row, start, draw)
+            return self.sample(index, *self._draw([self.seed, epoch, index], index))
+        row, view = divmod(index, self.windows_per_video)
+        starts = starts_of(self.clips[row], self.loading.frames, self.anchor, self.loading.frame_step)
+        return self.sample(row, int(spread(starts, self.windows_per_video)[view]), UNCHANGED)
+
+    def several(self, visit: Visit, count: int) -> list[Sample]:
+        """Draw `count` windows of one row, the first as without others; all are flipped or none, as labels have sides.
+
+        The labels of all of them are the same.
+        """
+        epoch, index = visit
+        seed = [self.seed, epoch, index]
+        first = self._draw(seed, index)
+        others = [self._draw([*seed, number], index) for number in range(1, count)]
+        flipped = [(start, replace(draw, flip=first[1].flip)) for start, draw in others]
+        return [self.sample(index, start, draw) for start, draw in [first, *flipped]]
+
+    def _draw(self, seed: list[int], row: int) -> tuple[int, Draw]:
+        """Draw a window's start and its augmentation."""
+        rng = np.random.default_rng(seed)
+        starts = starts_of(self.clips[row], self.loading.frames, self.anchor, self.loading.frame_step)
+        start = int(starts[rng.integers(len(starts))])
+        return start, UNCHANGED if self.augmentation is None else draw_changes(self.augmentation, rng)
 
     def sample(self, row: int, start: int, draw: Draw, roughen: Callable[[Window], Window] | None = None) -> Sample:
         """One window, changed as drawn, then roughened, if asked; what the model is shown is made last."""
@@ -187,6 +200,20 @@ class Windows(Dataset[Sample]):
             near="left" if clip.view == "left" else "right",
             size=clip.size,
         )
+
+
+class WindowSets(Dataset[list[Sample]]):
+    """`count` random windows per row of `windows`, for a loss on the mean of their logits."""
+
+    def __init__(self, windows: Windows, count: int) -> None:
+        assert windows.windows_per_video is None, "only training windows are random"
+        self.windows, self.count = windows, count
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, visit: Visit) -> list[Sample]:
+        return self.windows.several(visit, self.count)
 
 
 def make_sample(
@@ -251,6 +278,11 @@ def collate(samples: list[Sample]) -> Batch:
         windows=torch.tensor([sample.start for sample in samples]),
         filled=sum(sample.filled for sample in samples),
     )
+
+
+def collate_sets(sets: list[list[Sample]]) -> Batch:
+    """Collate the windows of several rows; those of one row stand together."""
+    return collate([sample for samples in sets for sample in samples])
 
 
 class WindowSampler(Sampler[Visit]):
