@@ -16,7 +16,10 @@ import yaml
 from childgait.domain.evgs import CODES, PUBLISHED_ORDER, TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
+from childgait.metrics.cells import Cell
+from childgait.metrics.of_study import ScopeMetrics
 from childgait.report import FIGURES, TABLES
+from childgait.report.headline import verdict
 from childgait.report.published import item_accuracy
 from childgait.steps.check_study import check_study
 from childgait.steps.write_report import write_report
@@ -292,3 +295,28 @@ def test_without_predictions_of_the_headline_model_there_is_no_report(tmp_path: 
         paths[:] = [path for path in paths if path.exists()]
     with pytest.raises(StepError, match=r"no predictions of childgait_video, the first of finetune\.models"):
         write(made, tmp_path / "reports")
+
+
+def test_the_first_sentence_compares_with_the_majority() -> None:
+    def model(name: str, accuracy: float, low: float) -> ScopeMetrics:
+        cells = {"accuracy": Cell(value=accuracy), "balanced_accuracy": Cell(value=0.55, low=low, high=0.7)}
+        return ScopeMetrics(name, 27, 54, 1, {}, {"overall": cells}, {}, {}, {})
+
+    majority = model("majority", 0.71, 0.5)
+    below = verdict(model("network", 0.58, 0.4), majority)
+    assert below.startswith("On 27 test children network is less accurate than always predicting the majority (0.58")
+    assert "not separate from chance" in below
+    above = verdict(model("network", 0.8, 0.51), majority)
+    assert "has an accuracy of 0.80, always predicting the majority 0.71" in above
+    assert "chance is 0.50)." in above
+
+
+def test_published_rows_stand_beside_balanced_accuracy(study: tuple[Made, Path, dict]) -> None:
+    page = (study[1] / "index.html").read_text()
+    assert "childgait_video: balanced accuracy, this study" in page
+    assert "childgait_video, left: balanced accuracy" in page
+    assert "25 to 28 per item and limb" in page
+    assert "<h3>Evaluation</h3>" in page
+    items = pl.read_csv(study[1] / "tables" / "models.csv").filter(pl.col("scope") == HOLDOUT)
+    majority = items.row(by_predicate=pl.col("model") == "majority", named=True)
+    assert (majority["auroc"], majority["balanced_accuracy"]) == (0.5, 0.5)

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from childgait.domain.evgs import CODES, LIMBS, TARGET_NAMES, default_views
 from childgait.errors import StepError
 from childgait.files.labels import LABELS, SUBJECTS
+from childgait.files.model_description import ModelDescription
 from childgait.files.parts import open_part
 from childgait.files.submission import read_submission
 from childgait.models.registry import MODELS, settings_of
@@ -79,6 +80,17 @@ def test_the_listed_children_are_answered_for(study: Study, tmp_path: Path) -> N
 
 def test_without_a_list_everybody_is_whom_the_model_has_never_seen(study: Study, tmp_path: Path) -> None:
     assert sorted(run(study, tmp_path, [])) == of_part(study.test)
+
+
+def test_class_weights_of_the_loss_are_undone(study: Study, tmp_path: Path) -> None:
+    """A weight of 4 on atypical scores moves the threshold by log 4: a logit of 1 is below it."""
+    folder = study.train.parent
+    description = ModelDescription.read(folder / "model.json")
+    facts = {**description.facts, "positive_weights": [4.0] * 34}
+    description.model_copy(update={"facts": facts}).write(tmp_path / "model.json")
+    listed = of_part(study.test)[:1]
+    assert sum(run(study, tmp_path, listed)[listed[0]]) == 1
+    assert sum(run(study, tmp_path, listed, models=[tmp_path / "model.json"])[listed[0]]) == 0
 
 
 def test_a_listed_child_that_trained_the_model_stops_the_step(study: Study, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ def headline(metrics: Path = Path("reports/metrics.json"), page: Path = Path("re
         raise StepError(f"there is no {metrics}", hint="`make run` makes it")
     study = read_study_metrics(metrics)
     head = study.headline
+    if head.verdict:
+        print(head.verdict)
     print(f"{head.model}, {head.part} children: {head.children}, evaluated on {head.videos} videos")
     for metric in ("accuracy", "balanced_accuracy", "f1"):
         value, low, high = head.interval(metric)

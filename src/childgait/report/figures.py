@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from childgait.metrics.of_study import ScopeMetrics, ScopePredictions
     from childgait.report.study import Study
 
+WIDEST = 0.75  # a wider interval carries no information and is not drawn
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -71,7 +72,7 @@ def _point(axes: Any, y: float, cell: Cell, colour: str, marker: str, label: str
     if cell.value is None:
         axes.plot([0.02], [y], marker="x", color=colour, markersize=4, linestyle="none")  # not defined
         return
-    if cell.low is not None and cell.high is not None:
+    if cell.low is not None and cell.high is not None and cell.high - cell.low < WIDEST:
         axes.plot([cell.low, cell.high], [y, y], color=colour, linewidth=1.4, alpha=0.7)
     axes.plot([cell.value], [y], marker=marker, color=colour, markersize=5, linestyle="none", label=label)
 
@@ -82,10 +83,15 @@ def _tick(axes: Any, y: float, value: float | None, label: str | None) -> None:
         axes.plot([value], [y], color=GREY, label=label, **style)
 
 
+def _item_name(code: str) -> str:
+    """Name an item in words, with its number."""
+    return f"{BY_CODE[code].number} {BY_CODE[code].name}"
+
+
 def draw_items(path: Path, metrics: ScopeMetrics, majority: ScopeMetrics | None) -> None:
     """Draw accuracy per item, one panel per limb, with intervals and the accuracy of the majority class."""
     with mpl.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(9, 5.6), sharey=True)
+        figure, panels = plt.subplots(1, 2, figsize=(10.5, 5.6), sharey=True)
         for axes, limb in zip(panels, LIMBS, strict=True):
             for y, code in enumerate(CODES):
                 name = Target(limb, code).name
@@ -95,7 +101,7 @@ def draw_items(path: Path, metrics: ScopeMetrics, majority: ScopeMetrics | None)
             axes.set_title(f"{limb} limb", fontsize=10)
             axes.set_xlim(-0.02, 1.02)
             axes.set_xlabel("accuracy over test children")
-        panels[0].set_yticks(range(len(CODES)), [f"{BY_CODE[code].number:>2} {code}" for code in CODES])
+        panels[0].set_yticks(range(len(CODES)), [_item_name(code) for code in CODES])
         panels[0].invert_yaxis()
         figure.tight_layout()
         figure.legend(
@@ -135,7 +141,7 @@ def draw_confusion(path: Path, predictions: ScopePredictions) -> None:
             for axes, code in zip(row, CODES, strict=True):
                 _draw_matrix(axes, counts[Target(limb, code).name])
                 if limb == LIMBS[0]:
-                    axes.set_title(code, fontsize=8)
+                    axes.set_title(_item_name(code), fontsize=7, rotation=60, ha="left", va="bottom")
             row[0].set_yticks([0, 1], ["typical", "atypical"], fontsize=7)
             row[0].set_ylabel(f"{limb}: label", fontsize=8)
         figure.tight_layout(w_pad=0.2, h_pad=0.3)
@@ -243,7 +249,7 @@ def draw_cohort(
         values = [published[code] for code in CODES]
         style = {"marker": "D", "linestyle": "none", "markersize": 4}
         right.plot(range(len(CODES)), values, color=ORANGE, label="published training labels", **style)
-        right.set_xticks(range(len(CODES)), CODES, rotation=60)
+        right.set_xticks(range(len(CODES)), [_item_name(code) for code in CODES], rotation=60, ha="right", fontsize=7)
         right.set_ylim(0, 1)
         right.set_ylabel("share atypical")
         right.legend(fontsize=8)

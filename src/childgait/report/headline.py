@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from childgait.domain.evgs import CODES
 from childgait.errors import StepError
 from childgait.files.split import HOLDOUT
-from childgait.metrics.cells import Record
+from childgait.metrics.cells import Cell, Record
 from childgait.metrics.of_study import HEADLINE_METRICS, PredictionsByModel, ScopeMetrics
 from childgait.params import SYNTHETIC_ROOT
 
@@ -47,6 +47,7 @@ class Headline(Record):
     auroc_low: Value
     auroc_high: Value
     majority_accuracy: Value
+    verdict: str = ""  # the first sentence of the report
 
     def interval(self, metric: str) -> tuple[Value, Value, Value]:
         """Value, lower and upper bound of a headline metric."""
@@ -103,8 +104,37 @@ def headline_numbers(study: Study) -> Headline:
         videos=metrics.videos,
         seeds=metrics.seeds,
         majority_accuracy=majority.overall["accuracy"].value if majority else None,
+        verdict=verdict(metrics, majority),
         **values,
     )
+
+
+def verdict(model: ScopeMetrics, majority: ScopeMetrics | None) -> str:
+    """Compare the model with the training majority and with chance, in one sentence."""
+    accuracy, balanced = model.overall["accuracy"], model.overall["balanced_accuracy"]
+    if accuracy.value is None:
+        return f"No label of a test child is known, so {model.model} is not evaluated."
+    text = f"On {model.children} test children {model.model}"
+    constant = None if majority is None else majority.overall["accuracy"].value
+    if majority is model or constant is None:
+        text += f" has an accuracy of {accuracy.value:.2f}"
+    elif accuracy.value < constant:
+        text += f" is less accurate than always predicting the majority ({accuracy.value:.2f} against {constant:.2f})"
+    elif accuracy.value == constant:
+        text += f" is exactly as accurate as always predicting the majority ({constant:.2f})"
+    else:
+        text += f" has an accuracy of {accuracy.value:.2f}, always predicting the majority {constant:.2f}"
+    return f"{text}; {_against_chance(balanced)}."
+
+
+def _against_chance(balanced: Cell) -> str:
+    """Describe balanced accuracy against chance, .5."""
+    if balanced.value is None:
+        return "balanced accuracy is not defined"
+    text = f"its balanced accuracy is {balanced.value:.2f} (chance is 0.50)"
+    if balanced.low is None or balanced.low > 0.5:
+        return text
+    return text + ", which the interval does not separate from chance"
 
 
 def list_caveats(study: Study) -> list[str]:

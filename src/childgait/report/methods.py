@@ -22,23 +22,24 @@ if TYPE_CHECKING:
     from childgait.metrics.run_metrics import RunMetrics
     from childgait.params import JsonSection
 
-# The steps whose results the report shows, in running order.
-STEPS = (
-    "register",
-    "deidentify",
-    "segment",
-    "estimate_pose",
-    "refine_pose",
-    "prepare_clips",
-    "build_labels",
-    "split_subjects",
-    "pretrain",
-    "finetune",
-    "evaluate",
-    "gate",
-    "check_study",
-    "write_report",
-)
+# The steps whose results the report shows, in running order, and the heading of their sentences.
+HEADINGS = {
+    "register": "Participants and recordings",
+    "deidentify": "De-identification",
+    "segment": "Preparation of the videos",
+    "estimate_pose": "Preparation of the videos",
+    "refine_pose": "Preparation of the videos",
+    "prepare_clips": "Preparation of the videos",
+    "build_labels": "Outcome",
+    "split_subjects": "Division into training, validation and test",
+    "pretrain": "Models",
+    "finetune": "Models",
+    "evaluate": "Evaluation",
+    "gate": "Quality of the data",
+    "check_study": "Quality of the data",
+    "write_report": "Statistics",
+}
+STEPS = tuple(HEADINGS)
 
 
 def sentence_of(path: Path, name: str = "METHODS") -> str | None:

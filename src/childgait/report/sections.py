@@ -15,8 +15,8 @@ from childgait.metrics.cells import Cell
 from childgait.metrics.scores import METRICS
 from childgait.report.formats import number, percent
 from childgait.report.headline import Headline
-from childgait.report.methods import STEPS, fill_in, methods
-from childgait.report.published import AVERAGES, ITEM_ACCURACY, item_accuracy
+from childgait.report.methods import HEADINGS, STEPS, fill_in, methods
+from childgait.report.published import AVERAGES, FOOTING, FRAMES, ITEM_ACCURACY, item_accuracy
 from childgait.report.tables import item_readings, subgroup_table
 
 if TYPE_CHECKING:
@@ -73,10 +73,25 @@ class PublishedModel:
 
 
 @dataclass(frozen=True)
+class FramesRow:
+    """Initial contact by a network on windows of so many frames, with equal classes, beside the published one."""
+
+    name: str
+    frames: int
+    accuracy: float | None
+    f1: float | None
+    published: float | None
+    published_f1: float | None
+
+
+@dataclass(frozen=True)
 class ModelsSection:
     scopes: list[ScopeTable]
     published: list[PublishedModel]
+    comparable: list[PublishedModel]  # this study's models on the published rows' footing: equal classes
+    frames: list[FramesRow]  # of the study on the number of frames; else empty
     remarks: list[tuple[str, str]]  # model and remark
+    footing: str = FOOTING
 
 
 @dataclass(frozen=True)
@@ -161,7 +176,7 @@ class Report:
     items: ItemsSection
     cohort: CohortSection
     gates: GatesSection
-    methods: list[str]
+    methods: list[tuple[str, list[str]]]  # heading and sentences
     environment: EnvironmentSection
     figures: dict[str, str]  # data URI by name
     metrics: tuple[str, ...] = METRICS
@@ -194,7 +209,34 @@ def models_section(study: Study) -> ModelsSection:
         for row in AVERAGES
     ]
     remarks = sorted({(run.model, run.remark) for run in study.runs})
-    return ModelsSection([scope_table(study, scope) for scope in scopes], published, remarks)
+    tables = [scope_table(study, scope) for scope in scopes]
+    return ModelsSection(tables, published, comparable_rows(study), frames_rows(study), remarks)
+
+
+def comparable_rows(study: Study) -> list[PublishedModel]:
+    """List this study's models as the published rows are: accuracy and F1 with classes of equal size."""
+    rows = []
+    for name, metrics in study.metrics[study.scope].items():
+        left, right = (metrics.groups[f"limb.{limb}"]["balanced_accuracy"].value for limb in LIMBS)
+        if left is not None and right is not None:
+            title = f"{name}: balanced accuracy, this study"
+            rows.append(PublishedModel(title, left, right, metrics.balanced["overall"]["f1"].value))
+    return rows
+
+
+def frames_rows(study: Study) -> list[FramesRow]:
+    """List initial contact by frames per window, where the study's networks of one kind differ in them."""
+    lengths = {name: run.trained.frames for name, run in study.first_runs().items() if run.trained is not None}
+    names = [name for name in study.metrics[study.scope] if name.startswith("childgait_video") and name in lengths]
+    names = [name for name in names if re.fullmatch(r"childgait_video(_t\d+)?", name)]
+    if len({lengths[name] for name in names}) < 2:
+        return []
+    rows = []
+    for name in sorted(names, key=lambda name: lengths[name]):
+        metrics, (published, f1) = study.metrics[study.scope][name], FRAMES.get(lengths[name], (None, None))
+        accuracy = metrics.groups["item.IC"]["balanced_accuracy"].value
+        rows.append(FramesRow(name, lengths[name], accuracy, metrics.balanced["item.IC"]["f1"].value, published, f1))
+    return rows
 
 
 def scope_table(study: Study, scope: str) -> ScopeTable:
@@ -245,7 +287,7 @@ def item_tables(headline: ScopeMetrics, majority: ScopeMetrics | None) -> list[I
 def _item_rows(
     codes: tuple[str, ...], limb: Limb, headline: ScopeMetrics, majority: ScopeMetrics | None
 ) -> list[ItemRow]:
-    rows = [_item_row(codes, limb, headline, "chosen")]
+    rows = [_item_row(codes, limb, headline, "chosen"), _balanced_row(codes, limb, headline)]
     if majority is not None:
         rows.append(_item_row(codes, limb, majority, "chosen" if majority is headline else ""))
     return rows + [_published_row(codes, limb, name) for name, side in ITEM_ACCURACY if side == limb]
@@ -255,6 +297,14 @@ def _item_row(codes: tuple[str, ...], limb: Limb, metrics: ScopeMetrics, style: 
     cells = [percent(metrics.targets[Target(limb, code).name]["accuracy"].value) for code in codes]
     mean = metrics.groups[f"limb.{limb}"]
     return ItemRow(f"{metrics.model}, {limb}", percent(mean["accuracy"].value), number(mean["f1"].value), cells, style)
+
+
+def _balanced_row(codes: tuple[str, ...], limb: Limb, metrics: ScopeMetrics) -> ItemRow:
+    """Make the row to compare with published rows, whose classes are of equal size."""
+    cells = [percent(metrics.targets[Target(limb, code).name]["balanced_accuracy"].value) for code in codes]
+    mean, f1 = metrics.groups[f"limb.{limb}"]["balanced_accuracy"], metrics.balanced[f"limb.{limb}"]["f1"]
+    name = f"{metrics.model}, {limb}: balanced accuracy"
+    return ItemRow(name, percent(mean.value), number(f1.value), cells, "chosen")
 
 
 def _published_row(codes: tuple[str, ...], limb: Limb, name: str) -> ItemRow:
@@ -362,10 +412,13 @@ def agreement_sentence(agreement: RaterAgreement) -> str:
     return " ".join(parts)
 
 
-def methods_section(study: Study) -> list[str]:
-    """List each step's sentence on its method, with the settings that ran."""
+def methods_section(study: Study) -> list[tuple[str, list[str]]]:
+    """List each step's sentence on its method, with the settings that ran, under headings."""
     settings = fill_in(study.settings, study.runs)
-    return [text for _, text in methods(settings, list(STEPS), video=study.cohort.modality == "video")]
+    by_heading: dict[str, list[str]] = {}
+    for step, text in methods(settings, list(STEPS), video=study.cohort.modality == "video"):
+        by_heading.setdefault(HEADINGS[step], []).append(text)
+    return list(by_heading.items())
 
 
 def environment_section(study: Study, lock: str | None) -> EnvironmentSection:
