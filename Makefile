@@ -40,7 +40,7 @@ lint: $(READY)  ## style, format, workflow, types and layers of imports
 	@workflow/with-environment mypy
 	@workflow/with-environment lint-imports
 
-borders: $(READY)  ## write the source files of each stage into dvc.yaml
+borders: $(READY)  ## write the stamps of the stages' source files, as the DVC stage `sources` does
 	@workflow/with-environment python workflow/borders.py --write
 
 remarks: $(READY)  ## write the remarks of params.yaml from the descriptions in params.py

@@ -223,10 +223,12 @@ def test_an_experiment_reruns_what_depends_on_it_and_back_and_forth_gives_the_fi
     study.run("dvc", "exp", "run", "--quiet", *FEWER_DRAWS)
     ran = {job["step"] for job in study.jobs()[before:]}
     assert ran == {"evaluate", "write_submission", "check_study", "write_report", "trace_lineage"}
+    shown = study.run("dvc", "exp", "show", "--csv").stdout.splitlines()[0].split(",")
+    assert not [column for column in shown if column.startswith("src/childgait/")]
     second_lock, second_params = study.lock(), params.read_text()
     second_metrics = (study.folder / "reports/metrics.json").read_bytes()
     assert second_lock != first_lock
-    moved = json.loads(study.run("dvc", "metrics", "diff", "--json").stdout)["reports/metrics.json"]
+    moved = json.loads(study.run("dvc", "metrics", "diff", "--json").stdout)["reports/headline.json"]
     assert moved
     drawn = json.loads(study.run("dvc", "plots", "diff", "--json").stdout)
     assert set(drawn["data"]["learning"][0]["revisions"]) == {"HEAD", "workspace"}

@@ -17,6 +17,7 @@ import yaml
 from childgait.engine.source_files import ROOT
 from childgait.files.split import REQUESTED
 
+# `sources` writes the stamps of the others and calls no Snakemake.
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "pretrain", "finetune", "evaluate", "report")
 SUBJECTS = ("0001", "0002", "0003", "0004")
 VIEWS = ("forward", "left")
@@ -66,8 +67,8 @@ def plan(folder: Path, stage: str) -> list[Job]:
 
 
 def behind(folder: Path, path: str) -> list[str]:
-    """List the source files of a stamp, or the input itself if it is no stamp."""
-    if not path.startswith(".snakemake/code/"):
+    """List the source files of a step's or a stage's stamp, or the input itself if it is no stamp."""
+    if not path.startswith((".snakemake/code/", "workflow/sources/")):
         return [path]
     return [line.split("  ", 1)[1] for line in (folder / path).read_text().splitlines()]
 
@@ -77,6 +78,14 @@ def add_recording(folder: Path, name: str) -> None:
     here.mkdir(parents=True, exist_ok=True)
     (here / f"{name}.mp4").touch()
     (here / f"{name}_filtered_pose.zip").touch()
+
+
+def write_stamps(folder: Path) -> None:
+    """Write the stamps of the stages, as the DVC stage `sources` does."""
+    done = subprocess.run(
+        [sys.executable, "workflow/borders.py", "--write"], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +100,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for subject in SUBJECTS:
         for view in VIEWS:
             add_recording(folder, f"{subject}-0001_{view}_1-200")
+    write_stamps(folder)
     for name in ("labels.json", "subjects.csv", "cohort.json"):
         (folder / "data" / "demo" / name).touch()
     path = folder / "params.yaml"  # one model is pre-trained here, so that the stage has a job
@@ -134,7 +144,7 @@ def under(path: str, borders: list[str]) -> bool:
 
 
 def test_dvc_has_the_stages_in_running_order(workspace: Path) -> None:
-    assert tuple(stages_of_dvc(workspace)) == STAGES
+    assert tuple(stages_of_dvc(workspace)) == ("sources", *STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -142,7 +152,7 @@ def test_borders_agree(workspace: Path, plans: dict[str, list[Job]], stage: str)
     """All outputs of the rules of a stage are under its outs, all inputs from outside under its deps."""
     border = stages_of_dvc(workspace)[stage]
     outs = paths_of(border.get("outs", []) + border.get("metrics", []) + border.get("plots", []))
-    deps = paths_of(border.get("deps", []))
+    deps = [file for dep in paths_of(border["deps"]) for file in behind(workspace, dep)]
     own = {output for job in plans[stage] for output in job.outputs}
     for path in own:
         assert under(path, outs), f"{path} is written outside the outs of the stage {stage}"
@@ -151,9 +161,32 @@ def test_borders_agree(workspace: Path, plans: dict[str, list[Job]], stage: str)
             assert path in own or under(path, deps), f"{job.rule} reads {path}, no dep of the stage {stage}"
 
 
-def test_dvc_names_every_source_file() -> None:
+def test_every_stage_depends_on_its_stamp(workspace: Path) -> None:
     done = subprocess.run([sys.executable, "workflow/borders.py"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+    stages = stages_of_dvc(workspace)
+    read = stages["sources"]["deps"]
+    for stage in STAGES:
+        assert [dep for dep in stages[stage]["deps"] if under(dep, ["workflow", "src"])] == [
+            f"workflow/sources/{stage}.sha256"
+        ]
+        for path in behind(workspace, f"workflow/sources/{stage}.sha256"):
+            assert under(path, read), f"an edit of {path} would not write the stamp of {stage} anew"
+
+
+def test_only_the_stages_that_reach_a_file_get_another_stamp(workspace: Path) -> None:
+    """An edit of a rules file changes the stamps of the stages that include it, and no other one."""
+    before = {stage: (workspace / f"workflow/sources/{stage}.sha256").read_bytes() for stage in STAGES}
+    rules = workspace / "workflow" / "rules" / "comparisons.smk"
+    text = rules.read_text()
+    try:
+        rules.write_text(text + "# a remark\n")
+        write_stamps(workspace)
+        after = {stage: (workspace / f"workflow/sources/{stage}.sha256").read_bytes() for stage in STAGES}
+    finally:
+        rules.write_text(text)
+        write_stamps(workspace)
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"report"}
 
 
 def test_only_register_and_deidentify_read_raw_recordings(plans: dict[str, list[Job]]) -> None:

@@ -36,9 +36,9 @@ def test_weights_are_found_by_hash(tmp_path: Path) -> None:
     weights = tmp_path / "face.onnx"
     weights.write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
-    params = edited(tmp_path, 'retinaface_weights: ""', f"retinaface_weights: {weights}")
+    params = edited(tmp_path, "retinaface_weights: ''", f"retinaface_weights: {weights}")
     assert ("ok", "deidentify.retinaface_weights", f"{weights}, sha256 {digest}") in list(settings(params))
-    params.write_text(params.read_text().replace('retinaface_sha256: ""', "retinaface_sha256: abc"))
+    params.write_text(params.read_text().replace("retinaface_sha256: ''", "retinaface_sha256: abc"))
     assert ("FAIL", "deidentify.retinaface_weights", f"{weights}, sha256 {digest}, not abc") in list(settings(params))
     weights.unlink()
     assert ("FAIL", "deidentify.retinaface_weights", f"{weights} does not exist") in list(settings(params))
@@ -62,6 +62,7 @@ def test_a_remote_that_is_gone_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(
         f"['remote \"near\"']\n    url = {tmp_path}/store\n['remote \"gone\"']\n    url = ../nowhere\n"
         "['remote \"far\"']\n    url = s3://bucket\n"
+        "['remote \"unset\"']\n    url = /dev/null/no-address\n"
     )
     assert [line[0] for line in remotes(tmp_path)] == ["ok", "FAIL", "note"]
 

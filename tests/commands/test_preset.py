@@ -47,6 +47,21 @@ def test_a_preset_for_a_quick_look_leads_there_from_any_other(params: Path) -> N
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "cgv"])  # DVC wraps its list of eight models
+def test_dvc_changes_no_other_line_of_params_yaml(name: str, params: Path) -> None:
+    """`dvc exp run -S finetune.epochs=5` writes the file with DVC's own formatting."""
+    from dvc.utils.serialize import modify_yaml
+
+    preset(name, params, PRESETS)
+    before = params.read_text().splitlines()
+    with modify_yaml(str(params)) as values:
+        values["finetune"]["epochs"] = 4321
+    after = params.read_text().splitlines()
+    changed = [line for line, old in zip(after, before, strict=True) if line != old]
+    assert len(changed) == 1
+    assert changed[0].split()[:2] == ["epochs:", "4321"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_sets_what_it_names_and_nothing_else(name: str, params: Path) -> None:
     before = leaves(yaml.safe_load(params.read_text()))

@@ -56,6 +56,7 @@ def write(made: Made, reports: Path, **changes: dict) -> dict:
         checks,
         settings_of(made.folder, **changes),
         reports / "metrics.json",
+        reports / "headline.json",
         reports / "index.html",
         [reports / "tables" / name for name in TABLES],
         [reports / "figures" / name for name in FIGURES],

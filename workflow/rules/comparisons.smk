@@ -31,6 +31,7 @@ def list_report_outputs(name):
     """The outputs of such a report, in a folder of its own."""
     return {
         "metrics_out": f"reports/{name}/metrics.json",
+        "headline_out": f"reports/{name}/headline.json",
         "page": f"reports/{name}/index.html",
         "tables": expand(f"reports/{name}/tables/{{table}}", table=TABLES),
         "figures": expand(f"reports/{name}/figures/{{figure}}", figure=FIGURES),

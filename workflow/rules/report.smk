@@ -48,6 +48,7 @@ rule write_report:
         code=code("write_report"),
     output:
         metrics_out="reports/metrics.json",
+        headline_out="reports/headline.json",
         page="reports/index.html",
         tables=expand("reports/tables/{name}", name=TABLES),
         figures=expand("reports/figures/{name}", name=FIGURES),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from childgait.libraries import LIBRARIES
+from childgait.lineage.stores import NO_ADDRESS
 
 if TYPE_CHECKING:
     from childgait.params import Section
@@ -196,6 +197,7 @@ def remotes(folder: Path = Path(".dvc")) -> Iterator[Line]:
     config = configparser.ConfigParser()
     config.read([folder / "config", folder / "config.local"])
     urls = {name.strip("'\""): config[name].get("url", "") for name in config.sections() if "remote" in name}
+    urls = {name: url for name, url in urls.items() if not url.startswith(NO_ADDRESS)}
     if not urls:
         yield "note", "DVC", "no remote is set: data are on this machine only"
     for name, url in urls.items():

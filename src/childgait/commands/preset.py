@@ -47,8 +47,7 @@ def apply_preset(name: str, params: Path, folder: Path) -> str:
             f"there is no preset {name!r} in {folder}",
             hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(available)}",
         )
-    yaml = YAML()
-    yaml.preserve_quotes = True
+    yaml = YAML()  # quotes as DVC writes them, so that `dvc exp run -S` changes no other line
     yaml.width = 4096  # never wrap a line
     document = yaml.load(params.read_text(encoding="utf-8"))
     document["preset"] = name

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LOCK = ROOT / "envs" / "requirements.lock"
 RUNS = Path("logs/runs.jsonl")
 ENDING = ".record.json"
-WRITTEN_BY_RUN = ("dvc.lock", "reports/metrics.json")  # files in git that a run itself changes
+WRITTEN_BY_RUN = ("dvc.lock", "reports/metrics.json", "reports/headline.json")  # files in git that a run itself changes
 
 _notes: dict[str, Any] = {}
 

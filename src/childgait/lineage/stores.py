@@ -17,6 +17,8 @@ from childgait.errors import StepError
 from childgait.lineage.graph import subject_of
 from childgait.lineage.versions import Version, git, load_yaml, versions_in_dvc_file, versions_in_lock
 
+NO_ADDRESS = "/dev/null/"  # of a remote in .dvc/config to which a clone has not given an address
+
 
 @dataclass
 class Removals:
@@ -131,7 +133,8 @@ def open_stores(root: Path, *, remote: bool) -> list[Store]:
         repo = Repo(str(root))
         cache = repo.cache.local
         stores = [Store("DVC's cache", cache, ours=Path(cache.path).resolve().is_relative_to(root.resolve()))]
-        for name in repo.config["remote"] if remote else ():
+        addresses = {name: str(settings["url"]) for name, settings in repo.config["remote"].items()}
+        for name in [name for name, url in addresses.items() if remote and not url.startswith(NO_ADDRESS)]:
             stores.append(Store(f"DVC's remote {name!r}", repo.cloud.get_remote_odb(name), ours=False))
     except DvcException as error:
         raise StepError(

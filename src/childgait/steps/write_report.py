@@ -31,6 +31,7 @@ def write_report(
     checks: Input,
     settings: Input,
     metrics_out: Output,
+    headline_out: Output,
     page: Output,
     tables: list[Output],
     figures: list[Output],
@@ -54,6 +55,7 @@ def write_report(
     headline, caveats = headline_numbers(study), list_caveats(study)
     flow = cohort_flow(study.pooled, study.cohort.exclude, study.headline)
     write_json(metrics_out, study_metrics(study, headline, caveats, flow).model_dump())
+    write_json(headline_out, headline.model_dump())
     write_tables(by_name(tables, TABLES), study, flow)
     pictures = by_name(figures, FIGURES)
     draw_all(pictures, study)
