@@ -128,6 +128,10 @@ rule bench:  # `snakemake bench`: the same, with training times; no step, becaus
         "python {input.program} --tables {input.models} --out {output} > {log} 2>&1"
 
 
+onsuccess:  # a lost MLflow costs no result
+    shell("childgait log-results > logs/log_results.log 2>&1 || cat logs/log_results.log >&2")
+
+
 rule report_all:
     input:
         rules.write_report.output,

@@ -31,6 +31,11 @@ log = logging.getLogger("childgait")
 
 FOLDER = Path("mlruns")
 EXPERIMENT = "childgait"
+EXPERIMENT_TAGS = {  # else MLflow 3 opens the experiment on an empty page of traces of language models
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "test/balanced_accuracy",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+}
 FLUSH_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 REQUIREMENTS = (
@@ -138,7 +143,7 @@ class TrackedRun:
 
         try:
             action(mlflow)
-        except _store_errors() as error:
+        except store_errors() as error:
             self.id = None
             warn_lost(str(error))
 
@@ -149,7 +154,7 @@ def warn_lost(reason: str) -> None:
     log.warning("MLflow at %s is lost (%s): this run continues without curves", tracking_uri(), short)
 
 
-def _store_errors() -> tuple[type[Exception], ...]:
+def store_errors() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
@@ -170,7 +175,7 @@ def track_run(
     """Open the run `name` under the run `parent`; a killed run with the same fingerprint is continued."""
     run = TrackedRun()
     try:
-        _check_store(tracking_uri())
+        check_store(tracking_uri())
     except StoreUnavailable as error:
         warn_lost(str(error))
         yield run
@@ -180,9 +185,9 @@ def track_run(
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     try:
-        with _exclusive():
-            _open_store(mlflow, tracking_uri())
-            parent_id = _parent(mlflow, parent)
+        with exclusive():
+            open_store(mlflow, tracking_uri())
+            parent_id = parent_run(mlflow, parent)
         found = _unfinished(mlflow, fingerprint)
         started = mlflow.start_run(
             run_id=found,
@@ -194,7 +199,7 @@ def track_run(
         run.id = started.info.run_id
         if not found:
             mlflow.log_params({key: str(value)[:6000] for key, value in flat(params).items()})
-    except _store_errors() as error:
+    except store_errors() as error:
         run.id = None
         warn_lost(str(error))
     status = "FAILED"
@@ -205,7 +210,7 @@ def track_run(
         run.flush()
         try:
             mlflow.end_run(status)
-        except _store_errors() as error:
+        except store_errors() as error:
             warn_lost(str(error))
 
 
@@ -217,7 +222,7 @@ def flat(values: JsonSection, prefix: str = "") -> JsonSection:
     return flattened
 
 
-def _check_store(uri: str) -> None:
+def check_store(uri: str) -> None:
     """Check within seconds, before MLflow is imported, that the store can be reached."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
@@ -241,7 +246,7 @@ def _check_store(uri: str) -> None:
 
 
 @contextlib.contextmanager
-def _exclusive() -> Iterator[None]:
+def exclusive() -> Iterator[None]:
     """Hold a lock: one process of this checkout at a time makes the database or a parent run."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as stream:
@@ -249,7 +254,7 @@ def _exclusive() -> Iterator[None]:
         yield
 
 
-def _open_store(mlflow: Any, uri: str) -> None:
+def open_store(mlflow: Any, uri: str) -> None:
     """Set MLflow's store; a missing database is made under another name and renamed."""
     path = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
     if path is not None and not path.exists():
@@ -259,13 +264,17 @@ def _open_store(mlflow: Any, uri: str) -> None:
         fresh.replace(path)
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient()
-    if client.get_experiment_by_name(EXPERIMENT) is None:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
         folder = None if path is None else (FOLDER / "artifacts").absolute().as_uri()
-        client.create_experiment(EXPERIMENT, artifact_location=folder)
+        experiment = client.get_experiment(client.create_experiment(EXPERIMENT, artifact_location=folder))
+    for key, value in EXPERIMENT_TAGS.items():
+        if experiment.tags.get(key) != value:
+            client.set_experiment_tag(experiment.experiment_id, key, value)
     mlflow.set_experiment(EXPERIMENT)
 
 
-def _parent(mlflow: Any, name: str) -> str:
+def parent_run(mlflow: Any, name: str) -> str:
     """Find or create the parent run of a model's folds and seeds; returns its id."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id

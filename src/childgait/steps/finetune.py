@@ -55,6 +55,7 @@ def finetune(
 
     from childgait.engine.record import add_run_note
     from childgait.files.clips import open_clip
+    from childgait.files.hashes import sha256
     from childgait.files.parts import open_part
     from childgait.models.registry import find_model, settings_of
     from childgait.training.fit import fit_network, fit_table
@@ -91,7 +92,9 @@ def finetune(
         save_file(result.weights, weights)
         describe(selected, fold, seed, settings, parts, result, pool).write(model)
         _write_history(history, result.history)
-        run.data("train", train, parts["train"].table["split_hash"][0])
+        for name, table in (("train", train), ("validation", validation)):
+            run.data(name, table, _hash_of_data(table, parts[name]))
+        run.tags({"weights_sha256": sha256(weights)})
         run.model(weights, model)
         add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
@@ -165,6 +168,14 @@ def _fingerprint(
         describe_code(finetune),
     ]
     return sha256_of_text(json.dumps(inputs, sort_keys=True))
+
+
+def _hash_of_data(table: Path, part: Part) -> str:
+    """Return a hash of a part's table and clips: their descriptions hold the hashes of frames, masks and points."""
+    from childgait.files.hashes import sha256, sha256_of_text
+
+    files = [table, *sorted(clip.facts_path for clip in part.clips)]
+    return sha256_of_text("".join(f"{path.name} {sha256(path)}\n" for path in files))
 
 
 def describe(
