@@ -274,7 +274,7 @@ def test_the_same_study_gives_the_same_bytes(study: tuple[Made, Path, dict], tmp
     made, reports, _ = study
     write(made, tmp_path / "again")
     files = sorted(path.relative_to(reports) for path in reports.rglob("*") if path.is_file())
-    assert len(files) == 2 + len(TABLES) + len(FIGURES)
+    assert len(files) == 3 + len(TABLES) + len(FIGURES)  # the page, the metrics and the headline
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (reports / file).read_bytes(), file
 
