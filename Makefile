@@ -9,7 +9,7 @@ override SNAKEMAKE_PROFILE := profiles/$(PROFILE)
 endif
 export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
 
-.PHONY: help run test quick cluster-test cancel plan lint lock borders remarks doctor
+.PHONY: help run test quick fuzz cluster-test cancel plan lint lock borders remarks doctor
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +22,10 @@ test: $(READY)  ## all tests except those on a cluster
 
 quick: $(READY)  ## the tests that take less than ten seconds each
 	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow" --ignore tests/cluster
+
+fuzz: $(READY)  ## malformed input of every kind to every reader of a user's file, with new seeds (FUZZ_EXAMPLES=2000)
+	@workflow/with-environment env OMP_NUM_THREADS=1 FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2000) \
+	  pytest -n 2 --dist worksteal tests/test_user_files.py
 
 cluster-test: $(READY)  ## the study and its failures on a Slurm started on this host; skipped without Slurm
 	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/cluster -rs --durations 5

@@ -137,6 +137,15 @@ def read_json(path: Path, *, hint: str = "correct the file at that place", limit
     return parse_json(read_bytes(path, limit), str(path), hint=hint)
 
 
+def read_facts(path: Path, *keys: str) -> dict[str, Any]:
+    """Read the JSON object that an earlier step wrote; fail unless it has these keys."""
+    hint = "run the step that makes it again"
+    facts = read_json(path, hint=hint)
+    if not isinstance(facts, dict) or any(key not in facts for key in keys):
+        raise StepError(f"{path} lacks {' and '.join(keys)}", hint=hint)
+    return facts
+
+
 # --- YAML
 
 

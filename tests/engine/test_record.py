@@ -4,6 +4,7 @@ import ast
 import json
 import multiprocessing
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def test_a_record_names_what_went_in_and_out():
     assert found["outputs"] == {"target": [{"path": "out.txt", "sha256": hello, "bytes": 5}]}
     assert found["step"] == "copy"
     assert len(found["environment"]["lock_sha256"]) == 64
+    assert found["environment"]["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert any(name.endswith("test_record.py") for name in found["code"])
 
 

@@ -1,6 +1,8 @@
 """Published weights in every form in circulation load strictly; a file that does not fit says why."""
 
 import argparse
+import os
+import pickle
 
 import pytest
 import torch
@@ -206,3 +208,40 @@ def test_a_network_without_an_encoder_says_so(weights, tmp_path):
     network = MODELS["stgcn"].build(settings(), 32)
     with pytest.raises(StepError, match=r"Stgcn reads no published weights, but finetune.weights is"):
         network.load_published(tmp_path / "w.pth", sha256(tmp_path / "w.pth"))
+
+
+class Command:
+    """Unpickled, it would run a command."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.marker}",))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_that_calls_code_is_named_as_such(tmp_path, protocol):
+    path = tmp_path / "code.pth"
+    path.write_bytes(pickle.dumps({"model": Command(tmp_path / "PWNED")}, protocol=protocol))
+    assert "holds more than tensors, and its code is not run" in refused(path)
+    torch.save({"model": Command(tmp_path / "PWNED")}, path)
+    assert "holds more than tensors, and its code is not run" in refused(path)
+    assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_numbers_that_are_no_weights(weights, tmp_path, ending):
+    path = tmp_path / f"w.{ending}"
+    write = save_file if ending == "safetensors" else torch.save
+    name = "blocks.0.mlp.fc1.bias"
+    write({**weights, name: torch.full_like(weights[name], float("nan"))}, path)
+    assert f"{name} contains NaN or infinity" in refused(path)
+    write({**weights, name: torch.ones(weights[name].shape, dtype=torch.int8)}, path)
+    assert f"{name} is of type int8" in refused(path)
+
+
+def test_one_key_under_two_prefixes(weights, tmp_path):
+    torch.save({**weights, "module.blocks.0.mlp.fc1.bias": weights["blocks.0.mlp.fc1.bias"]}, tmp_path / "w.pth")
+    assert "contain blocks.0.mlp.fc1.bias under two prefixes" in refused(tmp_path / "w.pth")

@@ -28,6 +28,8 @@ def pack_poses(folder: Path, remove: bool = False) -> None:
     files = 0
     for source in sources:
         target = source.with_name(source.name + ".zip")
+        if target.exists():
+            refuse_other_content(source, target)
         with atomic_outputs([target]) as partial:
             pack(source, partial[target])
         files += compare(source, target)
@@ -36,6 +38,19 @@ def pack_poses(folder: Path, remove: bool = False) -> None:
     print(f"packed {files:,} files of {len(sources)} recordings" + (" and removed them" if remove else ""))
     if not remove:
         print("the folders were kept; `childgait pack-poses FOLDER --remove` removes them after a comparison")
+
+
+def refuse_other_content(source: Path, target: Path) -> None:
+    """Fail if a zip of that name contains files that the folder lacks: packing would lose them."""
+    from childgait.gait.keypoint_files import open_frames
+
+    with open_frames(target) as packed:
+        extra = {Path(name).name for name in packed.names} - {file.name for file in source.iterdir()}
+    if extra:
+        raise StepError(
+            f"{target} exists and contains {len(extra)} frame(s) that {source.name} lacks, such as {min(extra)}",
+            hint="keep one of the two: move the zip or the folder away",
+        )
 
 
 def compare(source: Path, target: Path) -> int:

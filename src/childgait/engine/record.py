@@ -69,7 +69,7 @@ class Watch:
             "values": {},
             "params": {},
             "code": self._code,
-            "environment": {"lock_sha256": lock_hash()},
+            "environment": {"lock_sha256": lock_hash(), "python": python_version()},
         }
         for flag in flags:
             value = values[flag.name]
@@ -185,6 +185,11 @@ def subjects_in(path: Path) -> list[str] | None:
                 return None
             return sorted({row["subject"] for row in rows if row["subject"]})
     return None
+
+
+def python_version() -> str:
+    """Return major and minor version: the lock holds other numpy, scipy and av from Python 3.12 on."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @cache

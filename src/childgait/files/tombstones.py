@@ -17,6 +17,7 @@ from typing import Any
 
 from childgait.errors import StepError
 from childgait.files.atomic import write_text
+from childgait.user_files import parse_json, read_lines, read_text
 
 TOMBSTONES = Path("erased.jsonl")
 KEY = Path("erased.key")
@@ -45,7 +46,10 @@ def tombstones(root: Path = Path()) -> list[dict[str, Any]]:
     path = root / TOMBSTONES
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    stones = [parse_json(line.encode(), f"{path}, line {number}") for number, line in read_lines(path)]
+    if not all(isinstance(stone, dict) and "subject" in stone for stone in stones):
+        raise StepError(f"{path} has a line without subject", hint="restore it from git: it refuses erased children")
+    return stones
 
 
 def keyed_hash(subject: str, key: bytes) -> str:
@@ -63,7 +67,10 @@ def add_tombstone(subject: str, date: str, removed: dict[str, int], root: Path =
 def _key(root: Path, *, make: bool = False) -> bytes:
     path = root / KEY
     if path.exists():
-        return bytes.fromhex(path.read_text().strip())
+        try:
+            return bytes.fromhex(read_text(path).strip())
+        except ValueError:
+            raise StepError(f"{path} is no key in hexadecimal digits", hint="get the original again") from None
     if not make or tombstones(root):
         raise StepError(
             f"there is a {TOMBSTONES}, but not its key {path}, so erased children cannot be recognised",

@@ -7,7 +7,9 @@ milliseconds and an auditor can repeat it with `cat`.
 from __future__ import annotations
 
 import configparser
+import itertools
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from childgait.errors import StepError
+
+DEEPEST = 50  # levels of nesting of dvc.lock and of .dvc files
 
 
 @dataclass(frozen=True)
@@ -31,28 +35,53 @@ class Version:
 
 
 def load_yaml(text: str) -> Any:
-    """Parse YAML, in C where libyaml is there."""
+    """Parse YAML that DVC wrote, in C where libyaml is there; refuse nesting at which libyaml would crash."""
     import yaml
 
+    flow = max(itertools.accumulate(1 if letter in "[{" else -1 for letter in re.findall(r"[\[\]{}]", text)), default=0)
+    if flow > DEEPEST or re.search(rf"^[\s?:-]{{{20 * DEEPEST},}}", text, re.MULTILINE):
+        raise ValueError(f"nested more than {DEEPEST} levels deep")
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def versions_in_lock(text: str) -> list[Version]:
     """List every output in the text of a dvc.lock."""
-    stages = (load_yaml(text) or {}).get("stages", {})
-    return [
-        Version(name, out["path"], out["md5"])
-        for name, stage in stages.items()
-        for out in stage.get("outs", [])
-        if out.get("md5")
-    ]
+    import yaml
+
+    try:
+        stages = (load_yaml(text) or {}).get("stages", {})
+        return [
+            Version(name, out["path"], out["md5"])
+            for name, stage in stages.items()
+            for out in stage.get("outs", [])
+            if out.get("md5")
+        ]
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
+        raise StepError(
+            "dvc.lock is not as DVC writes it", hint="restore it from git, or run the study again"
+        ) from None
 
 
 def versions_in_dvc_file(path: str, text: str) -> list[Version]:
     """List the outputs that a `.dvc` file names, with their paths from the repository's root."""
     folder = Path(path).parent
-    outs = (load_yaml(text) or {}).get("outs", [])
-    return [Version(path, str(folder / out["path"]), out["md5"]) for out in outs if out.get("md5")]
+    return [Version(path, str(folder / out["path"]), out["md5"]) for out in outs_of(path, text) if out.get("md5")]
+
+
+def outs_of(path: str, text: str) -> list[dict[str, Any]]:
+    """List the outputs in the text of a `.dvc` file, as DVC wrote them."""
+    import yaml
+
+    try:
+        content = load_yaml(text) or {}
+    except (yaml.YAMLError, ValueError, RecursionError):
+        content = None
+    outs = content.get("outs", []) if isinstance(content, dict) else None
+    if not isinstance(outs, list) or not all(
+        isinstance(out, dict) and isinstance(out.get("path"), str) for out in outs
+    ):
+        raise StepError(f"{path} is no file of DVC", hint="remove it, or rename it if it is not of `dvc add`")
+    return outs
 
 
 def versions_here(root: Path) -> list[Version]:

@@ -100,8 +100,8 @@ def read_state(path: Path) -> State:
         from safetensors.torch import load_file
 
         try:
-            return load_file(path)
-        except safetensors.SafetensorError as error:
+            return check_tensors(path, load_file(path))
+        except (safetensors.SafetensorError, RuntimeError) as error:
             raise _unreadable(path, error) from None
     import pickle
     import zipfile
@@ -109,7 +109,7 @@ def read_state(path: Path) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error):
+        if "unsupported" in str(error).lower() and _is_pickle(path):
             raise StepError(
                 f"{path} holds more than tensors, and its code is not run",
                 hint="keep only the weights: torch.save({'module': checkpoint['module']}, …) where you trust the file",
@@ -123,7 +123,30 @@ def read_state(path: Path) -> State:
             break
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise StepError(f"{path} is no table of tensors", hint="give a file of VideoMAE weights")
-    return dict(content)
+    return check_tensors(path, {str(name): value for name, value in content.items()})
+
+
+def check_tensors(path: Path, state: State) -> State:
+    """Return the state; fail unless every tensor contains finite real numbers."""
+    for name, value in state.items():
+        if name.endswith("num_batches_tracked"):  # the counter of a batch norm is an integer
+            continue
+        if not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise StepError(
+                f"{path}: {name} is of type {kind}", hint="give weights of floating point, not quantised ones"
+            )
+        if not torch.isfinite(value).all():
+            raise StepError(
+                f"{path}: {name} contains NaN or infinity", hint="the training diverged: give other weights"
+            )
+    return state
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins as a pickle or as a zip of one; a damaged file has any other bytes."""
+    with path.open("rb") as stream:
+        return stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
 
 
 def _unreadable(path: Path, error: Exception) -> StepError:
@@ -137,7 +160,12 @@ def official(state: State) -> State:
         state = _from_transformers(state)
     else:
         bare = {_bare(name): value for name, value in state.items()}
-        assert len(bare) == len(state), "two prefixes in one file"
+        if len(bare) < len(state):
+            names = [_bare(name) for name in state]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise StepError(
+                f"the weights contain {twice} under two prefixes", hint="give a file of one network, not of two"
+            )
         state = bare
     for name in [name for name in state if name.endswith(".attn.qkv.bias")]:  # one bias for all three, as timm has it
         block = name.removesuffix("qkv.bias")

@@ -148,10 +148,11 @@ def check_recordings(cohort: Cohort) -> None:
 
 def check_remotes(cohort: Path, root: Path = Path()) -> None:
     """Check that raw recordings tracked by DVC name their own remote, so that `dvc push` keeps them apart."""
-    from childgait.lineage.versions import dvc_files, load_yaml
+    from childgait.lineage.versions import dvc_files, outs_of
+    from childgait.user_files import read_text
 
     for path in dvc_files(root):
-        for out in (load_yaml(path.read_text(encoding="utf-8")) or {}).get("outs", []):
+        for out in outs_of(str(path), read_text(path)):
             place = path.parent / out["path"]
             overlaps = place.is_relative_to(root / cohort) or (root / cohort).is_relative_to(place)
             if overlaps and not out.get("remote") and out.get("push", True):

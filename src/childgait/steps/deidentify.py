@@ -16,7 +16,6 @@ De-identified is not anonymous: gait is itself biometric.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from childgait.engine.flags import Input, Output, Raw
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
 from childgait.params import Deidentify
+from childgait.user_files import read_facts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,7 +75,7 @@ def deidentify(
 
     cv2.setNumThreads(threads())
     parsed = parse_video_name(name)
-    pose_layout = json.loads(register.read_text(encoding="utf-8"))["pose_layout"]
+    pose_layout = read_layout(register, poses)
     row: dict[str, Any] = {"video": name, "subject": parsed.subject, "view": parsed.view}
     for output in (covered, regions_found, heads, poses_out, evidence):
         if output is not None:
@@ -110,6 +110,16 @@ def deidentify(
     if facts["verdict"] == "held" and (acceptance := cleared_by(cleared, name, result.sha256)):
         facts |= {"verdict": "cleared", "reasons": [*facts["reasons"], acceptance]}
     write_json(evidence, row | facts | {"decoded_sha256": result.sha256})
+
+
+def read_layout(register: Path, poses: Path | None) -> str:
+    """Read the layout of the delivered keypoints that `register` noted."""
+    from childgait.domain.skeleton import LAYOUTS
+
+    layout = str(read_facts(register, "pose_layout")["pose_layout"])
+    if poses is not None and layout not in LAYOUTS:
+        raise StepError(f"{register} names no layout for the keypoints {poses}", hint="run register again")
+    return layout
 
 
 def read_keypoints(

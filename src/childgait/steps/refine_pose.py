@@ -6,13 +6,13 @@ poses with a status per point, angles, events, and a flat summary. The input is 
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import RefinePose
+from childgait.user_files import read_facts
 
 if TYPE_CHECKING:
     from childgait.domain.poses import Poses
@@ -62,7 +62,7 @@ def refine_pose(
         )
     manual = [] if corrections is None else read_corrections(corrections, name, len(estimated))
     trusted = None if boxes is None else read_boxes(boxes, len(estimated)).trusted()
-    settled = estimate is not None and bool(json.loads(estimate.read_text(encoding="utf-8"))["sides_settled"])
+    settled = estimate is not None and bool(read_facts(estimate, "sides_settled")["sides_settled"])
     refined, report = refine(estimated, params, video.view, trusted, manual, settled)
     travel = find_travel(refined, video.view)
     gait = find_events(refined, video.view, travel.facing)
