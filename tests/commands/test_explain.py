@@ -13,7 +13,7 @@ from childgait.errors import StepError
 from childgait.files.parts import open_part
 from childgait.lineage.search import mentions, names_of
 from childgait.models.registry import MODELS, settings_of
-from childgait.steps.finetune import describe
+from childgait.training.description import describe
 from childgait.training.fit import FitResult, fit_table
 from support.small_study import make_study, settings
 

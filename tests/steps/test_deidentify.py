@@ -577,9 +577,27 @@ def test_an_output_that_shows_something_else_than_its_covers_is_not_kept(
 ) -> None:
     from childgait.vision.head_covers import draw
 
-    monkeypatch.setattr(draw, "covered_frames", lambda video, covers: (frame.planes for frame in read_frames(video)))
+    monkeypatch.setattr(draw, "covered_frames", lambda video, covers: (frame.planes for frame in video.frames()))
     with pytest.raises(StepError, match="frame 0 of the covered video differs from its covers"):
         run(tmp_path, Scene(frames=6).write(tmp_path / "raw.mp4"))
+
+
+@pytest.mark.parametrize(("max_bytes", "decoded"), [(10**9, 1), (1, 2)])
+def test_a_raw_video_is_decoded_once_where_it_fits_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_bytes: int, decoded: int
+) -> None:
+    from childgait.vision.head_covers import raw_video
+
+    opened = []
+    monkeypatch.setattr(raw_video, "read_frames", lambda path: opened.append(path) or read_frames(path))
+    video = raw_video.RawVideo(Scene(frames=6).write(tmp_path / "raw.mp4"), max_bytes)
+    first = [(frame.seconds, frame.planes.data.copy()) for frame in video.frames()]
+    for frame, (seconds, data) in zip(video.frames(), first, strict=True):
+        assert frame.seconds == seconds
+        np.testing.assert_array_equal(frame.planes.data, data)
+        frame.planes.data[:] = 0  # as `draw` does: the next pass yields the raw frame again
+    assert len(opened) == decoded
+    assert next(iter(video.frames())).planes.data.any()
 
 
 def test_the_portraits_head_box_is_the_true_one() -> None:
@@ -595,6 +613,7 @@ def test_sam3_finds_by_words_and_follows_a_persons_box(
     from childgait.files.hashes import sha256
     from childgait.files.regions import Region
     from childgait.vision.head_covers.look import tracks_of_regions
+    from childgait.vision.head_covers.raw_video import RawVideo
     from support.tiny_sam3 import build_sam3
 
     weights = build_sam3(tmp_path_factory.mktemp("sam3"))
@@ -612,5 +631,5 @@ def test_sam3_finds_by_words_and_follows_a_persons_box(
     assert done.evidence["share_sam3"] > 0
     assert done.evidence["share_detected"] == 0  # CenterFace was not in use
     region = Region("badge", 2, (60, 70, 90, 100))
-    tracked = tracks_of_regions([region], 4, raw, PARAMS.model_copy(update=settings))
+    tracked = tracks_of_regions([region], 4, RawVideo(raw), PARAMS.model_copy(update=settings))
     assert tracked[0].present.all()  # from the one frame to all, both ways

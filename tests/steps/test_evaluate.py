@@ -16,7 +16,7 @@ from childgait.files.parts import open_part
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Evaluate
 from childgait.steps.evaluate import evaluate
-from childgait.steps.finetune import describe
+from childgait.training.description import describe
 from childgait.training.fit import FitResult
 from support.small_study import Study, judging, make_study, settings
 

@@ -15,8 +15,8 @@ from childgait.files.model_description import ModelDescription
 from childgait.files.parts import open_part
 from childgait.files.submission import read_submission
 from childgait.models.registry import MODELS, settings_of
-from childgait.steps.finetune import describe
 from childgait.steps.write_submission import write_submission
+from childgait.training.description import describe
 from childgait.training.fit import FitResult
 from support.small_study import Study, make_study, settings
 

@@ -15,10 +15,11 @@ from childgait.files.clips import open_clip
 from childgait.files.parts import Part, open_part
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import MeanTeacher as Settings
-from childgait.steps.finetune import _check_pool, describe
 from childgait.training.augmentation import Window
+from childgait.training.description import describe
 from childgait.training.distributed import Group
 from childgait.training.fit import FitResult, fit_network, labelled_part
+from childgait.training.leak_checks import check_pool
 from childgait.training.mean_teacher import (
     PoolSampler,
     TwoViews,
@@ -234,11 +235,11 @@ def test_no_child_of_any_part_may_be_in_the_pool(study: Study, tmp_path: Path) -
     with (tmp_path / "subjects.csv").open("w", newline="") as stream:
         rows = [("0", "0006", "none"), ("holdout", "0006", "test"), ("0", "0099", "none"), ("holdout", "0099", "none")]
         csv.writer(stream).writerows([("fold", "subject", "part"), *rows])
-    _check_pool({"0099"}, tmp_path / "subjects.csv")
+    check_pool({"0099"}, tmp_path / "subjects.csv")
     with pytest.raises(StepError, match="child 0006 is in the unlabelled pool, but is in test of fold holdout"):
-        _check_pool({"0006", "0099"}, tmp_path / "subjects.csv")
+        check_pool({"0006", "0099"}, tmp_path / "subjects.csv")
     with pytest.raises(StepError, match="--unlabelled needs --assignment"):
-        _check_pool({"0006"}, None)
+        check_pool({"0006"}, None)
 
 
 def test_a_pool_is_described_so_that_evaluate_can_refuse_it(study: Study) -> None:

@@ -61,3 +61,8 @@ def make_poses(seconds: NDArray[np.float64], xy: NDArray[np.float32], score: NDA
     score = np.where(gone, 0.0, np.nan_to_num(score)).astype(np.float32)
     status = np.where(gone, Status.MISSING, Status.MEASURED).astype(np.uint8)
     return Poses(np.asarray(seconds, np.float64), xy, score, status)
+
+
+def no_poses() -> Poses:
+    """Return poses of no frame, for a video without delivered keypoints."""
+    return make_poses(np.zeros(0), np.zeros((0, len(POINTS), 2), np.float32), np.zeros((0, len(POINTS)), np.float32))

@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 from childgait.engine.source_files import PACKAGE
 
 if TYPE_CHECKING:
-    from childgait.params import JsonSection
+    from childgait.models.registry import Model
+    from childgait.params import Finetune, JsonSection
 
 log = logging.getLogger("childgait")
 
@@ -293,3 +294,23 @@ def _unfinished(mlflow: Any, fingerprint: str) -> str | None:
     wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'RUNNING'"
     found = client.search_runs([experiment], wanted, max_results=1)
     return str(found[0].info.run_id) if found else None
+
+
+def track_training(
+    leads: bool, model: Model, fold: str, seed: int, settings: Finetune, split_hash: str, fingerprint: str
+) -> contextlib.AbstractContextManager[TrackedRun]:
+    """Return the MLflow run of this job; a table model and a process that does not lead have none."""
+    from childgait.engine.record import git_state
+
+    if not leads or model.kind == "table":
+        return contextlib.nullcontext(TrackedRun())
+    tags = {
+        "model": model.name,
+        "fold": fold,
+        "seed": str(seed),
+        "split_hash": split_hash,
+        "weights_from": settings.weights_sha256 or "from scratch",
+        "commit": str(git_state()["commit"]),
+    }
+    values = settings.of_run().model_dump(mode="json")
+    return track_run(model.name, f"{model.name} {fold}-{seed}", values, tags, fingerprint)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.clips import Clip, clips_by_video
+from childgait.files.hashes import sha256, sha256_of_text
 from childgait.files.split import atypical_of, read_part
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ def open_part(path: Path, clip_files: list[Path]) -> Part:
         )
     opened = clips_by_video([named[video] for video in table["video"]])
     return Part(table, [opened[video] for video in table["video"]])
+
+
+def hash_of_part(table: Path, part: Part) -> str:
+    """Return a hash of a part's table and clips: their descriptions hold the hashes of frames, masks and points."""
+    files = [table, *sorted(clip.facts_path for clip in part.clips)]
+    return sha256_of_text("".join(f"{path.name} {sha256(path)}\n" for path in files))
 
 
 def children_of(part: pl.DataFrame) -> list[str]:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from childgait.files.atomic import atomic_outputs
+from childgait.files.hashes import sha256, sha256_of_text
+from childgait.params import Finetune
 
 log = logging.getLogger("childgait")
 
@@ -97,3 +99,30 @@ def _load(state: State, tensors: dict[str, Tensor]) -> None:
         slots.setdefault(int(number), {})[name] = value
     param_groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": slots, "param_groups": param_groups})
+
+
+def run_fingerprint(
+    name: str,
+    fold: str,
+    seed: int,
+    settings: Finetune,
+    tables: list[Path],
+    clips: list[Path],
+    pretrained: list[Path] | None,
+    code: dict[str, str],
+) -> str:
+    """Return a hash of model, settings, data and code, which a checkpoint must have to be resumed."""
+    arrays = sorted(
+        path for clip in clips for path in clip.parent.glob(clip.name.removesuffix(".clip.json") + ".*.npy")
+    )
+    stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in arrays]
+    inputs = [
+        name,
+        fold,
+        seed,
+        settings.of_run().model_dump(mode="json"),
+        [sha256(p) for p in [*tables, *clips, *(pretrained or [])]],
+        stamps,
+        code,
+    ]
+    return sha256_of_text(json.dumps(inputs, sort_keys=True))

@@ -1,4 +1,4 @@
-"""Checks that a trained model is the one expected and was trained on none of the children it is evaluated on."""
+"""Checks against leaks of children: between the parts of a split, and from training into evaluation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from childgait.files.model_description import ModelDescription
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from childgait.files.parts import Part
 
 
 def check_run(description: ModelDescription, path: Path, name: str, fold: str, seed: int) -> None:
@@ -41,3 +43,32 @@ def check_children_unseen(
                 f"{path} contains child {both[0]}, who was in {other} when the model was trained",
                 hint="run split_subjects and finetune again",
             )
+
+
+def check_parts(parts: dict[str, Part]) -> None:
+    """Check against a leak: no child is in both parts, and both parts are of one split."""
+    children = {name: set(part.table["subject"]) for name, part in parts.items()}
+    if both := sorted(children["train"] & children["validation"]):
+        raise StepError(f"child {both[0]} is in train and in validation", hint="run split_subjects again")
+    hashes = {part.table["split_hash"][0] for part in parts.values()}
+    if len(hashes) != 1:
+        raise StepError("the train and validation tables are of two splits", hint="run split_subjects again")
+
+
+def check_pool(children: set[str], assignment: Path | None) -> None:
+    """Check that no child of the mean teacher's pool is in a part of a fold, so that no run tests it."""
+    from childgait.files.split import assigned_children
+
+    if not children:
+        return
+    if assignment is None:
+        raise StepError(
+            "--unlabelled needs --assignment",
+            hint="give data/split_subjects/subjects.csv, which has every child's part",
+        )
+    placed = assigned_children(assignment)
+    if both := sorted(children & placed.keys()):
+        raise StepError(
+            f"child {both[0]} is in the unlabelled pool, but is {placed[both[0]]}",
+            hint="the pool is for children in no part of any fold; a test child must never be in it",
+        )

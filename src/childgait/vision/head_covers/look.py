@@ -1,8 +1,8 @@
 """Detection of heads in a raw video: faces in some frames, silhouettes in all, SAM 3, keypoints and manual regions.
 
-`look` decodes the video once and returns an `Observation`; `with_keypoints` and `with_regions` add tracks to it. SAM 3,
-where it is on, decodes the video once more. Nothing is written: an observation contains coordinates, every frame's luma
-at 320 pixels, and small colour samples, and lives as long as the process.
+`look` passes over the video once and returns an `Observation`; `with_keypoints` and `with_regions` add tracks to it.
+SAM 3, where it is on, is one more pass. Nothing is written: an observation contains coordinates, every frame's luma at
+320 pixels, and small colour samples, and lives as long as the process.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.regions import Region
-from childgait.files.video import Colour, Frame, read_frames
+from childgait.files.video import Colour, Frame
 from childgait.params import Deidentify
 from childgait.vision import faces, heads, mosaic, tracks
+from childgait.vision.head_covers.raw_video import RawVideo
 from childgait.vision.tracks import HeadTrack, PatchTracker
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ class Observation:
         return PatchTracker(self.small, self.scale)
 
 
-def look(video: Path, params: Deidentify) -> Observation:
-    """Decode a video once and detect faces, and heads by SAM 3 where it is on."""
+def look(video: RawVideo, params: Deidentify) -> Observation:
+    """Pass over a video once and detect faces, and heads by SAM 3 where it is on."""
     detectors = make_detectors(params)
     detections: dict[int, NDArray[np.float64]] = {}
     samples, small, seconds, next_detection = [], [], [], 0.0
-    for frame in read_frames(video):
+    for frame in video.frames():
         seconds.append(frame.seconds)
         small.append(heads.shrink(frame.planes.y))
         if float(frame.seconds) >= next_detection:
@@ -130,12 +131,12 @@ def _load_sam3(params: Deidentify) -> Sam3:
     return Sam3(Path(params.sam3_weights), params.sam3_sha256, key="deidentify.sam3_sha256", device=params.sam3_device)
 
 
-def _tracks_of_sam3(video: Path, frames: int, params: Deidentify) -> list[HeadTrack]:
+def _tracks_of_sam3(video: RawVideo, frames: int, params: Deidentify) -> list[HeadTrack]:
     """Return one track per object that SAM 3 segments for `sam3_prompts`."""
     if "sam3" not in params.backends:
         return []
     tracks_by_object: dict[int, HeadTrack] = {}
-    pixels = (frame.pixels for frame in read_frames(video))
+    pixels = (frame.pixels for frame in video.frames())
     for frame, objects in enumerate(_load_sam3(params).text(pixels, params.sam3_prompts)):
         for number, one in objects.items():
             track = tracks_by_object.setdefault(number, tracks.empty_track(frames))
@@ -155,13 +156,13 @@ def with_keypoints(observation: Observation, people: list[NDArray[np.float32]], 
     return replace(observation, tracks=(*observation.tracks, *added), bodies=(*observation.bodies, *bodies))
 
 
-def with_regions(observation: Observation, regions: list[Region], video: Path, params: Deidentify) -> Observation:
+def with_regions(observation: Observation, regions: list[Region], video: RawVideo, params: Deidentify) -> Observation:
     """Add the tracks of manual regions."""
     added = tracks_of_regions(regions, len(observation.seconds), video, params)
     return replace(observation, tracks=(*observation.tracks, *added))
 
 
-def tracks_of_regions(regions: list[Region], frames: int, video: Path, params: Deidentify) -> list[HeadTrack]:
+def tracks_of_regions(regions: list[Region], frames: int, video: RawVideo, params: Deidentify) -> list[HeadTrack]:
     """Return one track per manual region.
 
     Its boxes are on all frames, or interpolated between the frames given; with SAM 3, a region given on a single frame
@@ -173,7 +174,7 @@ def tracks_of_regions(regions: list[Region], frames: int, video: Path, params: D
     ]
 
 
-def _track_of_region(rows: list[Region], frames: int, video: Path, params: Deidentify) -> HeadTrack:
+def _track_of_region(rows: list[Region], frames: int, video: RawVideo, params: Deidentify) -> HeadTrack:
     track = tracks.empty_track(frames)
     placed = sorted((region.frame, region.box) for region in rows if region.frame is not None)
     for region in rows:
@@ -185,7 +186,7 @@ def _track_of_region(rows: list[Region], frames: int, video: Path, params: Deide
         for edge in range(4):
             track.box[between, edge] = np.interp(np.arange(frames), at, [box[edge] for _, box in placed])[between]
     if len(placed) == 1 and "sam3" in params.backends:
-        pixels = (frame.pixels for frame in read_frames(video))
+        pixels = (frame.pixels for frame in video.frames())
         objects_by_frame = _load_sam3(params).track(pixels, frame_index=placed[0][0], box=placed[0][1])
         for number, objects in enumerate(objects_by_frame):
             if 1 in objects:
