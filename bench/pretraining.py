@@ -154,9 +154,9 @@ def to_markdown(results: dict[str, Any]) -> str:
         f"{results['children']} children through the whole pipeline (synthesize.seed {results['cohort_seed']}): "
         f"{parts['train']} train, {parts['validation']} validate, {parts['test']} test. Pre-trained on "
         f"{stream['children']} other synthetic children (seed {stream['seed']}), on {results['device']}; encoder "
-        f"frozen, head measures; fine-tuning seeds {', '.join(map(str, results['seeds']))}. Means over the targets and "
-        "seeds; intervals over draws of the test children; R² on held-out children of the stream. One pre-training "
-        "seed each."
+        f"frozen, head measures, {results['fine_tuning_epochs']} epochs; fine-tuning seeds "
+        f"{', '.join(map(str, results['seeds']))}. Means over the targets and seeds; intervals over draws "
+        "of the test children; R² on held-out children of the stream. One pre-training seed each."
     )
     head = "| row | windows | balanced accuracy | 95 % | F1 | AUROC | knee R² | measures R² | processor s |"
     rule = "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("--study", type=Path, help="checkout of a finished study of this cohort")
     parser.add_argument("--windows", type=int, nargs="+", default=[48000, 6000, 12000, 24000, 192000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of fine-tuning")
+    parser.add_argument("--epochs", type=int, default=40, help="of fine-tuning")
     parser.add_argument("--work", type=Path, default=Path(".cache/bench-pretraining"), help="checkpoints and runs")
     parser.add_argument("--smoke", action="store_true")
     given = parser.parse_args()
@@ -216,10 +217,12 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work.absolute()}/mlflow.db")
     torch.set_num_threads(1)
     budgets, seeds = ([SMOKE_WINDOWS], [0]) if given.smoke else (given.windows, given.seeds)
-    changes: dict[str, Any] = {"epochs": 1, "warmup_epochs": 0} if given.smoke else {}
+    epochs = 1 if given.smoke else given.epochs
+    changes: dict[str, Any] = {"epochs": epochs, "warmup_epochs": min(epochs // 10, 4)}
     make_smoke_study(work) if given.smoke else link_study(given.study, work)
     out = work if given.smoke else Path("reports/bench")
-    results = describe_study(work, seeds, given.study) | {"differences": {}, "budget_curve": []}
+    results = describe_study(work, seeds, given.study)
+    results |= {"fine_tuning_epochs": epochs, "differences": {}, "budget_curve": []}
     predictions: dict[str, ScopePredictions] = {}
     for row in rows_of(budgets):
         weights = pretrain_row(row, work, SMOKE if given.smoke else {})
