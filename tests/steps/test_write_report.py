@@ -321,3 +321,21 @@ def test_published_rows_stand_beside_balanced_accuracy(study: tuple[Made, Path, 
     items = pl.read_csv(study[1] / "tables" / "models.csv").filter(pl.col("scope") == HOLDOUT)
     majority = items.row(by_predicate=pl.col("model") == "majority", named=True)
     assert (majority["auroc"], majority["balanced_accuracy"]) == (0.5, 0.5)
+
+
+def test_totals_kappa_and_failures_have_tables(study: tuple[Made, Path, dict]) -> None:
+    folder = study[1] / "tables"
+    totals = pl.read_csv(folder / "totals.csv").filter(pl.col("scope") == HOLDOUT)
+    assert totals.height == 2 * 3
+    child = totals.filter((pl.col("model") == "childgait_video") & (pl.col("total") == "child"))
+    assert child["limits_low"][0] < child["bias"][0] < child["limits_high"][0]
+    assert "<h3>Total scores</h3>" in (study[1] / "index.html").read_text()
+    kappa = pl.read_csv(folder / "kappa.csv")
+    assert kappa["code"].to_list() == list(CODES)
+    assert kappa["kappa"].mean() > 0.3, "the network's predictions agree with the labels"
+    failures = pl.read_csv(folder / "failures.csv")
+    assert failures["share_wrong"].is_sorted(descending=True)
+    assert failures["videos"].to_list() == [2] * 4
+    assert pl.read_csv(folder / "decision.csv")["threshold"][0] == 0.05
+    assert pl.read_csv(folder / "repeatability.csv").height == 34
+    assert pl.read_csv(folder / "sample_size.csv")["children"].unique().to_list() == [4]

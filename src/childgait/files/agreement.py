@@ -17,6 +17,8 @@ class Coefficient:
     value: float | None
     cases: int
     reason: str | None = None
+    low: float | None = None  # bounds of the 95 % interval, where computed
+    high: float | None = None
 
 
 class RaterPair(BaseModel):

@@ -7,10 +7,13 @@ A value that is not defined is None with a reason, never 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from childgait.files.agreement import Coefficient
+from childgait.metrics.small_samples import jackknife_t
 
 
 def weighted_kappa(first: ArrayLike, second: ArrayLike, *, highest: int = 2) -> Coefficient:
@@ -27,6 +30,21 @@ def weighted_kappa(first: ArrayLike, second: ArrayLike, *, highest: int = 2) -> 
         )
     value = cohen_kappa_score(scores[:, 0], scores[:, 1], labels=list(range(highest + 1)), weights="quadratic")
     return Coefficient(float(value), len(pairs))
+
+
+def weighted_kappa_interval(
+    first: ArrayLike, second: ArrayLike, children: ArrayLike, *, highest: int = 2
+) -> Coefficient:
+    """Compute weighted kappa with its 95 % interval: jackknife over children, whose limbs belong together."""
+    plain = weighted_kappa(first, second, highest=highest)
+    one, two, child = (np.asarray(values) for values in (first, second, children))
+    names = np.unique(child)
+    if plain.value is None or len(names) < 3:
+        return plain
+    left_out = [weighted_kappa(one[child != name], two[child != name], highest=highest).value for name in names]
+    values = np.array([np.nan if value is None else value for value in left_out])
+    bounds = jackknife_t(plain.value, values, bounds=(-1.0, 1.0))
+    return plain if bounds is None else replace(plain, low=bounds[0], high=bounds[1])
 
 
 def exact_agreement(first: ArrayLike, second: ArrayLike) -> Coefficient:

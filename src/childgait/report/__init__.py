@@ -9,5 +9,11 @@ TABLES = (
     "measured.csv",
     "flow.csv",
     "gates.csv",
+    "totals.csv",
+    "kappa.csv",
+    "repeatability.csv",
+    "decision.csv",
+    "failures.csv",
+    "sample_size.csv",
 )
 FIGURES = ("items.png", "models.png", "confusion.png", "curves.png", "calibration.png", "learning.png", "cohort.png")

@@ -13,6 +13,7 @@ from childgait.domain.evgs import CODES, ITEMS, LIMBS, PUBLISHED_ORDER, TARGET_N
 from childgait.libraries import LIBRARIES
 from childgait.metrics.cells import Cell
 from childgait.metrics.scores import METRICS
+from childgait.report.agreement_tables import totals_table
 from childgait.report.formats import number, percent
 from childgait.report.headline import Headline
 from childgait.report.methods import HEADINGS, STEPS, fill_in, methods
@@ -148,6 +149,7 @@ class CohortSection:
     flow: list[Stage]
     oddities: list[tuple[str, int]]
     agreement: str
+    totals: list[dict[str, object]]  # of the headline's scope, by model
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def build_report(
         caveats=caveats,
         models=models_section(study),
         items=items_section(study),
-        cohort=CohortSection(flow, oddity_kinds(study), agreement_sentence(study.agreement)),
+        cohort=CohortSection(flow, oddity_kinds(study), agreement_sentence(study.agreement), child_totals(study)),
         gates=GatesSection(study.gates, study.promises),
         methods=methods_section(study),
         environment=environment_section(study, lock),
@@ -410,6 +412,13 @@ def agreement_sentence(agreement: RaterAgreement) -> str:
                 f"(median {kappas[len(kappas) // 2]:.2f})."
             )
     return " ".join(parts)
+
+
+def child_totals(study: Study) -> list[dict[str, object]]:
+    """List the agreement of the child's total by model, the smallest error first; empty without rated totals."""
+    rows = [row for row in totals_table(study) if row["scope"] == study.scope and row["total"] == "child"]
+    known = [row for row in rows if row["mae"] is not None]
+    return sorted(known, key=lambda row: float(str(row["mae"])))
 
 
 def methods_section(study: Study) -> list[tuple[str, list[str]]]:

@@ -21,6 +21,7 @@ from childgait.metrics.of_study import (
     gap_to_best,
     measure_model,
     read_predictions,
+    run_key,
 )
 from childgait.metrics.run_metrics import RunMetrics, read_run_metrics
 from childgait.params import Cohort, Evaluate, Finetune, JsonSection, load_section, read_params
@@ -47,6 +48,7 @@ class Study:
     promises: list[PromiseResult]
     scope: str  # of the headline
     model: str  # of the headline
+    walks: pl.DataFrame  # the headline model's test predictions per video that shows the item, first seed
 
     @property
     def headline(self) -> ScopeMetrics:
@@ -126,7 +128,24 @@ def read_study(files: StudyFiles) -> Study:
         promises=read_promises(files.checks),
         scope=scope,
         model=model,
+        walks=read_walks(files.predictions, scope, model),
     )
+
+
+def read_walks(paths: list[Path], scope: str, model: str) -> pl.DataFrame:
+    """Read a model's test predictions per video, of the items that the video's view shows, of the first seed."""
+    runs = {path: run_key(path) for path in paths}
+    own = {
+        path: run for path, run in runs.items() if run.model == model and (run.fold == HOLDOUT) == (scope == HOLDOUT)
+    }
+    first = min(run.seed for run in own.values())
+    is_walk = (pl.col("part") == "test") & (pl.col("level") == "video") & pl.col("counts")
+    tables = [
+        pl.read_parquet(path).filter(is_walk).select("subject", "video", "view", "target", "calibrated")
+        for path, run in sorted(own.items())
+        if run.seed == first
+    ]
+    return pl.concat(tables)
 
 
 def _measure_scope(models: PredictionsByModel, params: Evaluate) -> MetricsByModel:

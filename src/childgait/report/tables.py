@@ -13,6 +13,14 @@ import polars as pl
 from childgait.domain.evgs import BY_CODE, TARGET_NAMES
 from childgait.metrics.cells import Cell
 from childgait.metrics.scores import METRICS
+from childgait.report.agreement_tables import (
+    decision_table,
+    failure_table,
+    kappa_table,
+    repeatability_table,
+    sample_size_table,
+    totals_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +47,12 @@ def write_tables(paths: dict[str, Path], study: Study, flow: list[Stage]) -> Non
         "gates.csv": gate_table(study.gates),
         "strata.csv": subgroup_table(study.runs),
         "importance.csv": importance_table(study.runs),
+        "totals.csv": totals_table(study),
+        "kappa.csv": kappa_table(study),
+        "repeatability.csv": repeatability_table(study.walks),
+        "decision.csv": decision_table(study),
+        "failures.csv": failure_table(study),
+        "sample_size.csv": sample_size_table(study),
         "measured.csv": [{"fold": fold, **dict(reading)} for fold, reading in item_readings(study.runs)],
     }
     for name, rows in tables.items():

@@ -148,7 +148,7 @@ def _agreement(
     """Return kappa per item (limbs pooled) and ICC of the limb totals, for every pair of raters."""
     from childgait.domain.evgs import CODES, LIMBS
     from childgait.files.agreement import RaterAgreement, RaterPair
-    from childgait.metrics.agreement import exact_agreement, icc, weighted_kappa
+    from childgait.metrics.agreement import exact_agreement, icc, weighted_kappa_interval
 
     by = {name: {s.subject: s for s in sheets if (s.rater or "") == name} for name in raters}
     pairs = []
@@ -163,11 +163,14 @@ def _agreement(
                     two[code][side].append(float("nan") if score is None else score)
                 whole = None not in given.values()
                 sums[side].append(float(sum(s for s in given.values() if s is not None)) if whole else float("nan"))
+        children = [subject for subject, _ in itertools.product(both, LIMBS)]
         pairs.append(
             RaterPair(
                 raters=[first, second],
                 children=len(both),
-                weighted_kappa={c: weighted_kappa(*two[c], highest=HIGHEST[params.scale]) for c in CODES},
+                weighted_kappa={
+                    code: weighted_kappa_interval(*two[code], children, highest=HIGHEST[params.scale]) for code in CODES
+                },
                 exact={code: exact_agreement(*two[code]) for code in CODES},
                 icc_of_limb_totals=icc(*sums),
             )

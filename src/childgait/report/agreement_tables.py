@@ -1,0 +1,170 @@
+"""Tables of agreement: total scores against the rated ones, kappa per item beside the raters' own, repeated walks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from childgait.domain.evgs import BY_CODE, CODES, LIMBS, TARGET_NAMES, Target
+from childgait.metrics.agreement import weighted_kappa_interval
+from childgait.metrics.decision import children_for_precision, decision_curve
+from childgait.metrics.repeatability import repeatability
+from childgait.metrics.totals import compare_totals, expected_totals, mean_atypical_score, rated_totals
+
+if TYPE_CHECKING:
+    from childgait.metrics.of_study import ScopePredictions
+    from childgait.report.study import Study
+
+Array = NDArray[np.float64]
+Row = dict[str, object]
+DIGITS = 4
+SENSITIVITY, PRECISION = 0.80, 0.10  # of the sample size
+
+
+def score_grid(labels: pl.DataFrame, children: list[str]) -> Array:
+    """Arrange rated scores as (children, 34), NaN where unknown."""
+    row = {child: n for n, child in enumerate(children)}
+    column = {name: n for n, name in enumerate(TARGET_NAMES)}
+    grid = np.full((len(children), len(TARGET_NAMES)), np.nan)
+    for subject, limb, code, score in labels.select("subject", "limb", "code", "score").iter_rows():
+        if subject in row and score is not None:
+            grid[row[subject], column[Target(limb, code).name]] = score
+    return grid
+
+
+def expected_scores(predictions: ScopePredictions, labels: pl.DataFrame) -> tuple[Array, Array]:
+    """Return (N, 34) calibrated probabilities, averaged over seeds, and mean scores of atypical training children.
+
+    The children of a test child's own fold are not read for its mean scores.
+    """
+    probability = np.mean(predictions.calibrated or predictions.probability, axis=0)
+    count = len(predictions.children)
+    folds = np.zeros(count, np.int64) if predictions.folds is None else predictions.folds
+    everyone, weights = sorted(set(labels["subject"])), np.zeros((count, len(TARGET_NAMES)))
+    for fold in np.unique(folds):
+        tested = {child for child, own in zip(predictions.children, folds, strict=True) if own == fold}
+        others = [child for child in everyone if child not in tested]
+        weights[folds == fold] = mean_atypical_score(score_grid(labels, others))
+    return probability, weights
+
+
+def totals_table(study: Study) -> list[Row]:
+    """One row per scope, model and total (left limb, right limb, child): agreement with the rated total, in points."""
+    rows: list[Row] = []
+    for scope, models in study.predictions.items():
+        for name, predictions in models.items():
+            predicted = expected_totals(*expected_scores(predictions, study.labels))
+            rated = rated_totals(score_grid(study.labels, list(predictions.children)))
+            rows += [
+                {"scope": scope, "model": name, "total": total} | _totals_row(predicted[total], rated[total])
+                for total in predicted
+            ]
+    return rows
+
+
+def _totals_row(predicted: Array, rated: Array) -> Row:
+    found = compare_totals(predicted, rated)
+    if found is None:
+        names = ("children", "mae", "rmse", "bias", "limits_low", "limits_high", "icc", "within_mdc", "within_mcid")
+        return dict.fromkeys((*names, "mae_of_constant"))
+    values = {
+        "mae": found.mean_error,
+        "rmse": found.root_mean_square,
+        "bias": found.limits.bias,
+        "limits_low": found.limits.low,
+        "limits_high": found.limits.high,
+        "icc": found.icc.value,
+        "within_mdc": found.within_mdc,
+        "within_mcid": found.within_mcid,
+        "mae_of_constant": found.constant_error,
+    }
+    return {"children": found.limits.cases} | {
+        name: None if value is None else round(value, DIGITS) for name, value in values.items()
+    }
+
+
+def kappa_table(study: Study) -> list[Row]:
+    """One row per item: the headline model's kappa with the labels (atypical or not), beside the raters' own."""
+    predictions = study.headline_predictions
+    called = np.where(np.isnan(predictions.probability[0]), np.nan, predictions.probability[0] >= 0.5)
+    rows: list[Row] = []
+    for code in CODES:
+        members = [TARGET_NAMES.index(Target(limb, code).name) for limb in LIMBS]
+        children = np.tile(np.arange(len(called)), len(members))
+        first, second = called[:, members].T.ravel(), predictions.truth[:, members].T.ravel()
+        found = weighted_kappa_interval(first, second, children, highest=1)
+        row: Row = {"item": BY_CODE[code].number, "code": code, "name": BY_CODE[code].name, "cases": found.cases}
+        row |= {
+            name: _rounded(value) for name, value in (("kappa", found.value), ("low", found.low), ("high", found.high))
+        }
+        of_raters = [pair.weighted_kappa[code].value for pair in study.agreement.pairs if code in pair.weighted_kappa]
+        known = [value for value in of_raters if value is not None]
+        rows.append(row | {"raters": _rounded(float(np.mean(known))) if known else None, "reason": found.reason or ""})
+    return rows
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
+
+
+def repeatability_table(walks: pl.DataFrame) -> list[Row]:
+    """One row per target: SEM, MDC95 and ICC of the calibrated probability over a child's walks that show the item."""
+    rows: list[Row] = []
+    for name in TARGET_NAMES:
+        own = walks.filter(pl.col("target") == name)
+        found = repeatability(own["subject"].to_list(), own["calibrated"].cast(pl.Float64).fill_null(np.nan))
+        row: Row = {"target": name, "children": found.children, "walks": found.walks}
+        row |= {"sem": _rounded(found.sem), "mdc95": _rounded(found.mdc95), "icc": _rounded(found.icc)}
+        rows.append(row | {"reason": found.reason or ""})
+    return rows
+
+
+def decision_table(study: Study) -> list[Row]:
+    """One row per threshold probability: net benefit of the headline model over all items and children."""
+    predictions = study.headline_predictions
+    probability = np.mean(predictions.calibrated or predictions.probability, axis=0)
+    return [
+        {"threshold": row.threshold, "model": _rounded(row.model), "everyone": _rounded(row.everyone), "none": 0.0}
+        for row in decision_curve(probability, predictions.truth)
+    ]
+
+
+def failure_table(study: Study) -> list[Row]:
+    """One row per child of the headline model, the most wrong predictions first, with the child's recordings."""
+    predictions = study.headline_predictions
+    truth, probability = predictions.truth, np.mean(predictions.probability, axis=0)
+    known = np.isfinite(truth) & np.isfinite(probability)
+    wrong = known & ((probability >= 0.5) != (truth == 1))
+    recordings = _recordings(study)
+    rows: list[Row] = []
+    for n, child in enumerate(predictions.children):
+        count = int(known[n].sum())
+        share = round(float(wrong[n].sum() / count), DIGITS) if count else None
+        missed = int((wrong[n] & (truth[n] == 1)).sum())
+        row: Row = {"child": child, "predictions": count, "wrong": int(wrong[n].sum()), "share_wrong": share}
+        rows.append(row | {"missed_atypical": missed} | recordings.get(child, {}))
+    return sorted(rows, key=lambda row: (-float(str(row["share_wrong"] or 0)), str(row["child"])))
+
+
+def _recordings(study: Study) -> dict[str, Row]:
+    """Return by child the number of videos and frames, age, sex and walking aid."""
+    clips = study.pooled["prepare_clips"].group_by("subject").agg(videos=pl.len(), frames=pl.col("frames").sum())
+    people = study.subjects.select("subject", "age_years", "sex", "aid")
+    rows = clips.join(people, on="subject", how="left").sort("subject").to_dicts()
+    return {row.pop("subject"): row for row in rows}
+
+
+def sample_size_table(study: Study) -> list[Row]:
+    """One row per item: the children needed so that a sensitivity of .80 is known to ± .10, and those there are."""
+    predictions = study.headline_predictions
+    rows: list[Row] = []
+    for code in CODES:
+        members = [TARGET_NAMES.index(Target(limb, code).name) for limb in LIMBS]
+        known = predictions.truth[:, members][np.isfinite(predictions.truth[:, members])]
+        share = float(known.mean()) if len(known) else 0.0
+        needed = children_for_precision(SENSITIVITY, PRECISION, share) if share else None
+        rows.append({"item": BY_CODE[code].number, "code": code, "share_atypical": _rounded(share), "needed": needed})
+    return [row | {"children": len(predictions.children)} for row in rows]
