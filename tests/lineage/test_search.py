@@ -2,10 +2,12 @@
 
 import hashlib
 from base64 import urlsafe_b64encode
+from pathlib import Path
 
 import polars as pl
 import pytest
 
+from childgait.lineage import search
 from childgait.lineage.search import files_under, find_traces
 
 
@@ -50,3 +52,13 @@ def test_a_packed_table_is_asked(tmp_path):
     pl.DataFrame({"video": ["0007-0001_left_1-240", "0001-0001_left_1-240"] * 50}).write_parquet(tmp_path / "object")
     pl.DataFrame({"video": ["0001-0001_left_1-240"], "frames": [7]}).write_parquet(tmp_path / "other")
     assert list(find_traces("0007", set(), files_under(tmp_path))) == [tmp_path / "object"]
+
+
+def test_a_long_search_reports_how_far_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "PROGRESS_SECONDS", 0.0)
+    paths = [tmp_path / str(number) for number in range(3)]
+    with caplog.at_level("INFO"):
+        assert list(search.with_progress(paths, "searching")) == paths
+    assert "searching: 2 of 3 files" in caplog.text

@@ -7,8 +7,10 @@ for remains, and lists what this machine cannot reach. From then on `register` r
 from __future__ import annotations
 
 import fcntl
+import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -16,6 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from childgait.errors import StepError
+
+log = logging.getLogger(__name__)
+LIST = Path("logs/erase.log")
 
 if TYPE_CHECKING:
     from childgait.lineage.erasure import ErasurePlan
@@ -41,28 +46,37 @@ def erase(
     )
     from childgait.lineage.graph import check_number
 
-    root = Path()
+    root, began = Path(), time.monotonic()
     check_number(subject)
     with _exclusive(root):
+        log.info("erasing: searching for everything that holds the child")
         plan = plan_erasure(subject, root, remote=remote)
         if not plan.holds_anything():
             raise StepError(
                 f"nothing here holds a child {subject}",
                 hint="see `childgait lineage --subject`; check the number",
             )
-        _show(plan)
+        _show(plan, files=not yes)
         if not yes:
             _confirm(subject)
+        log.info("erasing: reading the pictures of %d file(s), to search for them afterwards", len(plan.own))
         remember_pictures(plan)
         add_tombstone(
             subject, date.today().isoformat(), plan.counts(), root
         )  # first: the child is refused, whatever happens below
+        log.info("erasing: removing %d file(s) and rewriting %d table(s)", plan.removed_files(), len(plan.tables))
         carry_out(plan, root)
+        listing = _write_list(plan)
+        log.info("erasing: searching for remains")
         remains = find_remains(plan, root, all_pictures=all_pictures)
     for path, why in sorted(remains.items()):
         print(f"STILL THERE: {path}: {why}")
     print("\n".join(list_unreachable(plan, root)))
     _next_steps(plan.stages, [*tables_in_git(plan, root), *plan.added], remote, rerun)
+    print(
+        f"Summary: {plan.removed_files()} file(s) removed, {len(plan.tables)} table(s) rewritten, {len(remains)} still "
+        f"there; {time.monotonic() - began:.0f} s. The list, without the child's number: {listing}"
+    )
     return 1 if remains else 0
 
 
@@ -83,18 +97,31 @@ def _exclusive(root: Path) -> Iterator[None]:
         yield
 
 
-def _show(plan: ErasurePlan) -> None:
-    """Print how many files hold the child, and which."""
-    print(f"child {plan.subject} is in:")
-    for place, count in plan.counts().items():
-        print(f"  {count:>6}  {place}")
+def _lines(plan: ErasurePlan) -> Iterator[str]:
+    """Describe every file, a line each."""
     for title, paths in (
         ("its own", plan.own),
         ("its rows leave", plan.tables),
         ("pooled, to be made again", plan.pooled),
     ):
-        for path in paths:
-            print(f"  {title}: {path}")
+        yield from (f"{title}: {path}" for path in paths)
+
+
+def _write_list(plan: ErasurePlan) -> Path:
+    """Append the list of files to a log. The number is left out: a log that names the child would be a trace of it."""
+    LIST.parent.mkdir(exist_ok=True)
+    with LIST.open("a", encoding="utf-8") as stream:
+        stream.writelines(line.replace(plan.subject, "CHILD") + "\n" for line in _lines(plan))
+    return LIST
+
+
+def _show(plan: ErasurePlan, *, files: bool) -> None:
+    """Print how many files hold the child, and which (`files`)."""
+    print(f"child {plan.subject} is in:")
+    for place, count in plan.counts().items():
+        print(f"  {count:>6}  {place}")
+    if files:
+        print("\n".join(f"  {line}" for line in _lines(plan)))
 
 
 def _confirm(subject: str) -> None:

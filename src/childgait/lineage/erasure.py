@@ -35,7 +35,7 @@ from childgait.lineage.graph import (
     rows_of,
     subject_of,
 )
-from childgait.lineage.search import files_under, find_traces, mentions, names_of
+from childgait.lineage.search import files_under, find_traces, mentions, names_of, with_progress
 from childgait.lineage.stores import Removals, Store, open_stores, scratch_folders, versions_in_history
 from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
 
@@ -74,6 +74,11 @@ class ErasurePlan:
         return bool(
             self.own or self.tables or self.notes or self.cached or any(removals.objects for _, removals in self.stores)
         )
+
+    def removed_files(self) -> int:
+        """Count the files that are removed from the tree, caches and stores."""
+        lists = (self.own, self.pooled, self.notes, self.cached)
+        return sum(map(len, lists)) + sum(len(removals.objects) for _, removals in self.stores)
 
     def counts(self) -> dict[str, int]:
         """Count files by kind, for the tombstone and the terminal."""
@@ -321,9 +326,10 @@ def find_remains(plan: ErasurePlan, root: Path, *, all_pictures: bool = False) -
     outer = [f for f in sorted(distinct) if not any(f != other and f.is_relative_to(other) for other in distinct)]
     sources = tuple((root / name).resolve() for name in SOURCES)
     paths = [p for folder in outer for p in files_under(folder) if not any(p.is_relative_to(s) for s in sources)]
-    traces = find_traces(plan.subject, plan.hashes, paths)
+    traces = find_traces(plan.subject, plan.hashes, with_progress(paths, "searching for the number and the hashes"))
     paths = [path for path in paths if path not in traces]
-    return traces | find_pictures(plan.pictures, paths, skip=set() if all_pictures else plan.others)
+    pictures = with_progress(paths, "searching for the pictures")
+    return traces | find_pictures(plan.pictures, pictures, skip=set() if all_pictures else plan.others)
 
 
 def _left_in_temp() -> list[Path]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from childgait.files.hashes import sha256_and_md5
@@ -18,6 +20,8 @@ from childgait.lineage.graph import ID_COLUMNS, is_subject, names_subject
 
 NOT_OURS = (".git", ".venv", "node_modules", "__pycache__")
 _TEXT = (".json", ".csv", ".tsv")
+log = logging.getLogger(__name__)
+PROGRESS_SECONDS = 5.0  # between two lines about a long search
 _HEX = re.compile(rb"[0-9a-f]{32,}")
 
 
@@ -41,6 +45,17 @@ def names_of(path: Path) -> bytes:
         with contextlib.suppress(ValueError):
             names += b"\n/" + base64.urlsafe_b64decode(path.name)
     return names
+
+
+def with_progress(paths: Collection[Path], what: str) -> Iterator[Path]:
+    """Yield the paths; log every PROGRESS_SECONDS how many are done."""
+    began = last = time.monotonic()
+    for number, path in enumerate(paths):
+        now = time.monotonic()
+        if now - last >= PROGRESS_SECONDS:
+            log.info("%s: %d of %d files, %.0f s", what, number, len(paths), now - began)
+            last = now
+        yield path
 
 
 def find_traces(subject: str, hashes: set[str], paths: Iterable[Path]) -> dict[Path, str]:
