@@ -47,7 +47,7 @@ lint: $(READY)  ## style, format, workflow, types and layers of imports
 borders: $(READY)  ## write the stamps of the stages' source files, as the DVC stage `sources` does
 	@workflow/with-environment python workflow/borders.py --write
 
-remarks: $(READY)  ## write the remarks of params.yaml from the descriptions in params.py
+remarks: $(READY)  ## write the remarks of params.yaml and its JSON schema, from params.py
 	@workflow/with-environment python workflow/params_remarks.py --write
 
 doctor: $(READY)  ## check the installation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from childgait.commands.preset import preset
 from childgait.engine.source_files import ROOT
@@ -50,6 +53,33 @@ def test_each_remark_is_the_description_of_its_key() -> None:
     assert done.returncode == 0, done.stdout
     remarks = [line.split(" # ", 1)[1] for line in (ROOT / "params.yaml").read_text().splitlines() if " # " in line]
     assert [*descriptions().values()] == remarks[-len(descriptions()) :]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "workflow" / "presets").glob("*.yaml")))
+def test_the_schema_accepts_every_preset(name: str, tmp_path: Path) -> None:
+    validator = Draft202012Validator(json.loads((ROOT / "workflow" / "params.schema.json").read_text()))
+    params = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+    assert params.read_text().startswith("# yaml-language-server: $schema=workflow/params.schema.json\n")
+    preset(name, params, ROOT / "workflow" / "presets")
+    assert not list(validator.iter_errors(yaml.safe_load(params.read_text())))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("finetune.epochz", 3, "epochz"),
+        ("finetune.epochs", -1, "minimum"),
+        ("finetune.epochs", "many", "integer"),
+        ("segment.backend", "sam", "sam"),
+    ],
+)
+def test_the_schema_refuses_what_a_run_refuses(key: str, value: object, words: str, tmp_path: Path) -> None:
+    validator = Draft202012Validator(json.loads((ROOT / "workflow" / "params.schema.json").read_text()))
+    path = write_with(tmp_path, key, value)
+    (error,) = validator.iter_errors(yaml.safe_load(path.read_text()))
+    assert words in error.message
+    with pytest.raises(StepError):
+        load_params(path)
 
 
 @pytest.mark.parametrize("key", RENAMED)

@@ -249,6 +249,40 @@ def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_chi
     assert not [path for inputs in jobs.values() for path in inputs if "/0004-" in path or "/0006-" in path]
 
 
+def stdout_of_plan(folder: Path, stage: str) -> str:
+    return snakemake(
+        folder, "-s", f"workflow/rules/{stage}.smk", "--dry-run", "--forceall", "--", f"{stage}_all"
+    ).stdout
+
+
+def check_groups(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ["profiles/slurm/check", stage, "--forceall"]
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT | {"PATH": path}, capture_output=True, text=True)
+
+
+def test_a_group_longer_than_its_partition_is_named(workspace: Path, plans: dict[str, list[Job]]) -> None:
+    """A group of a child requests the minutes of all its videos and of the review."""
+    partitions = workspace / "profiles" / "slurm" / "partitions.yaml"
+    before = partitions.read_text()
+    assert check_groups(workspace, "perceive").returncode == 0, "without a limit nothing is refused"
+    minutes = sum(
+        float(minutes[1])
+        for block in re.split(r"^rule ", stdout_of_plan(workspace, "perceive"), flags=re.MULTILINE)[1:]
+        if re.search(r"(video|subject)=0001\b", block) and (minutes := re.search(r"\bruntime=(\d+)", block))
+    )
+    try:
+        for limit, code in ((minutes, 0), (minutes - 1, 1)):
+            partitions.write_text(before.replace("    max_gpu: 0\n", f"    max_gpu: 0\n    max_runtime: {limit}\n"))
+            done = check_groups(workspace, "perceive")
+            assert done.returncode == code, done.stderr
+    finally:
+        partitions.write_text(before)
+    assert done.stderr.startswith(
+        f"error: group subject of child 0001 needs {minutes:.0f} minutes, but its partition runs"
+    )
+
+
 def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[str, list[Job]]) -> None:
     path = workspace / "params.yaml"
     before = path.read_text()

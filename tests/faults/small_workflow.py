@@ -34,8 +34,9 @@ def add(parts: list[Input], factor: int, total: Output) -> None:
     value = factor * sum(int(part.read_text()) for part in parts)
     head = dict(model="toy", part="test", children=6, videos=6, accuracy=value, accuracy_low=None, accuracy_high=None,
                 balanced_accuracy=None, balanced_accuracy_low=None, balanced_accuracy_high=None, f1=None, f1_low=None,
-                f1_high=None, majority_accuracy=0.5)
-    total.write_text(json.dumps({"headline": head, "caveats": []}))
+                f1_high=None, auroc=None, auroc_low=None, auroc_high=None, seeds=1, majority_accuracy=0.5)
+    rest = dict.fromkeys(["accuracy", "balanced_accuracy", "f1", "auroc", "models", "cohort"], {})
+    total.write_text(json.dumps({"headline": head, "caveats": [], **rest}))
 
 if sys.argv[1] == "double":
     run_step(double, {"source": Path(sys.argv[2]), "target": Path(sys.argv[3])}, None, Path(sys.argv[4]))
