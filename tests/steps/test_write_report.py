@@ -15,6 +15,7 @@ import yaml
 
 from childgait.domain.evgs import CODES, PUBLISHED_ORDER, TARGET_NAMES
 from childgait.errors import StepError
+from childgait.files.pretrained import read_description, shipped_checkpoint
 from childgait.files.split import HOLDOUT
 from childgait.metrics.cells import Cell
 from childgait.metrics.of_study import ScopeMetrics
@@ -163,7 +164,7 @@ def test_the_page_loads_nothing_from_anywhere(study: tuple[Made, Path, dict]) ->
     assert set(found.links) - {"lineage.html"} == {link for link in found.links if link.startswith("#")}
     for link in found.links:
         assert link == "lineage.html" or f'id="{link[1:]}"' in page
-    assert len(found.images) == len(FIGURES)
+    assert len(found.images) == len(FIGURES) - 1  # no row of this study is pre-trained
     assert all(image["alt"] for image in found.images)
 
 
@@ -339,3 +340,23 @@ def test_totals_kappa_and_failures_have_tables(study: tuple[Made, Path, dict]) -
     assert pl.read_csv(folder / "decision.csv")["threshold"][0] == 0.05
     assert pl.read_csv(folder / "repeatability.csv").height == 34
     assert pl.read_csv(folder / "sample_size.csv")["children"].unique().to_list() == [4]
+
+
+def test_a_pretrained_row_is_explained_with_its_curve_and_windows(
+    study: tuple[Made, Path, dict], tmp_path: Path
+) -> None:
+    assert 'id="pretraining"' not in (study[1] / "index.html").read_text()
+    made = write_study(tmp_path / "data")
+    summary = read_description(shipped_checkpoint("childgait_video")).summary()
+    for path in made.metrics:
+        run = json.loads(path.read_text())
+        if run["model"] == "childgait_video":
+            words = "pre-trained on 4000 synthetic children (192000 windows, seed 990001)"
+            path.write_text(json.dumps(run | {"pretrained": summary, "weights_from": words}))
+    write(made, tmp_path / "reports")
+    page = (tmp_path / "reports" / "index.html").read_text()
+    section = page[page.index('<section id="pretraining">') : page.index('<section id="items">')]
+    for words in ("192000 windows", "What such a row shows", "What it does not show", "Painted windows"):
+        assert words in section
+    assert section.count("data:image/png;base64,") == 2
+    assert section.count('<img src="data:') == 2

@@ -45,6 +45,11 @@ rule write_report:
         pooled=expand("data/gate/{gated}.parquet", gated=list(GATED)),
         checks="data/check_study/results.json",
         settings="params.yaml",
+        pretraining=expand(
+            "data/pretrain/{model}/{name}",
+            model=PARAMS["pretrain"].models,
+            name=("weights.json", "history.csv", "strip.png"),
+        ),
         code=code("write_report"),
     output:
         metrics_out="reports/metrics.json",

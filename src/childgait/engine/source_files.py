@@ -82,11 +82,15 @@ def reachable_files(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(visited.union(*(_templates(path) | _checkpoints(path) for path in visited))))
 
 
+# Modules that read files of the shipped checkpoints, with their endings.
+_SHIPPED = {"files/pretrained.py": (".safetensors", ".json"), "report/pretraining.py": (".csv", ".png")}
+
+
 def _checkpoints(module: Path) -> set[Path]:
-    """List the shipped checkpoints if this is the module that reads them; they determine outputs as code does."""
+    """List the files of shipped checkpoints that this module reads; they determine outputs as code does."""
+    endings = _SHIPPED.get(str(module.relative_to(PACKAGE)) if module.is_relative_to(PACKAGE) else "", ())
     folder = PACKAGE / "weights" / "pretrained"
-    is_reader = module == PACKAGE / "files" / "pretrained.py"
-    return {path for path in folder.glob("*") if path.is_file()} if is_reader else set()
+    return {path for path in folder.glob("*") if path.is_file() and path.suffix in endings}
 
 
 def _templates(module: Path) -> set[Path]:

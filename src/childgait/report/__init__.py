@@ -16,4 +16,13 @@ TABLES = (
     "failures.csv",
     "sample_size.csv",
 )
-FIGURES = ("items.png", "models.png", "confusion.png", "curves.png", "calibration.png", "learning.png", "cohort.png")
+FIGURES = (
+    "items.png",
+    "models.png",
+    "confusion.png",
+    "curves.png",
+    "calibration.png",
+    "learning.png",
+    "pretraining.png",
+    "cohort.png",
+)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from childgait.metrics.cells import Cell
     from childgait.metrics.of_study import ScopeMetrics, ScopePredictions
+    from childgait.report.pretraining import PretrainedStart
     from childgait.report.study import Study
 
 WIDEST = 0.75  # a wider interval carries no information and is not drawn
@@ -64,6 +65,7 @@ def draw_all(paths: dict[str, Path], study: Study) -> None:
     draw_curves(paths["curves.png"], predictions)
     draw_calibration(paths["calibration.png"], predictions, study.evaluation.bins)
     draw_learning(paths["learning.png"], study.histories)
+    draw_pretraining(paths["pretraining.png"], study.pretraining)
     published = {code: row.atypical for code, row in PREVALENCE.items()}
     draw_cohort(paths["cohort.png"], study.subjects, prevalence(study.labels), published)
 
@@ -232,6 +234,44 @@ def draw_learning(path: Path, histories: dict[str, pl.DataFrame]) -> None:
         else:
             panels[0][0].text(0.5, 0.5, "no model of this study is trained in epochs", ha="center", va="center")
             panels[0][0].set_axis_off()
+        figure.tight_layout()
+        save(figure, path)
+
+
+PRETRAINING_FIGURES = (
+    ("validation_r2_knee", "knee R²", BLUE, "-", "o"),
+    ("validation_r2_measures", "measures R²", ORANGE, "--", "s"),
+    ("validation_bands", "balanced accuracy of the bands", GREEN, ":", "D"),
+)
+
+
+def draw_pretraining(path: Path, starts: list[PretrainedStart]) -> None:
+    """Draw loss and validation figures by windows, one row of panels per checkpoint."""
+    curves = [(", ".join(start.models), start.history) for start in starts if start.history is not None]
+    with mpl.rc_context(STYLE):
+        count = max(len(curves), 1)
+        figure, panels = plt.subplots(count, 2, figsize=(9, 0.4 + 2.7 * count), squeeze=False)
+        for (left, right), (name, table) in zip(panels, curves, strict=False):
+            windows = table["windows"] / 1000
+            for column, label, colour, style in (
+                ("loss", "training children", BLUE, "-"),
+                ("validation_loss", "held-out children", ORANGE, "--"),
+            ):
+                left.plot(windows, table[column], color=colour, linestyle=style, marker=".", label=label)
+            for column, label, colour, style, marker in PRETRAINING_FIGURES:
+                if column in table.columns:
+                    look = {"color": colour, "linestyle": style, "marker": marker, "markersize": 3}
+                    right.plot(windows, table[column], label=label, **look)
+            left.set(title=name, xlabel="thousand windows", ylabel="loss")
+            right.set(xlabel="thousand windows", ylim=(-0.05, 1.02))
+            left.legend(fontsize=8)
+            if right.get_legend_handles_labels()[0]:
+                right.legend(fontsize=8)
+        if not curves:
+            for axes in panels[0]:
+                axes.set_axis_off()
+            text = "no model of this study starts from a checkpoint with a curve"
+            figure.text(0.5, 0.5, text, ha="center", va="center")
         figure.tight_layout()
         save(figure, path)
 

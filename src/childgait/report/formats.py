@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
+
 METRIC_NAMES = {
     "f1": "F1",
     "f1_both": "F1, both classes",
@@ -50,3 +53,8 @@ def size_of(value: float | None) -> str:
 def metric_name(metric: str) -> str:
     """Write a metric's name for a reader."""
     return METRIC_NAMES.get(metric, metric.replace("_", " "))
+
+
+def data_uri(path: Path) -> str:
+    """Encode a PNG file as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +19,6 @@ FILTERS: dict[str, Callable[..., str]] = {
     "reading": reading,
     "metric_name": metric_name,
 }
-
-
-def data_uri(path: Path) -> str:
-    """Encode a PNG file as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def render(report: Report) -> str:

@@ -14,9 +14,10 @@ from childgait.libraries import LIBRARIES
 from childgait.metrics.cells import Cell
 from childgait.metrics.scores import METRICS
 from childgait.report.agreement_tables import totals_table
-from childgait.report.formats import number, percent
+from childgait.report.formats import data_uri, number, percent
 from childgait.report.headline import Headline
 from childgait.report.methods import HEADINGS, STEPS, fill_in, methods
+from childgait.report.pretraining import NOT_SHOWN, SHOWN
 from childgait.report.published import AVERAGES, FOOTING, FRAMES, ITEM_ACCURACY, item_accuracy
 from childgait.report.tables import item_readings, subgroup_table
 
@@ -153,6 +154,17 @@ class CohortSection:
 
 
 @dataclass(frozen=True)
+class PretrainingSection:
+    """Checkpoints that networks start from; empty lists where none does."""
+
+    sentences: list[str]
+    has_curves: bool
+    strips: list[tuple[str, str]]  # models and data URI
+    shows: str = SHOWN
+    does_not_show: str = NOT_SHOWN
+
+
+@dataclass(frozen=True)
 class GatesSection:
     gates: list[GateResult]
     promises: list[PromiseResult]
@@ -175,6 +187,7 @@ class Report:
     headline: Headline
     caveats: list[str]
     models: ModelsSection
+    pretraining: PretrainingSection
     items: ItemsSection
     cohort: CohortSection
     gates: GatesSection
@@ -194,6 +207,7 @@ def build_report(
         headline=headline,
         caveats=caveats,
         models=models_section(study),
+        pretraining=pretraining_section(study),
         items=items_section(study),
         cohort=CohortSection(flow, oddity_kinds(study), agreement_sentence(study.agreement), child_totals(study)),
         gates=GatesSection(study.gates, study.promises),
@@ -258,6 +272,13 @@ def scope_table(study: Study, scope: str) -> ScopeTable:
     ]
     rows.sort(key=lambda row: (-(row.metrics.overall["balanced_accuracy"].value or 0.0), row.name))
     return ScopeTable(SCOPE_TITLES[scope], next((gap.best for gap in gaps.values()), None), rows)
+
+
+def pretraining_section(study: Study) -> PretrainingSection:
+    """Collect the checkpoints that networks of the study start from."""
+    strips = [(", ".join(start.models), data_uri(start.strip)) for start in study.pretraining if start.strip]
+    has_curves = any(start.history is not None for start in study.pretraining)
+    return PretrainingSection([start.sentence for start in study.pretraining], has_curves, strips)
 
 
 def items_section(study: Study) -> ItemsSection:

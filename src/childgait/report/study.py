@@ -26,6 +26,7 @@ from childgait.metrics.of_study import (
 from childgait.metrics.run_metrics import RunMetrics, read_run_metrics
 from childgait.params import Cohort, Evaluate, Finetune, JsonSection, load_section, read_params
 from childgait.report.headline import TOO_FEW, choose_headline
+from childgait.report.pretraining import PretrainedStart, pretrained_starts
 from childgait.report.promises import PromiseResult, read_promises
 
 
@@ -46,6 +47,7 @@ class Study:
     gates: list[GateResult]
     pooled: dict[str, pl.DataFrame]  # the gates' tables by step
     promises: list[PromiseResult]
+    pretraining: list[PretrainedStart]
     scope: str  # of the headline
     model: str  # of the headline
     walks: pl.DataFrame  # the headline model's test predictions per video that shows the item, first seed
@@ -103,6 +105,7 @@ class StudyFiles:
     pooled: list[Path]
     checks: Path
     settings: Path
+    pretraining: list[Path]  # outputs of the stage pretrain; none where it did not run
 
 
 def read_study(files: StudyFiles) -> Study:
@@ -126,6 +129,7 @@ def read_study(files: StudyFiles) -> Study:
         gates=[read_gate_result(path) for path in sorted(files.gates)],
         pooled={path.stem: pl.read_parquet(path) for path in files.pooled},
         promises=read_promises(files.checks),
+        pretraining=pretrained_starts(runs, files.pretraining),
         scope=scope,
         model=model,
         walks=read_walks(files.predictions, scope, model),

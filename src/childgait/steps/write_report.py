@@ -35,22 +35,38 @@ def write_report(
     page: Output,
     tables: list[Output],
     figures: list[Output],
+    pretraining: list[Input] | None = None,
 ) -> None:
-    """Read the study, then write its numbers, tables, figures and page."""
+    """Read the study, then write its numbers, tables, figures and page.
+
+    `pretraining` are descriptions, learning curves and strips of the stage pretrain.
+    """
     from childgait.engine.record import lock_hash
     from childgait.files.atomic import write_json
     from childgait.report import FIGURES, TABLES
     from childgait.report.figures import draw_all
     from childgait.report.flow import cohort_flow
-    from childgait.report.formats import number
+    from childgait.report.formats import data_uri, number
     from childgait.report.headline import headline_numbers, list_caveats, study_metrics
-    from childgait.report.page import data_uri, render
+    from childgait.report.page import render
     from childgait.report.sections import build_report
     from childgait.report.study import StudyFiles, read_study
     from childgait.report.tables import write_tables
 
     study = read_study(
-        StudyFiles(predictions, histories, metrics, labels, subjects, agreement, gates, pooled, checks, settings)
+        StudyFiles(
+            predictions,
+            histories,
+            metrics,
+            labels,
+            subjects,
+            agreement,
+            gates,
+            pooled,
+            checks,
+            settings,
+            pretraining or [],
+        )
     )
     headline, caveats = headline_numbers(study), list_caveats(study)
     flow = cohort_flow(study.pooled, study.cohort.exclude, study.headline)

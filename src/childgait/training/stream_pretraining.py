@@ -39,7 +39,7 @@ log = logging.getLogger("childgait")
 VIEWS_PER_CHILD = 4
 SCALE_CHILDREN = 500  # from whom means, deviations and percentiles of curves and measures are taken
 SCALE_WINDOWS = 256  # ... and those of the points, which depend on the crop
-STRIP_CHILDREN = 2
+STRIP_CHILDREN = 1
 
 
 @dataclass(frozen=True)

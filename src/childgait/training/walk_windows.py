@@ -271,7 +271,7 @@ def target_scale(seed: int, settings: StreamSettings, children: range) -> Target
 
 
 def draw_strip(
-    children: range, seed: int, settings: StreamSettings, style: Drawing, *, columns: int = 8, enlarge: int = 2
+    children: range, seed: int, settings: StreamSettings, style: Drawing, *, columns: int = 8, enlarge: int = 1
 ) -> NDArray[np.uint8]:
     """Draw painted windows with their skeletons, one row per child and view: RGB (H, W, 3)."""
     loading = Loading(2 * columns, frozenset({"frames"}), drawing=style)
