@@ -600,6 +600,9 @@ class Evaluate(Section):
     seed: int = Field(ge=0, description="random seed of the bootstrap")
     bins: int = Field(ge=2, le=50, description="bins of probability of the calibration error")
     age_edges: list[float] = Field(description="limits of the age groups, in years")
+    error_rate: float = Field(
+        gt=0, lt=0.5, description="error rate of the prediction sets by which a model abstains, per class of an item"
+    )
 
     @field_validator("age_edges")
     @classmethod

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.domain.evgs import CODES, TARGET_NAMES
+from childgait.domain.evgs import CODES, TARGET_NAMES, TARGETS
 from childgait.metrics.cells import Cell, make_cell
 from childgait.metrics.run_metrics import CalibrationSummary, Recalibration, ReliabilityBin
 from childgait.metrics.scores import Array, bin_of, sigmoid
 
 SPREADS = (1.0, 0.7, 0.3, 0.15)  # prior deviations: pooled intercept, log slope; an item's differences from them
+DIGITS = 9  # of the map in metrics.json: enough to compute a probability again to 1e-6
 FEWEST_TO_TUNE = 200  # validation children: with 17, tuned thresholds cost .025 of balanced accuracy, with 66 .011
 
 
@@ -40,11 +41,21 @@ class CalibrationMap:
         """Return the map for metrics.json."""
         shift, by_item = self.shift.tolist(), range(len(CODES))
         return Recalibration(
-            log_weight={name: round(x, 6) for name, x in zip(TARGET_NAMES, shift, strict=True)},
-            intercept={CODES[n]: round(float(self.intercept[n]), 6) for n in by_item},
-            slope={CODES[n]: round(float(self.slope[n]), 6) for n in by_item},
-            pooled_intercept=round(self.pooled[0], 6),
-            pooled_slope=round(self.pooled[1], 6),
+            log_weight={name: round(x, DIGITS) for name, x in zip(TARGET_NAMES, shift, strict=True)},
+            intercept={CODES[n]: round(float(self.intercept[n]), DIGITS) for n in by_item},
+            slope={CODES[n]: round(float(self.slope[n]), DIGITS) for n in by_item},
+            pooled_intercept=round(self.pooled[0], DIGITS),
+            pooled_slope=round(self.pooled[1], DIGITS),
+        )
+
+    @classmethod
+    def from_record(cls, record: Recalibration) -> CalibrationMap:
+        """Return the map that metrics.json states."""
+        return cls(
+            np.array([record.log_weight[name] for name in TARGET_NAMES]),
+            np.array([record.intercept[target.code] for target in TARGETS]),
+            np.array([record.slope[target.code] for target in TARGETS]),
+            (record.pooled_intercept, record.pooled_slope),
         )
 
 

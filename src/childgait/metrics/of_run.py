@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.files.parts import children_of, labels_of_children
+from childgait.metrics.abstention import fit_limits, measure_abstention
 from childgait.metrics.aggregate import child_logits
 from childgait.metrics.calibration import (
     FEWEST_TO_TUNE,
@@ -74,6 +75,12 @@ def evaluate_run(
         confusion=confusion(probability, truth),
         subgroups=subgroup_metrics(test, test_logits, calibration, params),
         challenge=challenge_score(calibrated, truth),
+        abstention=measure_abstention(
+            calibrated,
+            truth,
+            fit_limits(sigmoid(calibration.apply(fit_logits)), fit_truth, params.error_rate),
+            params.error_rate,
+        ),
     )
     return evaluation, calibration
 

@@ -15,6 +15,8 @@ from pydantic import Field
 
 from childgait.files.json_files import read_json
 from childgait.files.model_description import PretrainingSummary
+from childgait.errors import StepError
+from childgait.metrics.abstention import Abstention
 from childgait.metrics.cells import Cell, Record
 
 
@@ -118,6 +120,7 @@ class Evaluation(Record):
     confusion: dict[str, dict[str, int]]  # by target: tp, fp, fn, tn
     subgroups: dict[str, SubgroupMetrics]
     challenge: ChallengeScore
+    abstention: Abstention
 
 
 class TrainingLength(Record):
