@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 # Name of the import -> name of the distribution, in the order of the report.
 LIBRARIES = {
     "torch": "torch",
@@ -22,3 +24,14 @@ LIBRARIES = {
     "mlflow": "mlflow",
     "matplotlib": "matplotlib",
 }
+
+
+def installed_versions() -> dict[str, str]:
+    """Map the installed ones of these libraries to their versions, without importing them."""
+    versions = {}
+    for distribution in LIBRARIES.values():
+        try:
+            versions[distribution] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

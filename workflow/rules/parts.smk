@@ -89,6 +89,13 @@ def count_cpus(wildcards):
     return count_processes(wildcards) * (settings.threads + settings.workers)
 
 
+def list_model_runs(folder, name):
+    """A file of every run of the models in params.yaml, the main model first; the baselines are not among them."""
+    settings = PARAMS["finetune"]
+    path = f"data/{folder}/{{model}}/{{fold}}-{{seed}}/{name}"
+    return expand(path, model=settings.models, fold=settings.folds, seed=settings.seeds)
+
+
 def list_submission_runs(name):
     """A file of the runs that predict the challenge's children: the first model, on the hold-out if the study has it."""
     settings = PARAMS["finetune"]

@@ -1,5 +1,6 @@
-# Checks of the finished study, the lineage of every number, and the report.
-# Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record. Yields: data/check_study, reports/
+# Checks of the finished study, the lineage of every number, the report, and the bundle that scores new children.
+# Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record.
+# Yields: data/check_study, data/bundle, reports/
 
 from childgait.models.registry import ABLATION, FRAMES
 from childgait.report import FIGURES, TABLES
@@ -31,6 +32,31 @@ rule check_study:
         call=flags("check_study"),
     shell:
         "childgait check_study {params.call} > {log} 2>&1"
+
+
+rule bundle:
+    input:
+        weights=list_model_runs("finetune", "weights.safetensors"),
+        models=list_model_runs("finetune", "model.json"),
+        metrics=list_model_runs("evaluate", "metrics.json"),
+        predictions=list_model_runs("evaluate", "predictions.parquet"),
+        clips=expand("data/prepare_clips/{video}.clip.json", video=VIDEOS),
+        labels="data/build_labels/labels.parquet",
+        settings="params.yaml",
+        code=code("bundle"),
+    output:
+        description="data/bundle/bundle.json",
+        weights_out="data/bundle/weights.safetensors",
+        record="data/bundle/bundle.record.json",
+    log:
+        "logs/bundle.log",
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        call=flags("bundle"),
+    shell:
+        "childgait bundle {params.call} > {log} 2>&1"
 
 
 rule write_report:
@@ -139,5 +165,6 @@ onsuccess:  # a lost MLflow costs no result
 
 rule report_all:
     input:
+        rules.bundle.output,
         rules.write_report.output,
         rules.trace_lineage.output,

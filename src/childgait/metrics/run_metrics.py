@@ -15,7 +15,6 @@ from pydantic import Field
 
 from childgait.files.json_files import read_json
 from childgait.files.model_description import PretrainingSummary
-from childgait.errors import StepError
 from childgait.metrics.abstention import Abstention
 from childgait.metrics.cells import Cell, Record
 
