@@ -59,29 +59,8 @@ class Watch:
 
     def write_record(self, target: Path, flags: list[Flag], values: dict[str, Any]) -> None:
         """Write the record, then the log line. The record is a step's last file: if it exists, all outputs do."""
-        from childgait.params import section_for_record
-
         began = time.monotonic()
-        record: dict[str, Any] = {
-            "step": self.function.__name__,
-            "inputs": {},
-            "outputs": {},
-            "values": {},
-            "params": {},
-            "code": self._code,
-            "environment": {"lock_sha256": lock_hash(), "python": python_version()},
-        }
-        for flag in flags:
-            value = values[flag.name]
-            if flag.kind == "params":
-                name = _section_name(value)
-                record["params"][name] = section_for_record(name, value.model_dump(mode="json"), values)
-            elif flag.kind == "value":
-                record["values"][flag.name] = str(value) if isinstance(value, Path) else value
-            elif value is not None:
-                paths = value if isinstance(value, list) else [value]
-                describe = describe_output if flag.kind == "output" else describe_raw if flag.raw else describe_input
-                record[flag.kind + "s"][flag.name] = [describe(path) for path in paths]
+        record = compose_record(self.function.__name__, flags, values, self._code)
         self._check_unchanged()
         write_text(target, seal(record))
         self._record_seconds += time.monotonic() - began
@@ -100,6 +79,44 @@ class Watch:
                 f"{min(changed)} changed while {self.function.__name__} was reading it ({len(changed)} file(s) in all)",
                 hint="run the step again, without changing its inputs or source files meanwhile",
             )
+
+
+def compose_record(step: str, flags: list[Flag], values: dict[str, Any], code: dict[str, str]) -> dict[str, Any]:
+    """Compose a record from the files on disk, the params sections and the values of a step."""
+    from childgait.params import section_for_record
+
+    record: dict[str, Any] = {
+        "step": step,
+        "inputs": {},
+        "outputs": {},
+        "values": {},
+        "params": {},
+        "code": code,
+        "environment": {"lock_sha256": lock_hash(), "python": python_version()},
+    }
+    for flag in flags:
+        value = values[flag.name]
+        if flag.kind == "params":
+            name = _section_name(value)
+            record["params"][name] = section_for_record(name, value.model_dump(mode="json"), values)
+        elif flag.kind == "value":
+            record["values"][flag.name] = str(value) if isinstance(value, Path) else value
+        elif value is not None:
+            paths = value if isinstance(value, list) else [value]
+            describe = describe_output if flag.kind == "output" else describe_raw if flag.raw else describe_input
+            record[flag.kind + "s"][flag.name] = [describe(path) for path in paths]
+    return record
+
+
+def is_current(function: Callable[..., Any], flags: list[Flag], values: dict[str, Any], record: Path) -> bool:
+    """Check that a step's record is what a new run would write: same inputs, outputs, params, values and code."""
+    if not record.is_file():
+        return False
+    try:
+        composed = compose_record(function.__name__, flags, values, describe_code(function))
+    except FileNotFoundError:  # an output was removed
+        return False
+    return seal(composed) == record.read_text(encoding="utf-8")
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -39,14 +39,23 @@ def list_recordings(root: Path) -> list[Recording]:
             f"the cohort folder {root} has no folder 'dataset'",
             hint="point cohort.root at a folder in the release's layout, or run `make run` for the demo cohort",
         )
+    paths = []
+    for path in sorted(folder.glob("*/*")):
+        if name := recording_name(path):
+            check_place(path, name)
+            check_link(path, root)
+            paths.append(path)
+    return collect_recordings(paths)
+
+
+def collect_recordings(paths: list[Path], *, strict: bool = True) -> list[Recording]:
+    """Pair videos with their keypoints by name. Not `strict`: keypoints alone, whatever their name."""
     videos: dict[str, Path] = {}
     poses: dict[str, Path] = {}
-    for path in sorted(folder.glob("*/*")):
+    for path in paths:
         name = recording_name(path)
         if name is None:
             continue
-        check_place(path, name)
-        check_link(path, root)
         if path.suffix.lower() in VIDEO_ENDINGS:
             if name in videos:
                 raise StepError(f"two videos are named {name} ({videos[name]} and {path})", hint="keep one")
@@ -56,6 +65,8 @@ def list_recordings(root: Path) -> list[Recording]:
         else:
             poses.setdefault(name, path)
     names = sorted(videos.keys() | poses.keys())
+    if not strict:
+        return [Recording(name, "", None, poses[name]) for name in sorted(poses)]
     return [Recording(n, parse_video_name(n).subject, videos.get(n), poses.get(n)) for n in names]
 
 

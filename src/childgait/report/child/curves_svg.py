@@ -1,0 +1,93 @@
+"""Draws the curves of every stride over the normative band, as SVG that stands inside the page."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.domain.evgs import Limb
+from childgait.gait.walk_summary import SHARES, NormCurves, StrideCurve
+
+Floats = NDArray[np.float64]
+TITLES = {
+    "hip": ("Hip", "flexion"),
+    "knee": ("Knee", "flexion"),
+    "ankle": ("Ankle", "dorsiflexion"),
+    "obliquity": ("Pelvis", "own side up"),
+}
+RANGES = {"hip": (-20, 70), "knee": (-15, 85), "ankle": (-45, 45), "obliquity": (-20, 20)}  # degrees
+WIDTH, HEIGHT = 220, 150
+LEFT, RIGHT, TOP, BOTTOM = 30, 6, 20, 20  # margins of the plot
+COLOURS: dict[Limb, str] = {"left": "#b3261e", "right": "#1f5fbf"}
+
+
+def draw_panel(curve: str, limb: Limb, strides: list[StrideCurve], norm: NormCurves) -> str:
+    """Draw one curve of one limb: thin lines for strides, a thick one for their mean, grey for norm mean and ± 1 SD."""
+    own = [one.values for one in strides if (one.limb, one.curve) == (limb, curve)]
+    low, high = _range(curve, own)
+    parts = [_frame(curve, limb, low, high, len(own))]
+    mean, sd = norm.mean[curve], norm.sd[curve]
+    outline = [*_points(mean + sd, low, high), *reversed(_points(mean - sd, low, high))]
+    parts.append(f'<polygon points="{_text(outline)}" fill="#9aa5b1" fill-opacity=".38"/>')
+    parts.append(_line(mean, low, high, "#6b7682", 1.0, "3 2"))
+    parts += [_line(values, low, high, COLOURS[limb], 0.8, opacity=0.5) for values in own]
+    if own:
+        parts.append(_line(np.mean(own, axis=0), low, high, COLOURS[limb], 2.2))
+    else:
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        parts.append(f'<text x="{middle}" y="{HEIGHT / 2}" class="none" text-anchor="middle">no complete stride</text>')
+    title, direction = TITLES[curve]
+    label = f"{title}, {limb} leg, degrees {direction}, over the gait cycle; {len(own)} strides"
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _range(curve: str, own: list[Floats]) -> tuple[float, float]:
+    """Return the axis: the usual range, widened to the child's curves."""
+    low, high = RANGES[curve]
+    values = np.concatenate(own) if own else np.zeros(0)
+    return float(min([low, *values])), float(max([high, *values]))
+
+
+def _place(share: float, value: float, low: float, high: float) -> tuple[float, float]:
+    x = LEFT + share * (WIDTH - LEFT - RIGHT)
+    y = TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+    return round(x, 1), round(y, 1)
+
+
+def _points(values: Floats, low: float, high: float) -> list[tuple[float, float]]:
+    return [_place(share, value, low, high) for share, value in zip(SHARES, values, strict=True)]
+
+
+def _text(points: list[tuple[float, float]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)
+
+
+def _line(
+    values: Floats, low: float, high: float, colour: str, width: float, dashes: str = "", opacity: float = 1.0
+) -> str:
+    dash = f' stroke-dasharray="{dashes}"' if dashes else ""
+    return (
+        f'<polyline points="{_text(_points(values, low, high))}" fill="none" stroke="{colour}" '
+        f'stroke-width="{width}" stroke-opacity="{opacity}"{dash}/>'
+    )
+
+
+def _frame(curve: str, limb: Limb, low: float, high: float, strides: int) -> str:
+    """Draw title, axes and grid."""
+    title, direction = TITLES[curve]
+    step = 10 if high - low <= 50 else 20 if high - low <= 110 else 40
+    ticks = [tick for tick in range(-200, 201, step) if low <= tick <= high]
+    lines = []
+    for tick in ticks:
+        _, y = _place(0, tick, low, high)
+        shade = "#b8c0c9" if tick == 0 else "#e3e7eb"
+        lines.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="{shade}"/>')
+        lines.append(f'<text x="{LEFT - 4}" y="{y + 3}" text-anchor="end">{tick}°</text>')
+    for share in (0.0, 0.5, 1.0):
+        x, _ = _place(share, low, low, high)
+        anchor = {0.0: "start", 0.5: "middle", 1.0: "end"}[share]
+        lines.append(f'<text x="{x}" y="{HEIGHT - 6}" text-anchor="{anchor}">{share:.0%}</text>')
+    count = f"{strides} stride{'' if strides == 1 else 's'}"
+    lines.append(f'<text x="{LEFT}" y="13" class="title" fill="{COLOURS[limb]}">{title}, {limb}</text>')
+    lines.append(f'<text x="{WIDTH - RIGHT}" y="13" text-anchor="end">{direction} · {count}</text>')
+    return "".join(lines)
