@@ -89,6 +89,7 @@ CHAIN = (
             "video": "data/deidentify/{video}.mp4",
             "masks": "data/segment/{video}.masks",
             "boxes": "data/segment/{video}.frames.parquet",
+            "regions": "data/deidentify/{video}.regions.parquet",
             "poses": "data/refine_pose/{video}.poses.parquet",
             "events": "data/refine_pose/{video}.events.parquet",
         },

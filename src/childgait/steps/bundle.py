@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from childgait.files.clips import Clip
     from childgait.files.model_description import ModelDescription
     from childgait.gait.feature_distance import Reference
-    from childgait.params import Evaluate, Section
+    from childgait.params import Evaluate, Params
     from childgait.training.bundle import BundleDescription, BundledRun
 
 METHODS = (
@@ -88,10 +88,8 @@ def _description(facts: dict[str, Any]) -> BundleDescription:
     return BundleDescription(**facts)
 
 
-def list_run_files(params: dict[str, Section], kind: str) -> list[Path]:
+def list_run_files(params: Params, kind: str) -> list[Path]:
     """List a file of every run of the study's models, as the rule does."""
-    from childgait.params import Finetune
-
     folder, name = {
         "weights": ("finetune", "weights.safetensors"),
         "models": ("finetune", "model.json"),
@@ -99,7 +97,6 @@ def list_run_files(params: dict[str, Section], kind: str) -> list[Path]:
         "predictions": ("evaluate", "predictions.parquet"),
     }[kind]
     section = params["finetune"]
-    assert isinstance(section, Finetune)
     paths = [
         Path(f"data/{folder}/{model}/{fold}-{seed}/{name}")
         for model in section.models
@@ -153,7 +150,7 @@ def reference_of(description: ModelDescription, clips: list[Path]) -> tuple[Refe
 
 
 def describe(
-    runs: list[BundledRun], paths: dict[str, list[Path]], labels: Path, settings: Path, params: dict[str, Section]
+    runs: list[BundledRun], paths: dict[str, list[Path]], labels: Path, settings: Path, params: Params
 ) -> dict[str, Any]:
     """Collect everything of the description that does not depend on the arrays."""
     import importlib.metadata
@@ -163,13 +160,10 @@ def describe(
     from childgait.engine.record import lock_hash, shown
     from childgait.files.hashes import sha256
     from childgait.libraries import installed_versions
-    from childgait.params import SYNTHETIC_ROOT, Cohort, Evaluate, read_params
+    from childgait.params import SYNTHETIC_ROOT, read_params
     from childgait.training.bundle import FORMAT
 
-    evaluation, cohort = params["evaluate"], params["cohort"]
-    assert isinstance(evaluation, Evaluate)
-    assert isinstance(cohort, Cohort)
-    synthetic = Path(cohort.root) == SYNTHETIC_ROOT
+    synthetic = Path(params["cohort"].root) == SYNTHETIC_ROOT
     views = pl.read_parquet(labels).select("code", pl.col("views").str.split(" ")).unique("code").sort("code")
     sources = [*paths["models"], *paths["weights"], *paths["metrics"], *paths["predictions"]]
     return {
@@ -179,8 +173,8 @@ def describe(
         "runs": runs,
         "params": read_params(settings),
         "views": dict(views.iter_rows()),
-        "error_rate": evaluation.error_rate,
-        **measure(runs, paths["predictions"], evaluation),
+        "error_rate": params["evaluate"].error_rate,
+        **measure(runs, paths["predictions"], params["evaluate"]),
         "split_hashes": {run.description.fold: run.description.split_hash for run in runs},
         "synthetic": synthetic,
         "card": {

@@ -100,8 +100,9 @@ def _describe_recording(visit: Visit, video: str, gate: Gate) -> RecordingQualit
     evidence = _read(visit.path("deidentify", video, ".evidence.json"))
     summary = _read(visit.path("refine_pose", video, ".summary.json"))
     masks = _read(visit.path("segment", video, ".summary.json"))
+    clip = _read(visit.path("prepare_clips", video, ".clip.json"))
     problem = visit.problems.get(video)
-    reasons = [problem] if problem else _reasons(summary, evidence, facts, gate)
+    reasons = [problem] if problem else _reasons(summary, evidence, facts, clip, gate)
     return RecordingQuality(
         video=video,
         session=name.session,
@@ -122,7 +123,9 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def _reasons(summary: dict[str, Any], evidence: dict[str, Any], facts: dict[str, Any], gate: Gate) -> list[str]:
+def _reasons(
+    summary: dict[str, Any], evidence: dict[str, Any], facts: dict[str, Any], clip: dict[str, Any], gate: Gate
+) -> list[str]:
     """Return why a recording must not be used: what the study's gates would stop at."""
     reasons = []
     if evidence.get("verdict") == "held":
@@ -133,6 +136,10 @@ def _reasons(summary: dict[str, Any], evidence: dict[str, Any], facts: dict[str,
         reasons.append("the child walks the opposite way to the stated view, so left and right would be exchanged")
     if (missing := summary.get("share_legs_missing", 0.0)) > gate.most_legs_missing:
         reasons.append(f"{missing:.0%} of the leg keypoints are missing, allowed {gate.most_legs_missing:.0%}")
+    if (covered := clip.get("covered_share", 0.0)) > gate.most_covered_frames:
+        reasons.append(
+            f"a cover hides the child in {covered:.0%} of the frames, allowed {gate.most_covered_frames:.0%}"
+        )
     return reasons
 
 

@@ -1,0 +1,194 @@
+"""One child from videos to the page: the study's steps, a bundle, and a sentence for what cannot be scored."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from childgait.commands.score import score
+from childgait.domain.evgs import TARGET_NAMES, VIEWS_OF_PLANE
+from childgait.errors import StepError
+from childgait.files.atomic import atomic_outputs
+from childgait.files.clips import open_clip
+from childgait.gait.features import measure_items
+from childgait.params import Synthesize
+from childgait.report.child.record import ChildRecord, read_record
+from childgait.report.child.score import Request, find_recordings
+from childgait.steps.synthesize import synthesize
+from childgait.training.bundle import open_bundle
+from support.bundled_study import BundledStudy, make_bundled_study
+from support.small_study import PARAMS
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> BundledStudy:
+    return make_bundled_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("synthetic") / "cohort"
+    small = {"subjects": 2, "width": 320, "height": 180, "seconds": [2.6, 2.8], "missing_views": 0.0, "bystander": 0.0}
+    with atomic_outputs([root]) as partial:
+        synthesize(partial[root], Synthesize.model_validate(PARAMS["synthesize"] | small))
+    return root
+
+
+def videos_of(cohort: Path, *views: str) -> list[Path]:
+    return [path for view in views for path in sorted(cohort.glob(f"dataset/0001/*_{view}_*.mp4"))]
+
+
+@pytest.fixture(scope="module")
+def scored(made: BundledStudy, cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one child, scored on a side view and a front view."""
+    out = tmp_path_factory.mktemp("out")
+    score(videos_of(cohort, "left", "forward"), bundle=made.bundle, out=out, processes=1)
+    return out
+
+
+@pytest.mark.slow
+def test_the_page_and_the_numbers_are_there(scored: Path, made: BundledStudy) -> None:
+    record = read_record(scored / "child.json")
+    assert (record.child, record.session, record.synthetic) == ("0001", "0001", True)
+    assert record.bundle == open_bundle(made.bundle).hash
+    assert [item.target for item in record.items] == list(TARGET_NAMES)
+    assert all(one.used for one in record.recordings), record.recordings
+    page = (scored / "child.html").read_text()
+    assert "Synthetic training data: not for use on a person" in page
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page), "the page loads something"
+    assert len(json.loads(page.split('id="data">')[1].split("</script>")[0])["films"]) == 2
+    with (scored / "child.csv").open(newline="") as rows:
+        table = list(csv.DictReader(rows))
+    assert [row["answer"] for row in table] == [item.answer for item in record.items]
+
+
+@pytest.mark.slow
+def test_rules_read_the_values_of_the_study(scored: Path) -> None:
+    record = read_record(scored / "child.json")
+    clips = [open_clip(path) for path in sorted((scored / "data/prepare_clips").glob("*.clip.json"))]
+    table = {(r["video"], r["limb"], r["code"]): r for r in measure_items(clips).iter_rows(named=True)}
+    readings = [item for item in record.items if item.rule]
+    assert readings
+    for item in readings:
+        assert item.rule is not None
+        row = table[(item.rule.video, item.limb, item.code)]
+        assert item.rule.value == pytest.approx(row["value"], abs=5e-4)
+        assert (item.rule.score, item.rule.frame) == (row["score"], row["frame"])
+
+
+@pytest.mark.slow
+def test_an_item_without_evidence_is_not_answered(scored: Path) -> None:
+    for item in read_record(scored / "child.json").items:
+        assert (item.answer == "cannot tell") == (item.reason is not None)
+
+
+@pytest.mark.slow
+def test_a_second_call_computes_nothing(
+    scored: Path, made: BundledStudy, cohort: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in scored.rglob("*") if path.is_file()}
+    score(videos_of(cohort, "left", "forward"), bundle=made.bundle, out=scored, processes=1)
+    assert "nothing to compute, the input is the same" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in scored.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture
+def copied(scored: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(scored, tmp_path / "out"))
+
+
+@pytest.mark.slow
+def test_a_missing_view_leaves_its_items_unanswered(copied: Path, made: BundledStudy, cohort: Path) -> None:
+    score(videos_of(cohort, "left"), bundle=made.bundle, out=copied, processes=1)
+    record = read_record(copied / "child.json")
+    described = open_bundle(made.bundle).description
+    coronal = [i for i in record.items if set(described.views[i.code]) == set(VIEWS_OF_PLANE["coronal"])]
+    assert len(coronal) == 12
+    assert {item.reason for item in coronal} == {"no usable recording from the front or from behind"}
+    assert all(total.expected_atypical is None for total in record.totals)
+    assert "no usable recording from the front" in (copied / "child.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_video_that_cannot_be_read_is_stated_on_the_page(
+    copied: Path, made: BundledStudy, cohort: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "0001-0001_right_1-99.mp4"
+    broken.write_bytes(b"no video")
+    score([*videos_of(cohort, "left"), broken], bundle=made.bundle, out=copied, processes=1)
+    record = read_record(copied / "child.json")
+    assert [(one.view, one.used) for one in record.recordings] == [("left", True), ("right", False)]
+    assert "0001-0001_right_1-99.mp4" in record.recordings[1].reasons[0]
+    score([broken], bundle=made.bundle, out=copied, processes=1)
+    record = read_record(copied / "child.json")
+    assert not record.fit
+    assert {item.answer for item in record.items} == {"cannot tell"}
+    assert "No recording can be shown" in (copied / "child.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_held_video_is_neither_scored_nor_shown(made: BundledStudy, cohort: Path, tmp_path: Path) -> None:
+    """Without keypoints and SAM 3 a person may have been missed: nothing after deidentify reads the video."""
+    bare = tmp_path / "clip.mp4"
+    shutil.copy(videos_of(cohort, "left")[0], bare)
+    score([bare], bundle=made.bundle, out=tmp_path / "out", view=["left"], child="0042", processes=1)
+    record = read_record(tmp_path / "out/child.json")
+    assert record.child == "0042"
+    assert record.recordings[0].reasons[0].startswith("a person must review it first: ")
+    assert "data:image/webp" not in (tmp_path / "out/child.html").read_text().split("<script>")[0]
+    assert not (tmp_path / "out/data/segment").exists()
+
+
+def test_a_record_of_another_form_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "child.json"
+    path.write_text("{}")
+    with pytest.raises(StepError, match=r"child.json: format: field required"):
+        read_record(path)
+    assert ChildRecord.model_fields["format"].is_required()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for child in ("0001", "0002"):
+        place = tmp_path / "dataset" / child
+        place.mkdir(parents=True)
+        (place / f"{child}-0001_left_1-100.mp4").touch()
+        (place / f"{child}-0001_left_1-100_filtered_pose.zip").touch()
+    return tmp_path
+
+
+def test_recordings_are_found_in_every_layout(folder: Path) -> None:
+    video = folder / "dataset/0002/0002-0001_left_1-100.mp4"
+    for path in (video, video.parent):
+        found = find_recordings(Request([path]))
+        assert [(one.name, one.subject) for one in found] == [("0002-0001_left_1-100", "0002")]
+        assert found[0].poses is not None
+    assert [one.subject for one in find_recordings(Request([folder], child="0001"))] == ["0001"]
+
+
+@pytest.mark.parametrize(
+    ("request_of", "sentence"),
+    [
+        (lambda f: Request([f]), "there are recordings of 2 children"),
+        (lambda f: Request([f], child="0009"), "there is no recording of child 0009"),
+        (lambda f: Request([f / "nothing"]), "nothing does not exist"),
+        (lambda f: Request([]), "there is no recording of a child in no path"),
+        (lambda f: Request([f / "notes.txt"]), "notes.txt is no video"),
+        (lambda f: Request([f / "clip.mp4"]), r"1 video\(s\) have names without a view, but 0 view\(s\) were given"),
+        (lambda f: Request([f / "clip.mp4"], views=["side"]), "'side' is no view"),
+    ],
+)
+def test_a_request_that_names_no_child_is_one_sentence(folder: Path, request_of: object, sentence: str) -> None:
+    (folder / "notes.txt").touch()
+    (folder / "clip.mp4").touch()
+    assert callable(request_of)
+    with pytest.raises(StepError, match=sentence):
+        find_recordings(request_of(folder))
+
+
+def test_no_bundle_is_one_sentence(folder: Path) -> None:
+    with pytest.raises(StepError, match="there is no bundle in"):
+        score([folder], bundle=folder / "bundle")
