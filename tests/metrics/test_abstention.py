@@ -29,7 +29,7 @@ def children(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_sets_hold_per_class_at_the_stated_rate() -> None:
     limits = fit_limits(*children(CHILDREN, 1), 0.1)
     probability, truth = children(CHILDREN, 2)
-    result = measure_abstention(probability, truth, limits, 0.1, None).overall
+    result = measure_abstention(probability, truth, limits, 0.1).overall
     for cell in (result.coverage, result.coverage_typical, result.coverage_atypical):
         assert cell.value is not None
         assert abs(cell.value - 0.9) < 0.01
@@ -41,7 +41,7 @@ def test_few_children_hold_too() -> None:
     for seed in range(30):
         limits = fit_limits(*children(12, seed), 0.1)
         probability, truth = children(200, 1000 + seed)
-        shares.append(measure_abstention(probability, truth, limits, 0.1, None).overall.coverage.value)
+        shares.append(measure_abstention(probability, truth, limits, 0.1).overall.coverage.value)
     assert 0.895 < np.mean(np.array(shares, dtype=float)) < 1
 
 
@@ -58,7 +58,7 @@ def test_unknown_labels_and_predictions_are_left_out() -> None:
     more = np.vstack([probability, np.full((1, 34), np.nan)]), np.vstack([truth, np.ones((1, 34))])
     assert fit_limits(*more, 0.1) == limits
     assert (answers_of_sets(prediction_sets(more[0], limits))[-1] == CANNOT_TELL).all()
-    assert measure_abstention(*more, limits, 0.1, None).overall.cells == 50 * 34
+    assert measure_abstention(*more, limits, 0.1).overall.cells == 50 * 34
 
 
 def test_an_answer_is_a_set_of_one_class() -> None:

@@ -15,7 +15,6 @@ from childgait.errors import StepError
 
 if TYPE_CHECKING:
     import numpy as np
-    import polars as pl
     from numpy.typing import NDArray
 
     from childgait.files.clips import Clip
@@ -113,7 +112,7 @@ def list_run_files(params: Params, kind: str) -> list[Path]:
 
 
 def read_runs(models: list[Path], metrics: list[Path]) -> list[BundledRun]:
-    """Read the description and the temperature of every run."""
+    """Read the description and the calibration of every run."""
     from childgait.files.model_description import ModelDescription
     from childgait.metrics.run_metrics import read_run_metrics
     from childgait.training.bundle import BundledRun
@@ -127,7 +126,9 @@ def read_runs(models: list[Path], metrics: list[Path]) -> list[BundledRun]:
                 f"{described.seed}",
                 hint="give the files of the runs in the same order",
             )
-        runs.append(BundledRun(description=described, temperature=measured.temperature))
+        if measured.calibration.recalibration is None:
+            raise StepError(f"{evaluated} states no recalibration", hint="run evaluate again")
+        runs.append(BundledRun(description=described, recalibration=measured.calibration.recalibration))
     return runs
 
 
@@ -198,8 +199,8 @@ def measure(runs: list[BundledRun], predictions: list[Path], params: Evaluate) -
     from childgait.domain.evgs import TARGET_NAMES
     from childgait.files.split import HOLDOUT
     from childgait.metrics.abstention import fit_limits, measure_abstention
-    from childgait.metrics.intervals import draw_weights
     from childgait.metrics.of_run import metrics_block
+    from childgait.metrics.target_cells import Predictions
     from childgait.training.bundle import TargetPerformance
 
     own = [
@@ -215,10 +216,9 @@ def measure(runs: list[BundledRun], predictions: list[Path], params: Evaluate) -
     fit_p, fit_y = pooled_predictions(calibration)
     p, y = pooled_predictions(test)
     limits = fit_limits(fit_p, fit_y, params.error_rate)
-    draws = draw_weights(len(y), params.bootstrap, params.seed) if params.bootstrap else None
-    abstention = measure_abstention(p, y, limits, params.error_rate, draws)
-    half = np.full(len(TARGET_NAMES), 0.5)
-    targets = metrics_block(p, y, draws, half, params.bins, balanced=False).targets
+    abstention = measure_abstention(p, y, limits, params.error_rate)
+    half, predicted = np.full(len(TARGET_NAMES), 0.5), Predictions(y, [p], [p])
+    targets = metrics_block(predicted, half, params.bins, balanced=False, intervals=True).targets
     kept = ("children", "atypical", "accuracy", "sensitivity", "specificity")
     return {
         "limits": limits,
@@ -272,15 +272,18 @@ def pooled_predictions(
     from childgait.domain.evgs import TARGET_NAMES
     from childgait.metrics.scores import sigmoid
 
-    rows: list[pl.DataFrame] = []
+    logits: dict[str, list[NDArray[np.float64]]] = {}
+    labels: dict[str, NDArray[np.float64]] = {}
     for run, path, part in parts:
         table = pl.read_parquet(path).filter((pl.col("level") == "child") & (pl.col("part") == part))
-        calibrated = table.select("subject", "target", "atypical", logit=pl.col("logit") / run.temperature)
-        rows.append(calibrated)
-    mean = pl.concat(rows).group_by("subject", "target").agg(pl.col("logit").mean(), pl.col("atypical").first())
-
-    def wide(column: str) -> NDArray[np.float64]:
-        table = mean.pivot("target", index="subject", values=column).sort("subject")
-        return table.select(TARGET_NAMES).to_numpy().astype(np.float64)
-
-    return sigmoid(wide("logit")), wide("atypical")
+        wide = {
+            column: table.pivot("target", index="subject", values=column).sort("subject")
+            for column in ("logit", "atypical")
+        }
+        arrays = {name: rows.select(TARGET_NAMES).to_numpy().astype(np.float64) for name, rows in wide.items()}
+        for row, child in enumerate(wide["logit"]["subject"]):
+            logits.setdefault(child, []).append(run.calibrate(arrays["logit"][row]))
+            labels[child] = arrays["atypical"][row]
+    children = sorted(logits)
+    mean = np.stack([np.mean(logits[child], axis=0) for child in children])
+    return sigmoid(mean), np.stack([labels[child] for child in children])

@@ -1,6 +1,6 @@
 """A bundle: the trained models of a study with all that is needed to score a new child, in two files.
 
-    bundle.json            runs, params, temperatures, limits of prediction sets, performance, provenance, model card
+    bundle.json            runs, params, calibration, limits of prediction sets, performance, provenance, model card
     weights.safetensors    weights of every run (`{model}/{fold}-{seed}/{tensor}`) and the reference of gait features
 
 The last key of bundle.json, `hash`, is the sha256 of the rest, which holds the sha256 of the weights: one hash names
@@ -24,7 +24,9 @@ from childgait.files.hashes import sha256, sha256_of_text
 from childgait.files.model_description import ModelDescription
 from childgait.gait.feature_distance import Reference
 from childgait.metrics.abstention import AbstentionMetrics, ItemLimits
+from childgait.metrics.calibration import CalibrationMap
 from childgait.metrics.cells import Cell, Record
+from childgait.metrics.run_metrics import Recalibration
 
 if TYPE_CHECKING:
     from childgait.files.parts import Part
@@ -47,14 +49,18 @@ class TargetPerformance(Record):
 
 
 class BundledRun(Record):
-    """One trained run: its description, and the temperature of its logits."""
+    """One trained run: its description, and how calibrated probabilities follow from its logits."""
 
     description: ModelDescription
-    temperature: float
+    recalibration: Recalibration
 
     @property
     def name(self) -> str:
         return f"{self.description.model}/{self.description.fold}-{self.description.seed}"
+
+    def calibrate(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the logits of calibrated probabilities."""
+        return CalibrationMap.from_record(self.recalibration).apply(logits)
 
 
 class BundleDescription(Record):
@@ -187,5 +193,5 @@ def calibrated_probability(
     """Return a model's probability (34,): of the mean calibrated logit over those of its runs that have logits."""
     from childgait.metrics.scores import sigmoid
 
-    own = [logits[run.name] / run.temperature for run in runs if run.description.model == model and run.name in logits]
+    own = [run.calibrate(logits[run.name]) for run in runs if run.description.model == model and run.name in logits]
     return sigmoid(np.mean(own, axis=0))

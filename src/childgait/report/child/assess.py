@@ -260,7 +260,7 @@ def answer_items(walks: Walks, part: Part, bundle: Bundle, logits: Logits, dista
     models = {
         model: calibrated_probability(described.runs, logits, model) if logits else blank for model in bundle.models()
     }
-    runs = {run.name: sigmoid(logits[run.name] / run.temperature) for run in described.runs if run.name in logits}
+    runs = {run.name: sigmoid(run.calibrate(logits[run.name])) for run in described.runs if run.name in logits}
     main = models[described.main]
     sets = prediction_sets(main[None], described.limits)[0]
     answers = answers_of_sets(sets)
