@@ -18,7 +18,7 @@ from childgait.models.registry import MODELS, settings_of
 from childgait.params import Evaluate
 from childgait.steps.bundle import bundle
 from childgait.steps.evaluate import evaluate
-from childgait.steps.finetune import describe
+from childgait.training.description import describe
 from childgait.training.fit import FitResult
 from support.small_study import PARAMS, SIZE, Study, make_study, settings
 
