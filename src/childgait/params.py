@@ -79,12 +79,17 @@ class Synthesize(Section):
     height: int = Field(ge=64, le=1080, multiple_of=2, description="frame height in pixels; the release has 1080")
     sessions: int = Field(ge=1, le=9, description="sessions per child; a session is a walk out and back, two cameras")
     seconds: tuple[float, float] = Field(description="shortest and longest recording, in seconds")
-    rates: list[Literal["59", "59.94", "60"]] = Field(
+    rates: list[Literal["25", "30", "59", "59.94", "60"]] = Field(
         min_length=1, description="frame rates in Hz, one drawn per session"
     )
     crf: int = Field(ge=0, le=35, description="quality of the H.264 encoder (CRF); 0 is lossless")
     loose: bool = Field(description="true: one keypoint file per frame, as in the release; false: one zip per video")
     bystander: float = Field(ge=0, le=1, description="share of sessions with a second person in view")
+    camera: Literal["static", "panning", "handheld"] = Field(
+        description="static, handheld (small shake), or panning (follows the child, with shake)"
+    )
+    standing_people: int = Field(ge=0, le=2, description="people who stand still at the side, seen from behind")
+    logo: bool = Field(description="true: burn a logo into a corner of every video")
     rater_margin: float = Field(
         ge=0, le=10, description="degrees from a score's limit within which a rater may choose the other score"
     )
@@ -122,8 +127,8 @@ class Register(Section):
 class Deidentify(Section):
     """Covering of every head."""
 
-    backends: list[Literal["centerface", "retinaface", "sam3"]] = Field(
-        min_length=1, description="detectors: centerface, retinaface, sam3; the union of their detections is covered"
+    backends: list[Literal["centerface", "retinaface", "blazepose", "sam3"]] = Field(
+        min_length=1, description="detectors: centerface, retinaface, blazepose, sam3; the union of them is covered"
     )
     retinaface_weights: str = Field(description="ONNX file of RetinaFace with its FILE.json; empty: not used")
     retinaface_sha256: str = Field(description="sha256 of the ONNX file")

@@ -223,3 +223,19 @@ def test_missing_views_are_missing_whole(tmp_path: Path) -> None:
     write_cohort(root, small(missing_views=0.6, subjects=3, sessions=2, width=64, height=64, seconds=(0.5, 0.5)), 1)
     assert 0 < len(names(root)) < 24
     assert {p.stem for p in (root / "truth").glob("*.npz")} == set(names(root))
+
+
+def test_a_panning_camera_keeps_the_truth_exact(tmp_path: Path) -> None:
+    options = {"camera": "panning", "standing_people": 1, "logo": True, "rates": ["30"], "seconds": (1.5, 1.6)}
+    write_cohort(tmp_path / "panning", small(**options), 1)
+    truths = [load_truth(path) for path in sorted((tmp_path / "panning" / "truth").glob("*_left_*.npz"))]
+    for truth in truths:
+        assert truth.heads.keys() == {"child", "bystander", "standing 1"}
+        inside = 0
+        for frame in range(len(truth.seconds)):
+            hips = truth.points[frame, [INDEX["left_hip"], INDEX["right_hip"]]].mean(axis=0).round().astype(int)
+            mask = truth.mask(frame)
+            assert mask.shape == (180, 320)
+            if truth.visible[frame, INDEX["right_hip"]] or truth.visible[frame, INDEX["left_hip"]]:
+                inside += mask[hips[1], hips[0]]
+        assert inside > 0.7 * len(truth.seconds)

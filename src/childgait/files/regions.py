@@ -1,7 +1,9 @@
 """Regions of a video that are covered: the manual files regions.csv and cleared.csv, and the table of what was covered.
 
 regions.csv: video, region, frame, x0, y0, x1, y1 in pixels. A region is one thing to cover; an empty frame means all
-frames. cleared.csv: video, sha256 of the reviewed decoded pixels, reviewer, reason.
+frames, as for a logo burnt into a corner. With the columns action, reviewer and reason a row can also change a cover:
+`remove` drops the cover that lies at this box in this frame, `end` drops it from this frame on.
+cleared.csv: video, sha256 of the reviewed decoded pixels, reviewer, reason.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from childgait.files.annotations import rows_of
 from childgait.files.tables import Column, Table
 
 REGION_COLUMNS = ("video", "region", "frame", "x0", "y0", "x1", "y1")
+ACTIONS = ("cover", "remove", "end")
 CLEARED_COLUMNS = ("video", "sha256", "reviewer", "reason")
 
 REGIONS = Table(
     "regions",
-    ("frame", "region", "whole"),
+    ("frame", "region", "whole", "x0", "y0"),  # a whole-person cover has several parts around the child's body
     (
         Column("frame", "Int32", "index of the frame in the video, from 0"),
         Column("seconds", "Float64", "time since the video's first frame"),
@@ -28,7 +31,7 @@ REGIONS = Table(
         Column(
             "source",
             "String",
-            "detected, keypoints, silhouette, sam3, region (manual), joined by +; bridged; extended; hole",
+            "detected, keypoints, silhouette, blazepose, sam3, region (manual), joined by +; bridged; extended; hole",
         ),
         Column("score", "Float32", "best score of the sources, 0 where nothing was detected"),
         Column("x0", "Int32", "left edge of the cover"),
@@ -49,6 +52,23 @@ class Region:
     box: Box
 
 
+@dataclass(frozen=True)
+class CoverChange:
+    """A reviewer's decision that the cover at a place in a frame is wrong: remove it, or end it there."""
+
+    action: str  # remove or end
+    region: str
+    frame: int
+    box: Box
+    reviewer: str
+    reason: str
+    where: str  # file and line
+
+    def __str__(self) -> str:
+        verb = "removed" if self.action == "remove" else f"ended at frame {self.frame}"
+        return f"cover {self.region!r} {verb} by {self.reviewer}: {self.reason}"
+
+
 def _rows(path: Path | None, name: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a manual file for this video, each with its line number."""
     return [] if path is None else [(line, row) for line, row in rows_of(path, columns) if row["video"] == name]
@@ -58,6 +78,8 @@ def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
     """Read the manual regions of one video of `frames` frames."""
     regions: list[Region] = []
     for line, row in _rows(path, name, REGION_COLUMNS):
+        if _action(f"{path}, line {line}", row) != "cover":
+            continue
         region = _region(f"{path}, line {line}", row, name, frames)
         if any(
             other.name == region.name and (region.frame is None or other.frame in (None, region.frame))
@@ -71,6 +93,32 @@ def read_regions(path: Path | None, name: str, frames: int) -> list[Region]:
             )
         regions.append(region)
     return regions
+
+
+def read_cover_changes(path: Path | None, name: str, frames: int) -> list[CoverChange]:
+    """Read the rows of one video of `frames` frames that remove or end a cover."""
+    changes = []
+    for line, row in _rows(path, name, REGION_COLUMNS):
+        where = f"{path}, line {line}"
+        action = _action(where, row)
+        if action == "cover":
+            continue
+        region = _region(where, row, name, frames)
+        reviewer, reason = (row.get(key, "").strip() for key in ("reviewer", "reason"))
+        if region.frame is None or not reviewer or not reason:
+            raise StepError(
+                f"{where}: a row that makes a cover {action} needs a frame, a reviewer and a reason",
+                hint="add the columns action, reviewer and reason, and state the frame in which the cover is wrong",
+            )
+        changes.append(CoverChange(action, region.name, region.frame, region.box, reviewer, reason, where))
+    return changes
+
+
+def _action(where: str, row: dict[str, str]) -> str:
+    action = row.get("action", "").strip() or "cover"
+    if action not in ACTIONS:
+        raise StepError(f"{where}: the action is {action!r}", hint=f"expected {', '.join(ACTIONS)}, or nothing")
+    return action
 
 
 def _region(where: str, row: dict[str, str], name: str, frames: int) -> Region:

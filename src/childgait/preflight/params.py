@@ -29,7 +29,8 @@ def check_unseen_policy(cohort: Path, params: Deidentify) -> None:
         raise StepError(
             f"deidentify.unseen is accept, but {cohort} was not made by `synthesize`: without SAM 3 a person who "
             "stands still with the back to the camera would stay uncovered",
-            hint="set deidentify.unseen to hold (every video is then reviewed), or add sam3 to deidentify.backends",
+            hint="set deidentify.unseen to hold and add blazepose (or sam3) to deidentify.backends; without "
+            "either every video is reviewed",
         )
 
 

@@ -5,7 +5,8 @@ Reads the raw video, the delivered keypoints (either may be missing), the facts 
 reviewer, reason). Writes the covered video, the delivered keypoints without face and hands, a row per frame and region,
 and one flat JSON of evidence with a verdict:
 
-    covered     every person's head is known in every frame, or nearly (max_whole_person_share)
+    covered     every person's head is known in every frame, or nearly (max_whole_person_share); with the embedded
+                model (blazepose) it also knows everybody whom other detectors know
     held        somebody is covered whole for longer, or a person may have been missed (deidentify.unseen): a manual
                 review is needed; the gate is shut
     cleared     ... and a reviewer accepted exactly these decoded pixels, by their hash
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 METHODS = (
     "Heads were detected by {backends}, by the delivered keypoints and by moving silhouettes, tracked in both "
     "directions of time and covered whole; each track shows one {style} texture of at most {cells} cells. People "
-    "without a known head were covered whole. Without SAM 3 a person who stands still with the back to the camera and "
-    "has no keypoints is not detected (unseen: {unseen}). The videos are de-identified, not anonymous: gait itself "
-    "identifies."
+    "without a known head were covered whole. Without blazepose or SAM 3 a person who stands still with the back to "
+    "the camera and has no keypoints is not detected (unseen: {unseen}). The videos are de-identified, not anonymous: "
+    "gait itself identifies."
 )
 METHODS_OF_KEYPOINTS = (
     "Points of the face and of the hands were left out of the delivered keypoints before anything read them."
@@ -75,7 +76,7 @@ def deidentify(
 
     from childgait.domain.poses import no_poses
     from childgait.files.poses import write_poses
-    from childgait.files.regions import cleared_by
+    from childgait.files.regions import cleared_by, read_cover_changes
     from childgait.threads import threads
     from childgait.vision.head_covers.draw import draw
     from childgait.vision.head_covers.evidence import describe, review_reasons
@@ -88,7 +89,8 @@ def deidentify(
     raw = RawVideo(video)
     observation = look(raw, params)
     delivered = read_keypoints(poses, pose_layout, observation, name, selections)
-    covers = plan(add_tracks(observation, delivered, regions, name, raw, params), params)
+    changes = read_cover_changes(regions, name, len(observation.seconds))
+    covers = plan(add_tracks(observation, delivered, regions, name, raw, params), params, changes)
     if covers.table.is_empty():
         raise StepError(
             f"no person was detected in {video}: no face, no keypoints, no movement",

@@ -7,7 +7,8 @@ on the way out and `backward` and `right` on the way back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,13 @@ Array = NDArray[np.float64]
 PASS_OF_VIEW = {"forward": "out", "left": "out", "backward": "back", "right": "back"}
 SAGITTAL_DISTANCE, SAGITTAL_WIDTH = 6.0, 4.7  # metres from the walkway; metres of it in the picture
 CORONAL_DISTANCE = 5.7  # from the walkway's middle
+ZOOM, SWEEP, RISE = (
+    1.25,
+    1.7,
+    1.12,
+)  # of a moving camera: focal length; width and height of all it shows, over a frame's
+SHAKE = 0.006  # amplitude of a hand's shake, in frame widths
+LAG_SECONDS = 0.3  # by which a panning camera follows the child
 
 
 @dataclass(frozen=True)
@@ -75,3 +83,50 @@ def into_world(points: Array, way: str) -> Array:
 def turn_frames(frames: Array, way: str) -> Array:
     """Orientations (T, 3, 3) likewise."""
     return frames if way == "out" else np.diag([-1.0, -1.0, 1.0]) @ frames
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The wide camera that a moving camera sweeps over, and the corner (T, 2) of the part that each frame shows.
+
+    A pan is a rotation about the lens, so shifting the part is exact up to the change of perspective, and truth stays
+    exact in every case: points, heads and masks shift by whole pixels.
+    """
+
+    wide: Camera
+    corners: NDArray[np.int64]
+    width: int
+    height: int
+
+    def cut(self, picture: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+        """Return the frame's part of a picture of the wide camera."""
+        x, y = self.corners[index]
+        return picture[y : y + self.height, x : x + self.width]
+
+
+def frame_camera(
+    camera: Camera, kind: Literal["static", "panning", "handheld"], middle: Array, seconds: Array, rng: Random
+) -> Framing:
+    """Return the framing of a camera; `middle` (T, 3) is the child's pelvis in the world."""
+    size = np.array([camera.width, camera.height])
+    if kind == "static":
+        return Framing(camera, np.zeros((len(seconds), 2), np.int64), camera.width, camera.height)
+    share = np.array([SWEEP, RISE])
+    wide_size = (np.ceil(size * share / 2) * 2).astype(int)
+    zoom = ZOOM if kind == "panning" else 1.0
+    wide = replace(camera, focal=camera.focal * zoom, width=int(wide_size[0]), height=int(wide_size[1]))
+    corner = np.tile((wide_size - size) / 2, (len(seconds), 1))
+    if kind == "panning":
+        step = float(np.median(np.diff(seconds)))
+        window = np.hanning(2 * round(LAG_SECONDS / step) + 3)
+        reach = len(window) // 2
+        across = wide.project(middle)[0][:, 0]
+        smooth = np.convolve(np.pad(across, reach, mode="edge"), window / window.sum(), mode="valid")
+        late = np.interp(seconds - LAG_SECONDS / 2, seconds, smooth)
+        corner[:, 0] = late - size[0] / 2
+    for axis in (0, 1):
+        for hertz in (0.4, 1.1, 2.7):
+            phase, amplitude = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.0) * SHAKE * size[0] / hertz**0.5
+            corner[:, axis] += amplitude * np.sin(2 * np.pi * hertz * seconds + phase)
+    corners = np.rint(np.clip(corner, 0, wide_size - size)).astype(np.int64)
+    return Framing(wide, corners, camera.width, camera.height)

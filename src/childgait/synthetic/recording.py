@@ -19,18 +19,28 @@ from childgait.domain.evgs import LIMBS, VIEWS
 from childgait.domain.names import POSE_FOLDER
 from childgait.domain.skeleton import POINTS
 from childgait.params import Synthesize
-from childgait.synthetic.camera import PASS_OF_VIEW, Camera, into_world, place_camera
+from childgait.synthetic.camera import PASS_OF_VIEW, Framing, frame_camera, into_world, place_camera
 from childgait.synthetic.child import Child, Random
 from childgait.synthetic.figure import Figure, FigureBuilder, Look, Painter, draw_look
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
 from childgait.synthetic.motion import walk
 from childgait.synthetic.rating import Scores, stream
-from childgait.synthetic.scene import Film, Lens, Room, cast_shadow, draw_lens, draw_room, paint_room, shadow_lines
+from childgait.synthetic.scene import (
+    Film,
+    Lens,
+    Room,
+    burn_logo,
+    cast_shadow,
+    draw_lens,
+    draw_room,
+    paint_room,
+    shadow_lines,
+)
 from childgait.synthetic.truth import Truth, pack_mask, save_truth
-from childgait.synthetic.walks import CHILD, PERSON, Walk, build_aid, draw_other, seen_points
+from childgait.synthetic.walks import CHILD, PERSON, STEP, Walk, build_aid, draw_other, seen_points, stand_still
 
 Array = NDArray[np.float64]
-RATES = {"59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
+RATES = {"25": Fraction(25), "30": Fraction(30), "59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,10 @@ def _film(
     """One video with its keypoints and its truth."""
     motion, size = walked.motion, (params.width, params.height)
     camera = place_camera(view, child.height, *size, rng)
+    extra = stream(params.seed, int(child.subject), 5, session.number, list(VIEWS).index(view))  # options alone
+    middle = into_world(motion.parts["pelvis"] + walked.offset, walked.way)
+    framing = frame_camera(camera, params.camera, middle, motion.seconds, extra)
+    camera = framing.wide
     count = len(motion.seconds)
     first = int(rng.integers(1, 600))
     name = f"{child.subject}-{session.number:04d}_{view}_{first}-{first + count - 1}"
@@ -99,16 +113,23 @@ def _film(
         people["bystander"] = FigureBuilder(
             other, adult, session.other_look, camera, walked.way, offset, PERSON
         ).build()
+    for number in range(params.standing_people):
+        still, adult, offset, way = stand_still(motion, view, number, extra)
+        identity = PERSON + (1 + number) * STEP
+        people[f"standing {number + 1}"] = FigureBuilder(
+            still, adult, draw_look(extra, adult=True), camera, way, offset, identity
+        ).build()
     lens = draw_lens(rng)
     painter = Painter([*people.values(), *build_aid(child, walked, camera, count)], lens.shutter)
     world = into_world(motion.points + walked.offset, walked.way)
     exact, depth = camera.project(world)
+    exact = exact - framing.corners[:, None]
     shadows = [shadow_lines(world, camera)]
     if walked.other is not None:
         shadows.append(shadow_lines(into_world(walked.other[0].points + walked.other[2], walked.way), camera))
     path = root / "dataset" / child.subject / f"{name}.mp4"
     masks, visible, faces = _expose(
-        path, painter, people, shadows, session, lens, camera, exact, depth, child, params, rng
+        path, painter, people, shadows, session, lens, framing, exact, depth, child, params, rng
     )
     delivered = spoil(exact, visible, size, float(session.rate), params, rng)
     texts, quirks = frames_as_json(name, delivered, size, float(session.rate), params, rng)
@@ -121,7 +142,7 @@ def _film(
         motion.seconds,
         exact,
         visible,
-        {who: someone.head.boxes(*size) for who, someone in people.items() if someone.head is not None},
+        {who: _head_boxes(someone, framing) for who, someone in people.items() if someone.head is not None},
         faces,
         angles,
         motion.events,
@@ -150,7 +171,7 @@ def _expose(
     shadows: list[tuple[NDArray[np.int32], NDArray[np.int32]]],
     session: Session,
     lens: Lens,
-    camera: Camera,
+    framing: Framing,
     exact: Array,
     depth: Array,
     child: Child,
@@ -158,13 +179,14 @@ def _expose(
     rng: Random,
 ) -> tuple[list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
     """Paint and encode every frame; returns the child's masks, visible keypoints and visible faces."""
-    film = Film(lens, camera.width, camera.height, rng)
+    camera = framing.wide
+    film = Film(lens, framing.width, framing.height, rng)
     empty = paint_room(session.room, camera)
     count = len(exact)
     masks, visible = [], np.zeros((count, len(POINTS)), dtype=bool)
     faces = {who: np.zeros(count, dtype=bool) for who in people}
     who_is_where = np.zeros((camera.height, camera.width), np.uint8)
-    with VideoFile(path, session.rate, camera.width, camera.height, params.crf) as video:
+    with VideoFile(path, session.rate, framing.width, framing.height, params.crf) as video:
         for index in range(count):
             frame = empty.copy()
             for lines, thick in shadows:
@@ -173,16 +195,32 @@ def _expose(
             painter.paint(frame, index, 0)
             painter.paint(later, index, 1)
             frame = cv2.addWeighted(frame, 0.5, later, 0.5, 0)
-            video.add(film.develop(frame, index / max(count - 1, 1)))
+            shown = framing.cut(frame, index)
+            if params.logo:
+                burn_logo(shown)
+            video.add(film.develop(np.ascontiguousarray(shown), index / max(count - 1, 1)))
             who_is_where[:] = 0
             painter.identify(who_is_where, index)
-            masks.append(pack_mask((who_is_where >= CHILD) & (who_is_where < PERSON)))
+            seen = framing.cut(who_is_where, index)
+            masks.append(pack_mask((seen >= CHILD) & (seen < PERSON)))
             visible[index] = seen_points(
-                exact[index], depth[index], who_is_where, people["child"], painter.identity_depth, index, child
+                exact[index], depth[index], seen, people["child"], painter.identity_depth, index, child
             )
             for who, person in people.items():
-                faces[who][index] = _face_seen(person, who_is_where, index)
+                faces[who][index] = _face_seen(person, seen, index)
     return masks, visible, faces
+
+
+def _head_boxes(person: Figure, framing: Framing) -> Array:
+    """The person's head in every frame (T, 4), cut at the picture; NaN where out of view."""
+    head = person.head
+    assert head is not None
+    wide = head.boxes(framing.wide.width, framing.wide.height)
+    if not framing.corners.any():
+        return wide
+    boxes = wide - np.tile(framing.corners, 2)
+    boxes = np.clip(boxes, 0, np.tile([framing.width, framing.height], 2))
+    return np.asarray(np.where((boxes[:, 2:] > boxes[:, :2]).all(axis=1)[:, None], boxes, np.nan))
 
 
 def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> bool:

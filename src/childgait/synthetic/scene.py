@@ -167,6 +167,16 @@ def cast_shadow(canvas: Image, lines: NDArray[np.int32], thick: NDArray[np.int32
     region[:] = cv2.multiply(region, cv2.merge([255 - dark] * 3), scale=1 / 255)
 
 
+def burn_logo(frame: Image) -> None:
+    """Draw a clinic's name and a clock into the lower right corner, as cameras and hospital systems do."""
+    height, width = frame.shape[:2]
+    scale = max(height / 720, 0.3)
+    x0, y0 = width - round(230 * scale), height - round(46 * scale)
+    cv2.rectangle(frame, (x0, y0), (width - 8, height - 8), (240, 240, 240), -1)
+    text = "CLINIC  12:34"
+    cv2.putText(frame, text, (x0 + 4, height - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.9 * scale, (20, 20, 120), 1)
+
+
 class Film:
     """From a painted frame to the planes that are encoded: softness, exposure, noise."""
 

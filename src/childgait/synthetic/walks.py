@@ -14,7 +14,7 @@ from childgait.synthetic.figure import Figure, bar_tubes, build_bars, walker_tub
 from childgait.synthetic.motion import Motion, walk
 
 Array = NDArray[np.float64]
-CHILD, PERSON, THING = 1, 101, 250  # identities in the picture of who is where
+CHILD, PERSON, THING, STEP = 1, 101, 250, 25  # identities in the picture of who is where
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,25 @@ def draw_other(motion: Motion, way: str, offset: Array, rng: Random, pace: float
     points = np.repeat(still.points[1:2], count, axis=0)
     parts = {name: np.repeat(values[1:2], count, axis=0) for name, values in still.parts.items()}
     return replace(still, points=points, parts=parts), adult, np.array([rng.uniform(-1.5, 1.5), side * 0.95, 0.0])
+
+
+def stand_still(motion: Motion, view: str, number: int, rng: Random) -> tuple[Motion, Child, Array, str]:
+    """Draw an adult who stands still with the back to the camera of this view: motion, body, offset, way."""
+    adult = draw_adult(rng)
+    still = walk(adult, np.linspace(0, 0.02, 3), start=0.06)
+    count = len(motion.seconds)
+    points = np.repeat(still.points[1:2], count, axis=0)
+    parts = {name: np.repeat(values[1:2], count, axis=0) for name, values in still.parts.items()}
+    side = 1.0 if number % 2 else -1.0
+    if view in ("left", "right"):  # a body faces along the walkway: beside it the camera sees its side at best
+        return (
+            replace(still, points=points, parts=parts),
+            adult,
+            np.array([side * rng.uniform(0.6, 2.4), -1.0, 0]),
+            "out",
+        )
+    away = np.array([-side * rng.uniform(0.0, 1.5), side * rng.uniform(0.8, 1.3), 0.0])
+    return replace(still, points=points, parts=parts), adult, away, "back"
 
 
 def build_aid(child: Child, walked: Walk, camera: Camera, count: int) -> list[Figure]:

@@ -80,7 +80,7 @@ def _is_inferred() -> pl.Expr:
     """Whether nothing was detected in the frame itself: the region follows from earlier and later frames."""
     import polars as pl
 
-    return ~pl.col("source").str.contains("detected|keypoints|silhouette|sam3|region")
+    return ~pl.col("source").str.contains("detected|keypoints|silhouette|blazepose|sam3|region")
 
 
 def _strip(frames: Sequence[Frame], name: str, frame_count: int, regions: pl.DataFrame, note: str) -> Pixels:

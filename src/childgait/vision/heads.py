@@ -49,6 +49,19 @@ def body_of_head(head: BoxArray) -> BoxArray:
     return np.stack([x - 1.2 * height, head[:, 1], x + 1.2 * height, head[:, 1] + 7.5 * height], axis=1)
 
 
+def below_neck(head: BoxArray, body: BoxArray) -> BoxArray:
+    """Return the part (T, 4) of body boxes of `boxes_of_keypoints` below the head, without their margin."""
+    margin = 0.4 * (head[:, 3] - head[:, 1])
+    return np.column_stack([body[:, 0] + margin, head[:, 3], body[:, 2] - margin, body[:, 3] - margin])
+
+
+def frames_inside(points: NDArray[np.float64], box: BoxArray) -> int:
+    """Return the number of frames in which most known points (T, 23, 2) lie in the box (T, 4)."""
+    inside = ((points >= box[:, None, :2]) & (points < box[:, None, 2:])).all(axis=2).sum(axis=1)
+    known = np.isfinite(points[..., 0]).sum(axis=1)
+    return int(((known > 0) & (2 * inside > known)).sum())
+
+
 # --- keypoints ------------------------------------------------------------------------------------------------------
 
 _MAX_STEP = 2.0  # head heights by which the centre of a body moves at most between two frames that contain it

@@ -141,13 +141,13 @@ def find_people(samples: Samples, model: BlazePose, static: bool) -> list[list[P
             candidates += [np.array(region.box) for region in regions_of(motion_mask(samples, index))]
         if everybody:  # whoever was there a moment ago
             candidates += [person.box for person in everybody[-1]]
-        people = _fit(rgb, candidates, model)
+        people = fit_people(rgb, candidates, model)
         if people:  # the detector draws one person per tile: search again without those that are known
             empty = without_people(rgb, [person.look for person in people], room)
             again = [row[:4] for row in model.detect_people(empty, tiles, LEAST_DETECTION)]
             hidden = everybody[-1] if everybody else []
             again += [p.box for p in hidden if all(overlap(p.box, q.box) < SAME for q in people)]
-            people += [one for one in _fit(empty, again, model) if not any(_same(one, other) for other in people)]
+            people += [one for one in fit_people(empty, again, model) if not any(_same(one, other) for other in people)]
         everybody.append(people)
     return everybody
 
@@ -164,7 +164,7 @@ def without_people(rgb: NDArray[np.uint8], looks: Sequence[Look], room: NDArray[
     return np.asarray(np.where(gone[..., None] > 0, room, rgb), np.uint8)
 
 
-def _fit(rgb: NDArray[np.uint8], candidates: Sequence[Floats], model: BlazePose) -> list[Person]:
+def fit_people(rgb: NDArray[np.uint8], candidates: Sequence[Floats], model: BlazePose) -> list[Person]:
     """One person per body that a candidate box leads to; of two fits of one body the more visible one."""
     people: list[Person] = []
     for box in candidates:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from childgait.gait.filters import runs_of_true
 from childgait.gait.linking import Chain, continue_chain
+from childgait.vision.camera_path import CameraPath
 from childgait.vision.heads import person_of_head, running_nanmin
 
 WALKING_SPEED = 6.0  # head heights per second by which a head may miss its predicted place (1.2 m/s, a head of 0.2 m)
-HEAD_SOURCES = ("detected", "keypoints", "sam3")  # sources whose box is the head itself
+HEAD_SOURCES = ("detected", "keypoints", "blazepose", "sam3")  # sources whose box is the head itself
 MIN_DETECTIONS = 3  # of a track, from which it is evidence of a person
 MIN_MOTION_SECONDS = 1.0  # of movement, from which a silhouette alone is evidence of a person
 MAX_WIDENING = 0.1  # of a head's height, by which a face may widen the head box of keypoints
@@ -360,11 +361,31 @@ class PatchTracker:
         return np.array(offsets).reshape(-1, 2)
 
 
+class RoomTracker(PatchTracker):
+    """The same for boxes in coordinates of the room, before a moving camera."""
+
+    def __init__(self, tracker: PatchTracker, path: CameraPath) -> None:
+        super().__init__(tracker.small, tracker.scale)
+        self.path = path
+
+    def offsets(self, frames: Sequence[int], box: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far the head is from its place in `box` (T, 4), in pixels of the room."""
+        return super().offsets(frames, self.path.boxes_to_picture(box)) * self.path.scales[list(frames[1:])][:, None]
+
+
 # --- holes ----------------------------------------------------------------------------------------------------------
 
 
-def join_over_holes(tracks: list[HeadTrack], seconds: NDArray[np.float64], size: tuple[int, int]) -> list[HeadTrack]:
-    """Join tracks of one person: the second begins inside the picture, within reach of where the first ended."""
+def join_over_holes(
+    tracks: list[HeadTrack],
+    seconds: NDArray[np.float64],
+    size: tuple[int, int],
+    path: CameraPath | None = None,
+) -> list[HeadTrack]:
+    """Join tracks of one person: the second begins inside the picture, within reach of where the first ended.
+
+    With a `path` the tracks are in coordinates of the room.
+    """
     left = sorted(tracks, key=lambda track: track.first)
     joined: list[HeadTrack] = []
     while left:
@@ -375,7 +396,7 @@ def join_over_holes(tracks: list[HeadTrack], seconds: NDArray[np.float64], size:
                 for index, other in enumerate(left)
                 if other.first > track.last and _is_reachable(track, other, seconds)
             ]
-            if not gaps or not _is_inside(track.box[track.last], size):
+            if not gaps or not _is_inside(track, track.last, size, path):
                 break
             track = _unite(track, left.pop(min(gaps)[1]), np.ones(len(seconds), bool))
         joined.append(track)
@@ -390,32 +411,45 @@ def _is_reachable(track: HeadTrack, other: HeadTrack, seconds: NDArray[np.float6
     return bool(distance < 1.0 + WALKING_SPEED * gap and 0.5 < (a[3] - a[1]) / (b[3] - b[1]) < 2.0)
 
 
-def _is_inside(head: NDArray[np.float64], size: tuple[int, int]) -> bool:
+def _is_inside(track: HeadTrack, frame: int, size: tuple[int, int], path: CameraPath | None) -> bool:
     """Whether a head is so far inside the picture that its owner has not just entered or left."""
+    head = track.box[frame]
+    if path is not None:
+        head = path.boxes_to_picture(head[None], frame)[0]
     reach = head[3] - head[1]
     return bool(head[0] > reach / 2 and head[2] < size[0] - reach / 2 and head[1] > 0 and head[3] < size[1])
 
 
 def holes(
-    track: HeadTrack, seconds: NDArray[np.float64], size: tuple[int, int], min_seconds: float
+    track: HeadTrack,
+    seconds: NDArray[np.float64],
+    size: tuple[int, int],
+    min_seconds: float,
+    path: CameraPath | None = None,
 ) -> list[tuple[int, int]]:
     """List the stretches (first, last) in which this track's person is in the picture and no head is known.
 
     They lie between two parts of the track; also before the first or after the last part, if that part lies inside the
-    picture. A track shorter than `min_seconds` is no evidence of a person: only its own boxes are covered.
+    picture. A track shorter than `min_seconds` is no evidence of a person: only its own boxes are covered. With a
+    `path` the track is in coordinates of the room.
     """
     present = track.present
+    if not is_person(track, seconds, min_seconds):
+        return []
+    stretches = [(a, end - 1) for a, end in runs_of_true(~present) if a > track.first and end - 1 < track.last]
+    if track.first > 0 and _is_inside(track, track.first, size, path):
+        stretches.append((0, track.first - 1))
+    if track.last < len(present) - 1 and _is_inside(track, track.last, size, path):
+        stretches.append((track.last + 1, len(present) - 1))
+    return sorted(stretches)
+
+
+def is_person(track: HeadTrack, seconds: NDArray[np.float64], min_seconds: float) -> bool:
+    """Whether a track is long enough to be evidence of a person."""
     detected = [name not in ("", "bridged", "extended") for name in track.source]
     if _rank(track) == 2:
         min_seconds = max(min_seconds, MIN_MOTION_SECONDS)
-    if sum(detected) < MIN_DETECTIONS or np.ptp(seconds[detected]) < min_seconds:
-        return []
-    stretches = [(a, end - 1) for a, end in runs_of_true(~present) if a > track.first and end - 1 < track.last]
-    if track.first > 0 and _is_inside(track.box[track.first], size):
-        stretches.append((0, track.first - 1))
-    if track.last < len(present) - 1 and _is_inside(track.box[track.last], size):
-        stretches.append((track.last + 1, len(present) - 1))
-    return sorted(stretches)
+    return bool(sum(detected) >= MIN_DETECTIONS and np.ptp(seconds[detected]) >= min_seconds)
 
 
 def hold_static(track: HeadTrack, hole: tuple[int, int], tracker: PatchTracker) -> HeadTrack | None:
@@ -434,15 +468,21 @@ def hold_static(track: HeadTrack, hole: tuple[int, int], tracker: PatchTracker) 
     return held
 
 
-def person_boxes(track: HeadTrack, hole: tuple[int, int], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return boxes (n, 4) around the whole person in a hole, wider the longer the head has been unknown."""
+def place_boxes(track: HeadTrack, hole: tuple[int, int]) -> NDArray[np.float64]:
+    """Return boxes (n, 4) around the person at the places before and after a hole, without any movement."""
     ends = [frame for frame in (hole[0] - 1, hole[1] + 1) if 0 <= frame < len(track.score) and track.present[frame]]
     bodies = np.array([person_of_head(track.box[frame]) for frame in ends])
     body = np.concatenate([bodies[:, :2].min(axis=0), bodies[:, 2:].max(axis=0)])
+    return np.tile(body, (hole[1] + 1 - hole[0], 1))
+
+
+def person_boxes(track: HeadTrack, hole: tuple[int, int], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return boxes (n, 4) around the whole person in a hole, wider the longer the head has been unknown."""
+    ends = [frame for frame in (hole[0] - 1, hole[1] + 1) if 0 <= frame < len(track.score) and track.present[frame]]
     height = max(float(track.box[frame, 3] - track.box[frame, 1]) for frame in ends)
     frames = np.arange(hole[0], hole[1] + 1)
     elapsed = np.min([np.abs(seconds[frames] - seconds[end]) for end in ends], axis=0).clip(max=MAX_DRIFT_SECONDS)
-    boxes = np.tile(body, (len(frames), 1))
+    boxes = place_boxes(track, hole)
     boxes[:, 0] -= WALKING_SPEED * height * elapsed
     boxes[:, 2] += WALKING_SPEED * height * elapsed
     return boxes

@@ -23,6 +23,7 @@ def describe(covers: CoverPlan, params: Deidentify) -> dict[str, Fact]:
         return round(rows["frame"].n_unique() / frames, 6)
 
     return {
+        "changed_covers": covers.changes,
         "frames": frames,
         "width": observation.width,
         "height": observation.height,
@@ -39,7 +40,7 @@ def describe(covers: CoverPlan, params: Deidentify) -> dict[str, Fact]:
         "share_of_picture": _share_of_picture(covers.table, observation),
         **{
             f"share_{source}": share(source)
-            for source in ("detected", "keypoints", "silhouette", "sam3", "region", "bridged", "extended")
+            for source in ("detected", "keypoints", "silhouette", "blazepose", "sam3", "region", "bridged", "extended")
         },
     }
 
@@ -56,7 +57,9 @@ def review_reasons(covers: CoverPlan, has_keypoints: bool, params: Deidentify) -
         reasons.append(
             f"in {covers.frames_without_head} of {frames} frames somebody without a known head is covered whole"
         )
-    if not has_keypoints and "sam3" not in params.backends:
+    if "blazepose" in params.backends and "sam3" not in params.backends:
+        reasons += covers.doubts
+    elif not has_keypoints and "sam3" not in params.backends:
         # Measured: before a background as dark as the hair, or beside another walker, a silhouette loses the head.
         reasons.append("there are no keypoints and no SAM 3: who turns away is known by a silhouette at best")
     elif params.unseen == "hold" and "sam3" not in params.backends:

@@ -24,6 +24,7 @@ from childgait.vision.head_covers.raw_video import RawVideo
 from childgait.vision.tracks import HeadTrack, PatchTracker
 
 if TYPE_CHECKING:
+    from childgait.domain.poses import Poses
     from childgait.vision.sam3 import Sam3
 
 
@@ -40,7 +41,8 @@ class Observation:
     samples: tuple[mosaic.Sample, ...] = field(repr=False)
     small: tuple[NDArray[np.uint8], ...] = field(repr=False)  # luma of every frame
     scale: float  # pixels of the video per pixel of `small`
-    bodies: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)  # of the keypoint tracks, in their order
+    bodies: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)  # of keypoint and blazepose tracks in order
+    child_body: NDArray[np.float64] | None = field(default=None, repr=False)  # (T, 4) below the neck, NaN where unknown
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -144,16 +146,43 @@ def _tracks_of_sam3(video: RawVideo, frames: int, params: Deidentify) -> list[He
     return [tracks_by_object[number] for number in sorted(tracks_by_object)]
 
 
-def with_keypoints(observation: Observation, people: list[NDArray[np.float32]], params: Deidentify) -> Observation:
-    """Add the heads of all people with keypoints (n, 23, 3) per frame, not only of the child."""
-    added, bodies = [], []
+def with_keypoints(
+    observation: Observation, people: list[NDArray[np.float32]], params: Deidentify, child: Poses | None = None
+) -> Observation:
+    """Add the heads of all people with keypoints (n, 23, 3) per frame, not only of the child.
+
+    `child` are the child's own keypoints: no whole-person cover lies on its body while its head is known.
+    """
+    added, bodies, child_bodies = [], [], []
     for person in heads.boxes_of_keypoints(people, observation.times, params.keypoint_score):
         present = np.isfinite(person.head[:, 0])
         if present.any():
             track = HeadTrack(person.head, ["keypoints" if flag else "" for flag in present], person.score)
             added.append(tracks.complete(track, observation.times, bridge=params.bridge_seconds, extend=0.0))
             bodies.append(person.body)
-    return replace(observation, tracks=(*observation.tracks, *added), bodies=(*observation.bodies, *bodies))
+            child_bodies.append(heads.below_neck(person.head, person.body))
+    observation = replace(observation, tracks=(*observation.tracks, *added), bodies=(*observation.bodies, *bodies))
+    if child is None or not child_bodies:
+        return observation
+    points = np.where(child.seen[..., None], child.xy, np.nan)
+    hits = [heads.frames_inside(points, body) for body in child_bodies]
+    return replace(observation, child_body=child_bodies[int(np.argmax(hits))])
+
+
+def with_embedded(observation: Observation, video: RawVideo, params: Deidentify) -> Observation:
+    """Add the heads of all people that the embedded model shows, if `deidentify.backends` lists it."""
+    from childgait.vision.head_covers.embedded import look_embedded
+
+    if "blazepose" not in params.backends:
+        return observation
+    added = look_embedded(video, observation.times, params)
+    child = observation.child_body if observation.child_body is not None else added.child_body
+    return replace(
+        observation,
+        tracks=(*observation.tracks, *added.tracks),
+        bodies=(*observation.bodies, *added.bodies),
+        child_body=child,
+    )
 
 
 def with_regions(observation: Observation, regions: list[Region], video: RawVideo, params: Deidentify) -> Observation:

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.files.regions import REGIONS
+from childgait.errors import StepError
+from childgait.files.regions import REGIONS, CoverChange
 from childgait.gait.filters import runs_of_true
 from childgait.params import Deidentify
 from childgait.vision import heads, mosaic, tracks
+from childgait.vision.camera_path import CameraPath, estimate_path
 from childgait.vision.head_covers.look import Observation
 from childgait.vision.tracks import HeadTrack
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 MERGE_SECONDS = 0.6  # half window over which the top of a silhouette reaches as high as at its highest
 STEADY_SECONDS = 0.2  # half window of the running median of a silhouette's box
 SILHOUETTE_SCORE = 0.5  # of a head that only a silhouette shows
+CROSSING = 1.6  # head sizes between two heads, below which one may hide the other
+MAX_SHAKE = 0.005  # of the picture's width: a camera that moves more is not static to the embedded model's checks
 SILHOUETTE_MARGIN, KEYPOINT_END_MARGIN = 2, 3  # times `deidentify.margin`
 
 
@@ -37,6 +42,18 @@ class CoverPlan:
     static_camera: bool  # as far as silhouettes show
     frames_without_head: int  # frames in which somebody is covered whole
     people: int
+    changes: tuple[str, ...] = ()  # what reviewers changed in regions.csv
+    doubts: tuple[str, ...] = ()  # why somebody may be missing, with frames; of the embedded model only
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One cover before it is drawn: a track's head, or a part of one of its holes."""
+
+    number: int  # of the track
+    hole: int  # first frame of the hole, from 1; 0 for the head
+    part: int
+    boxes: dict[int, NDArray[np.int64]]
 
 
 class _Row(NamedTuple):
@@ -55,28 +72,140 @@ class _Row(NamedTuple):
     area: int
 
 
-def plan(observation: Observation, params: Deidentify) -> CoverPlan:
-    """Decide what is covered in each frame."""
+def plan(observation: Observation, params: Deidentify, changes: Sequence[CoverChange] = ()) -> CoverPlan:
+    """Decide what is covered in each frame; `changes` are the covers that a reviewer removed or ended."""
     times, size = observation.times, observation.size
     fixed = [track for track in observation.tracks if "region" in track.source]
     moving, static_camera = _source_tracks(observation, params)
     moving = tracks.merge(moving, int(np.searchsorted(times, MERGE_SECONDS)))
-    moving = tracks.join_over_holes(moving, times, size)
-    covers: list[mosaic.Cover] = []
-    rows: list[_Row] = []
-    fully_covered = np.zeros(len(times), bool)
-    for number, track in enumerate([*moving, *fixed]):
+    path = _camera_path(observation) if not static_camera else None
+    moving = [_map(track, path.boxes_to_room) for track in moving] if path else moving
+    moving = tracks.join_over_holes(moving, times, size, path)
+    completed = [_complete(track, observation, params, path) for track in moving]
+    doubts: list[str] = []
+    if "blazepose" in params.backends:
+        completed, doubts = _explain_crossings(completed, times, params)
+        doubts += [text for track in moving if (text := _unconfirmed(track, times, params))]
+    heads_known = [_map(track, path.boxes_to_picture) if path else track for track, _ in completed]
+    child = _visible_child(observation, heads_known)
+    everybody = [*heads_known, *fixed]
+    planned: list[_Planned] = []
+    for number, track in enumerate(everybody):
         if number < len(moving):
-            track, unknown = _complete(track, observation, params)
+            in_room, unknown = completed[number]
             for hole in unknown:
-                boxes = _boxes_of_hole(track, hole, times)
-                fully_covered[hole[0] : hole[1] + 1] = True
-                covers.append(_cover(boxes, observation, [params.seed, number, hole[0] + 1], params))
-                rows += [_row(f, times, number, True, "hole", 0.0, box, size) for f, box in boxes.items()]
+                parts = _parts_of_hole(in_room, hole, observation, path, child)
+                planned += [_Planned(number, hole[0] + 1, part, boxes) for part, boxes in enumerate(parts)]
         boxes = _boxes_of_head(track, times, params)
-        covers.append(_cover(boxes, observation, [params.seed, number, 0], params))
-        rows += [_row(f, times, number, False, track.source[f], track.score[f], box, size) for f, box in boxes.items()]
-    return CoverPlan(observation, covers, _table(rows), static_camera, int(fully_covered.sum()), len(moving))
+        if path is not None:
+            boxes = {f: box for f, box in boxes.items() if _in_picture(box, size)}
+        planned.append(_Planned(number, 0, 0, boxes))
+    planned = [one for one in _change(planned, changes) if one.boxes]
+    covers = [_cover(one.boxes, observation, _seed(one, params), params) for one in planned]
+    rows = [row for one in planned for row in _rows_of(one, everybody[one.number], observation)]
+    fully_covered = {frame for one in planned if one.hole for frame in one.boxes}
+    texts = tuple(str(change) for change in changes)
+    return CoverPlan(
+        observation, covers, _table(rows), static_camera, len(fully_covered), len(moving), texts, tuple(doubts)
+    )
+
+
+def _change(planned: list[_Planned], changes: Sequence[CoverChange]) -> list[_Planned]:
+    """Remove or end the covers that a reviewer marked; a mark that meets no cover is an error."""
+    for change in changes:
+        x, y = (change.box[0] + change.box[2]) / 2, (change.box[1] + change.box[3]) / 2
+        met = [
+            one
+            for one in planned
+            if (box := one.boxes.get(change.frame)) is not None and box[0] <= x < box[2] and box[1] <= y < box[3]
+        ]
+        if not met:
+            raise StepError(
+                f"{change.where}: no cover lies at the centre of this box in frame {change.frame}",
+                hint="take frame and box from the review sheet; a cover that is gone already needs no row",
+            )
+        best = min(met, key=lambda one: _difference(one.boxes[change.frame], change.box))
+        first = 0 if change.action == "remove" else change.frame
+        planned = [
+            replace(one, boxes={f: box for f, box in one.boxes.items() if f < first})
+            if (one.number, one.hole) == (best.number, best.hole)
+            else one
+            for one in planned
+        ]
+    return planned
+
+
+def _difference(box: NDArray[np.int64], other: Sequence[float]) -> float:
+    """Return the sum of the distances of the four edges, in pixels."""
+    return float(np.abs(box - np.array(other)).sum())
+
+
+def _seed(one: _Planned, params: Deidentify) -> list[int]:
+    return [params.seed, one.number, one.hole, *([one.part] if one.part else [])]
+
+
+def _rows_of(one: _Planned, track: HeadTrack, observation: Observation) -> list[_Row]:
+    times, size = observation.times, observation.size
+    return [
+        _row(f, times, one.number, True, "hole", 0.0, box, size)
+        if one.hole
+        else _row(f, times, one.number, False, track.source[f], track.score[f], box, size)
+        for f, box in one.boxes.items()
+    ]
+
+
+def _camera_path(observation: Observation) -> CameraPath:
+    """Estimate how the camera moves, from the background beside everybody whose body is known."""
+    return estimate_path(observation.small, observation.scale, observation.size, observation.bodies)
+
+
+def _map(track: HeadTrack, mapping: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> HeadTrack:
+    """Return the track with its boxes mapped to or from the coordinates of the room."""
+    return HeadTrack(mapping(track.box), list(track.source), track.score)
+
+
+def _unconfirmed(track: HeadTrack, times: NDArray[np.float64], params: Deidentify) -> str:
+    """Return why a person whom the embedded model does not know is in doubt; an empty text for everybody else.
+
+    A person known to it alone stands still or shows the back. But if it misses people whom others know, it may miss
+    more of them.
+    """
+    names = {name for source in track.source for name in source.split("+")} & {*tracks.HEAD_SOURCES, "silhouette"}
+    if len(names) != 1 or "blazepose" in names or not tracks.is_person(track, times, params.person_seconds):
+        return ""
+    return f"frames {track.first}-{track.last}: one detector alone knows a person ({names.pop()})"
+
+
+def _explain_crossings(
+    completed: list[tuple[HeadTrack, list[tuple[int, int]]]], times: NDArray[np.float64], params: Deidentify
+) -> tuple[list[tuple[HeadTrack, list[tuple[int, int]]]], list[str]]:
+    """Remove holes that begin or end beside another known head; return the rest, and the doubts they leave.
+
+    Whoever is lost there is behind somebody else, or has been taken for them. Covering them whole would hide the other
+    person for seconds; a reviewer decides instead.
+    """
+    result, doubts = [], []
+    for number, (track, unknown) in enumerate(completed):
+        others = [other for n, (other, _) in enumerate(completed) if n != number]
+        kept = []
+        for hole in unknown:
+            ends = [f for f in (hole[0] - 1, hole[1] + 1) if 0 <= f < len(times) and track.present[f]]
+            if not any(_is_beside(track.box[end], other.box[end]) for end in ends for other in others):
+                kept.append(hole)
+            elif times[hole[1]] - times[hole[0]] > params.bridge_seconds:
+                doubts.append(f"frames {hole[0]}-{hole[1]}: a person was lost beside another one")
+        result.append((track, kept))
+    return result, doubts
+
+
+def _is_beside(box: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether two heads are so near that one may hide the other."""
+    gap = np.abs((box[:2] + box[2:]) / 2 - (other[:2] + other[2:]) / 2)
+    return bool(np.isfinite(other).all() and (gap < CROSSING * (box[2:] - box[:2])).all())
+
+
+def _in_picture(box: NDArray[np.int64] | NDArray[np.float64], size: tuple[int, int]) -> bool:
+    return bool(box[2] > 0 and box[3] > 0 and box[0] < size[0] and box[1] < size[1])
 
 
 def _source_tracks(observation: Observation, params: Deidentify) -> tuple[list[HeadTrack], bool]:
@@ -86,9 +215,9 @@ def _source_tracks(observation: Observation, params: Deidentify) -> tuple[list[H
     """
     by_source = {
         source: [track for track in observation.tracks if source in track.source]
-        for source in ("keypoints", "detected", "sam3")
+        for source in ("keypoints", "blazepose", "detected", "sam3")
     }
-    known_heads = [*by_source["keypoints"], *by_source["detected"]]
+    known_heads = [*by_source["keypoints"], *by_source["blazepose"], *by_source["detected"]]
     bodies = [*observation.bodies, *(heads.body_of_head(track.box) for track in by_source["detected"])]
     silhouettes = heads.find_silhouettes(
         list(observation.small),
@@ -98,10 +227,13 @@ def _source_tracks(observation: Observation, params: Deidentify) -> tuple[list[H
         params.silhouette_height,
         list(observation.bodies),
     )
-    figures = _tracks_of_silhouettes(silhouettes, observation, params) if silhouettes.static_camera else []
+    static_camera = silhouettes.static_camera
+    if static_camera and "blazepose" in params.backends:  # a hand's shake makes figures of a wall
+        static_camera = _camera_path(observation).largest_shift() <= MAX_SHAKE * observation.width
+    figures = _tracks_of_silhouettes(silhouettes, observation, params) if static_camera else []
     min_frames = int(np.searchsorted(observation.times, params.person_seconds))
     others = tracks.without_bodies(figures, bodies, known_heads, min_frames)
-    return [*known_heads, *by_source["sam3"], *others], silhouettes.static_camera
+    return [*known_heads, *by_source["sam3"], *others], static_camera
 
 
 def _tracks_of_silhouettes(
@@ -126,13 +258,17 @@ def _tracks_of_silhouettes(
 
 
 def _complete(
-    track: HeadTrack, observation: Observation, params: Deidentify
+    track: HeadTrack, observation: Observation, params: Deidentify, path: CameraPath | None
 ) -> tuple[HeadTrack, list[tuple[int, int]]]:
-    """Fill gaps, extend ends and hold static people; return the track and the holes (first, last) that remain."""
+    """Fill gaps, extend ends and hold static people; return the track and the holes (first, last) that remain.
+
+    With a `path` the track is in coordinates of the room, so that who stands still does not move with the camera.
+    """
     times, tracker = observation.times, observation.tracker
+    tracker = tracker if path is None else tracks.RoomTracker(tracker, path)
     track = tracks.complete(track, times, bridge=params.bridge_seconds, extend=params.extend_seconds, tracker=tracker)
     remaining = []
-    for hole in tracks.holes(track, times, observation.size, params.person_seconds):
+    for hole in tracks.holes(track, times, observation.size, params.person_seconds, path):
         if (held := tracks.hold_static(track, hole, tracker)) is not None:
             track = held
         else:
@@ -140,9 +276,57 @@ def _complete(
     return track, remaining
 
 
-def _boxes_of_hole(track: HeadTrack, hole: tuple[int, int], times: NDArray[np.float64]) -> dict[int, NDArray[np.int64]]:
-    """Return the whole-person cover of each frame of a hole, on even pixels."""
-    return {hole[0] + i: _even(box) for i, box in enumerate(tracks.person_boxes(track, hole, times))}
+def _parts_of_hole(
+    track: HeadTrack,
+    hole: tuple[int, int],
+    observation: Observation,
+    path: CameraPath | None,
+    child: NDArray[np.float64] | None,
+) -> list[dict[int, NDArray[np.int64]]]:
+    """Return the whole-person cover of each frame of a hole, on even pixels, in parts around the child's body.
+
+    Where the camera moves, frames in which the person's place has left the picture have no cover.
+    """
+    boxes = tracks.person_boxes(track, hole, observation.times)
+    shown = np.ones(len(boxes), bool)
+    if path is not None:
+        places = path.boxes_to_picture(tracks.place_boxes(track, hole), hole[0])
+        boxes = path.boxes_to_picture(boxes, hole[0])
+        shown = np.array([_in_picture(place, observation.size) for place in places])
+    parts: list[dict[int, NDArray[np.int64]]] = [{}, {}, {}, {}]
+    for frame, box in zip(range(hole[0], hole[1] + 1), boxes, strict=True):
+        if shown[frame - hole[0]]:
+            for part, piece in enumerate(_beside(_even(box), None if child is None else child[frame])):
+                if (piece[2:] > piece[:2]).all():
+                    parts[part][frame] = piece
+    return parts
+
+
+def _beside(box: NDArray[np.int64], body: NDArray[np.float64] | None) -> list[NDArray[np.int64]]:
+    """Return the parts of a cover left of, right of, above and below a body; the whole cover where they do not meet."""
+    if body is None or not np.isfinite(body).all():
+        return [box]
+    x0, y0, x1, y1 = (int(v) for v in (*(np.floor(body[:2] / 2) * 2), *(np.ceil(body[2:] / 2) * 2)))
+    if x0 >= box[2] or x1 <= box[0] or y0 >= box[3] or y1 <= box[1]:
+        return [box]
+    left, right = max(int(box[0]), x0), min(int(box[2]), x1)
+    corners = [(box[0], box[1], left, box[3]), (right, box[1], box[2], box[3])]
+    corners += [(left, box[1], right, min(y0, box[3])), (left, max(y1, box[1]), right, box[3])]
+    return [np.array(corner, np.int64) for corner in corners]
+
+
+def _visible_child(observation: Observation, known: list[HeadTrack]) -> NDArray[np.float64] | None:
+    """Return the child's body below the neck (T, 4) in frames in which its head is known and covered; else NaN."""
+    body = observation.child_body
+    if body is None:
+        return None
+    middle = (body[:, 0] + body[:, 2]) / 2
+    reach = 0.06 * (body[:, 3] - body[:, 1])
+    has_head = np.zeros(len(body), bool)
+    for track in known:
+        inside = (track.box[:, 0] < middle) & (middle < track.box[:, 2])
+        has_head |= inside & (track.box[:, 1] < body[:, 1] - reach) & (track.box[:, 3] > body[:, 1] - reach)
+    return np.where(has_head[:, None], body, np.nan)
 
 
 def _boxes_of_head(track: HeadTrack, times: NDArray[np.float64], params: Deidentify) -> dict[int, NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from childgait.files.regions import read_regions
 from childgait.files.selections import read_selections
 from childgait.gait.delivered_keypoints import Delivered, DeliveredFacts, read_delivered
 from childgait.params import Deidentify
-from childgait.vision.head_covers.look import Observation, with_keypoints, with_regions
+from childgait.vision.head_covers.look import Observation, with_embedded, with_keypoints, with_regions
 from childgait.vision.head_covers.raw_video import RawVideo
 
 
@@ -48,7 +48,8 @@ def add_tracks(
     video: RawVideo,
     params: Deidentify,
 ) -> Observation:
-    """Add the heads from keypoints and the manual regions."""
+    """Add the heads from keypoints, the embedded model and the manual regions."""
     if delivered is not None:
-        observation = with_keypoints(observation, delivered.people, params)
+        observation = with_keypoints(observation, delivered.people, params, delivered.poses)
+    observation = with_embedded(observation, video, params)
     return with_regions(observation, read_regions(regions, name, len(observation.seconds)), video, params)
