@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from childgait.domain.skeleton import LAYOUTS, POINTS, Layout, to_points
 from childgait.errors import StepError
+from childgait.gait.foreign_keypoints import FRAME_FORM, is_openpose, people_of_openpose
 from childgait.user_files import parse_json, read_bytes, shorten
 
 LONGEST = 100_000  # frames of a recording: 28 minutes at 60 Hz
@@ -121,8 +122,15 @@ def _read_packed(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -
 def parse_frame(name: str, content: bytes, layout: Layout) -> Frame:
     """Parse one frame; points that are null or NaN have no position."""
     record = parse_json(content, name, nan=True, hint="fetch it again, or remove that frame")
+    if is_openpose(record):
+        record = {"instance_info": people_of_openpose(record)}
     if not isinstance(record, dict) or not isinstance(record.get("instance_info", []), list):
         raise StepError(f"{name} is not a frame of the release", hint="expected an object with a list instance_info")
+    if "instance_info" not in record and not record.keys() & {"frame_index", "video_info"}:
+        raise StepError(
+            f"{name} has none of the keys of a frame (instance_info, or people of OpenPose)",
+            hint=f"its keys are {shorten(', '.join(sorted(record))) or 'none'}; {FRAME_FORM}",
+        )
     delivered = record.get("instance_info", [])
     if len(delivered) > MOST_PEOPLE:
         raise StepError(f"{name} contains {len(delivered):,} people, more than {MOST_PEOPLE}", hint="check the file")

@@ -105,11 +105,20 @@ def list_files(folder: Path, inventory: Inventory) -> None:
                 continue
             files = inventory.videos if path.suffix.lower() in VIDEO_ENDINGS else inventory.poses
             add_recording(path, name, files, inventory)
+        elif (other := describe_keypoints(path)) is not None:
+            inventory.error(path, f"{other[0]} and is not read", other[1])
         elif not path.name.startswith("."):
             inventory.note(path, "is neither a video nor keypoints and is not read", "remove it, or correct its name")
     for path in sorted(folder.glob("*")):
         if path.is_file() and not path.name.startswith("."):
             inventory.note(path, "does not lie in a child's folder and is not read", "move it into dataset/PATIENT/")
+
+
+def describe_keypoints(path: Path) -> tuple[str, str] | None:
+    """Return what a file of another program's keypoints is, and its conversion; None for anything else."""
+    from childgait.gait.foreign_keypoints import describe_file
+
+    return describe_file(path) if path.is_file() and not path.name.startswith(".") else None
 
 
 def add_recording(path: Path, name: str, files: dict[str, Path], inventory: Inventory) -> None:

@@ -98,7 +98,7 @@ def _film(
     """One video with its keypoints and its truth."""
     motion, size = walked.motion, (params.width, params.height)
     camera = place_camera(view, child.height, *size, rng)
-    extra = stream(params.seed, int(child.subject), 5, session.number, list(VIEWS).index(view))  # options alone
+    extra = stream(params.seed, int(child.subject), 5, session.number, tuple(PASS_OF_VIEW).index(view))  # options alone
     middle = into_world(motion.parts["pelvis"] + walked.offset, walked.way)
     framing = frame_camera(camera, params.camera, middle, motion.seconds, extra)
     camera = framing.wide
@@ -220,7 +220,8 @@ def _head_boxes(person: Figure, framing: Framing) -> Array:
         return wide
     boxes = wide - np.tile(framing.corners, 2)
     boxes = np.clip(boxes, 0, np.tile([framing.width, framing.height], 2))
-    return np.asarray(np.where((boxes[:, 2:] > boxes[:, :2]).all(axis=1)[:, None], boxes, np.nan))
+    shown = np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    return np.where(shown[:, None], boxes, np.nan)
 
 
 def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> bool:

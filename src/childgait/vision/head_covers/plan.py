@@ -84,7 +84,7 @@ def plan(observation: Observation, params: Deidentify, changes: Sequence[CoverCh
     completed = [_complete(track, observation, params, path) for track in moving]
     doubts: list[str] = []
     if "blazepose" in params.backends:
-        completed, doubts = _explain_crossings(completed, times, params)
+        completed, doubts = _explain_crossings(completed)
         doubts += [text for track in moving if (text := _unconfirmed(track, times, params))]
     heads_known = [_map(track, path.boxes_to_picture) if path else track for track, _ in completed]
     child = _visible_child(observation, heads_known)
@@ -177,7 +177,7 @@ def _unconfirmed(track: HeadTrack, times: NDArray[np.float64], params: Deidentif
 
 
 def _explain_crossings(
-    completed: list[tuple[HeadTrack, list[tuple[int, int]]]], times: NDArray[np.float64], params: Deidentify
+    completed: list[tuple[HeadTrack, list[tuple[int, int]]]],
 ) -> tuple[list[tuple[HeadTrack, list[tuple[int, int]]]], list[str]]:
     """Remove holes that begin or end beside another known head; return the rest, and the doubts they leave.
 
@@ -189,10 +189,10 @@ def _explain_crossings(
         others = [other for n, (other, _) in enumerate(completed) if n != number]
         kept = []
         for hole in unknown:
-            ends = [f for f in (hole[0] - 1, hole[1] + 1) if 0 <= f < len(times) and track.present[f]]
+            ends = [f for f in (hole[0] - 1, hole[1] + 1) if 0 <= f < len(track.score) and track.present[f]]
             if not any(_is_beside(track.box[end], other.box[end]) for end in ends for other in others):
                 kept.append(hole)
-            elif times[hole[1]] - times[hole[0]] > params.bridge_seconds:
+            else:
                 doubts.append(f"frames {hole[0]}-{hole[1]}: a person was lost beside another one")
         result.append((track, kept))
     return result, doubts
