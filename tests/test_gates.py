@@ -44,6 +44,7 @@ def good_refine_pose() -> list[Row]:
         share_legs_missing=0.01,
         view_fits=True,
         view_turned=False,
+        turns_at=None,
         events=6,
         stride_seconds=0.95,
     )
@@ -138,6 +139,7 @@ BREAKS: dict[str, list[tuple[Any, str, str]]] = {
         (change(0, view_fits=False), "column_values_to_be_in_set", "view_fits"),
         (change(0, view_turned=True), "column_values_to_be_in_set", "view_turned"),
         (change(0, events=0), "column_values_to_be_between", "events"),
+        (change(0, turns_at=5.7), "column_values_to_be_between", "turn_seconds"),
         (change(0, stride_seconds=4.0), "column_values_to_be_between", "stride_seconds"),
         (change(0, stride_seconds=0.2), "column_values_to_be_between", "stride_seconds"),
     ],

@@ -323,8 +323,19 @@ def _with_evidence_rules(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refine_pose(limits: Gate, frame: pl.DataFrame) -> list[Any]:
+    turns = []
+    if "turns_at" in frame.columns:
+        turns.append(
+            must(
+                gxe.ExpectColumnValuesToBeBetween,
+                "a child who turns round shows two views; cut the video at this second into two recordings",
+                column="turn_seconds",
+                max_value=0,
+            )
+        )
     return [
         *per_video(),
+        *turns,
         *filled("frames", "share_legs_missing", "share_sum"),
         must(
             gxe.ExpectColumnValuesToBeBetween,
@@ -374,6 +385,8 @@ def _refine_pose(limits: Gate, frame: pl.DataFrame) -> list[Any]:
 
 
 def _with_share_sum(frame: pl.DataFrame) -> pl.DataFrame:
+    if "turns_at" in frame.columns:  # null: the child does not turn
+        frame = frame.with_columns(turn_seconds=pl.col("turns_at").cast(pl.Float64).fill_null(0.0))
     kinds = ["share_measured", "share_corrected", "share_swapped", "share_filled", "share_missing"]
     return frame.with_columns(share_sum=pl.sum_horizontal(kinds, ignore_nulls=False))
 

@@ -49,6 +49,7 @@ def refine_pose(
     from childgait.files.tables import write_table
     from childgait.gait.events import EVENTS, find_events, find_travel
     from childgait.gait.events import as_table as event_table
+    from childgait.gait.events.turning import find_turn
     from childgait.gait.kinematics import ANGLES, measure_angles
     from childgait.gait.kinematics import as_table as angle_table
     from childgait.gait.refine import refine
@@ -65,6 +66,7 @@ def refine_pose(
     settled = estimate is not None and bool(read_facts(estimate, "sides_settled")["sides_settled"])
     refined, report = refine(estimated, params, video.view, trusted, manual, settled)
     travel = find_travel(refined, video.view)
+    turn = find_turn(refined, video.view)
     gait = find_events(refined, video.view, travel.facing)
     write_poses(poses_out, refined)
     write_table(angles, angle_table(measure_angles(refined, video.view, travel.facing or 1)), ANGLES)
@@ -79,7 +81,10 @@ def refine_pose(
         **vars(report),
         **_shares(refined),
         **_describe_walk(travel, gait),
+        "turns_at": None if turn is None else round(turn, 2),
     }
+    if turn is not None:
+        log.warning("%s: the child turns round at %.1f s; cut the video there into two recordings", name, turn)
     write_json(summary, facts)
     log.info("%s: %d frames swapped back, %s", name, report.frames_swapped, gait.reason or f"{len(gait.events)} events")
 

@@ -13,6 +13,7 @@ from childgait.gait.body import body_height, hip_middle
 
 ACROSS = 0.5  # body heights across the picture, from which the direction of travel is clear
 GROWTH = 0.1  # |ln| of the change of body height, from which a walk along the camera's axis is clear
+HIDDEN_GROWTH = 0.35  # ... below which toes across the picture count more
 FEWEST_FRAMES = 10  # in which the body is seen
 CLEAR_SHARE = 0.2  # beyond one half: the share of frames whose toes agree on a side
 
@@ -53,7 +54,8 @@ def find_travel(poses: Poses, view: View) -> Travel:
     typical = float(np.median(height[usable]))
     across = float(np.median(middle[last, 0]) - np.median(middle[first, 0])) / typical
     growth = float(np.log(np.median(height[last]) / np.median(height[first])))
-    toes, observed = _toe_direction(poses), _observed_view(across, growth)
+    toes = _toe_direction(poses)
+    observed = view if _is_hidden_by_camera(view, toes, across, growth) else _observed_view(across, growth)
     # A reversed name exchanges the limbs. In a side view the toes decide, because a panning camera hides the travel.
     name_reversed = toes == -_FACING[view] if view in _FACING else observed == _OPPOSITE[view]
     facing = toes or (int(np.sign(across)) if abs(across) >= ACROSS else _FACING.get(view, 0))
@@ -64,6 +66,16 @@ def find_travel(poses: Poses, view: View) -> Travel:
     else:
         note = "the child hardly moves" if observed is None else ""
     return Travel(observed, across, growth, facing, None if observed is None else observed == view, name_reversed, note)
+
+
+def _is_hidden_by_camera(view: View, toes: int, across: float, growth: float) -> bool:
+    """Whether the body fits the named view, and only a camera that follows the child hides the travel.
+
+    In a side view it keeps the child in the middle; along its axis it may swing aside while the child grows or shrinks.
+    """
+    if view in _FACING:
+        return toes == _FACING[view] and abs(across) < ACROSS and GROWTH <= abs(growth) < HIDDEN_GROWTH
+    return toes == 0 and (growth if view == "forward" else -growth) >= 2 * GROWTH
 
 
 def _observed_view(across: float, growth: float) -> View | None:
