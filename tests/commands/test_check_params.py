@@ -7,9 +7,10 @@ import pytest
 
 from childgait.errors import StepError
 from childgait.files import corrections, regions, selections
-from childgait.params import Deidentify, load_params, load_section
+from childgait.params import Cohort, Deidentify, load_params, load_section
 from childgait.preflight.params import (
     check_later_stages,
+    check_recordings,
     check_remotes,
     check_severity_models,
     check_unseen_policy,
@@ -167,3 +168,13 @@ def test_who_cannot_grade_severity_is_told_before_anything_learns(modality: str,
     if modality == "video":
         with pytest.raises(StepError, match=message):
             check_later_stages(sections)
+
+
+def test_recordings_are_checked_before_a_run(tmp_path: Path) -> None:
+    cohort = load_section(ROOT / "params.yaml", Cohort).model_copy(update={"root": str(tmp_path)})
+    make_cohort(tmp_path, "0001-0001_left_1-240")
+    (tmp_path / "dataset" / "Anna").mkdir()
+    (tmp_path / "dataset" / "Anna" / "0001-0002_left_1-240.mp4").write_bytes(b"a video")
+    with pytest.raises(StepError, match=r"problem\(s\) that would stop a run, first .*cannot be opened") as caught:
+        check_recordings(cohort)
+    assert f"`childgait check-cohort {tmp_path}` lists them all" in caught.value.hint
