@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
+from childgait.commands.cards import cards
 from childgait.domain.evgs import CODES, PUBLISHED_ORDER, TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.pretrained import read_description, shipped_checkpoint
@@ -360,3 +361,19 @@ def test_a_pretrained_row_is_explained_with_its_curve_and_windows(
         assert words in section
     assert section.count("data:image/png;base64,") == 2
     assert section.count('<img src="data:') == 2
+
+
+def test_cards_are_written_from_the_report(study: tuple[Made, Path, dict]) -> None:
+    made, reports, metrics = study
+    cards(reports, settings_of(made.folder))
+    model, data = ((reports / name).read_text() for name in ("model_card.md", "data_card.md"))
+    assert metrics["headline"]["verdict"] in model
+    assert "Not for diagnosis" in model
+    assert "| sex: female |" in model
+    assert f"{metrics['headline']['accuracy']:.2f} (" in model
+    assert "| register |" in data
+    assert "children needed" in data
+    checklist = (reports / "tripod_ai.md").read_text()
+    assert "| 17 Ethical approval | not answered by this software: authors |" in checklist
+    for name in ("model_card.md", "data_card.md", "tripod_ai.md"):
+        (reports / name).unlink()

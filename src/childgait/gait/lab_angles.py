@@ -1,0 +1,151 @@
+"""Joint angles of a gait laboratory beside those of a video: RMSE, CMC and limits of agreement per joint and limb.
+
+Reads a CSV with `seconds`, `limb`, and columns hip, knee, ankle in degrees (flexion and dorsiflexion positive, as
+gait/kinematics.py), or a C3D file with Plug-in Gait's LHipAngles, LKneeAngles, … (needs the package ezc3d). Both are
+compared on the laboratory's time axis; `shift` adds to the video's time where the clocks differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.domain.evgs import LIMBS
+from childgait.errors import StepError
+
+Series = NDArray[np.float64]
+JOINTS = ("hip", "knee", "ankle")
+COLUMNS = "seconds, limb, hip, knee, ankle"
+FEWEST = 10  # moments that both know
+
+
+@dataclass(frozen=True)
+class LabAngles:
+    """Curves of a recording: seconds (T,), and degrees (T,) by limb and joint; NaN where unknown."""
+
+    seconds: Series
+    curves: dict[tuple[str, str], Series]
+
+
+@dataclass(frozen=True)
+class JointAgreement:
+    """How far a video's curve agrees with the laboratory's, in degrees."""
+
+    limb: str
+    joint: str
+    moments: int
+    rmse: float
+    rmse_without_offset: float  # of the curves about their own means
+    cmc: float | None  # coefficient of multiple correlation; None where the curves do not agree at all
+    bias: float  # video minus laboratory
+    low: float  # 95 % limits of agreement
+    high: float
+
+
+def read_lab_angles(path: Path) -> LabAngles:
+    """Read a laboratory's angles from a CSV or a C3D file."""
+    return _read_c3d(path) if path.suffix.lower() == ".c3d" else _read_csv(path)
+
+
+def _read_csv(path: Path) -> LabAngles:
+    import polars as pl
+
+    try:
+        table = pl.read_csv(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise StepError(f"{path} is no CSV file: {error}", hint=f"give a CSV with {COLUMNS}") from None
+    joints = [joint for joint in JOINTS if joint in table.columns]
+    if missing := [name for name in ("seconds", "limb") if name not in table.columns]:
+        raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it has {COLUMNS}")
+    if not joints:
+        raise StepError(f"{path} has none of the columns {', '.join(JOINTS)}", hint="give at least one joint's angle")
+    if unknown := sorted(set(table["limb"]) - set(LIMBS)):
+        raise StepError(f"{path}: limb is {unknown[0]!r}", hint="write left or right")
+    seconds = np.unique(table["seconds"].to_numpy().astype(float))
+    curves = {}
+    for limb in LIMBS:
+        own = table.filter(pl.col("limb") == limb).sort("seconds")
+        at = np.searchsorted(seconds, own["seconds"].to_numpy().astype(float))
+        for joint in joints:
+            curve = np.full(len(seconds), np.nan)
+            curve[at] = own[joint].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            curves[limb, joint] = curve
+    return LabAngles(seconds, curves)
+
+
+def _read_c3d(path: Path) -> LabAngles:
+    try:
+        import ezc3d
+    except ImportError:
+        raise StepError(
+            f"{path}: reading C3D needs the package ezc3d, which is not installed",
+            hint="install ezc3d, or export the angles as a CSV with seconds, limb, hip, knee, ankle",
+        ) from None
+    file = ezc3d.c3d(str(path))
+    point = file["parameters"]["POINT"]
+    labels, rate = [label.split(":")[-1] for label in point["LABELS"]["value"]], float(point["RATE"]["value"][0])
+    data, curves = file["data"]["points"], {}
+    for limb in LIMBS:
+        for joint in JOINTS:
+            label = f"{limb[0].upper()}{joint.capitalize()}Angles"
+            if label in labels:
+                curves[limb, joint] = np.asarray(data[0, labels.index(label)], dtype=float)
+    if not curves:
+        raise StepError(f"{path} has no joint angles", hint="export LHipAngles, LKneeAngles, … of both limbs")
+    return LabAngles(np.arange(data.shape[2]) / rate, curves)
+
+
+def compare_curves(limb: str, joint: str, video: Series, laboratory: Series) -> JointAgreement | None:
+    """Compare two curves at the same moments; None where fewer than 10 are known to both."""
+    known = np.isfinite(video) & np.isfinite(laboratory)
+    if known.sum() < FEWEST:
+        return None
+    one, two = video[known], laboratory[known]
+    difference = one - two
+    bias, half = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
+    return JointAgreement(
+        limb=limb,
+        joint=joint,
+        moments=int(known.sum()),
+        rmse=float(np.sqrt(np.mean(difference**2))),
+        rmse_without_offset=float(difference.std()),
+        cmc=multiple_correlation(one, two),
+        bias=bias,
+        low=bias - half,
+        high=bias + half,
+    )
+
+
+def multiple_correlation(first: Series, second: Series) -> float | None:
+    """Return the coefficient of multiple correlation (Kadaba et al. 1989, J Orthop Res 7:849) of two curves.
+
+    None where the variance between the curves exceeds that over time: its square root is then not real.
+    """
+    curves = np.stack([first, second])
+    moments = curves.shape[1]
+    between = np.sum((curves - curves.mean(axis=0)) ** 2) / moments
+    total = np.sum((curves - curves.mean()) ** 2) / (2 * moments - 1)
+    if total <= 0 or between > total:
+        return None
+    return float(np.sqrt(1 - between / total))
+
+
+def compare_angles(
+    seconds: Series, curves: dict[tuple[str, str], Series], laboratory: LabAngles, shift: float = 0.0
+) -> list[JointAgreement]:
+    """Compare a video's curves with the laboratory's, per limb and joint that both have."""
+    rows = []
+    for (limb, joint), truth in laboratory.curves.items():
+        own = curves.get((limb, joint))
+        if own is None or not np.isfinite(own).any():
+            continue
+        known = np.isfinite(own)
+        moved = seconds[known] + shift
+        there = np.interp(laboratory.seconds, moved, own[known], left=np.nan, right=np.nan)
+        found = compare_curves(limb, joint, there, truth)
+        if found is not None:
+            rows.append(found)
+    return rows
