@@ -27,11 +27,11 @@ def compare_lab(laboratory: Path, angles: Path, shift: float = 0.0, page: Path |
     from childgait.domain.evgs import LIMBS
     from childgait.files.tables import read_table
     from childgait.gait.kinematics import ANGLES
-    from childgait.gait.lab_angles import JOINTS, compare_angles, read_lab_angles
+    from childgait.gait.lab_angles import JOINTS, Curves, compare_angles, read_lab_angles
 
     table = read_table(angles, ANGLES).sort("seconds")
     left = table.filter(pl.col("limb") == LIMBS[0])
-    curves = {
+    curves: Curves = {
         (limb, joint): table.filter(pl.col("limb") == limb)[joint].fill_null(float("nan")).to_numpy().astype(np.float64)
         for limb in LIMBS
         for joint in JOINTS

@@ -7,6 +7,7 @@ compared on the laboratory's time axis; `shift` adds to the video's time where t
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from childgait.domain.evgs import LIMBS
 from childgait.errors import StepError
 
 Series = NDArray[np.float64]
+Curves = dict[tuple[str, str], Series]  # by limb and joint
 JOINTS = ("hip", "knee", "ankle")
 COLUMNS = "seconds, limb, hip, knee, ankle"
 FEWEST = 10  # moments that both know
@@ -27,7 +29,7 @@ class LabAngles:
     """Curves of a recording: seconds (T,), and degrees (T,) by limb and joint; NaN where unknown."""
 
     seconds: Series
-    curves: dict[tuple[str, str], Series]
+    curves: Curves
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def _read_csv(path: Path) -> LabAngles:
     if unknown := sorted(set(table["limb"]) - set(LIMBS)):
         raise StepError(f"{path}: limb is {unknown[0]!r}", hint="write left or right")
     seconds = np.unique(table["seconds"].to_numpy().astype(float))
-    curves = {}
+    curves: Curves = {}
     for limb in LIMBS:
         own = table.filter(pl.col("limb") == limb).sort("seconds")
         at = np.searchsorted(seconds, own["seconds"].to_numpy().astype(float))
@@ -78,7 +80,7 @@ def _read_csv(path: Path) -> LabAngles:
 
 def _read_c3d(path: Path) -> LabAngles:
     try:
-        import ezc3d
+        ezc3d = importlib.import_module("ezc3d")
     except ImportError:
         raise StepError(
             f"{path}: reading C3D needs the package ezc3d, which is not installed",
@@ -87,7 +89,8 @@ def _read_c3d(path: Path) -> LabAngles:
     file = ezc3d.c3d(str(path))
     point = file["parameters"]["POINT"]
     labels, rate = [label.split(":")[-1] for label in point["LABELS"]["value"]], float(point["RATE"]["value"][0])
-    data, curves = file["data"]["points"], {}
+    data = file["data"]["points"]
+    curves: Curves = {}
     for limb in LIMBS:
         for joint in JOINTS:
             label = f"{limb[0].upper()}{joint.capitalize()}Angles"
@@ -133,9 +136,7 @@ def multiple_correlation(first: Series, second: Series) -> float | None:
     return float(np.sqrt(1 - between / total))
 
 
-def compare_angles(
-    seconds: Series, curves: dict[tuple[str, str], Series], laboratory: LabAngles, shift: float = 0.0
-) -> list[JointAgreement]:
+def compare_angles(seconds: Series, curves: Curves, laboratory: LabAngles, shift: float = 0.0) -> list[JointAgreement]:
     """Compare a video's curves with the laboratory's, per limb and joint that both have."""
     rows = []
     for (limb, joint), truth in laboratory.curves.items():
