@@ -119,7 +119,7 @@ class Evaluation(Record):
     confusion: dict[str, dict[str, int]]  # by target: tp, fp, fn, tn
     subgroups: dict[str, SubgroupMetrics]
     challenge: ChallengeScore
-    abstention: Abstention
+    abstention: Abstention | None = None  # absent in files of before 2026-11-29
 
 
 class TrainingLength(Record):
