@@ -283,7 +283,7 @@ def _environment() -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--cohort", type=Path, nargs="+", default=[ROOT / "data" / "demo"], help="of `childgait synthesize`"
+        "--cohort", type=Path, nargs="*", default=[ROOT / "data" / "demo"], help="of `childgait synthesize`"
     )
     parser.add_argument("--videos", type=int, default=8, help="number of videos per cohort")
     parser.add_argument(

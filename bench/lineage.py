@@ -174,6 +174,7 @@ def chain(video: Path) -> list[tuple[str, list[str]]]:
                     "deidentify",
                     covered=".mp4",
                     regions_found=".regions.parquet",
+                    heads=".heads.jpg",
                     poses_out=".poses.parquet",
                     evidence=".evidence.json",
                 ),
@@ -243,8 +244,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=7, help="repeats of each step, with and without its record")
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="logs/runs.jsonl of finished studies")
+    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "lineage.md")
     arguments = parser.parse_args()
-    out = ROOT / "reports" / "bench" / "lineage.md"
+    out = arguments.out.absolute()
     videos = min(arguments.videos, arguments.children * 16)
     ask = (sys.executable, "-m", "childgait", "lineage")
     rows = []
