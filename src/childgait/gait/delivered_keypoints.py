@@ -12,7 +12,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from childgait.domain.boxes import Box
 from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import LAYOUTS, POINTS, Layout
 from childgait.errors import StepError
+from childgait.files.keypoint_frames import FrameRecord, VideoInfo
 from childgait.gait.keypoint_files import LONGEST, open_frames, parse_frame
 from childgait.gait.select_walker import People, select_walker
 
@@ -229,9 +230,10 @@ def _first(numbers: list[int], offset: int | None, named: tuple[int, int] | None
     return 1 if lowest <= span else lowest
 
 
-def _agreed(path: Path, key: str, infos: list[dict[str, Any]]) -> float | None:
+def _agreed(path: Path, key: str, infos: Sequence[Mapping[str, object]]) -> float | None:
     """Return the value that all frames with one agree on; fail if one video has two sizes or rates."""
-    values = {info[key] for info in infos if isinstance(info.get(key), int | float) and info[key] > 0}
+    given = [info.get(key) for info in infos]
+    values = {value for value in given if isinstance(value, int | float) and value > 0}
     if len(values) > 1:
         raise StepError(
             f"{path}: its frames give different values of video_info.{key}: {', '.join(map(str, sorted(values)))}",
@@ -244,10 +246,10 @@ def _agreed(path: Path, key: str, infos: list[dict[str, Any]]) -> float | None:
 
 
 def frame_record(
-    index: int, people: list[tuple[NDArray[Any], NDArray[Any]]], video_info: dict[str, Any] | None
-) -> dict[str, Any]:
+    index: int, people: list[tuple[NDArray[Any], NDArray[Any]]], video_info: VideoInfo | None
+) -> FrameRecord:
     """Return one frame in the release's layout; `people` are (points (n, 2), scores (n,)). Positions to 0.01 pixel."""
-    record: dict[str, Any] = {"frame_index": index, "instance_info": []}
+    record: FrameRecord = {"frame_index": index, "instance_info": []}
     for xy, score in people:
         seen = xy[np.isfinite(xy).all(axis=1)]
         low, high = (seen.min(axis=0), seen.max(axis=0)) if len(seen) else (np.zeros(2), np.zeros(2))
@@ -264,7 +266,7 @@ def frame_record(
     return record
 
 
-def write_frame(folder: Path, number: int, record: dict[str, Any]) -> None:
+def write_frame(folder: Path, number: int, record: FrameRecord) -> None:
     """Write `frame_000001.json`; `number` counts from 1."""
     text = json.dumps(record, separators=(",", ":"), sort_keys=True, allow_nan=False)
     (folder / f"frame_{number:06d}.json").write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from childgait.domain.evgs import BY_CODE, CODES, LIMBS
 from childgait.files.atomic import write_json, write_text
@@ -22,6 +22,35 @@ from childgait.params import Synthesize
 from childgait.synthetic.child import Child, draw_child
 from childgait.synthetic.rating import Scores, rate_child, severity_of, stream
 
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from childgait.synthetic.recording import Recording, WrittenRecording
+
+
+class LabelRow(TypedDict):
+    """One child in labels.json: ordinal scores under the items' numbers, and their sum as `Total`."""
+
+    patient_id: str
+    left: dict[str, int]
+    right: dict[str, int]
+
+
+class CohortSummary(TypedDict):
+    """The content of cohort.json."""
+
+    made_by: str
+    params: dict[str, JsonValue]
+    recordings: list[WrittenRecording]
+
+
+class WrittenChild(NamedTuple):
+    """What the cohort's tables need of one child."""
+
+    label: LabelRow
+    subject: dict[str, object]  # the child, its severity and its scores
+    recordings: list[Recording]
+
 
 def child_of(index: int, params: Synthesize) -> tuple[Child, Scores]:
     """The cohort's child number `index`, from 0, and its scores: no picture is made."""
@@ -29,26 +58,28 @@ def child_of(index: int, params: Synthesize) -> tuple[Child, Scores]:
     return child, rate_child(child, params.rater_margin, stream(params.seed, index, 1))
 
 
-def label_row(child: Child, scores: Scores) -> dict[str, Any]:
-    """As the release has it: ordinal scores under the items' numbers, and their sum."""
-    row: dict[str, Any] = {"patient_id": child.subject}
-    for limb in LIMBS:
-        rated = {str(BY_CODE[code].number): int(scores[limb][code]["rated"]) for code in CODES}
-        row[limb] = rated | {"Total": sum(rated.values())}
-    return row
+def label_row(child: Child, scores: Scores) -> LabelRow:
+    """Return the child's row of labels.json, as the release has it."""
+    left, right = (_rated(scores, limb) for limb in LIMBS)
+    return {"patient_id": child.subject, "left": left, "right": right}
 
 
-def _make_child(index: int, root: Path, params: Synthesize) -> dict[str, Any]:
+def _rated(scores: Scores, limb: str) -> dict[str, int]:
+    rated = {str(BY_CODE[code].number): int(scores[limb][code]["rated"]) for code in CODES}
+    return rated | {"Total": sum(rated.values())}
+
+
+def _make_child(index: int, root: Path, params: Synthesize) -> WrittenChild:
     """All recordings of one child; returns what the cohort's tables need of it."""
     from childgait.synthetic.recording import record_child
 
     child, scores = child_of(index, params)
     recordings = record_child(index, child, scores, root, params)
     subject = asdict(child) | {"severity": severity_of(scores), "scores": scores}
-    return {"label": label_row(child, scores), "subject": subject, "recordings": recordings}
+    return WrittenChild(label_row(child, scores), subject, recordings)
 
 
-def _made(root: Path, params: Synthesize, processes: int) -> Iterator[dict[str, Any]]:
+def _made(root: Path, params: Synthesize, processes: int) -> Iterator[WrittenChild]:
     # A child whose data was erased is not made again; the others stay as they are, each from its own seed.
     indices = [index for index in range(params.subjects) if not is_erased(f"{index + 1:04d}")]
     if processes == 1:
@@ -59,34 +90,53 @@ def _made(root: Path, params: Synthesize, processes: int) -> Iterator[dict[str, 
         yield from pool.map(_make_child, indices, [root] * len(indices), [params] * len(indices))
 
 
-def write_cohort(root: Path, params: Synthesize, processes: int) -> dict[str, Any]:
+def write_cohort(root: Path, params: Synthesize, processes: int) -> CohortSummary:
     """Write the whole cohort below `root`; return the content of cohort.json."""
     from tqdm import tqdm
 
     (root / "dataset").mkdir(parents=True)
     (root / "truth").mkdir()
-    labels, subjects, recordings = [], {}, []
+    labels: list[LabelRow] = []
+    subjects: dict[str, dict[str, object]] = {}
+    recordings: list[WrittenRecording] = []
     for made in tqdm(
         _made(root, params, processes), total=params.subjects, desc="children", unit="child", mininterval=1
     ):
-        labels.append(made["label"])
-        subjects[made["subject"]["subject"]] = made["subject"]
-        recordings += made["recordings"]
-    for entry in recordings:
-        for kind in ("video", "poses"):
-            path = root / entry[kind]
-            files = sorted(path.iterdir()) if path.is_dir() else [path]
-            entry[f"{kind}_bytes"] = sum(file.stat().st_size for file in files)
-            entry[f"{kind}_sha256"] = sha256(path) if path.is_file() else _sha256_of_folder(files)
+        labels.append(made.label)
+        subjects[made.label["patient_id"]] = made.subject
+        recordings += [_with_files(root, recording) for recording in made.recordings]
     write_json(root / "labels.json", labels)
     told = ("subject", "age_years", "sex", "diagnosis", "aid", "severity")
     lines = ["patient_id,age_years,sex,diagnosis,aid,severity"]
     lines += [",".join(str(subject[key]) for key in told) for subject in subjects.values()]
     write_text(root / "subjects.csv", "\n".join(lines) + "\n")
     write_json(root / "truth" / "subjects.json", subjects)
-    summary = {"made_by": "childgait synthesize", "params": params.model_dump(mode="json"), "recordings": recordings}
+    summary: CohortSummary = {
+        "made_by": "childgait synthesize",
+        "params": params.model_dump(mode="json"),
+        "recordings": recordings,
+    }
     write_json(root / "cohort.json", summary)
     return summary
+
+
+def _with_files(root: Path, recording: Recording) -> WrittenRecording:
+    """Add size and hash of the recording's files."""
+    video_bytes, video_sha256 = _measure_file(root / recording["video"])
+    poses_bytes, poses_sha256 = _measure_file(root / recording["poses"])
+    return {
+        **recording,
+        "video_bytes": video_bytes,
+        "video_sha256": video_sha256,
+        "poses_bytes": poses_bytes,
+        "poses_sha256": poses_sha256,
+    }
+
+
+def _measure_file(path: Path) -> tuple[int, str]:
+    """Return size and hash of a file, or of a folder's files together."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files), sha256(path) if path.is_file() else _sha256_of_folder(files)
 
 
 def _sha256_of_folder(files: list[Path]) -> str:

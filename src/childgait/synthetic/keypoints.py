@@ -11,14 +11,16 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from childgait.domain.skeleton import INDEX, MIRRORED, POINTS
+from childgait.files.keypoint_frames import FrameRecord, PersonRecord, VideoInfo
 from childgait.params import Synthesize
 from childgait.synthetic.child import Random
+from childgait.synthetic.truth import Defect
 
 Array = NDArray[np.float64]
 LEGS = tuple(i for i, name in enumerate(POINTS) if name.split("_")[-1] in ("knee", "ankle", "toe", "heel"))
@@ -43,7 +45,7 @@ class Delivered:
 
     points: Array  # (T, 23, 2)
     scores: Array  # (T, 23)
-    planted: list[dict[str, Any]]  # kind, start, end (frames, end exclusive), points (names)
+    planted: list[Defect]
 
 
 def _runs(rng: Random, count: int, rate: float, longest: int) -> list[tuple[int, int]]:
@@ -67,7 +69,7 @@ def spoil(
     points = exact + noise * spread[..., None]
     scores = np.where(visible, rng.normal(0.90, 0.03, visible.shape), rng.normal(0.62, 0.08, visible.shape))
     scores = np.clip(scores - 0.04 * np.minimum(speed, 3), 0.3, 0.99)
-    planted: list[dict[str, Any]] = [{"kind": "jitter", "start": 0, "end": count, "points": list(POINTS)}]
+    planted: list[Defect] = [{"kind": "jitter", "start": 0, "end": count, "points": list(POINTS)}]
     for point, name in enumerate(POINTS):
         for start, end in _runs(rng, count, params.dropout, 12):
             points[start:end, point] += rng.normal(0, 0.12 * body, (end - start, 2))
@@ -79,7 +81,7 @@ def spoil(
 
 
 def _swap_legs(
-    exact: Array, points: Array, scores: Array, planted: list[dict[str, Any]], params: ErrorRates, rng: Random
+    exact: Array, points: Array, scores: Array, planted: list[Defect], params: ErrorRates, rng: Random
 ) -> None:
     """Left and right change names for some frames while the legs cross in the picture."""
     apart = exact[:, INDEX["left_ankle"], 0] - exact[:, INDEX["right_ankle"], 0]
@@ -94,7 +96,7 @@ def _swap_legs(
 
 
 def _throw_out(
-    points: Array, scores: Array, size: tuple[int, int], planted: list[dict[str, Any]], params: ErrorRates, rng: Random
+    points: Array, scores: Array, size: tuple[int, int], planted: list[Defect], params: ErrorRates, rng: Random
 ) -> None:
     """Move points to the image border with a high score."""
     for point, name in enumerate(POINTS):
@@ -130,21 +132,27 @@ def _whole_body(delivered: Delivered, rng: Random) -> tuple[Array, Array]:
 
 def frames_as_json(
     name: str, delivered: Delivered, size: tuple[int, int], rate: float, params: Synthesize, rng: Random
-) -> tuple[list[bytes], list[dict[str, Any]]]:
+) -> tuple[list[bytes], list[Defect]]:
     """The text of every frame's file, and the quirks that were planted."""
     points, scores = _whole_body(delivered, rng)
     count = len(points)
     told = np.ones(count, dtype=bool)
-    quirks: list[dict[str, Any]] = []
+    quirks: list[Defect] = []
     if rng.random() < params.missing_video_info:
         told[0] = False
         quirks.append({"kind": "missing_video_info", "start": 0, "end": 1, "points": []})
-    info = {"video_name": f"{name}.mp4", "width": size[0], "height": size[1], "fps": int(rate), "total_frames": count}
+    info: VideoInfo = {
+        "video_name": f"{name}.mp4",
+        "width": size[0],
+        "height": size[1],
+        "fps": int(rate),
+        "total_frames": count,
+    }
     sure = delivered.scores > 0.3
     texts = []
     for index in range(count):
         if rng.random() < params.empty_instances:
-            people: list[dict[str, Any]] = []
+            people: list[PersonRecord] = []
             quirks.append({"kind": "empty_instances", "start": index, "end": index + 1, "points": []})
         else:
             seen = delivered.points[index][sure[index]] if sure[index].any() else delivered.points[index]
@@ -157,7 +165,7 @@ def frames_as_json(
                     "gt_bbox_xywh_px": box,
                 }
             ]
-        content: dict[str, Any] = {"frame_index": index, "instance_info": people}
+        content: FrameRecord = {"frame_index": index, "instance_info": people}
         if told[index]:
             content["video_info"] = info
         texts.append(json.dumps(content, separators=(",", ":")).encode())

@@ -22,6 +22,7 @@ from childgait.domain.skeleton import INDEX, POINTS
 from childgait.gait.normative import CYCLE, GRID, SPEEDS, Curve, curves_at, pattern_change
 from childgait.gait.scoring import Measurement, Stride, score_limb
 from childgait.synthetic.child import Child, LimbPlan
+from childgait.synthetic.truth import GaitEvent
 
 Array = NDArray[np.float64]
 LIMBS: tuple[str, ...] = evgs.LIMBS
@@ -52,7 +53,7 @@ class Motion:
     points: Array  # (T, 23, 3)
     parts: dict[str, Array]
     curves: dict[str, dict[str, Array]]  # limb: name: (T,)
-    events: list[dict[str, str | float]]  # limb, kind (contact, foot_off), seconds
+    events: list[GaitEvent]
     leg_length: float
 
 
@@ -393,11 +394,9 @@ def _place_upper_body(
         parts[f"{limb}_hand"] = wrist + _turn(lower, z=-0.55 * body["hand"])
 
 
-def _events(
-    child: Child, phase: dict[str, Array], duties: dict[str, float], seconds: Array
-) -> list[dict[str, str | float]]:
+def _events(child: Child, phase: dict[str, Array], duties: dict[str, float], seconds: Array) -> list[GaitEvent]:
     """Contacts and foot offs within the walk, exact."""
-    events: list[dict[str, str | float]] = []
+    events: list[GaitEvent] = []
     for limb in LIMBS:
         first, last = phase[limb][0], phase[limb][-1]
         for kind, share in (("contact", 0.0), ("foot_off", duties[limb])):
@@ -412,7 +411,7 @@ def strides_of(motion: Motion, limb: str) -> list[Stride]:
     other = "right" if limb == "left" else "left"
 
     def moments(side: str, kind: str) -> list[float]:
-        return [float(e["seconds"]) for e in motion.events if e["limb"] == side and e["kind"] == kind]
+        return [e["seconds"] for e in motion.events if e["limb"] == side and e["kind"] == kind]
 
     def between(found: list[float], start: float, end: float) -> float:
         return next((moment for moment in found if start < moment < end), float("nan"))

@@ -7,9 +7,9 @@ and as recovered from the 2D keypoints (dots).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.domain.skeleton import BONES, INDEX, bone_side
-from childgait.synthetic.recording import VideoFile
+from childgait.synthetic.recording import Recording, VideoFile
 from childgait.synthetic.truth import Truth, load_truth
 
 Array = NDArray[np.float64]
@@ -65,7 +65,7 @@ def annotate(picture: Image, truth: Truth, index: int) -> Image:
     return picture
 
 
-def write_contact_sheet(path: Path, root: Path, recordings: list[dict[str, Any]], children: int = 6) -> None:
+def write_contact_sheet(path: Path, root: Path, recordings: Sequence[Recording], children: int = 6) -> None:
     """A row a recording of the first children: four moments, one of them annotated."""
     subjects = sorted({entry["subject"] for entry in recordings})[:children]
     rows = []
@@ -104,7 +104,7 @@ def _plot(panel: Image, asked: Array, found: Array, index: int, title: str, top:
     cv2.putText(panel, title, (10, top + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def write_clip(path: Path, root: Path, entry: dict[str, Any]) -> None:
+def write_clip(path: Path, root: Path, entry: Recording) -> None:
     """A side view with its annotations and the near limb's curves, at a quarter of its speed."""
     truth = load_truth(root / "truth" / f"{entry['name']}.npz")
     limb = entry["view"]
@@ -136,7 +136,7 @@ def write_clip(path: Path, root: Path, entry: dict[str, Any]) -> None:
             video.add(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420))
 
 
-def write_preview(root: Path, recordings: list[dict[str, Any]]) -> None:
+def write_preview(root: Path, recordings: Sequence[Recording]) -> None:
     folder = root / "preview"
     folder.mkdir()
     write_contact_sheet(folder / "contact.png", root, recordings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import av
 import cv2
@@ -43,6 +43,28 @@ Array = NDArray[np.float64]
 RATES = {"25": Fraction(25), "30": Fraction(30), "59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
 
 
+class Recording(TypedDict):
+    """One recording."""
+
+    name: str
+    subject: str
+    session: str
+    view: str
+    frames: int
+    rate: str  # frames per second, as a fraction
+    video: str  # path below the cohort's folder
+    poses: str
+
+
+class WrittenRecording(Recording):
+    """A recording with size and hash of its files, as cohort.json states it."""
+
+    video_bytes: int
+    video_sha256: str
+    poses_bytes: int
+    poses_sha256: str
+
+
 @dataclass(frozen=True)
 class Session:
     """One visit: what stays the same in all its views."""
@@ -54,7 +76,7 @@ class Session:
     other_look: Look | None
 
 
-def record_child(index: int, child: Child, scores: Scores, root: Path, params: Synthesize) -> list[dict[str, Any]]:
+def record_child(index: int, child: Child, scores: Scores, root: Path, params: Synthesize) -> list[Recording]:
     cv2.setNumThreads(1)
     folder = root / "dataset" / child.subject
     folder.mkdir()
@@ -94,7 +116,7 @@ def _draw_walk(child: Child, way: str, session: Session, params: Synthesize, rng
 
 def _film(
     child: Child, scores: Scores, view: str, session: Session, walked: Walk, root: Path, params: Synthesize, rng: Random
-) -> dict[str, Any]:
+) -> Recording:
     """One video with its keypoints and its truth."""
     motion, size = walked.motion, (params.width, params.height)
     camera = place_camera(view, child.height, *size, rng)

@@ -11,12 +11,36 @@ import zlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+
+class GaitEvent(TypedDict):
+    """One gait event of a limb."""
+
+    limb: str
+    kind: str  # contact or foot_off
+    seconds: float
+
+
+class Defect(TypedDict):
+    """One planted error or quirk of the delivered keypoints."""
+
+    kind: str
+    start: int  # first frame
+    end: int  # exclusive
+    points: list[str]
+
+
+class PlannedPattern(TypedDict):
+    """The gait pattern of a limb."""
+
+    pattern: str
+    strength: float
 
 
 @dataclass(frozen=True)
@@ -32,9 +56,9 @@ class Truth:
     heads: dict[str, Array]  # person: (T, 4) x0, y0, x1, y1, ends exclusive; NaN where out of view
     faces: dict[str, NDArray[np.bool_]]  # person: (T,) the face is visible
     angles: dict[str, Array]  # "left.knee": (T,) degrees, see motion.CURVES
-    events: list[dict[str, Any]]  # limb, kind (contact, foot_off), seconds
-    planted: list[dict[str, Any]]  # kind, start, end (frames, end exclusive), points
-    pattern: dict[str, dict[str, Any]]  # limb: pattern, strength
+    events: list[GaitEvent]
+    planted: list[Defect]
+    pattern: dict[str, PlannedPattern]  # by limb
     scores: dict[str, dict[str, dict[str, float]]]  # limb: item: value, score (by the bands), rated (as delivered)
     masks: list[bytes]
 
@@ -59,7 +83,7 @@ def save_truth(path: Path, truth: Truth) -> None:
         "pattern": truth.pattern,
         "scores": truth.scores,
     }
-    arrays: dict[str, Any] = {
+    arrays: dict[str, NDArray[Any]] = {
         "seconds": truth.seconds,
         "points": truth.points.astype(np.float32),
         "visible": truth.visible,
@@ -70,7 +94,7 @@ def save_truth(path: Path, truth: Truth) -> None:
     for kind in ("heads", "faces", "angles"):
         for name, values in getattr(truth, kind).items():
             arrays[f"{kind}.{name}"] = values.astype(np.float32) if values.dtype == np.float64 else values
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
 def load_truth(path: Path) -> Truth:
@@ -80,7 +104,7 @@ def load_truth(path: Path) -> Truth:
     ends = [0, *arrays["mask_ends"].tolist()]
     blob = arrays["mask_bytes"].tobytes()
 
-    def group(kind: str) -> dict[str, Any]:
+    def group(kind: str) -> dict[str, NDArray[Any]]:
         return {
             name.removeprefix(kind + "."): values.astype(np.float64) if values.dtype == np.float32 else values
             for name, values in arrays.items()
