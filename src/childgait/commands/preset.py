@@ -10,9 +10,12 @@ import difflib
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from childgait.errors import StepError
+
+if TYPE_CHECKING:
+    from childgait.params import JsonSection
 
 FOLDER = Path("workflow/presets")
 REMARK = 32  # column of the remarks in params.yaml
@@ -61,7 +64,7 @@ def apply_preset(name: str, params: Path, folder: Path) -> str:
     return "".join(align_remark(line) for line in stream.getvalue().splitlines(keepends=True))
 
 
-def _chain(name: str, folder: Path, yaml: Any) -> list[dict[str, Any]]:
+def _chain(name: str, folder: Path, yaml: Any) -> list[dict[str, JsonSection]]:
     """List the values of the presets that this one builds on (`like`), then its own."""
     values = yaml.load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
     base = values.pop("like", None)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from childgait.domain.evgs import BY_NUMBER, LIMBS
 from childgait.errors import StepError
@@ -75,6 +75,41 @@ SEXES = {
     "unknown": "unknown",
 }
 SEVERITIES = {"": None, "1": 1, "2": 2, "3": 3, "4": 4, "I": 1, "II": 2, "III": 3, "IV": 4}
+
+
+class LabelRow(TypedDict):
+    """One row of LABELS."""
+
+    subject: str
+    limb: str
+    code: str
+    score: int | None
+    atypical: bool | None
+    reason: str | None
+    views: str
+    rater: str | None
+
+
+class TotalRow(TypedDict):
+    """One row of TOTALS."""
+
+    subject: str
+    limb: str
+    scored: int
+    total: int | None
+    atypical: int | None
+    stated: int | None
+
+
+class SubjectRow(TypedDict):
+    """One row of SUBJECTS."""
+
+    subject: str
+    age_years: float | None
+    sex: str
+    diagnosis: str
+    aid: str
+    severity: int | None
 
 
 @dataclass(frozen=True)
@@ -193,7 +228,7 @@ def read_children(path: Path) -> pl.DataFrame:
     """Read subjects.csv as the table SUBJECTS, sorted."""
     import polars as pl
 
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, SubjectRow] = {}
     for number, row in read_rows(path, REQUIRED, OTHER_NAMES):
         child = read_child(path, number, row)
         if child["subject"] in rows:
@@ -204,7 +239,7 @@ def read_children(path: Path) -> pl.DataFrame:
     return pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema()).sort("subject")
 
 
-def read_child(path: Path, number: int, row: Mapping[str, str | None]) -> dict[str, Any]:
+def read_child(path: Path, number: int, row: Mapping[str, str | None]) -> SubjectRow:
     """Parse and check one line of the file."""
     sex = str(row["sex"] or "").strip().lower()
     if sex not in SEXES:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,33 @@ INDEX = np.dtype([("end", "<u8"), ("checksum", "<u4")])
 LONGEST = 65535
 
 Mask = NDArray[np.bool_]
+
+
+class MaskQuality(TypedDict):
+    """The columns of FRAMES that one mask fills."""
+
+    x0: float | None
+    y0: float | None
+    x1: float | None
+    y1: float | None
+    area: int
+    area_jump: float | None
+    border: bool
+    joints_inside: float | None
+    pieces: int
+    ok: bool
+
+
+class FrameRow(MaskQuality):
+    """One row of FRAMES."""
+
+    frame: int
+    seconds: float
+
+
+def read_frame_rows(path: Path) -> list[FrameRow]:
+    """Read the rows of a video's table FRAMES."""
+    return cast(list[FrameRow], read_table(path, FRAMES).rows(named=True))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from childgait.errors import StepError
 from childgait.files.atomic import write_text
@@ -21,6 +21,14 @@ from childgait.user_files import parse_json, read_lines, read_text
 
 TOMBSTONES = Path("erased.jsonl")
 KEY = Path("erased.key")
+
+
+class Tombstone(TypedDict):
+    """One line of the file."""
+
+    subject: str  # keyed hash of the child's number
+    date: str
+    removed: dict[str, int]  # how much was removed, by place
 
 
 def refuse_erased(subject: str, root: Path = Path()) -> None:
@@ -38,10 +46,10 @@ def is_erased(subject: str, root: Path = Path()) -> bool:
     if not stones:
         return False
     mark = keyed_hash(subject, _key(root))
-    return any(hmac.compare_digest(mark, str(stone["subject"])) for stone in stones)
+    return any(hmac.compare_digest(mark, stone["subject"]) for stone in stones)
 
 
-def tombstones(root: Path = Path()) -> list[dict[str, Any]]:
+def tombstones(root: Path = Path()) -> list[Tombstone]:
     """Read the tombstones of all erased children."""
     path = root / TOMBSTONES
     if not path.exists():
@@ -58,7 +66,7 @@ def keyed_hash(subject: str, key: bytes) -> str:
 
 def add_tombstone(subject: str, date: str, removed: dict[str, int], root: Path = Path()) -> None:
     """Append a tombstone; a child that is erased a second time gets a second line."""
-    stone = {"subject": keyed_hash(subject, _key(root, make=True)), "date": date, "removed": removed}
+    stone: Tombstone = {"subject": keyed_hash(subject, _key(root, make=True)), "date": date, "removed": removed}
     path = root / TOMBSTONES
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     write_text(path, before + json.dumps(stone, sort_keys=True) + "\n")

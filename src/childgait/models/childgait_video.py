@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, mean_over_steps
-from childgait.models.network import Network
+from childgait.models.network import LayerPatterns, Network
 from childgait.models.tokens import Packed, Packing
 from childgait.models.videomae import SIZES, TUBELET, VideoMAE, VideoMAESettings
 
@@ -109,7 +109,7 @@ class ChildGaitVideo(Network):
     def forward(self, batch: Batch) -> Tensor:
         return self.head(self.encoder.features(self._packed(batch)))
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+    def group_matcher(self, coarse: bool = False) -> LayerPatterns:
         """Return timm's patterns: patch embedding 0, block i at i + 1, norm and head last, at the full learning
         rate."""
         return {"stem": r"^encoder\.patch_embed", "blocks": [(r"^encoder\.blocks\.(\d+)", None)]}

@@ -4,7 +4,6 @@ weights."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
-from childgait.models.network import Network
+from childgait.models.network import LayerPatterns, Network
 
 # Kinetics-400, RGB of 0 to 1 (torchvision)
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -55,7 +54,7 @@ class FrameNetwork(Network):
     def replace_head(self, head: nn.Module) -> None:
         self.head = nn.Sequential(MeanOverMaps(), head)
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+    def group_matcher(self, coarse: bool = False) -> LayerPatterns:
         """Return timm's patterns: the stages in order, the head last, at the full learning rate."""
         return {
             "stem": rf"^trunk\.{self.stages[0]}",

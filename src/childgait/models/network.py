@@ -8,7 +8,7 @@ a new network states only how it differs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from childgait.models.item_heads import MeasuresHead
 if TYPE_CHECKING:
     from childgait.models.tokens import Packing
     from childgait.params import Finetune
+
+# timm's patterns of parameter names, by group of layers; a pair also gives the layer's number.
+LayerPatterns = dict[str, str | list[tuple[str, tuple[int, ...] | None]]]
 
 
 class Network(nn.Module):
@@ -118,7 +121,7 @@ class Network(nn.Module):
 
     # --- optimisation -----------------------------------------------------------------------------------------------
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any] | None:
+    def group_matcher(self, coarse: bool = False) -> LayerPatterns | None:
         """Return timm's patterns of the layers, for layer-wise learning rates; None: one rate for all."""
         return None
 

@@ -28,7 +28,7 @@ class Model:
     kind: Literal["network", "table"]
     module: str  # import string of the class, as childgait.models.agrm:Agrm
     remark: str  # one sentence for the report
-    overrides: dict[str, Any] = field(default_factory=dict)  # keys of params' finetune section that define the model
+    overrides: dict[str, object] = field(default_factory=dict)  # keys of params' finetune section that define the model
 
     def load_class(self) -> Any:
         """Import the class."""
@@ -59,12 +59,12 @@ def _table(name: str, module: str, remark: str) -> Model:
     return Model(name, "table", module, remark)
 
 
-def _silhouette_network(name: str, module: str, remark: str, **silhouette: Any) -> Model:
-    overrides: dict[str, Any] = {"frames": _SILHOUETTE_FRAMES}
+def _silhouette_network(name: str, module: str, remark: str, **silhouette: object) -> Model:
+    overrides: dict[str, object] = {"frames": _SILHOUETTE_FRAMES}
     return Model(name, "network", module, remark, overrides | ({"silhouette": silhouette} if silhouette else {}))
 
 
-def _network(name: str, module: str, remark: str, **overrides: Any) -> Model:
+def _network(name: str, module: str, remark: str, **overrides: object) -> Model:
     return Model(name, "network", module, remark, overrides)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.engine.flags import Input, Output, Raw
 from childgait.errors import StepError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from childgait.files.agreement import RaterAgreement
-    from childgait.files.labels import Sheet
+    from childgait.files.labels import LabelRow, Sheet, TotalRow
 
 METHODS = (
     "Scores were read on the {scale} scale; scores 1 and 2 of the Edinburgh Visual Gait Score were merged to atypical. "
@@ -94,7 +94,7 @@ def _label_rows(subjects: list[str], own: dict[str, Sheet], params: BuildLabels)
             f"build_labels.camera_views names {wrong[0]!r}, which is no item", hint=f"items are {', '.join(CODES)}"
         )
     views = default_views() | overridden
-    rows: list[dict[str, Any]] = []
+    rows: list[LabelRow] = []
     for subject, limb, code in itertools.product(subjects, LIMBS, CODES):
         sheet = own.get(subject)
         score = sheet.scores[limb][code] if sheet else None
@@ -123,7 +123,7 @@ def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
     from childgait.domain.evgs import CODES, LIMBS
     from childgait.files.labels import TOTALS
 
-    rows: list[dict[str, Any]] = []
+    rows: list[TotalRow] = []
     for subject, sheet in sorted(own.items()):
         for limb, limbs in (*((limb, (limb,)) for limb in LIMBS), ("both", LIMBS)):
             given = [s for one in limbs for s in sheet.scores[one].values() if s is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from childgait.domain.poses import Poses
+    from childgait.files.estimate_summary import LegFacts
     from childgait.files.masks import Boxes
 
 METHODS = (
@@ -43,22 +44,22 @@ def estimate_pose(
     summary: Output | None = None,
 ) -> None:
     """Write the child's keypoints by the backend that params name. The view in `name` settles left and right."""
-    from childgait.files.atomic import write_json
+    from childgait.files.estimate_summary import write_estimate_summary
     from childgait.files.masks import read_boxes
     from childgait.files.poses import write_poses
 
     child = None if boxes is None else read_boxes(boxes)
     backend = params.backend if params.backend != "auto" else _choose_backend(poses)
-    facts: dict[str, Any] = {"video": name, "backend": backend, "sides_settled": False}
+    legs: LegFacts | None = None
     if backend == "blazepose":
-        estimated = _blazepose(video, child, params, name, facts)
+        estimated, legs = _blazepose(video, child, params, name)
     elif backend == "sapiens2":
         estimated = _sapiens2(video, child, params)
     else:
         estimated = _delivered(poses, layout, None if child is None else child.seconds)
     write_poses(poses_out, estimated)
     if summary is not None:
-        write_json(summary, facts)
+        write_estimate_summary(summary, name, backend, legs)
     share = estimated.seen.mean() if len(estimated) else 0
     log.info("%s: %d frames, %.1f %% of the points", backend, len(estimated), 100 * share)
 
@@ -73,9 +74,9 @@ def _choose_backend(poses: Path | None) -> str:
 
 
 def _blazepose(
-    video: Path | None, boxes: Boxes | None, params: EstimatePose, name: str | None, facts: dict[str, Any]
-) -> Poses:
-    """Return BlazePose's keypoints inside the child's boxes with settled legs, and what was settled in `facts`."""
+    video: Path | None, boxes: Boxes | None, params: EstimatePose, name: str | None
+) -> tuple[Poses, LegFacts]:
+    """Return BlazePose's keypoints inside the child's boxes with settled legs, and how the legs were settled."""
     from childgait.domain.names import parse_video_name
     from childgait.files.video import read_frames
     from childgait.gait.leg_identity import lower_doubtful_scores, settle_legs
@@ -94,15 +95,14 @@ def _blazepose(
         )
     settled, legs = settle_legs(estimated, depth, None if name is None else parse_video_name(name).view)
     lower_doubtful_scores(settled, legs)
-    facts |= {
-        "sides_settled": True,
+    facts: LegFacts = {
         "sides_by": legs.decided_by,
         "frames_mirrored": int(legs.mirrored.sum()),
         "frames_exchanged": int(legs.exchanged.sum()),
         "frames_doubtful": int(legs.doubtful.sum()),
         "frames_without_pose": int((~estimated.seen.any(axis=1)).sum()),
     }
-    return settled
+    return settled, facts
 
 
 def _delivered(path: Path | None, layout: str | None, seconds: NDArray[np.float64] | None) -> Poses:

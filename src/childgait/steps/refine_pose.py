@@ -7,12 +7,11 @@ poses with a status per point, angles, events, and a flat summary. The input is 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 from childgait.params import RefinePose
-from childgait.user_files import read_facts
 
 if TYPE_CHECKING:
     from childgait.domain.poses import Poses
@@ -44,6 +43,7 @@ def refine_pose(
     from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
     from childgait.files.corrections import read_corrections
+    from childgait.files.estimate_summary import read_estimate_summary
     from childgait.files.masks import read_boxes
     from childgait.files.poses import read_poses, write_poses
     from childgait.files.tables import write_table
@@ -63,7 +63,7 @@ def refine_pose(
         )
     manual = [] if corrections is None else read_corrections(corrections, name, len(estimated))
     trusted = None if boxes is None else read_boxes(boxes, len(estimated)).trusted()
-    settled = estimate is not None and bool(read_facts(estimate, "sides_settled")["sides_settled"])
+    settled = estimate is not None and read_estimate_summary(estimate)["sides_settled"]
     refined, report = refine(estimated, params, video.view, trusted, manual, settled)
     travel = find_travel(refined, video.view)
     turn = find_turn(refined, video.view)
@@ -102,7 +102,27 @@ def _shares(poses: Poses) -> dict[str, float]:
     return shares
 
 
-def _describe_walk(travel: Travel, gait: Gait) -> dict[str, Any]:
+class WalkSummary(TypedDict):
+    """The part of the summary on the walk: its direction, its events and its strides."""
+
+    view_seen: str | None
+    view_fits: bool | None
+    view_turned: bool
+    view_note: str | None
+    across_heights: float
+    growth: float
+    facing: int | None
+    events: int
+    no_events_because: str | None
+    event_method: str | None
+    contacts_left: int
+    contacts_right: int
+    strides_left: int
+    strides_right: int
+    stride_seconds: float | None
+
+
+def _describe_walk(travel: Travel, gait: Gait) -> WalkSummary:
     """Return direction of travel, numbers of events and strides, and mean stride duration as plain values."""
     lengths = [stride.next_contact - stride.contact for strides in gait.strides.values() for stride in strides]
     return {

@@ -8,7 +8,7 @@ handled by later steps; a file that cannot be read stops here.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.domain.names import VideoName, parse_video_name
 from childgait.engine.flags import Output, Raw
@@ -20,7 +20,8 @@ from childgait.files.tombstones import refuse_erased
 from childgait.params import Register
 
 if TYPE_CHECKING:
-    from childgait.files.video import VideoFacts
+    from childgait.files.recording_facts import PoseFacts, RecordingFacts, VideoFacts
+    from childgait.files.video import VideoFacts as ProbedVideo
     from childgait.gait.delivered_keypoints import DeliveredFacts
 
 METHODS = (
@@ -42,22 +43,25 @@ def register(video: Raw | None, poses: Raw | None, name: str, layout: str, facts
         if path is not None:
             check_raw_path(path, name)
     refuse_erased(parsed.subject)
-    row: dict[str, Any] = {
+    oddities: list[str] = []
+    of_video = None if video is None else describe_video(video, params, oddities)
+    of_poses = describe_poses(poses, layout, of_video, oddities)
+    if of_video is None:
+        of_video = from_poses(poses, of_poses)
+        oddities.append("there is no video, only keypoints")
+    compare_name(parsed, of_video["frames"], oddities)
+    row: RecordingFacts = {
         "video": name,
         "subject": parsed.subject,
         "session": parsed.session,
         "view": parsed.view,
         "start": parsed.start,
         "end": parsed.end,
+        **of_video,
+        **of_poses,
+        "oddities": oddities,
     }
-    oddities: list[str] = []
-    row |= describe_video(video, params, oddities)
-    row |= describe_poses(poses, layout, row, oddities)
-    if video is None:
-        row |= from_poses(poses, row)
-        oddities.append("there is no video, only keypoints")
-    compare_name(parsed, row["frames"], oddities)
-    write_json(facts, row | {"oddities": oddities})
+    write_json(facts, row)
 
 
 def check_raw_path(path: Path, name: str) -> None:
@@ -71,24 +75,8 @@ def check_raw_path(path: Path, name: str) -> None:
         raise StepError(f"{path} is not the recording {name}", hint="give --name as in the file's name")
 
 
-def describe_video(path: Path | None, params: Register, oddities: list[str]) -> dict[str, Any]:
-    columns = (
-        "file",
-        "bytes",
-        "sha256",
-        "codec",
-        "width",
-        "height",
-        "rotation",
-        "rate",
-        "frames_per_second",
-        "frames",
-        "seconds",
-        "variable_rate",
-        "audio",
-    )
-    if path is None:
-        return dict.fromkeys(columns)
+def describe_video(path: Path, params: Register, oddities: list[str]) -> VideoFacts:
+    """Return the facts of a video, decoded whole."""
     from childgait.files.video import probe
 
     facts = probe(path)
@@ -96,30 +84,24 @@ def describe_video(path: Path | None, params: Register, oddities: list[str]) -> 
         raise StepError(f"{path} has a single frame", hint="exclude it in cohort.exclude")
     variable = facts.is_variable(params.rate_tolerance)
     note_video(facts, variable, params, oddities)
-    return dict(
-        zip(
-            columns,
-            (
-                path.name,
-                path.stat().st_size,
-                sha256(path),
-                facts.codec,
-                facts.width,
-                facts.height,
-                facts.rotation,
-                f"{facts.rate.numerator}/{facts.rate.denominator}",
-                round(float(facts.rate), 6),
-                facts.frames,
-                round(float(facts.seconds[-1]), 6),
-                variable,
-                "audio" in facts.other_streams,
-            ),
-            strict=True,
-        )
-    )
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "codec": facts.codec,
+        "width": facts.width,
+        "height": facts.height,
+        "rotation": facts.rotation,
+        "rate": f"{facts.rate.numerator}/{facts.rate.denominator}",
+        "frames_per_second": round(float(facts.rate), 6),
+        "frames": facts.frames,
+        "seconds": round(float(facts.seconds[-1]), 6),
+        "variable_rate": variable,
+        "audio": "audio" in facts.other_streams,
+    }
 
 
-def note_video(facts: VideoFacts, variable: bool, params: Register, oddities: list[str]) -> None:
+def note_video(facts: ProbedVideo, variable: bool, params: Register, oddities: list[str]) -> None:
     rate = float(facts.rate)
     if abs(rate - params.expected_rate) > 0.005 * params.expected_rate:  # 59.94 counts as 60
         oddities.append(f"{rate:.2f} frames a second, not {params.expected_rate:g}")
@@ -134,44 +116,39 @@ def note_video(facts: VideoFacts, variable: bool, params: Register, oddities: li
         oddities.append("the file says when or where it was made; that is not passed on")
 
 
-def describe_poses(path: Path | None, layout: str, row: dict[str, Any], oddities: list[str]) -> dict[str, Any]:
-    columns = (
-        "pose_file",
-        "pose_sha256",
-        "pose_layout",
-        "pose_points",
-        "pose_frames",
-        "pose_frames_empty",
-        "pose_width",
-        "pose_height",
-        "pose_rate",
-    )
+def describe_poses(path: Path | None, layout: str, video: VideoFacts | None, oddities: list[str]) -> PoseFacts:
+    """Return the facts of the delivered keypoints, compared with those of the video."""
     if path is None:
         oddities.append("there are no delivered keypoints")
-        return dict.fromkeys(columns)
+        return {
+            "pose_file": None,
+            "pose_sha256": None,
+            "pose_layout": None,
+            "pose_points": None,
+            "pose_frames": None,
+            "pose_frames_empty": None,
+            "pose_width": None,
+            "pose_height": None,
+            "pose_rate": None,
+        }
     from childgait.domain.skeleton import LAYOUTS
     from childgait.gait.delivered_keypoints import inspect_delivered
 
     facts = inspect_delivered(path, layout)
     oddities += [f"keypoints: {oddity}" for oddity in facts.oddities]
-    compare_poses(facts, row, oddities)
-    return dict(
-        zip(
-            columns,
-            (
-                path.name,
-                hash_of_poses(path),
-                layout,
-                LAYOUTS[layout].size,
-                facts.frames,
-                facts.frames_empty,
-                facts.width,
-                facts.height,
-                facts.rate,
-            ),
-            strict=True,
-        )
-    )
+    if video is not None:
+        compare_poses(facts, video, oddities)
+    return {
+        "pose_file": path.name,
+        "pose_sha256": hash_of_poses(path),
+        "pose_layout": layout,
+        "pose_points": LAYOUTS[layout].size,
+        "pose_frames": facts.frames,
+        "pose_frames_empty": facts.frames_empty,
+        "pose_width": facts.width,
+        "pose_height": facts.height,
+        "pose_rate": facts.rate,
+    }
 
 
 def hash_of_poses(path: Path) -> str:
@@ -181,34 +158,43 @@ def hash_of_poses(path: Path) -> str:
     return sha256_of_text("".join(f"{file.name} {sha256(file)}\n" for file in sorted(path.glob("*.json"))))
 
 
-def compare_poses(facts: DeliveredFacts, row: dict[str, Any], oddities: list[str]) -> None:
+def compare_poses(facts: DeliveredFacts, video: VideoFacts, oddities: list[str]) -> None:
     """List differences between video and keypoints. More keypoints than frames is an error in deidentify."""
-    if row["frames"] is None:
-        return
-    if facts.frames != row["frames"]:
-        oddities.append(f"keypoints for {facts.frames} frames, but the video has {row['frames']}")
+    if facts.frames != video["frames"]:
+        oddities.append(f"keypoints for {facts.frames} frames, but the video has {video['frames']}")
     size = (facts.width, facts.height)
-    if None not in size and size != (row["width"], row["height"]):
-        oddities.append(f"keypoints say {size[0]}x{size[1]} pixels, but the video is {row['width']}x{row['height']}")
-    if facts.rate and abs(facts.rate - row["frames_per_second"]) > 0.005 * facts.rate:
-        oddities.append(f"keypoints say {facts.rate:.2f} frames a second, the video has {row['frames_per_second']:.2f}")
+    if None not in size and size != (video["width"], video["height"]):
+        oddities.append(
+            f"keypoints say {size[0]}x{size[1]} pixels, but the video is {video['width']}x{video['height']}"
+        )
+    if facts.rate and abs(facts.rate - video["frames_per_second"]) > 0.005 * facts.rate:
+        oddities.append(
+            f"keypoints say {facts.rate:.2f} frames a second, the video has {video['frames_per_second']:.2f}"
+        )
 
 
-def from_poses(path: Path | None, row: dict[str, Any]) -> dict[str, Any]:
+def from_poses(path: Path | None, poses: PoseFacts) -> VideoFacts:
     """Return the facts of a recording without a video, from its keypoints."""
-    rate, frames = row["pose_rate"], row["pose_frames"]
-    if not rate:
+    rate, frames = poses["pose_rate"], poses["pose_frames"]
+    if not rate or frames is None:
         raise StepError(
             f"no frame of {path} has a frame rate, and there is no video",
             hint="add video_info with fps to one of its frames, or deliver the video",
         )
     return {
-        "width": row["pose_width"],
-        "height": row["pose_height"],
-        "frames": frames,
+        "file": None,
+        "bytes": None,
+        "sha256": None,
+        "codec": None,
+        "width": poses["pose_width"],
+        "height": poses["pose_height"],
+        "rotation": None,
+        "rate": None,
         "frames_per_second": round(rate, 6),
+        "frames": frames,
         "seconds": round((frames - 1) / rate, 6),
         "variable_rate": False,
+        "audio": None,
     }
 
 

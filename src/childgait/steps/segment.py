@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from childgait.domain.poses import Poses
-    from childgait.files.masks import Mask
+    from childgait.files.masks import FrameRow, Mask
+    from childgait.files.segment_summary import SegmentSummary
     from childgait.vision.segmenters import Film, Segmentation
 
 METHODS = (
@@ -65,12 +66,12 @@ def segment(
         segmentation = blazepose(film, selected, params, name)
     else:
         segmentation = BACKENDS[backend](film, keypoints, selected, params)
-    rows: list[dict[str, Any]] = []
+    rows: list[FrameRow] = []
     write_masks(masks, _measure_quality(segmentation, film, keypoints, params, rows))
     table = pl.DataFrame(rows, schema=FRAMES.schema())
     write_table(boxes, table, FRAMES)
-    facts = _summarise(name, table, segmentation, params, backend)
-    write_json(summary, facts | {"selections": len(selected), "keypoints": keypoints is not None})
+    facts = _summarise(name, table, segmentation, params, backend, len(selected), keypoints is not None)
+    write_json(summary, facts)
     log.info("%s: %s, %d of %d frames below the gate", name, facts["path"], facts["frames_below_gate"], facts["frames"])
 
 
@@ -83,7 +84,7 @@ def _read_keypoints(path: Path, film: Film) -> Poses | None:
 
 
 def _measure_quality(
-    segmentation: Segmentation, film: Film, poses: Poses | None, params: Segment, rows: list[dict[str, Any]]
+    segmentation: Segmentation, film: Film, poses: Poses | None, params: Segment, rows: list[FrameRow]
 ) -> Iterator[Mask]:
     """Yield the masks unchanged, appending one row of FRAMES per mask to `rows`."""
     from childgait.vision.mask_quality import measure_mask
@@ -98,8 +99,14 @@ def _measure_quality(
 
 
 def _summarise(
-    name: str, table: pl.DataFrame, segmentation: Segmentation, params: Segment, backend: str
-) -> dict[str, Any]:
+    name: str,
+    table: pl.DataFrame,
+    segmentation: Segmentation,
+    params: Segment,
+    backend: str,
+    selections: int,
+    keypoints: bool,
+) -> SegmentSummary:
     """Return the flat summary of a video; fail if the child is in none of its frames."""
     import polars as pl
 
@@ -130,4 +137,6 @@ def _summarise(
         "median_height_pixels": float(with_child.select((pl.col("y1") - pl.col("y0")).median()).item()),
         "flags": flags,
         "ok": share <= 1 - params.min_ok_share,
+        "selections": selections,
+        "keypoints": keypoints,
     }

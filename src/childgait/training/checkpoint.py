@@ -10,7 +10,6 @@ import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +92,7 @@ def _load(state: State, tensors: dict[str, Tensor]) -> None:
     if state.average is not None:
         state.average.load_state_dict(part("average"))
     state.best = part("best")
-    slots: dict[int, dict[str, Any]] = {}
+    slots: dict[int, dict[str, Tensor]] = {}
     for key, value in part("optimizer").items():
         number, name = key.split(".", 1)
         slots.setdefault(int(number), {})[name] = value

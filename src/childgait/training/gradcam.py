@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from childgait.models.batch import Batch, InputName
     from childgait.models.network import Network
     from childgait.models.registry import Model
+    from childgait.models.table import Arrays
     from childgait.params import Finetune
     from childgait.training.windows import Loading, Windows
 
@@ -214,7 +215,7 @@ class Explained:
 def explain(
     model: Model,
     settings: Finetune,
-    weights: dict[str, Any],
+    weights: Arrays,
     facts: Facts,
     part: Part,
     window_logits: WindowLogits,
@@ -285,9 +286,7 @@ def _compare(recording: Explained, size: int) -> Iterator[tuple[float, Shown, Sh
         yield float(recording.logits[target]), shown, (share, even, random_share)
 
 
-def _networks(
-    model: Model, settings: Finetune, weights: dict[str, Any], facts: Facts, seed: int
-) -> tuple[Network, Network]:
+def _networks(model: Model, settings: Finetune, weights: Arrays, facts: Facts, seed: int) -> tuple[Network, Network]:
     """Return the trained network, and one with random weights."""
     import torch
 

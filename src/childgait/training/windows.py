@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -325,7 +325,16 @@ def make_loader(
     return loader, sampler
 
 
-def worker_options(workers: int) -> dict[str, Any]:
+class WorkerOptions(TypedDict, total=False):
+    """The arguments of a DataLoader that concern its workers."""
+
+    num_workers: int
+    persistent_workers: bool
+    multiprocessing_context: str
+    worker_init_fn: Callable[[int], None]
+
+
+def worker_options(workers: int) -> WorkerOptions:
     """How a DataLoader starts its workers: not by a plain fork, which copies the locks of OpenCV's and torch's threads
     as they are just then, and can hang for ever."""
     if workers == 0:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -25,6 +25,9 @@ from numpy.typing import NDArray
 
 from childgait.domain.skeleton import LAYOUTS, to_points
 from childgait.vision.faces import check_weights, make_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -122,7 +125,7 @@ class BlazePose:
 
     def __init__(self, landmarks: Literal["full", "heavy"] = "full") -> None:
         self.landmarks = landmarks
-        self._sessions: dict[str, Any] = {}
+        self._sessions: dict[str, InferenceSession] = {}
 
     def _run(self, name: str, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         if name not in self._sessions:

@@ -6,13 +6,13 @@ Reads one mask; returns the columns of FRAMES (files/masks.py) from `x0` on.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from childgait.domain.poses import Poses
-from childgait.files.masks import Mask
+from childgait.files.masks import Mask, MaskQuality
 
 if TYPE_CHECKING:
     from childgait.params import Segment
@@ -21,7 +21,7 @@ NEAR = 0.02  # of the box's height, by which a keypoint may lie outside: keypoin
 SMALLEST = 0.002  # share of the mask from which a piece counts
 
 
-def measure_mask(mask: Mask, area_before: int, poses: Poses | None, frame: int, params: Segment) -> dict[str, Any]:
+def measure_mask(mask: Mask, area_before: int, poses: Poses | None, frame: int, params: Segment) -> MaskQuality:
     """Return the quality of one frame's mask. A frame without a child passes, unless it has confident keypoints."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     height, width = mask.shape

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.files.masks import FRAMES, Mask, Masks
-from childgait.files.tables import read_table
+from childgait.files.masks import FrameRow, Mask, Masks, read_frame_rows
 from childgait.files.video import read_frames
 
 SPREAD, BELOW = 6, 4  # tiles per video: evenly spread, and at most so many below the gate
@@ -33,14 +31,14 @@ def write_mask_sheet(
 ) -> None:
     """Draw the sheet of a child's videos; `covered` lists per video the stretches in which covers hide the child."""
     rows = [
-        _row(video, Masks(mask), read_table(table, FRAMES).rows(named=True), covered.get(video.stem, ()))
+        _row(video, Masks(mask), read_frame_rows(table), covered.get(video.stem, ()))
         for video, mask, table in zip(videos, masks, boxes, strict=True)
     ]
     sheet = np.vstack(rows)
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
-def choose_frames(rows: Sequence[dict[str, Any]]) -> list[int]:
+def choose_frames(rows: Sequence[FrameRow]) -> list[int]:
     """Return the frames to draw: spread evenly over those with a child, and over those below the gate."""
     there = [row["frame"] for row in rows if row["area"]] or [row["frame"] for row in rows]
     below = [row["frame"] for row in rows if not row["ok"]]
@@ -59,7 +57,7 @@ def count_frames(stretches: Sequence[str]) -> int:
     return sum(int(last or first) - int(first) + 1 for first, _, last in ends)
 
 
-def _row(video: Path, masks: Masks, rows: Sequence[dict[str, Any]], covered: Sequence[str]) -> NDArray[np.uint8]:
+def _row(video: Path, masks: Masks, rows: Sequence[FrameRow], covered: Sequence[str]) -> NDArray[np.uint8]:
     """Draw the row of one video: its name above its tiles."""
     wanted = choose_frames(rows)
     tiles: dict[int, NDArray[np.uint8]] = {}
@@ -82,14 +80,14 @@ def _write(canvas: NDArray[np.uint8], text: str, colour: tuple[int, int, int]) -
     cv2.putText(canvas, text, (4, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
 
 
-def _tile(pixels: NDArray[np.uint8], mask: Mask, row: dict[str, Any]) -> NDArray[np.uint8]:
+def _tile(pixels: NDArray[np.uint8], mask: Mask, row: FrameRow) -> NDArray[np.uint8]:
     """Draw the child and a margin around it; the whole picture if there is no mask."""
     colour = GREEN if row["ok"] else ORANGE
     picture = pixels.copy()
     outline, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outline, -1, colour, max(1, pixels.shape[0] // 360))
     if row["area"]:
-        x0, y0, x1, y1 = (int(row[side]) for side in ("x0", "y0", "x1", "y1"))
+        x0, y0, x1, y1 = (int(side) for side in (row["x0"], row["y0"], row["x1"], row["y1"]) if side is not None)
         margin = round(0.12 * max(x1 - x0, y1 - y0))
         picture = picture[max(0, y0 - margin) : y1 + margin, max(0, x0 - margin) : x1 + margin]
     scale = min(WIDTH / picture.shape[1], HEIGHT / picture.shape[0])
@@ -103,7 +101,7 @@ def _tile(pixels: NDArray[np.uint8], mask: Mask, row: dict[str, Any]) -> NDArray
     return tile
 
 
-def reason(row: dict[str, Any]) -> str:
+def reason(row: FrameRow) -> str:
     """Return why a row is below the gate, in a few words."""
     if not row["area"]:
         return "no mask, but keypoints"

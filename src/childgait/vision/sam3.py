@@ -197,7 +197,7 @@ class Sam3:
                 f"the prompt is for frame {frame_index} of a video of {session.num_frames} frames",
                 hint="frames count from 0",
             )
-        prompt: dict[str, Any]
+        prompt: dict[str, object]
         if box is not None:
             prompt = {"input_boxes": [[list(box)]]}
         elif points is not None:

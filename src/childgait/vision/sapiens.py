@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,15 @@ _OURS = [index for index in _LAYOUT.source if index is not None]
 assert len(_OURS) == len(POINTS)
 
 
+class ModelConfig(TypedDict, total=False):
+    """The keys of a model's config.json that are checked."""
+
+    model_type: str
+    architectures: list[str] | None
+    id2label: dict[str, str]
+    num_labels: int
+
+
 def check_weights(folder: Path, expected: str) -> None:
     """Check that the folder contains the weights in params.yaml, and that they are a Sapiens 2 pose model."""
     file = folder / WEIGHTS
@@ -47,7 +56,7 @@ def check_weights(folder: Path, expected: str) -> None:
         )
     check_sha256(file, expected, key="estimate_pose.weights_sha256")
     config = folder / "config.json"
-    description: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    description: ModelConfig = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     kind = description.get("model_type", "no configuration")
     architectures: list[str] = description.get("architectures") or []
     if kind != "sapiens2" or "Sapiens2ForPoseEstimation" not in architectures:

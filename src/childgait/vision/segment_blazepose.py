@@ -9,7 +9,7 @@ and without the other people, else it is doubtful and has only what of the mask 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,6 +35,9 @@ from childgait.vision.person_tracks import (
 )
 from childgait.vision.segmenters import Film, Segmentation, scaled
 from childgait.vision.silhouettes import grown
+
+if TYPE_CHECKING:
+    from childgait.files.segment_summary import SegmentationFacts
 
 NEAR = 0.1  # body heights around the skeleton's capsules in which a mask's pixel may be the child's
 CROWDED = 0.15  # overlap with another person's box from which a frame's mask is doubtful
@@ -63,7 +66,7 @@ def blazepose(film: Film, selections: Sequence[Selection], params: Segment, name
             hint="deliver a larger picture or keypoints, or name the video in cohort.exclude",
         )
     others = [track for track in tracks if track is not child and len(track.frames) >= 3]
-    facts: dict[str, Any] = {
+    facts: SegmentationFacts = {
         "path": "blazepose",
         "person": person,
         "people": 1 + len(others),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ from childgait.vision.motion_regions import MotionTrack, Region, select_track
 from childgait.vision.silhouettes import make_plan, sample, silhouettes, working
 
 if TYPE_CHECKING:
+    from childgait.files.segment_summary import SegmentationFacts
     from childgait.params import Segment
     from childgait.vision.sam3 import SegmentedObject
 
@@ -55,7 +56,7 @@ class Segmentation:
     """One mask per frame, in order, and facts and flags for the summary."""
 
     masks: Iterator[Mask]
-    facts: dict[str, Any]
+    facts: SegmentationFacts
     flags: list[str]
     doubtful: set[int] = field(default_factory=set)  # frames a backend marks while it yields their masks
 
@@ -91,7 +92,7 @@ def classical(film: Film, poses: Poses | None, selections: Sequence[Selection], 
         body = None
     pointed = [(one.frame, scaled(one.box, film.scale)) for one in selections]
     plan = make_plan(film.samples, body, pointed, params)
-    facts = {
+    facts: SegmentationFacts = {
         "path": plan.path,
         "person": plan.person,
         "camera": plan.camera,
@@ -149,20 +150,19 @@ def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], param
 
     model = Sam3(Path(params.sam3_folder), params.sam3_sha256, key="segment.sam3_sha256", device=params.sam3_device)
     shift = camera_shift([np.ascontiguousarray(one[..., 0]) for one in film.samples.pictures], None)
-    facts: dict[str, Any] = {"camera_shift_pixels": None if shift is None else round(shift / film.scale, 3)}
-    facts["camera"] = "unclear" if shift is None else "moving" if shift > params.camera_pixels else "static"
+    camera = "unclear" if shift is None else "moving" if shift > params.camera_pixels else "static"
     pixels = (frame.pixels for frame in read_frames(film.path))
     if selections:
         first = selections[0]
-        prompt: dict[str, Any] = {"points": [first.box[:2]]} if first.is_point else {"box": first.box}
-        found = model.track(pixels, frame_index=first.frame, **prompt)
-        facts |= {"path": "sam3 tracker", "person": "the person a selection points at"}
+        box, points = (None, [first.box[:2]]) if first.is_point else (first.box, None)
+        found = model.track(pixels, frame_index=first.frame, box=box, points=points)
+        path, person = "sam3 tracker", "the person a selection points at"
         objects = _collect(found, poses, params.min_score)
-        number = 1 if objects else None
+        number: int | None = 1 if objects else None
     else:
         objects = _collect(model.text(pixels, params.sam3_prompts), poses, params.min_score)
-        facts["path"] = "sam3 text"
-        number, facts["person"] = _child_of(objects)
+        path = "sam3 text"
+        number, person = _child_of(objects)
     if number is None:
         raise StepError(
             f"no walker found: SAM 3 finds nothing at {'the selection' if selections else params.sam3_prompts}",
@@ -171,7 +171,13 @@ def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], param
     child = objects[number]
     empty = np.zeros(film.size, bool)
     masks = (decode(child.masks[i], film.size) if i in child.masks else empty for i in range(len(film)))
-    return Segmentation(masks, facts, [] if facts["camera"] == "static" else [f"the camera is {facts['camera']}"])
+    facts: SegmentationFacts = {
+        "path": path,
+        "person": person,
+        "camera": camera,
+        "camera_shift_pixels": None if shift is None else round(shift / film.scale, 3),
+    }
+    return Segmentation(masks, facts, [] if camera == "static" else [f"the camera is {camera}"])
 
 
 def _collect(found: Iterator[dict[int, SegmentedObject]], poses: Poses | None, min_score: float) -> dict[int, _Object]:
