@@ -38,6 +38,14 @@ class Flag:
     raw: bool = False
 
 
+def paths_of(value: object) -> list[Path]:
+    """Return the paths of an argument that is a path, a list of them, or None."""
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    paths = [path for path in values if isinstance(path, Path)]
+    assert len(paths) == len(values), f"{value!r} holds more than paths"
+    return paths
+
+
 def flags_of(function: Callable[..., Any]) -> list[Flag]:
     """List the arguments of a step or command by its type hints."""
     hints = typing.get_type_hints(function, include_extras=True)

@@ -16,10 +16,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from childgait.engine.source_files import ROOT, reachable_files
 from childgait.errors import StepError
@@ -29,16 +29,17 @@ from childgait.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from childgait.engine.flags import Flag
+    from childgait.files.records import FileEntry, OutputEntry, Record
 
 LOCK = ROOT / "envs" / "requirements.lock"
 RUNS = Path("logs/runs.jsonl")
 ENDING = ".record.json"
 WRITTEN_BY_RUN = ("dvc.lock", "reports/metrics.json", "reports/headline.json")  # files in git that a run itself changes
 
-_notes: dict[str, Any] = {}
+_notes: dict[str, object] = {}
 
 
-def add_run_note(**facts: Any) -> None:
+def add_run_note(**facts: object) -> None:
     """Add facts about this run to its line in the log, such as `add_run_note(mlflow_run=run_id)`."""
     _notes.update(facts)
 
@@ -57,7 +58,7 @@ class Watch:
     def seconds(self) -> float:
         return time.monotonic() - self._tick
 
-    def write_record(self, target: Path, flags: list[Flag], values: dict[str, Any]) -> None:
+    def write_record(self, target: Path, flags: list[Flag], values: Mapping[str, object]) -> None:
         """Write the record, then the log line. The record is a step's last file: if it exists, all outputs do."""
         began = time.monotonic()
         record = compose_record(self.function.__name__, flags, values, self._code)
@@ -81,11 +82,12 @@ class Watch:
             )
 
 
-def compose_record(step: str, flags: list[Flag], values: dict[str, Any], code: dict[str, str]) -> dict[str, Any]:
+def compose_record(step: str, flags: list[Flag], values: Mapping[str, object], code: dict[str, str]) -> Record:
     """Compose a record from the files on disk, the params sections and the values of a step."""
-    from childgait.params import section_for_record
+    from childgait.engine.flags import paths_of
+    from childgait.params import NAME_OF, Section, section_for_record
 
-    record: dict[str, Any] = {
+    record: Record = {
         "step": step,
         "inputs": {},
         "outputs": {},
@@ -97,18 +99,20 @@ def compose_record(step: str, flags: list[Flag], values: dict[str, Any], code: d
     for flag in flags:
         value = values[flag.name]
         if flag.kind == "params":
-            name = _section_name(value)
-            record["params"][name] = section_for_record(name, value.model_dump(mode="json"), values)
+            assert isinstance(value, Section)
+            name = NAME_OF.get(type(value), type(value).__name__)
+            record["params"][name] = {**section_for_record(name, value.model_dump(mode="json"), values)}
         elif flag.kind == "value":
             record["values"][flag.name] = str(value) if isinstance(value, Path) else value
+        elif flag.kind == "output" and value is not None:
+            record["outputs"][flag.name] = [describe_output(path) for path in paths_of(value)]
         elif value is not None:
-            paths = value if isinstance(value, list) else [value]
-            describe = describe_output if flag.kind == "output" else describe_raw if flag.raw else describe_input
-            record[flag.kind + "s"][flag.name] = [describe(path) for path in paths]
+            describe = describe_raw if flag.raw else describe_input
+            record["inputs"][flag.name] = [describe(path) for path in paths_of(value)]
     return record
 
 
-def is_current(function: Callable[..., Any], flags: list[Flag], values: dict[str, Any], record: Path) -> bool:
+def is_current(function: Callable[..., Any], flags: list[Flag], values: Mapping[str, object], record: Path) -> bool:
     """Check that a step's record is what a new run would write: same inputs, outputs, params, values and code."""
     if not record.is_file():
         return False
@@ -124,13 +128,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return state.st_ino, state.st_size, state.st_mtime_ns
 
 
-def _section_name(section: Any) -> str:
-    from childgait.params import NAME_OF
-
-    return NAME_OF.get(type(section), type(section).__name__)
-
-
-def seal(record: dict[str, Any]) -> str:
+def seal(record: Record) -> str:
     """Serialise a record to stable text, with its own hash as the last key."""
     body = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     assert "seal" not in record
@@ -154,7 +152,7 @@ def shown(path: Path) -> str:
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
 
-def describe_input(path: Path) -> dict[str, Any]:
+def describe_input(path: Path) -> FileEntry:
     """Describe a file by hash and size, a folder by one hash over its file names and contents."""
     if path.is_dir():
         names = [(str(p.relative_to(path)), p) for p in sorted(path.rglob("*")) if p.is_file()]
@@ -168,7 +166,7 @@ def describe_input(path: Path) -> dict[str, Any]:
     return {"path": shown(path), "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
-def describe_raw(path: Path) -> dict[str, Any]:
+def describe_raw(path: Path) -> FileEntry:
     """Describe a raw file also by its md5, which DVC uses."""
     if path.is_dir():
         return describe_input(path)
@@ -176,7 +174,7 @@ def describe_raw(path: Path) -> dict[str, Any]:
     return {"path": shown(path), "sha256": strong, "md5": named, "bytes": path.stat().st_size}
 
 
-def describe_output(path: Path) -> dict[str, Any]:
+def describe_output(path: Path) -> OutputEntry:
     """Describe a file, with the children in it if it is a table of children, or every file of a folder."""
     if path.is_dir():
         inside = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.endswith(ENDING)]
@@ -272,8 +270,15 @@ def versions() -> dict[str, str]:
     return {name: str(version) for name, version in loaded.items() if version is not None}
 
 
+class GitState(TypedDict):
+    """The commit of the checkout; both None outside one."""
+
+    commit: str | None
+    clean: bool | None
+
+
 @cache
-def git_state() -> dict[str, Any]:
+def git_state() -> GitState:
     """Return the commit, and whether the tree is clean except for WRITTEN_BY_RUN; the workflow passes both on."""
     commit = os.environ.get("CHILDGAIT_COMMIT", "none")
     if commit != "none":  # none: no git checkout, or not run by the workflow

@@ -13,11 +13,11 @@ import logging
 import os
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from childgait.engine.flags import Flag, flags_of, parser_of
+from childgait.engine.flags import Flag, flags_of, parser_of, paths_of
 from childgait.errors import StepError
 from childgait.files.atomic import atomic_outputs
 from childgait.user_files import check_regular
@@ -25,17 +25,11 @@ from childgait.user_files import check_regular
 log = logging.getLogger("childgait")
 
 
-def _paths(value: Any) -> list[Path]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
-
-
-def _check_inputs(flags: list[Flag], values: dict[str, Any]) -> None:
+def _check_inputs(flags: list[Flag], values: Mapping[str, object]) -> None:
     """Check that every input is a file or folder that exists: reading a FIFO or a device would never end."""
     for flag in flags:
         if flag.kind == "input":
-            for path in _paths(values[flag.name]):
+            for path in paths_of(values[flag.name]):
                 if not path.exists():
                     raise StepError(
                         f"--{flag.name.replace('_', '-')} names {path}, which does not exist",
@@ -46,7 +40,7 @@ def _check_inputs(flags: list[Flag], values: dict[str, Any]) -> None:
 
 
 def run_step(
-    function: Callable[..., Any], values: dict[str, Any], params_file: Path | None, record: Path | None
+    function: Callable[..., Any], values: dict[str, object], params_file: Path | None, record: Path | None
 ) -> None:
     """Run a step: check its inputs, write its outputs atomically, then its record and a line in the log."""
     from childgait.engine.record import Watch
@@ -62,16 +56,16 @@ def run_step(
     if os.environ.get("RANK", "0") != "0":  # under torchrun all processes compute, only the first writes
         function(**values)
         return
-    targets = [path for flag in flags if flag.kind == "output" for path in _paths(values[flag.name])]
-    sources = [path for flag in flags if flag.kind == "input" for path in _paths(values[flag.name])]
+    targets = [path for flag in flags if flag.kind == "output" for path in paths_of(values[flag.name])]
+    sources = [path for flag in flags if flag.kind == "input" for path in paths_of(values[flag.name])]
     watch = Watch(function, sources) if record is not None else None
     try:
         with _job_lock(), atomic_outputs(targets) as partial:
             arguments = dict(values)
             for flag in flags:
                 if flag.kind == "output" and values[flag.name] is not None:
-                    value = values[flag.name]
-                    arguments[flag.name] = [partial[p] for p in value] if isinstance(value, list) else partial[value]
+                    written = [partial[path] for path in paths_of(values[flag.name])]
+                    arguments[flag.name] = written if isinstance(values[flag.name], list) else written[0]
             function(**arguments)
             for target, temporary in partial.items():
                 assert temporary.exists(), f"{function.__name__} returned without writing {target}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,20 @@ def parse_event(text: str) -> ClipEvent:
     """Parse the form that `str(event)` has in `.clip.json`."""
     limb, kind, frame, seconds = text.split(" ")
     return ClipEvent(limb, kind, int(frame), float(seconds))
+
+
+class ClipFacts(TypedDict):
+    """The part of a `.clip.json` that is read back; prepare_clips writes more facts beside it."""
+
+    video: str
+    view: str
+    frames: int
+    size: int  # pixels per side
+    rate: float  # frames per second
+    events: list[str]
+    start_seconds: NotRequired[float]
+    crops: NotRequired[list[str]]
+    covered_frames: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,7 @@ class Clip:
 
 def open_clip(facts_path: Path) -> Clip:
     """Open the clip that a `.clip.json` describes; its arrays are beside it."""
-    facts = json.loads(facts_path.read_text(encoding="utf-8"))
+    facts: ClipFacts = json.loads(facts_path.read_text(encoding="utf-8"))
     events = tuple(parse_event(text) for text in facts["events"])
     return Clip(
         facts_path,
