@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from childgait.domain.evgs import BY_NUMBER, LIMBS
+from childgait.domain.evgs import BY_NUMBER, LIMBS, TARGETS
 from childgait.errors import StepError
 from childgait.files.tables import Column, Table
 from childgait.user_files import read_json, read_rows, shorten
@@ -110,6 +110,14 @@ class SubjectRow(TypedDict):
     diagnosis: str
     aid: str
     severity: int | None
+
+
+def target_column() -> pl.Expr:
+    """Return the name of a row's target, such as L.KFX, from its limb and code."""
+    import polars as pl
+
+    names = {f"{target.limb} {target.code}": target.name for target in TARGETS}
+    return pl.concat_str("limb", "code", separator=" ").replace_strict(names, default=None)
 
 
 @dataclass(frozen=True)

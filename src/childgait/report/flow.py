@@ -10,6 +10,7 @@ import polars as pl
 
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.domain.names import parse_video_name
+from childgait.files.labels import target_column
 from childgait.files.split import HOLDOUT, PART_NAMES
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def shorten(parts: list[str], most: int = 6) -> str:
 def prevalence(labels: pl.DataFrame) -> list[tuple[str, int, int]]:
     """Count (target, atypical, labelled) children in the order of the targets."""
     keyed = (
-        labels.with_columns(target=pl.col("limb").str.slice(0, 1).str.to_uppercase() + pl.lit(".") + pl.col("code"))
+        labels.with_columns(target=target_column())
         .group_by("target")
         .agg(atypical=(pl.col("score") > 0).sum(), known=pl.col("score").is_not_null().sum())
     )

@@ -18,13 +18,12 @@ from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
 from childgait.files.json_files import read_json
+from childgait.files.labels import target_column
 from childgait.files.model_description import RunDescription
 from childgait.files.split import HOLDOUT, PART_NAMES
 from childgait.metrics.of_study import RunKey
 
 CLOSE = 1e-9  # a mean of the same numbers in another order
-# The target of a row with limb and code, such as L.KFX.
-TARGET_OF_ROW = pl.col("limb").str.slice(0, 1).str.to_uppercase() + pl.lit(".") + pl.col("code")
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def parts_have_clips(study: StudyOutputs) -> Iterator[str]:
 
 def parts_hold_the_labels(study: StudyOutputs) -> Iterator[str]:
     """Each score in a part is the child's label, and only for views that show the item."""
-    labels = study.labels.select("subject", "score", "views", target=TARGET_OF_ROW)
+    labels = study.labels.select("subject", "score", "views", target=target_column())
     visible = pl.col("views").str.split(" ").list.contains(pl.col("view"))
     expected = pl.when(visible).then(pl.col("score"))
     for (fold, part), table in sorted(study.parts.items()):
@@ -223,7 +222,7 @@ def children_are_means(study: StudyOutputs) -> Iterator[str]:
 
 def truth_is_the_label(study: StudyOutputs) -> Iterator[str]:
     """The truth that a child's prediction is compared with is the label."""
-    labels = study.labels.select("subject", target=TARGET_OF_ROW, label=pl.col("atypical").cast(pl.Int64))
+    labels = study.labels.select("subject", target=target_column(), label=pl.col("atypical").cast(pl.Int64))
     for run, table in sorted(study.predictions.items()):
         children = table.filter((pl.col("level") == "child") & pl.col("counts"))
         both = children.join(labels, on=["subject", "target"], how="left")

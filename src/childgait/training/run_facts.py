@@ -61,7 +61,10 @@ def item_readings(part: Part) -> list[ItemReading]:
 
     from childgait.gait.features import measure_items
 
-    items = measure_items(part.clips).with_columns(subject=pl.col("video").str.split("-").list.first())
+    subject_of = {clip.video: clip.subject for clip in part.clips}
+    items = measure_items(part.clips).with_columns(
+        subject=pl.col("video").replace_strict(subject_of, return_dtype=pl.String)
+    )
     items = items.filter(pl.col("value").is_finite())
     keys = ["subject", "limb", "code"]
     near = items.filter(pl.col("near") == pl.col("near").max().over(keys))

@@ -67,13 +67,21 @@ class MotionTrack(Chain[Region]):
         """Interpolate the box of any frame; extrapolate up to `reach` frames beyond the samples; else None."""
         if not self.frames or not self.frames[0] - reach <= frame <= self.frames[-1] + reach:
             return None
-        boxes, frames = self.boxes, np.array(self.frames, float)
-        box = np.array([np.interp(frame, frames, boxes[:, side]) for side in range(4)])
-        outside = frame - np.clip(frame, frames[0], frames[-1])
-        if outside and len(frames) >= 3:
-            a, b = (0, 2) if outside < 0 else (-3, -1)
-            box += (boxes[b] - boxes[a]) / (frames[b] - frames[a]) * outside
+        boxes = self.boxes
+        box = interpolate_box(np.array(self.frames, float), boxes, boxes, frame)
         return float(box[0]), float(box[1]), float(box[2]), float(box[3])
+
+
+def interpolate_box(
+    frames: NDArray[np.float64], boxes: NDArray[np.float64], moving: NDArray[np.float64], frame: int
+) -> NDArray[np.float64]:
+    """Interpolate the boxes (n, 4) at a frame; outside them, continue at the velocity of `moving` (n, 4)."""
+    box = np.array([np.interp(frame, frames, boxes[:, side]) for side in range(4)])
+    outside = frame - np.clip(frame, frames[0], frames[-1])
+    if outside and len(frames) >= 3:
+        a, b = (0, 2) if outside < 0 else (-3, -1)
+        box += (moving[b] - moving[a]) / (frames[b] - frames[a]) * outside
+    return box
 
 
 def _centres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

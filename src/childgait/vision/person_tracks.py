@@ -11,7 +11,8 @@ several walk, it is the smallest one. A selection by a person overrules that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 
 from childgait.domain.skeleton import INDEX
 from childgait.errors import StepError
+from childgait.gait.linking import assign_jointly
 from childgait.vision.background import Samples
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look, tiles_of
-from childgait.vision.motion_regions import Box, motion_mask, regions_of
+from childgait.vision.motion_regions import Box, interpolate_box, motion_mask, regions_of
 
 Floats = NDArray[np.float64]
 
@@ -112,14 +114,9 @@ class PersonTrack:
         """The box of any frame between samples, and up to `reach` frames beyond them in a straight line."""
         if not self.frames[0] - reach <= frame <= self.frames[-1] + reach:
             return None
-        boxes, frames = self.boxes, np.array(self.frames, float)
-        box = np.array([np.interp(frame, frames, boxes[:, side]) for side in range(4)])
-        outside = frame - np.clip(frame, frames[0], frames[-1])
-        if outside and len(frames) >= 3:
-            a, b = (0, 2) if outside < 0 else (-3, -1)
-            centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-            box += np.tile((centre[b] - centre[a]) / (frames[b] - frames[a]), 2) * outside
-        return box
+        boxes = self.boxes
+        centres = np.tile((boxes[:, :2] + boxes[:, 2:]) / 2, 2)
+        return interpolate_box(np.array(self.frames, float), boxes, centres, frame)
 
 
 def overlap(a: Floats, b: Floats) -> float:
@@ -229,38 +226,34 @@ def _shift(before: NDArray[np.uint8], after: NDArray[np.uint8], free: NDArray[np
 def link_people(
     samples: Samples, seconds: Floats, people: Sequence[Sequence[Person]], path: Floats
 ) -> list[PersonTrack]:
-    """Join the bodies of all samples to tracks, by the least total distance from sample to sample."""
-    from scipy.optimize import linear_sum_assignment
-
+    """Link the bodies of all samples into tracks, by the least total distance from sample to sample."""
     tracks: list[PersonTrack] = []
     for n, frame in enumerate(samples.frames):
-        now = float(seconds[frame])
+        now, offset = float(seconds[frame]), path[n]
         alive = [track for track in tracks if now - track.seconds[-1] <= LOST_SECONDS]
-        free = set(range(len(people[n])))
-        if alive and people[n]:
-            far = 1e6
-            cost = np.full((len(alive), len(people[n])), far)
-            for t, track in enumerate(alive):
-                for p, person in enumerate(people[n]):
-                    cost[t, p] = _distance(track, person, now, path[n], far)
-            for t, p in zip(*linear_sum_assignment(cost), strict=True):
-                if cost[t, p] < far:
-                    alive[t].add(frame, now, people[n][p], path[n])
-                    free.discard(int(p))
-        for p in sorted(free):
-            track = PersonTrack()
-            track.add(frame, now, people[n][p], path[n])
-            tracks.append(track)
+        linked = assign_jointly(alive, frame, people[n], _distance_at(now, offset))
+        for index, person in enumerate(people[n]):
+            if index in linked:
+                track = alive[linked[index]]
+            else:
+                track = PersonTrack()
+                tracks.append(track)
+            track.add(frame, now, person, offset)
     return tracks
 
 
-def _distance(track: PersonTrack, person: Person, now: float, offset: Floats, far: float) -> float:
-    """How badly a person continues a track, in body heights; `far` if they cannot be the same."""
+def _distance_at(now: float, offset: Floats) -> Callable[[PersonTrack, int, Person], float]:
+    """Return the cost of continuing a track with a person at this time and camera position."""
+    return lambda track, frame, person: _distance(track, person, now, offset)
+
+
+def _distance(track: PersonTrack, person: Person, now: float, offset: Floats) -> float:
+    """Return how far a person is off a track, in body heights; infinite if they cannot be the same."""
     height = float(np.median([one.height for one in track.persons[-4:]]))
     away = float(np.linalg.norm(person.centre + offset - track.expected(now))) / height
     growth = abs(np.log(person.height / height))
     late = now - track.seconds[-1]
-    return away + growth if away < REACH + REACH_PER_SECOND * late and growth < 0.4 + late else far
+    return away + growth if away < REACH + REACH_PER_SECOND * late and growth < 0.4 + late else math.inf
 
 
 def choose_child(
