@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from childgait.files.json_files import read_json
+from childgait.files.json_files import read_typed
 
 
 @dataclass(frozen=True)
@@ -53,4 +53,4 @@ class RaterAgreement(BaseModel):
     @classmethod
     def read(cls, path: Path) -> RaterAgreement:
         """Read the file and check its form."""
-        return read_json(path, cls, hint="run the step build_labels again")
+        return read_typed(path, cls, hint="run the step build_labels again")

@@ -8,7 +8,7 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 from childgait.files.atomic import write_json
-from childgait.files.json_files import read_json
+from childgait.files.json_files import read_typed
 
 
 class LegFacts(TypedDict):
@@ -42,4 +42,4 @@ def write_estimate_summary(path: Path, video: str | None, backend: str, legs: Le
 
 def read_estimate_summary(path: Path) -> EstimateSummary:
     """Read the summary and check its form."""
-    return read_json(path, EstimateSummary, hint="run estimate_pose again for this video")
+    return read_typed(path, EstimateSummary, hint="run estimate_pose again for this video")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from childgait.files.json_files import read_json
+from childgait.files.json_files import read_typed
 
 
 class GateCheck(TypedDict):
@@ -43,4 +43,4 @@ def write_gate_result(path: Path, result: GateResult) -> None:
 
 def read_gate_result(path: Path) -> GateResult:
     """Read the file and check its form."""
-    return read_json(path, GateResult, hint="run the step gate again")
+    return read_typed(path, GateResult, hint="run the step gate again")

@@ -12,7 +12,7 @@ from childgait.errors import StepError
 T = TypeVar("T")
 
 
-def read_json(path: Path, form: type[T], *, hint: str) -> T:
+def read_typed(path: Path, form: type[T], *, hint: str) -> T:
     """Return the file's content as `form` (a model, dataclass or TypedDict); fail with the first key that differs."""
     try:
         return TypeAdapter(form).validate_json(path.read_bytes())

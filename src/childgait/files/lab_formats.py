@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -27,6 +27,49 @@ _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _SHEETS = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+
+
+class CocoImage(TypedDict):
+    """One frame of a COCO data set."""
+
+    id: int
+    file_name: str
+    seconds: float
+    width: int
+    height: int
+
+
+class CocoAnnotation(TypedDict):
+    """The child in one frame of a COCO data set."""
+
+    id: int
+    image_id: int
+    category_id: int
+    keypoints: list[float]  # x, y and visibility per point
+    num_keypoints: int
+    scores: list[float]
+    bbox: list[float]  # x, y, width, height
+    area: float
+    iscrowd: int
+
+
+class CocoCategory(TypedDict):
+    """The names and bones of the keypoints of a COCO data set."""
+
+    id: int
+    name: str
+    supercategory: str
+    keypoints: list[str]
+    skeleton: list[list[int]]  # pairs of points, counted from 1
+
+
+class CocoDataset(TypedDict):
+    """A COCO keypoint data set."""
+
+    info: dict[str, str]
+    images: list[CocoImage]
+    annotations: list[CocoAnnotation]
+    categories: list[CocoCategory]
 
 
 def write_trc(path: Path, poses: Poses, rate: float, height: int, metres_per_pixel: float | None) -> None:
@@ -58,13 +101,13 @@ def write_mot(path: Path, name: str, seconds: Floats, columns: Mapping[str, Floa
     path.write_text("\n".join([*header, "\t".join(["time", *columns]), *rows]) + "\n", encoding="utf-8")
 
 
-def coco_keypoints(video: str, poses: Poses, width: int, height: int) -> dict[str, Any]:
+def coco_keypoints(video: str, poses: Poses, width: int, height: int) -> CocoDataset:
     """Return a COCO keypoint data set: one image per frame, one annotation per frame in which the child has a point.
 
     The visibility is 0 for a missing point, 1 for an interpolated one and 2 for a measured or corrected one.
     """
     visibility = np.select([poses.status == Status.MISSING, poses.status == Status.FILLED], [0, 1], 2)
-    annotations = []
+    annotations: list[CocoAnnotation] = []
     for frame, (places, marks, score) in enumerate(zip(poses.xy, visibility, poses.score, strict=True)):
         known = places[marks > 0].astype(np.float64)
         if not len(known):
@@ -84,13 +127,24 @@ def coco_keypoints(video: str, poses: Poses, width: int, height: int) -> dict[st
                 "iscrowd": 0,
             }
         )
-    size = {"width": width, "height": height}
-    images = [
-        {"id": n + 1, "file_name": f"{video}_{n:06d}.png", "seconds": round(float(at), 6), **size}
+    images: list[CocoImage] = [
+        {
+            "id": n + 1,
+            "file_name": f"{video}_{n:06d}.png",
+            "seconds": round(float(at), 6),
+            "width": width,
+            "height": height,
+        }
         for n, at in enumerate(poses.seconds)
     ]
     skeleton = [[INDEX[first] + 1, INDEX[second] + 1] for first, second in BONES]  # COCO counts from 1 here
-    category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(POINTS), "skeleton": skeleton}
+    category: CocoCategory = {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(POINTS),
+        "skeleton": skeleton,
+    }
     return {
         "info": {"description": f"keypoints of {video}; (0, 0) is the centre of the top left pixel"},
         "images": images,

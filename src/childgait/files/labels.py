@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from childgait.domain.evgs import BY_NUMBER, LIMBS, TARGETS
 from childgait.errors import StepError
@@ -130,7 +130,7 @@ class Sheet:
     stated: dict[str, int | None]
 
 
-def subject_name(value: Any) -> str:
+def subject_name(value: object) -> str:
     """Return a child's pseudonym; `7`, `"7"` and `"0007"` are the same. Fail on anything but digits: a name or path."""
     text = str(value).strip() if isinstance(value, int | str) else ""
     if isinstance(value, bool) or not re.fullmatch("[0-9]{1,12}", text):
@@ -161,7 +161,7 @@ def read_sheets(path: Path, *, highest: int) -> list[Sheet]:
     return sheets
 
 
-def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
+def read_sheet(path: Path, row: Mapping[str, object], highest: int) -> Sheet:
     """Parse and check one entry of the file."""
     subject = subject_name(row["patient_id"])
     _check_keys(path, subject, row)
@@ -177,7 +177,7 @@ def read_sheet(path: Path, row: dict[str, Any], highest: int) -> Sheet:
     return Sheet(subject, _rater(f"{path}: child {subject}", row.get("rater")), scores, stated)
 
 
-def _check_keys(path: Path, subject: str, row: dict[str, Any]) -> None:
+def _check_keys(path: Path, subject: str, row: Mapping[str, object]) -> None:
     """Fail on `Left` in place of `left`: its scores would count as missing."""
     known = ("patient_id", "rater", *LIMBS)
     for key in row:
@@ -187,11 +187,11 @@ def _check_keys(path: Path, subject: str, row: dict[str, Any]) -> None:
             )
 
 
-def _items_of(where: str, sheet: Any) -> dict[str, Any]:
+def _items_of(where: str, sheet: object) -> dict[str, object]:
     """Return the entries of one limb by item: its number without leading zeros, or `Total`."""
     if not isinstance(sheet, dict | None):
         raise StepError(f"{where} is {shorten(sheet)}", hint='write its scores as {"1": 0, …, "17": 2}')
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for key, value in (sheet or {}).items():
         number = int(key) if re.fullmatch("[0-9]{1,4}", key) else None
         if number not in BY_NUMBER and key != "Total":
@@ -203,7 +203,7 @@ def _items_of(where: str, sheet: Any) -> dict[str, Any]:
     return given
 
 
-def _total(where: str, value: Any) -> int | None:
+def _total(where: str, value: object) -> int | None:
     """Return the stated total of a limb, where there is one."""
     if value is None or value == "":
         return None
@@ -212,14 +212,14 @@ def _total(where: str, value: Any) -> int | None:
     return int(value)
 
 
-def _rater(where: str, value: Any) -> str | None:
+def _rater(where: str, value: object) -> str | None:
     """Return the name or number of the rater, where there is one."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
         raise StepError(f"{where}: rater is {shorten(value)}", hint="write a pseudonym, such as A")
     return None if value is None else str(value)
 
 
-def _score(path: Path, subject: str, limb: str, code: str, value: Any, highest: int) -> int | None:
+def _score(path: Path, subject: str, limb: str, code: str, value: object, highest: int) -> int | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(highest + 1):

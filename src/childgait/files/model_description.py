@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
-from childgait.files.json_files import read_json
+from childgait.files.json_files import read_typed
 from childgait.params import RunSettings
 
 
@@ -63,7 +63,7 @@ class ModelDescription(BaseModel):
     @classmethod
     def read(cls, path: Path) -> ModelDescription:
         """Read the file; stop where it is not a description of a trained model."""
-        return read_json(path, cls, hint="give the model.json that finetune wrote, or run finetune again")
+        return read_typed(path, cls, hint="give the model.json that finetune wrote, or run finetune again")
 
     def children_of_training(self) -> set[str]:
         """Return every child whose clips training used, in any part."""
@@ -81,4 +81,4 @@ class RunDescription(BaseModel):
     @classmethod
     def read(cls, path: Path) -> RunDescription:
         """Read this part of the file."""
-        return read_json(path, cls, hint="run finetune again for this model")
+        return read_typed(path, cls, hint="run finetune again for this model")

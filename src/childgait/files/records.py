@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, final
 
 
+@final
 class FileEntry(TypedDict):
     """A file in a record, or an input folder as a whole."""
 
@@ -16,6 +17,7 @@ class FileEntry(TypedDict):
     subjects: NotRequired[list[str]]  # children in a table with a column `subject`
 
 
+@final
 class FolderEntry(TypedDict):
     """An output folder with every file in it."""
 

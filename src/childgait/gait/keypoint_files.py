@@ -11,7 +11,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Frame:
     """One parsed frame: its number and video_info as delivered, and its people (n, 23, 3) as our points."""
 
     index: int | None
-    info: dict[str, Any] | None
+    info: Mapping[str, object] | None
     people: NDArray[np.float32]
 
 
@@ -155,7 +155,7 @@ def _frame_index(name: str, value: Any) -> int | None:
     return value
 
 
-def _check_info(name: str, info: dict[str, Any]) -> None:
+def _check_info(name: str, info: Mapping[str, object]) -> None:
     """Check the numbers of video_info; null, 0 and text count as not given."""
     for key, (low, high) in LIMITS.items():
         value = info.get(key)

@@ -8,15 +8,17 @@ that the same study gives the same bytes; `datePublished`, which the standard re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TypedDict
 
 from childgait.files.hashes import sha256_of_text
-from childgait.lineage.graph import Entry, Graph, Job
+from childgait.files.records import FileEntry
+from childgait.lineage.graph import Graph, Job
 from childgait.lineage.show import code_hash, steps_of
 
-Entity = dict[str, Any]  # of JSON-LD
+Entity = dict[str, object]  # of JSON-LD
+Crate = TypedDict("Crate", {"@context": Sequence[object], "@graph": list[Entity]})
 
 FORM_DATED = "2026-11-21"
 WORKFLOW = "../Snakefile"
@@ -33,7 +35,7 @@ CONTEXT = [
 ]
 
 
-def crate_of(graph: Graph) -> Entity:
+def crate_of(graph: Graph) -> Crate:
     """Build the crate, entities in a fixed order. It lies in reports/, so files are named from there."""
     jobs = graph.upstream(graph.jobs.values())
     tools = {step: _tool(step, made) for step, made in steps_of(jobs).items()}
@@ -162,16 +164,14 @@ def _how_to(step: str, place: int) -> Entity:
     }
 
 
-def _file(path: str, entry: Entry) -> Entity:
-    entity = {
-        "@id": reference(path),
+def _file(path: str, entry: FileEntry) -> Entity:
+    entity: Entity = {
+        "@id": reference(path) + ("/" if "files" in entry else ""),
         "@type": "Dataset" if "files" in entry else "File",
         "name": path,
         "sha256": entry["sha256"],
         "contentSize": str(entry["bytes"]),
     }
-    if "files" in entry:
-        entity["@id"] += "/"
     if "md5" in entry:
         entity["md5"] = entry["md5"]
     return entity

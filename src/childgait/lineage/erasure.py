@@ -22,11 +22,11 @@ from childgait.engine.record import ENDING, RUNS
 from childgait.engine.source_files import PACKAGE
 from childgait.files.atomic import PARTIAL, remove, write_text
 from childgait.files.hashes import md5, sha256
+from childgait.files.records import FileEntry
 from childgait.lineage import mlflow_runs
 from childgait.lineage.check import UNTRACKED
 from childgait.lineage.graph import (
     ID_COLUMNS,
-    Entry,
     Graph,
     is_subject,
     names_subject,
@@ -222,7 +222,7 @@ def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
     return inside or any((root / v.path).exists() and listing(cache_folder(root), v) is None for v in versions)
 
 
-def _hashes(own: list[Path], root: Path, files: dict[str, Entry]) -> set[str]:
+def _hashes(own: list[Path], root: Path, files: dict[str, FileEntry]) -> set[str]:
     """Hash the child's files, without those that are the same bytes for another child (an empty table, say)."""
     others = {entry["sha256"] for path, entry in files.items() if root / path not in own}
     digests = {path: sha256(path) for path in own}

@@ -14,30 +14,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TypedDict
 
 from childgait.engine.record import ENDING
 from childgait.errors import StepError
+from childgait.files.records import Environment, FileEntry, OutputEntry
 
 ROOTS = ("data", "reports")
 METRICS_FILE = "reports/metrics.json"
-
-
-class _Hashes(TypedDict):
-    path: str
-    sha256: str
-    bytes: int
-
-
-class Entry(_Hashes, total=False):
-    """A file or folder in a record."""
-
-    md5: str  # of raw files
-    subjects: list[str]  # of a table with a column `subject`
-    files: int  # number of files, of an input folder
-    contents: list[Entry]  # of an output folder
-
-
 _FRAMES = "_filtered_pose"  # folders of one-frame files: hundreds of thousands of names, never a record
 _TEXT = (".json", ".csv", ".tsv")
 _SUBJECT = re.compile(r"(?:^|/)(\d{4,})(?=-\d{4,}_[a-z]+_\d+-\d+|[./])")
@@ -61,14 +44,14 @@ class Job:
 
     record: str
     step: str
-    inputs: list[Entry]
-    outputs: list[Entry]
+    inputs: list[FileEntry]
+    outputs: list[FileEntry]
     params: dict[str, dict[str, object]]
     values: dict[str, object]
     code: dict[str, str]
-    environment: dict[str, str | None]
-    named: dict[str, list[Entry]]  # inputs by the step's argument
-    made: dict[str, list[Entry]]  # outputs by the step's argument, folders file by file
+    environment: Environment
+    named: dict[str, list[FileEntry]]  # inputs by the step's argument
+    made: dict[str, list[FileEntry]]  # outputs by the step's argument, folders file by file
 
     @property
     def name(self) -> str:
@@ -103,7 +86,7 @@ def job_of(record: str, text: str | bytes) -> Job:
         ) from None
 
 
-def _files_of(entries: list[Entry]) -> Iterator[Entry]:
+def _files_of(entries: list[OutputEntry]) -> Iterator[FileEntry]:
     for entry in entries:
         if "contents" in entry:
             yield from _files_of(entry["contents"])
@@ -140,7 +123,7 @@ class Trace:
     """Jobs, upstream first, and files of one direction of the graph."""
 
     jobs: list[Job] = field(default_factory=list)
-    files: dict[str, Entry] = field(default_factory=dict)
+    files: dict[str, FileEntry] = field(default_factory=dict)
 
 
 class Graph:
@@ -150,7 +133,7 @@ class Graph:
         self.jobs = {job.record: job for job in jobs}
         self.maker: dict[str, Job] = {}
         self.readers: dict[str, list[Job]] = {}
-        self.files: dict[str, Entry] = {}
+        self.files: dict[str, FileEntry] = {}
         folders: set[str] = set()
         for job in self.jobs.values():
             for entry in job.outputs:
@@ -259,7 +242,7 @@ class Graph:
                 holds[job.record] = "pooled"  # it names the child's files, or the child
         return holds
 
-    def mismatches(self) -> list[tuple[Job, Entry, Job]]:
+    def mismatches(self) -> list[tuple[Job, FileEntry, Job]]:
         """List jobs that read other bytes than the input's maker, or its first reader, recorded.
 
         Each as (reader, input, that other job).
@@ -310,7 +293,7 @@ def names_subject(text: str, subject: str, ending: str) -> bool:
     )
 
 
-def _output_holds(entry: Entry, subject: str, reads: bool) -> str | None:
+def _output_holds(entry: FileEntry, subject: str, reads: bool) -> str | None:
     """Classify an output of a job that does (`reads`) or does not read a file with the child."""
     owner = subject_of(entry["path"])
     if "subjects" in entry:

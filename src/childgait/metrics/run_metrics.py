@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from childgait.files.json_files import read_json
+from childgait.files.json_files import read_typed
 from childgait.files.model_description import PretrainingSummary
 from childgait.metrics.abstention import Abstention
 from childgait.metrics.cells import Cell, Record
@@ -177,4 +177,4 @@ def write_run_metrics(path: Path, metrics: RunMetrics) -> None:
 
 def read_run_metrics(path: Path) -> RunMetrics:
     """Read metrics.json and check its form."""
-    return read_json(path, RunMetrics, hint="run evaluate again: the file has the form of another version")
+    return read_typed(path, RunMetrics, hint="run evaluate again: the file has the form of another version")

@@ -17,7 +17,7 @@ import polars as pl
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
-from childgait.files.json_files import read_json
+from childgait.files.json_files import read_typed
 from childgait.files.labels import target_column
 from childgait.files.model_description import RunDescription
 from childgait.files.split import HOLDOUT, PART_NAMES
@@ -51,7 +51,7 @@ def write_promises(path: Path, promises: list[PromiseResult]) -> None:
 
 def read_promises(path: Path) -> list[PromiseResult]:
     """Read the results of all promises."""
-    return read_json(path, PromiseResults, hint="run the step check_study again").promises
+    return read_typed(path, PromiseResults, hint="run the step check_study again").promises
 
 
 @dataclass(frozen=True)
