@@ -137,7 +137,7 @@ def read_json(path: Path, *, hint: str = "correct the file at that place", limit
     return parse_json(read_bytes(path, limit), str(path), hint=hint)
 
 
-def read_facts(path: Path, *keys: str) -> dict[str, Any]:
+def read_facts(path: Path, *keys: str) -> dict[str, object]:
     """Read the JSON object that an earlier step wrote; fail unless it has these keys."""
     hint = "run the step that makes it again"
     facts = read_json(path, hint=hint)

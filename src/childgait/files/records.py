@@ -32,6 +32,7 @@ class Environment(TypedDict):
     """The environment of a job."""
 
     lock_sha256: str | None
+    python: NotRequired[str]  # version of the interpreter; not in records of earlier versions
 
 
 class Record(TypedDict):
