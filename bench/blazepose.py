@@ -122,9 +122,9 @@ def table(rows: list[dict[str, Any]], title: str) -> list[str]:
     for measure, form in ROWS.items():
         cells = []
         for view in VIEWS:
-            chosen = [row for row in rows if row["view"] == view]
-            right = [row for row in chosen if row.get("mask IoU (median)", 0) > 0.5]
-            counts = {"videos": len(chosen), "failed or of another person": len(chosen) - len(right)}
+            of_view = [row for row in rows if row["view"] == view]
+            right = [row for row in of_view if row.get("mask IoU (median)", 0) > 0.5]
+            counts = {"videos": len(of_view), "failed or of another person": len(of_view) - len(right)}
             value = counts.get(
                 measure, np.mean([row[measure] for row in right]) if right and measure in right[0] else np.nan
             )
@@ -142,31 +142,32 @@ def main() -> None:
     parser.add_argument("--landmarks", choices=("full", "heavy"), default="heavy")
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/bench/blazepose.md")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        cohort = chosen.cohort or make_cohort(Path(scratch) / "cohort", chosen)
+        cohort = arguments.cohort or make_cohort(Path(scratch) / "cohort", arguments)
         videos = sorted(cohort.glob("dataset/*/*.mp4"))
         rows = []
         for video in videos:
-            rows.append(one_video(cohort, video, Path(scratch), chosen.params, chosen.landmarks))
+            rows.append(one_video(cohort, video, Path(scratch), arguments.params, arguments.landmarks))
             print({key: round(v, 4) if isinstance(v, float) else v for key, v in rows[-1].items()}, flush=True)
     lines = ["# Videos without keypoints: the embedded model on synthetic truth", "", "Made by `bench/blazepose.py`."]
     lines[-1] += (
-        f" Landmarks {chosen.landmarks}, seed {chosen.seed}. After refinement; failed videos are not in the means."
+        f" Landmarks {arguments.landmarks}, seed {arguments.seed}. After refinement; failed videos are not in the "
+        "means."
     )
     lines += table([row for row in rows if row["alone"]], "The child alone")
     lines += table([row for row in rows if not row["alone"]], "With another person in view")
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 
-def make_cohort(out: Path, chosen: argparse.Namespace) -> Path:
+def make_cohort(out: Path, arguments: argparse.Namespace) -> Path:
     from childgait.params import Synthesize, load_section
     from childgait.synthetic.cohort import write_cohort
 
-    section = load_section(chosen.params, Synthesize).model_dump()
-    section |= {"subjects": chosen.subjects, "seed": chosen.seed, "bystander": chosen.bystander}
+    section = load_section(arguments.params, Synthesize).model_dump()
+    section |= {"subjects": arguments.subjects, "seed": arguments.seed, "bystander": arguments.bystander}
     write_cohort(out, Synthesize.model_validate(section), 1)
     return out
 

@@ -67,7 +67,7 @@ def main() -> None:
     everybody = given.children + max(max(given.teach) - parts["train"]["subject"].n_unique(), 0)
     learning.make_all_clips(given.work, everybody, given.size, given.processes)
     parts["train"] = pl.concat([parts["train"], rows_of_more(given.work, given.children, everybody)])
-    found = []
+    result = []
     for count in given.teach:
         work = given.work / f"taught-by-{count}-{'-'.join(given.set) or 'params'}"
         clips = write_parts(work, given.work, parts, count)
@@ -76,10 +76,10 @@ def main() -> None:
             log.info("%s of %d children is judged", name, count)
         paths = [work / "evaluate" / name / f"{HOLDOUT}-{given.seed}" / "predictions.parquet" for name in given.models]
         judged = read_predictions(paths)[HOLDOUT]
-        found.append(
+        result.append(
             Taught(count, clips, work, judged, {name: measure_model(judged[name], 2000, 0) for name in given.models})
         )
-        given.out.write_text(report(found, parts, given), encoding="utf-8")
+        given.out.write_text(report(result, parts, given), encoding="utf-8")
     print(given.out.read_text(encoding="utf-8"))
 
 
@@ -116,7 +116,7 @@ def link_clips(work: Path, base: Path) -> None:
         (work / "clips").symlink_to((base / "clips").absolute())
 
 
-def report(found: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> str:
+def report(result: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> str:
     judged, monitored = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
     text = [
         "# Performance by number of training children",
@@ -127,16 +127,16 @@ def report(found: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> s
         "defined; intervals are"
         " the middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.",
         "",
-        "| row | " + " | ".join(f"{one.children} children, {one.clips} clips | 95 %" for one in found) + " |",
-        "|---" + "|--:|--:" * len(found) + "|",
+        "| row | " + " | ".join(f"{one.children} children, {one.clips} clips | 95 %" for one in result) + " |",
+        "|---" + "|--:|--:" * len(result) + "|",
     ]
     for name in given.models:
-        over = [one.measured[name].groups["overall"]["balanced_accuracy"] for one in found]
+        over = [one.measured[name].groups["overall"]["balanced_accuracy"] for one in result]
         text.append(
             f"| {name} | " + " | ".join(f"{learning.value_of(o)} | {learning.bounds_of(o)}" for o in over) + " |"
         )
     networks = [name for name in given.models if MODELS[name].kind == "network"]
-    for one in found:
+    for one in result:
         text += [
             "",
             f"## {one.children} training children",

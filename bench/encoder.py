@@ -263,13 +263,13 @@ def wait(device: str) -> None:
 
 def parts_of(path: Path) -> dict[str, list[str]]:
     """The file's parts by their heading, so that one run need not make all."""
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         if line.startswith("## "):
-            found[line[3:]] = lines = []
-        elif found:
+            results[line[3:]] = lines = []
+        elif results:
             lines.append(line)
-    return {title: "\n".join(lines).strip().splitlines() for title, lines in found.items()}
+    return {title: "\n".join(lines).strip().splitlines() for title, lines in results.items()}
 
 
 def main() -> None:
@@ -288,32 +288,32 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile the blocks of the training table")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="loader processes")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/encoder.md"))
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     torch.manual_seed(0)
-    parts = parts_of(asked.out)
-    if asked.only != "training":
-        size = SIZES[asked.size]
-        size = replace(size, depth=asked.depth or size.depth)
-        parts["CPU"] = on_cpu(size, asked.batch, asked.dense_batch, asked.rounds)
-    if asked.only != "comparison":
-        quick = asked.device == "cpu"
+    parts = parts_of(arguments.out)
+    if arguments.only != "training":
+        size = SIZES[arguments.size]
+        size = replace(size, depth=arguments.depth or size.depth)
+        parts["CPU"] = on_cpu(size, arguments.batch, arguments.dense_batch, arguments.rounds)
+    if arguments.only != "comparison":
+        quick = arguments.device == "cpu"
         if quick or torch.cuda.is_available():
             parts["Training"] = in_training(
-                asked.device,
-                SIZES[asked.train_size],
-                asked.train_batch,
-                asked.workers,
+                arguments.device,
+                SIZES[arguments.train_size],
+                arguments.train_batch,
+                arguments.workers,
                 1024 if quick else 8192,
                 2 if quick else 20,
-                compiled=asked.compile,
+                compiled=arguments.compile,
             )
         else:
             parts["Training"] = [
                 "No CUDA device was at hand: clips a second and the share of the matrix rate are not measured here."
             ]
     lines = ["# Encoder", *(line for title, part in parts.items() for line in ("", f"## {title}", "", *part))]
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text("\n".join(lines) + "\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 

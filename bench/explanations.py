@@ -68,7 +68,7 @@ def settings_for(name: str, epochs: int, **changes: Any) -> Any:
     still = {"flip": 0.0, "scale": 0.1, "shift": 0.05, "colour": 0.1, "time": 0.0}
     encoder = {**section["encoder"], "drop_path": 0.0, "head_dropout": 0.1, "min_tokens": 2}
     rates = {"childgait_video": 0.0005, "stgcn": 0.003, "gru": 0.003}
-    chosen = settings(
+    run_settings = settings(
         epochs=epochs,
         learning_rate=rates.get(name, 0.002),
         warmup_epochs=2,
@@ -82,10 +82,10 @@ def settings_for(name: str, epochs: int, **changes: Any) -> Any:
         drawing={**section["drawing"], "line_pixels": 1, "dot_pixels": 1},
         overrides={name: {"frames": 4, **changes}},
     )
-    return settings_of(MODELS[name], chosen)
+    return settings_of(MODELS[name], run_settings)
 
 
-def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, float]:
+def learn(name: str, study: Any, run_settings: Any, seed: int) -> tuple[Any, Any, float]:
     """Train on the item; return the fit, its test predictions and its balanced accuracy."""
     from childgait.files.parts import open_part
     from childgait.models.registry import MODELS
@@ -95,7 +95,7 @@ def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, floa
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation", "test")}
     learnt = fit_network(
         MODELS[name],
-        chosen,
+        run_settings,
         parts["train"],
         parts["validation"],
         seed=seed,
@@ -103,11 +103,11 @@ def learn(name: str, study: Any, chosen: Any, seed: int) -> tuple[Any, Any, floa
         save_as=Path(tempfile.mkdtemp()) / "state.safetensors",
         on_epoch=lambda row, speed: None,
     )
-    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, parts["test"], windows_per_video=1)
+    judged = predict(MODELS[name], run_settings, learnt.weights, learnt.facts, parts["test"], windows_per_video=1)
     known = ~np.isnan(parts["test"].atypical).all(axis=0)
     truth = parts["test"].atypical[judged.rows][:, known][:, 0] == 1
-    said = judged.logits[:, known][:, 0] > 0
-    return learnt, judged, float((said[truth].mean() + (~said[~truth]).mean()) / 2)
+    predicted = judged.logits[:, known][:, 0] > 0
+    return learnt, judged, float((predicted[truth].mean() + (~predicted[~truth]).mean()) / 2)
 
 
 def row_of(name: str, study: Any, epochs: int) -> str:
@@ -115,13 +115,15 @@ def row_of(name: str, study: Any, epochs: int) -> str:
     from childgait.models.registry import MODELS
     from childgait.training.gradcam import explain
 
-    chosen = settings_for(name, epochs)
-    learnt, judged, accuracy = learn(name, study, chosen, seed=0)
+    run_settings = settings_for(name, epochs)
+    learnt, judged, accuracy = learn(name, study, run_settings, seed=0)
     part = open_part(study.test, study.clips)
-    focus, _, _ = explain(MODELS[name], chosen, learnt.weights, learnt.facts, part, judged, len(part.clips), seed=1)
+    focus, _, _ = explain(
+        MODELS[name], run_settings, learnt.weights, learnt.facts, part, judged, len(part.clips), seed=1
+    )
     means = [focus[column].drop_nulls().to_list() for column in ("share", "even", "random_share", "agreement")]
-    told = [f"{np.mean(values):.2f}" if values else "none" for values in means]
-    return f"| {name} | {accuracy:.2f} | {' | '.join(told)} |"
+    counts = [f"{np.mean(values):.2f}" if values else "none" for values in means]
+    return f"| {name} | {accuracy:.2f} | {' | '.join(counts)} |"
 
 
 def few_scores(study: Any, epochs: int, seeds: int) -> list[str]:
@@ -134,15 +136,15 @@ def few_scores(study: Any, epochs: int, seeds: int) -> list[str]:
         "ramp_epochs": epochs // 2,
         "batch_size": 16,
     }
-    rows, found = [], []
+    rows, result = [], []
     for seed in range(seeds):
         pair = [
             learn("agrm", study, settings_for("agrm", 4 * epochs, mean_teacher={**how, "pool": pool}), seed)[2]
             for pool in ("training", "none")
         ]
-        found.append(pair)
+        result.append(pair)
         rows.append(f"| {seed} | {pair[0]:.2f} | {pair[1]:.2f} |")
-    mean, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) if seeds > 1 else np.zeros(2)
+    mean, spread = np.mean(result, axis=0), np.std(result, axis=0, ddof=1) if seeds > 1 else np.zeros(2)
     cells = (f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, spread, strict=True))
     return [*rows, f"| mean ± sd | {' | '.join(cells)} |"]
 

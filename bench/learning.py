@@ -257,11 +257,11 @@ def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
 
 
 def compared(judged: dict[str, ScopePredictions], first: str, second: str) -> str:
-    found = compare_models(judged[first], judged[second], draws=2000, seed=0)
-    apart = sum(test.p_holm is not None and test.p_holm < 0.05 for test in found.targets)
+    result = compare_models(judged[first], judged[second], draws=2000, seed=0)
+    apart = sum(test.p_holm is not None and test.p_holm < 0.05 for test in result.targets)
     return (
-        f"- {first} minus {second}: {100 * (found.difference or 0):+.1f} points of mean balanced accuracy"
-        f" ({100 * (found.low or 0):+.1f} to {100 * (found.high or 0):+.1f}, p {found.p:.3f}); {apart} of 34 targets"
+        f"- {first} minus {second}: {100 * (result.difference or 0):+.1f} points of mean balanced accuracy"
+        f" ({100 * (result.low or 0):+.1f} to {100 * (result.high or 0):+.1f}, p {result.p:.3f}); {apart} of 34 targets"
         " differ by McNemar's test after Holm's correction."
     )
 
@@ -269,8 +269,8 @@ def compared(judged: dict[str, ScopePredictions], first: str, second: str) -> st
 def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     """The table over all seeds that are done, and what the differences are worth."""
     paths = [work / "evaluate" / name / f"holdout-{seed}" / "predictions.parquet" for name in names for seed in seeds]
-    found = read_predictions(paths)["holdout"]
-    judged = {name: found[name] for name in names}
+    result = read_predictions(paths)["holdout"]
+    judged = {name: result[name] for name in names}
     measured = {name: measure_model(judged[name], 2000, 0) for name in names}
     tables = [work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")]
     parts = [pl.read_parquet(table)["subject"].n_unique() for table in tables]

@@ -76,33 +76,35 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=60, help="windows per timing")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("reports/bench/loader.md"))
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        clips = [make_clip(Path(folder), number, asked.pixels) for number in range(4)]
+        clips = [make_clip(Path(folder), number, arguments.pixels) for number in range(4)]
         labels = np.zeros((len(clips), 34), np.float32)
         kinds = settings(16)
         data = {name: Windows(clips, labels, one, augmentation=how) for name, (one, how) in kinds.items()}
         times: dict[str, list[float]] = {name: [] for name in kinds}
         kept = 0.0
-        for turn in range(asked.rounds):
+        for turn in range(arguments.rounds):
             for name, windows in data.items():
                 began = time.process_time()
-                samples = [windows[turn, index % len(clips)] for index in range(asked.windows)]
+                samples = [windows[turn, index % len(clips)] for index in range(arguments.windows)]
                 for start in range(0, len(samples), 8):
                     collate(samples[start : start + 8])
-                times[name].append((time.process_time() - began) / asked.windows)
+                times[name].append((time.process_time() - began) / arguments.windows)
                 if samples[0].index is not None and windows.loading.packing.prune == "mask":
-                    kept = float(np.mean([len(s.index) for s in samples])) / np.prod(grid_of(16, asked.pixels, 2, 16))
+                    kept = float(np.mean([len(s.index) for s in samples])) / np.prod(
+                        grid_of(16, arguments.pixels, 2, 16)
+                    )
     median = {name: statistics.median(each) for name, each in times.items()}
     whole = 1 / median["as in training: all changes, drawn, pruned"]
     lines = [
         "# Loader",
         "",
-        f"{asked.pixels} pixels, 16 frames, {kept:.0%} of the patches kept; one thread, CPU time, median of "
-        f"{asked.rounds} "
-        f"interleaved rounds of {asked.windows} windows, files in the page cache.",
+        f"{arguments.pixels} pixels, 16 frames, {kept:.0%} of the patches kept; one thread, CPU time, median of "
+        f"{arguments.rounds} "
+        f"interleaved rounds of {arguments.windows} windows, files in the page cache.",
         "",
         "| what is loaded | ms per clip | clips per second and core |",
         "|---|---|---|",
@@ -114,8 +116,8 @@ def main() -> None:
         "arithmetic, "
         "and cores and memory differ from that machine's.",
     ]
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text("\n".join(lines) + "\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 

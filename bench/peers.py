@@ -52,10 +52,10 @@ def seconds_of_training(path: Path) -> dict[str, list[float]]:
     """Processor seconds by model: of each run the last job that made it. A run taken from a cache has none."""
     log = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     last = {line["record"]: line for line in log if line["step"] == "finetune" and line["record"].startswith(LEARNT)}
-    found: dict[str, list[float]] = defaultdict(list)
+    result: dict[str, list[float]] = defaultdict(list)
     for record, line in last.items():
-        found[record.removeprefix(LEARNT).split("/", 1)[0]].append(line["cpu_seconds"])
-    return found
+        result[record.removeprefix(LEARNT).split("/", 1)[0]].append(line["cpu_seconds"])
+    return result
 
 
 def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
@@ -68,7 +68,7 @@ def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
         scope: {name: measure_model(model, 2000, 0) for name, model in models.items()}
         for scope, models in judged.items()
     }
-    behind = {scope: gap_to_best(judged[scope], found, 2000, 0, TOO_FEW) for scope, found in scopes.items()}
+    behind = {scope: gap_to_best(judged[scope], result, 2000, 0, TOO_FEW) for scope, result in scopes.items()}
     seconds = {
         folder.name: [float(path.read_text()) for path in folder.glob("*/seconds")]
         for folder in (work / "finetune").iterdir()

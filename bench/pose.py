@@ -70,16 +70,18 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/bench/pose.md")
     parser.add_argument("--verbose", action="store_true", help="one line per video")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        cohorts = chosen.cohort or [_make(Path(scratch) / "cohort", chosen.params, chosen.subjects, chosen.seed)]
+        cohorts = arguments.cohort or [
+            _make(Path(scratch) / "cohort", arguments.params, arguments.subjects, arguments.seed)
+        ]
         tallies, seconds = {view: Tally() for view in VIEWS}, []
         for cohort in cohorts:
-            seconds += judge(cohort, chosen.params, tallies, chosen.verbose)
+            seconds += judge(cohort, arguments.params, tallies, arguments.verbose)
         seeds = [json.loads((cohort / "cohort.json").read_text())["params"]["seed"] for cohort in cohorts]
     text = report(tallies, seconds, seeds)
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(text, encoding="utf-8")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(text, encoding="utf-8")
     print(text)
 
 
@@ -168,14 +170,14 @@ def _compare_walk(tally: Tally, truth: Truth, refined: Poses, view: str) -> None
     first, last = truth.seconds[inside][[0, -1]]
     for kind in ("contact", "foot_off"):
         for limb in ("left", "right"):
-            found = np.array([e.seconds for e in gait.events if e.limb == limb and e.kind == kind])
+            result = np.array([e.seconds for e in gait.events if e.limb == limb and e.kind == kind])
             true = np.array([e["seconds"] for e in truth.events if e["limb"] == limb and e["kind"] == kind])
             due = true[(true > first + 0.15) & (true < last - 0.15)]
             for moment in due:
-                late = (found - moment) / FRAME if len(found) else np.array([np.nan])
+                late = (result - moment) / FRAME if len(result) else np.array([np.nan])
                 late = late[np.nanargmin(np.abs(late))] if np.isfinite(late).any() else np.nan
                 tally.events[kind].append(float(late) if abs(late) <= 12 else np.nan)
-            tally.extra += sum(np.abs(true - t).min(initial=9) > 12 * FRAME for t in found if first < t < last)
+            tally.extra += sum(np.abs(true - t).min(initial=9) > 12 * FRAME for t in result if first < t < last)
     exact = Poses(truth.seconds, truth.points.astype(np.float32), refined.score, refined.status)
     angles = measure_angles(refined, view, travel.facing or 1)
     ideal = measure_angles(exact, view, travel.facing or 1)

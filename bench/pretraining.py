@@ -126,8 +126,8 @@ def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[s
 
 def difference(first: ScopePredictions, second: ScopePredictions) -> dict[str, float | None]:
     """Return the paired difference of mean balanced accuracy over the same test children, with its interval."""
-    found = compare_models(first, second, draws=DRAWS, seed=0)
-    return {"difference": found.difference, "low": found.low, "high": found.high}
+    result = compare_models(first, second, draws=DRAWS, seed=0)
+    return {"difference": result.difference, "low": result.low, "high": result.high}
 
 
 def link_study(study: Path, work: Path) -> None:

@@ -45,21 +45,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=31)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "reports/bench/rules.md")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     values: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     labels, seeds = [], []
     with tempfile.TemporaryDirectory() as scratch:
-        cohorts = chosen.cohort or [_make(Path(scratch) / "cohort", chosen.params, chosen.subjects, chosen.seed)]
+        cohorts = arguments.cohort or [
+            _make(Path(scratch) / "cohort", arguments.params, arguments.subjects, arguments.seed)
+        ]
         for number, cohort in enumerate(cohorts):
             folders = {kind: Path(scratch) / f"{number}-{kind}" for kind in KINDS}
-            part = _prepare(cohort, chosen.params, folders)
+            part = _prepare(cohort, arguments.params, folders)
             for kind in KINDS:
                 values[kind].append(item_values(part, clips_by_video(sorted(folders[kind].glob("*.clip.json")))))
             labels.append(_labels(cohort, sorted(part["subject"].unique())))
             seeds.append(json.loads((cohort / "cohort.json").read_text())["params"]["seed"])
-    text = report({kind: np.concatenate(found) for kind, found in values.items()}, np.concatenate(labels), seeds)
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(text, encoding="utf-8")
+    text = report({kind: np.concatenate(result) for kind, result in values.items()}, np.concatenate(labels), seeds)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(text, encoding="utf-8")
     print(text)
 
 
@@ -81,12 +83,12 @@ def _prepare(cohort: Path, params: Path, folders: dict[str, Path]) -> pl.DataFra
         if recording.poses is None:
             continue
         truth = load_truth(cohort / "truth" / f"{recording.name}.npz")
-        said = parse_video_name(recording.name)
+        parsed = parse_video_name(recording.name)
         delivered = read_delivered(recording.poses, layout, truth.seconds).poses
         exact = make_poses(truth.seconds, truth.points.astype(np.float32), np.ones(truth.points.shape[:2], np.float32))
         _clip(folders["exact"], recording.name, exact, crop)
-        _clip(folders["refined"], recording.name, refine(delivered, settings, said.view, None, [])[0], crop)  # type: ignore[arg-type]
-        rows.append({"video": recording.name, "subject": said.subject, "view": said.view})
+        _clip(folders["refined"], recording.name, refine(delivered, settings, parsed.view, None, [])[0], crop)  # type: ignore[arg-type]
+        rows.append({"video": recording.name, "subject": parsed.subject, "view": parsed.view})
     return pl.DataFrame(rows)
 
 
@@ -125,7 +127,7 @@ def report(values: dict[str, np.ndarray], atypical: np.ndarray, seeds: list[int]
         truth = np.concatenate([atypical[:, number], atypical[:, number + 17]])
         cells = {kind: np.concatenate([rows[:, number], rows[:, number + 17]]) for kind, rows in values.items()}
         majority = max(truth.mean(), 1 - truth.mean())
-        right = {kind: _right(found, truth, code) for kind, found in cells.items()}
+        right = {kind: _right(result, truth, code) for kind, result in cells.items()}
         known = ~np.isnan(cells["exact"])
         of_class = [right["exact"][truth[known] == side] for side in (0, 1)]
         balanced = np.mean([one.mean() for one in of_class]) if all(len(one) for one in of_class) else np.nan
@@ -139,9 +141,9 @@ def report(values: dict[str, np.ndarray], atypical: np.ndarray, seeds: list[int]
     return "\n".join(lines) + "\n"
 
 
-def _right(found: np.ndarray, truth: np.ndarray, code: str) -> np.ndarray:
-    known = ~np.isnan(found)
-    return (beyond_band(found[known], code) >= 0) == (truth[known] == 1)
+def _right(result: np.ndarray, truth: np.ndarray, code: str) -> np.ndarray:
+    known = ~np.isnan(result)
+    return (beyond_band(result[known], code) >= 0) == (truth[known] == 1)
 
 
 if __name__ == "__main__":

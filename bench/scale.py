@@ -251,7 +251,7 @@ def against_aims(sizes: list[Measured], costs: list[tuple[str, str, float]]) -> 
         ("memory of the coordinator, planning", "500 MB", f"{large.coordinator_mb:.0f}", large.coordinator_mb <= 500),
     ]
     head = [f"| with {large.subjects} subjects | at most | measured | |", "|---|---:|---:|---|"]
-    return head + [f"| {what} | {aim} | {found} | {'met' if met else 'missed'} |" for what, aim, found, met in rows]
+    return head + [f"| {what} | {aim} | {result} | {'met' if met else 'missed'} |" for what, aim, result, met in rows]
 
 
 def write(path: Path, sizes: list[Measured], costs: list[tuple[str, str, float]]) -> None:

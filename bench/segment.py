@@ -37,7 +37,7 @@ def measure(masks: Any, truth: Any, seconds: np.ndarray) -> dict[str, float]:
     there = [truth.mask(i) for i in range(len(seconds))]
     boxes = np.array([box_of(mask) if mask.sum() > 50 else [np.nan] * 4 for mask in there])
     squares = square_path(seconds, boxes, margin=0.15, smoothing_seconds=0.25)
-    hit = found = true = grown_hit = 0
+    hit = result = true = grown_hit = 0
     iou, precision, recall = [], [], []
     for i, square in enumerate(squares):
         if not np.isfinite(boxes[i]).all():
@@ -49,13 +49,18 @@ def measure(masks: Any, truth: Any, seconds: np.ndarray) -> dict[str, float]:
         recall.append(both / real.sum())
         a, b = patches(cut_mask(mask, square, CROP)), patches(cut_mask(real, square, CROP))
         wide = cv2.dilate(a.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        hit, found, true, grown_hit = hit + (a & b).sum(), found + a.sum(), true + b.sum(), grown_hit + (wide & b).sum()
+        hit, result, true, grown_hit = (
+            hit + (a & b).sum(),
+            result + a.sum(),
+            true + b.sum(),
+            grown_hit + (wide & b).sum(),
+        )
     return {
         "frames": len(seconds),
         "IoU": float(np.median(iou)),
         "IoU p5": float(np.quantile(iou, 0.05)),
         "recall": hit / true,
-        "precision": hit / max(found, 1),
+        "precision": hit / max(result, 1),
         "recall +1": grown_hit / true,
         "right": float(np.median(precision) > 0.5 and np.median(recall) > 0.5),
     }
@@ -101,15 +106,15 @@ def table(rows: list[dict[str, Any]], kind: str) -> list[str]:
     """A line for the side views and one for the coronal views: medians of IoU, means of the rest."""
     lines = []
     for label, views in (("side", ("left", "right")), ("coronal", ("forward", "backward"))):
-        chosen = [row for row in rows if row["view"] in views]
-        done = [row for row in chosen if row["path"] != "refused"]
+        of_kind = [row for row in rows if row["view"] in views]
+        done = [row for row in of_kind if row["path"] != "refused"]
         cells = []
         for column in COLUMNS:
             values = [row[column] for row in done]
             value = (np.median if column.startswith("IoU") else np.mean)(values) if values else float("nan")
             cells.append(f"{value:.0f}" if column in ("fps", "bytes") else f"{value:.3f}")
-        refused = f" ({len(chosen) - len(done)} refused)" if len(chosen) > len(done) else ""
-        lines.append(f"| {kind} | {label} | {len(chosen)}{refused} | {' | '.join(cells)} |")
+        refused = f" ({len(of_kind) - len(done)} refused)" if len(of_kind) > len(done) else ""
+        lines.append(f"| {kind} | {label} | {len(of_kind)}{refused} | {' | '.join(cells)} |")
     return lines
 
 

@@ -160,7 +160,7 @@ def report(runs: dict[str, dict[str, pl.DataFrame]]) -> str:
 
 def mean_over_seeds(said: list[Any], truth: Any, weights: Any) -> dict[str, Any]:
     each = [measure_levels(confusion_tables(one, truth, weights)) for one in said]
-    return {name: np.mean([found[name] for found in each], axis=0) for name in SEVERITY_METRICS}
+    return {name: np.mean([result[name] for result in each], axis=0) for name in SEVERITY_METRICS}
 
 
 def cell(plain: Any, drawn: Any) -> str:

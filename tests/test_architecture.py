@@ -14,6 +14,7 @@ import pytest
 from childgait import params
 from childgait.engine import flags
 from childgait.engine.source_files import PACKAGE, code_of
+from childgait.report.methods import STEPS as SHOWN_STEPS
 
 ROOT = PACKAGE.parent.parent
 STEPS = sorted(path.stem for path in (PACKAGE / "steps").glob("*.py") if path.stem != "__init__")
@@ -21,26 +22,36 @@ RULES = {path.stem: path.read_text() for path in (ROOT / "workflow" / "rules").g
 
 
 def imports_of(path: Path) -> set[str]:
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            result.add(node.module)
+            result |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return result
 
 
 def test_there_are_steps() -> None:
     assert len(STEPS) >= 16
 
 
+def test_rules_and_documents_list_the_steps_of_the_folder() -> None:
+    """The modules of steps/ are the source; tests/report/test_methods.py compares the report's list with them."""
+    rules = "\n".join(RULES.values())
+    assert set(re.findall(r'code=code\("(\w+)"\)', rules)) == set(STEPS)
+    rows = re.findall(r"^\| (\w+) \|", (ROOT / "docs" / "STEPS.md").read_text(), re.MULTILINE)
+    assert sorted(rows[1:]) == STEPS  # the first row is the table's head
+    order = [step for step in rows if step in SHOWN_STEPS and step != "gate"]
+    assert order == [step for step in SHOWN_STEPS if step != "gate"]  # both in running order; gates run in between
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_one_name_a_step(name: str) -> None:
     """The rule, the module, its function, its params, its log and its test have the same name."""
-    found = flags.find_function(name)
-    assert found is not None
-    function, recorded = found
+    result = flags.find_function(name)
+    assert result is not None
+    function, recorded = result
     assert function.__name__ == name
     assert recorded
     rules = "\n".join(RULES.values())

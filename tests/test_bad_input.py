@@ -52,9 +52,11 @@ def make_video(path: Path, frames: int = 12) -> Path:
 
 def make_poses(folder: Path, points: int) -> Path:
     folder.mkdir()
-    told = {"width": 48, "height": 32, "fps": 60, "total_frames": 3}
+    video_info = {"width": 48, "height": 32, "fps": 60, "total_frames": 3}
     for index in range(3):
-        write_frame(folder, index + 1, frame_record(index, [(np.full((points, 2), 9.0), np.full(points, 0.9))], told))
+        write_frame(
+            folder, index + 1, frame_record(index, [(np.full((points, 2), 9.0), np.full(points, 0.9))], video_info)
+        )
     return folder
 
 
@@ -135,7 +137,7 @@ def test_a_score_of_three_a_child_twice_and_an_id_that_is_a_path(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("check-submission", "nowhere.csv"), "nowhere.csv"),
         (("explain", "nowhere"), "nowhere has no model.json"),
@@ -144,8 +146,8 @@ def test_a_score_of_three_a_child_twice_and_an_id_that_is_a_path(tmp_path: Path)
         (("lineage", "reports/metrics.json"), "there is no record"),
     ],
 )
-def test_a_command_on_what_is_not_there(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    refused(childgait(*arguments, cwd=tmp_path), said)
+def test_a_command_on_what_is_not_there(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    refused(childgait(*arguments, cwd=tmp_path), message)
 
 
 def test_a_path_with_a_blank_is_refused_before_a_command_line_breaks_at_it(tmp_path: Path) -> None:

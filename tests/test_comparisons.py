@@ -43,8 +43,8 @@ def planned(folder: Path, target: str) -> tuple[dict[str, set[str]], str]:
     runs: dict[str, set[str]] = {}
     for model, run in re.findall(r"^    output: data/finetune/([a-z0-9_]+)/([^/]+)/", done.stdout, re.MULTILINE):
         runs.setdefault(model, set()).add(run)
-    judged = set(re.findall(r"^    output: data/evaluate/([a-z0-9_]+)/", done.stdout, re.MULTILINE))
-    assert judged == set(runs), "what is trained is judged"
+    evaluated = set(re.findall(r"^    output: data/evaluate/([a-z0-9_]+)/", done.stdout, re.MULTILINE))
+    assert evaluated == set(runs), "every trained model is evaluated"
     return runs, done.stdout
 
 

@@ -167,14 +167,14 @@ def test_a_flipped_byte_in_any_file_is_found(pulled: Study) -> None:
             for path, content in whole.items():
                 place = len(content) // 2
                 path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-            found = {
+            result = {
                 pulled.folder / finding.path for finding in audit_tree(pulled.folder)[0] if finding.kind != "stale"
             }
         finally:
             for path, content in whole.items():
                 path.write_bytes(content)
-        assert set(group) - found == set()
-        assert found - set(group) == set() or group is not data
+        assert set(group) - result == set()
+        assert result - set(group) == set() or group is not data
     assert audit_tree(pulled.folder)[0] == []
 
 
@@ -283,8 +283,8 @@ def test_an_erased_child_is_nowhere(study: Study, pulled: Study, tmp_path: Path)
     paths = [path for place in everything for path in (files_under(place) if place.is_dir() else [place])]
     assert find_traces(child, held, paths)
 
-    told = pulled.run("childgait", "erase", child, "--yes", "--remote", TMPDIR=str(tmp_path)).stdout
-    assert "Git's history is not rewritten" in told
+    printed = pulled.run("childgait", "erase", child, "--yes", "--remote", TMPDIR=str(tmp_path)).stdout
+    assert "Git's history is not rewritten" in printed
     paths = [path for place in everything for path in (files_under(place) if place.is_dir() else [place])]
     assert find_traces(child, held, paths) == {}
     assert find_pictures(known, paths, skip=set()) == {}

@@ -234,10 +234,10 @@ def test_broken_rows_are_noticed_by_their_expectation(step: str, broken: Any, ex
 
 @pytest.mark.parametrize("step", gates.SUITES)
 def test_no_expectation_is_without_data_that_breaks_it(step: str) -> None:
-    asked = {(check["expects"], check["columns"]) for check in run(step, GOOD[step]())["checks"]}
+    applied = {(check["expects"], check["columns"]) for check in run(step, GOOD[step]())["checks"]}
     shared = {(expects, columns) for _, expects, columns in BREAKS["register"][:5] + BREAKS["register"][8:11]}
     broken = {(expects, columns) for _, expects, columns in BREAKS[step]}
-    assert asked - broken <= shared  # what per_video() asks is broken once, in register
+    assert applied - broken <= shared  # what per_video() asks is broken once, in register
 
 
 @pytest.mark.parametrize("step", gates.SUITES)
@@ -262,12 +262,12 @@ def test_a_study_of_keypoints_has_no_masks_to_ask_for() -> None:
 
 def test_the_sentence_names_rows_values_and_why() -> None:
     rows = change(2, seconds=0.25)(change(1, seconds=0.5)(good_register()))
-    told = gates.describe_failure(run("register", rows))
-    assert "the gate of register failed on a table of 6 rows" in told
-    assert "long enough to contain steps" in told
-    assert "0002-0001_left_1-240 (0.5)" in told
-    assert "0003-0001_left_1-240 (0.25)" in told
-    assert "0001-" not in told
+    description = gates.describe_failure(run("register", rows))
+    assert "the gate of register failed on a table of 6 rows" in description
+    assert "long enough to contain steps" in description
+    assert "0002-0001_left_1-240 (0.5)" in description
+    assert "0003-0001_left_1-240 (0.25)" in description
+    assert "0001-" not in description
 
 
 def test_a_row_that_two_columns_name_is_named_by_both() -> None:

@@ -34,9 +34,9 @@ def test_one_process_is_started_as_it_stands(said: Path) -> None:
 
 
 def test_several_are_started_by_torchrun(said: Path) -> None:
-    told = launch("4", "1", "echo", "a", path=said).stdout
-    assert told.startswith("torchrun --standalone --nproc-per-node 4 --no-python /")
-    assert told.endswith("/echo a\n")
+    output = launch("4", "1", "echo", "a", path=said).stdout
+    assert output.startswith("torchrun --standalone --nproc-per-node 4 --no-python /")
+    assert output.endswith("/echo a\n")
 
 
 def test_over_several_nodes_the_profile_starts_them_on_each(said: Path) -> None:
@@ -44,8 +44,8 @@ def test_over_several_nodes_the_profile_starts_them_on_each(said: Path) -> None:
     profile.mkdir()
     (profile / "each-node").write_text('#!/bin/sh\necho "each node: $@"\n')
     (profile / "each-node").chmod(0o755)
-    told = launch("4", "2", "echo", "a", profile=profile, path=said).stdout
-    assert told.startswith("each node: 2 torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d")
+    output = launch("4", "2", "echo", "a", profile=profile, path=said).stdout
+    assert output.startswith("each node: 2 torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d")
 
 
 def test_a_profile_that_cannot_reach_other_nodes_says_so() -> None:
@@ -61,20 +61,20 @@ def test_processes_that_do_not_divide_among_nodes_are_refused() -> None:
     assert "error: 3 processes cannot be divided among 2 nodes. Hint: change finetune.processes" in done.stderr
 
 
-def each_node(folder: Path, asked: str, given: str) -> subprocess.CompletedProcess[str]:
+def each_node(folder: Path, wanted: str, given: str) -> subprocess.CompletedProcess[str]:
     """The each-node script of the Slurm profile, in a job with this number of nodes."""
     for name, text in {"squeue": f"echo {given}", "srun": 'echo "srun $@"'}.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
-    command = [ROOT / "profiles/slurm/each-node", asked, "echo", "a"]
+    command = [ROOT / "profiles/slurm/each-node", wanted, "echo", "a"]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def test_slurm_starts_it_on_every_node_of_the_job(tmp_path: Path) -> None:
-    told = each_node(tmp_path, "2", given="2").stdout
-    assert told.startswith("srun --jobid 7 --overlap --nodes 2 --ntasks 2 --ntasks-per-node 1 ")
-    assert told.endswith(" echo a\n")
+    output = each_node(tmp_path, "2", given="2").stdout
+    assert output.startswith("srun --jobid 7 --overlap --nodes 2 --ntasks 2 --ntasks-per-node 1 ")
+    assert output.endswith(" echo a\n")
 
 
 def test_a_job_that_got_fewer_nodes_does_not_wait_for_the_others(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def bare_heads(root: Path) -> list[str]:
         if raw_cohort not in p.parents
     ]
     assert made, f"no video was made in {root}"
-    found = []
+    result = []
     for path in made:
         truth = load_truth(raw_cohort / "truth" / f"{path.stem}.npz")
         (raw,) = raw_cohort.glob(f"dataset/*/{path.stem}.mp4")
@@ -67,10 +67,10 @@ def bare_heads(root: Path) -> list[str]:
                     continue
                 where = f"{path.stem}, frame {before.index}, {person}"
                 if bare := bare_share(head, regions.get(before.index, []), width, height):
-                    found.append(f"{where}: {bare:.0%} of the head lies in no covered region")
+                    result.append(f"{where}: {bare:.0%} of the head lies in no covered region")
                 if before.index % 10 == 0 and detail_alike(before.planes.y, after.planes.y, head) > ALIKE:
-                    found.append(f"{where}: the head's detail is that of the raw video")
-    return found
+                    result.append(f"{where}: the head's detail is that of the raw video")
+    return result
 
 
 def test_a_bare_head_would_be_noticed() -> None:

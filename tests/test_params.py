@@ -36,12 +36,12 @@ def write_with(folder: Path, key: str, value: object, *, remove: str = "") -> Pa
 
 
 def keys_of(values: dict[str, Any], where: str) -> list[str]:
-    found = []
+    result = []
     for key, value in values.items():
-        found.append(f"{where}{key}")
+        result.append(f"{where}{key}")
         if isinstance(value, dict) and f"{where}{key}.{next(iter(value), '')}" in descriptions():
-            found += keys_of(value, f"{where}{key}.")
-    return found
+            result += keys_of(value, f"{where}{key}.")
+    return result
 
 
 def test_params_yaml_has_the_declared_keys_in_the_declared_order() -> None:

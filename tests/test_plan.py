@@ -54,14 +54,14 @@ def plan(folder: Path, stage: str) -> list[Job]:
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = []
     for block in re.split(r"^(?:local)?rule ", done.stdout, flags=re.MULTILINE)[1:]:
-        found = {
+        result = {
             kind: tuple(match.group(1).split(", ")) if (match := re.search(rf"^    {kind}: (.*)$", block, re.M)) else ()
             for kind in ("input", "output")
         }
         rule = block.split(":", 1)[0]
-        if found["output"]:
-            inputs = tuple(inner for path in found["input"] for inner in behind(folder, path))
-            jobs.append(Job(rule, inputs, found["output"]))
+        if result["output"]:
+            inputs = tuple(inner for path in result["input"] for inner in behind(folder, path))
+            jobs.append(Job(rule, inputs, result["output"]))
     assert jobs, done.stdout
     return jobs
 
@@ -111,10 +111,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plans(workspace: Path) -> dict[str, list[Job]]:
     """The plan of every stage, made after the outputs of the previous stages exist as empty files."""
-    found = {}
+    result = {}
     for stage in STAGES:
-        found[stage] = plan(workspace, stage)
-        for job in found[stage]:
+        result[stage] = plan(workspace, stage)
+        for job in result[stage]:
             for output in job.outputs:
                 (workspace / output).parent.mkdir(parents=True, exist_ok=True)
                 (workspace / output).touch()
@@ -123,7 +123,7 @@ def plans(workspace: Path) -> dict[str, list[Job]]:
             folds = yaml.safe_load((workspace / "params.yaml").read_text())["finetune"]["folds"]
             text = "subject,fold,part\n" + "".join(f"{s},{fold},{part}\n" for fold in folds for s, part in rows)
             (workspace / "data" / "split_subjects" / "subjects.csv").write_text(text)
-    return found
+    return result
 
 
 def stages_of_dvc(folder: Path) -> dict[str, Any]:
@@ -291,21 +291,21 @@ def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[st
     values["segment"] |= {"backend": "sam3", "sam3_device": "cuda"}
     values["estimate_pose"] |= {"backend": "sapiens2", "device": "cuda"}
     values["finetune"] |= {"models": ["childgait_video", "rules"], "device": "cuda", "processes": 2}
-    said = {"nowhere": snakemake(workspace, "--dry-run", "--forceall").stdout}
+    plan_by_device = {"nowhere": snakemake(workspace, "--dry-run", "--forceall").stdout}
     try:
         path.write_text(yaml.safe_dump(values, sort_keys=False))
-        said["cuda"] = snakemake(workspace, "--dry-run", "--forceall").stdout
+        plan_by_device["cuda"] = snakemake(workspace, "--dry-run", "--forceall").stdout
     finally:
         path.write_text(before)
-    asked: dict[str, set[tuple[str, int]]] = {device: set() for device in said}
-    for device, text in said.items():
+    wanted: dict[str, set[tuple[str, int]]] = {device: set() for device in plan_by_device}
+    for device, text in plan_by_device.items():
         for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]:
             gpus = re.search(r"^    resources: .*\bgpu=(\d+)", block, re.MULTILINE)
             if gpus and int(gpus[1]):
                 model = re.search(r"model=(\w+)", block)
-                asked[device].add((f"{block.split(':', 1)[0]} {model[1] if model else ''}".strip(), int(gpus[1])))
-    assert asked["nowhere"] == set()
-    assert asked["cuda"] == {
+                wanted[device].add((f"{block.split(':', 1)[0]} {model[1] if model else ''}".strip(), int(gpus[1])))
+    assert wanted["nowhere"] == set()
+    assert wanted["cuda"] == {
         ("deidentify", 1),
         ("segment", 1),
         ("estimate_pose", 1),

@@ -16,13 +16,13 @@ def readable_by_others(folder: Path) -> list[Path]:
     """List the files that another user can reach: every folder above may be entered, and the file be read."""
     if not folder.stat().st_mode & stat.S_IXOTH:
         return []
-    found = []
+    result = []
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            found += readable_by_others(path)
+            result += readable_by_others(path)
         elif not path.is_symlink() and path.stat().st_mode & stat.S_IROTH:
-            found.append(path)
-    return found
+            result.append(path)
+    return result
 
 
 def test_the_environment_of_a_run_closes_its_folders(tmp_path: Path) -> None:

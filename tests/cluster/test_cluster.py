@@ -80,8 +80,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, 
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
         study = OnCluster(there.folder, cluster)
         study.study()
-        said, _ = running.communicate()
-        assert running.returncode == 0, said[-4000:]
+        output, _ = running.communicate()
+        assert running.returncode == 0, output[-4000:]
         table = ROOT / "logs/cluster-jobs.md"
         table.parent.mkdir(exist_ok=True)
         table.write_text(cluster.table())
@@ -138,7 +138,7 @@ def test_training_is_spread_over_two_nodes(both: tuple[OnCluster, Study]) -> Non
 
 def test_every_job_asks_for_processors_memory_and_time(both: tuple[OnCluster, Study]) -> None:
     for job in both[0].cluster.jobs():
-        asked = dict(part.split("=") for part in job["TRES"].split(","))
-        assert int(asked["cpu"]) >= 1
-        assert asked["mem"].endswith(("M", "G"))
+        tres = dict(part.split("=") for part in job["TRES"].split(","))
+        assert int(tres["cpu"]) >= 1
+        assert tres["mem"].endswith(("M", "G"))
         assert job["TimeLimit"] not in ("", "UNLIMITED", "06:00:00"), f"{job}: the limit is the partition's own"

@@ -148,9 +148,9 @@ def told(clone: Clone) -> str:
     wait_for("the job of the dead node is queued again", lambda: clone.jobs_of("lost")[0]["JobState"] == "PENDING")
     # Slurm holds it back for two minutes; nobody here waits for that.
     clone.cluster.run("scontrol", "update", f"jobid={lost['JobId']}", "StartTime=now")
-    said, _ = process.communicate(timeout=400)
+    predicted, _ = process.communicate(timeout=400)
     assert process.returncode != 0, "a job is wrong, and the run says so"
-    return said
+    return predicted
 
 
 def memory(job: dict[str, str]) -> int:
@@ -218,9 +218,9 @@ def test_a_killed_coordinator_is_taken_over_and_no_job_is_doubled(clone: Clone, 
     process.communicate()
     assert clone.cluster.run("squeue", "--noheader").stdout, "its jobs run on"
     again = clone.start()
-    said, _ = again.communicate(timeout=400)
-    assert again.returncode == 0, said
-    assert "Cancelling" in said
+    predicted, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, predicted
+    assert "Cancelling" in predicted
     assert [job["JobState"] for job in clone.jobs_of("calm")][-2:] == ["CANCELLED", "COMPLETED"]
     for name in NAMES:
         assert (clone.folder / f"data/trouble/{name}.txt").read_text() == name

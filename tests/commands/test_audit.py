@@ -20,10 +20,10 @@ def _study(tmp_path, monkeypatch):
 
 
 def findings() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for finding in audit_tree(Path())[0]:
-        found.setdefault(finding.path, []).append(str(finding))
-    return found
+        result.setdefault(finding.path, []).append(str(finding))
+    return result
 
 
 def study_files() -> list[Path]:

@@ -64,14 +64,14 @@ def root(good: Path, tmp_path: Path) -> Path:
     return shutil.copytree(good, tmp_path / "cohort")
 
 
-def told(found: Inventory, level: str) -> str:
-    return "\n".join(f"{p.file}: {p.reason}. {p.fix}." for p in found.problems if p.level == level)
+def told(result: Inventory, level: str) -> str:
+    return "\n".join(f"{p.file}: {p.reason}. {p.fix}." for p in result.problems if p.level == level)
 
 
 def test_a_good_cohort_has_no_problem(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = take_inventory(root, COHORT)
-    assert found.problems == []
-    assert (len(found.subjects), len(found.recordings), found.video_frames.total()) == (2, 8, 96)
+    result = take_inventory(root, COHORT)
+    assert result.problems == []
+    assert (len(result.subjects), len(result.recordings), result.video_frames.total()) == (2, 8, 96)
     assert check_cohort(root, COHORT) == 0
     assert "2 children, 8 recordings (2 forward, 2 backward, 2 left, 2 right)" in capsys.readouterr().out
 
@@ -123,9 +123,9 @@ def test_what_is_handled_is_a_note(root: Path) -> None:
     write_frame(poses, 2, frame_record(1, [], None))
     (poses / "frame_000012.json").unlink()
     write_lists(root, ["0001", "0002", "0009"])
-    found = take_inventory(root, COHORT)
-    assert told(found, "error") == ""
-    notes = told(found, "note")
+    result = take_inventory(root, COHORT)
+    assert told(result, "error") == ""
+    notes = told(result, "note")
     for part in (
         "dataset/0001: has no view forward",
         "0001-0001_left_1-12.mp4: has no keypoints",
@@ -148,9 +148,9 @@ def test_phone_videos_are_notes(root: Path) -> None:
     rotate(turned)
     steady = root / "dataset" / "0002" / "0002-0001_left_1-12.mp4"
     write_video(steady, pixels, [Fraction(index, 59) for index in range(12)])
-    found = take_inventory(root, COHORT)
-    assert told(found, "error") == ""
-    notes = told(found, "note")
+    result = take_inventory(root, COHORT)
+    assert told(result, "error") == ""
+    notes = told(result, "note")
     assert "left_1-12.mp4: its frame rate varies" in notes
     assert "right_1-12.mp4: has a rotation flag of 90 degrees" in notes
     assert "0002-0001_left_1-12.mp4: has a frame rate of 59.00 Hz, not 60" in notes
@@ -211,10 +211,10 @@ def test_a_cohort_of_keypoints_needs_no_video(root: Path) -> None:
 
 def test_exclusions_need_a_recording_and_a_reason(root: Path) -> None:
     excluded = {"0001-0001_left_1-12": " ", "0009-0001_left_1-12": "blurred"}
-    found = take_inventory(root, COHORT.model_copy(update={"exclude": excluded}))
-    assert "gives no reason for 0001-0001_left_1-12" in told(found, "error")
-    assert "names 0009-0001_left_1-12, which is not in the cohort" in told(found, "error")
-    assert "0001-0001_left_1-12" not in found.recordings
+    result = take_inventory(root, COHORT.model_copy(update={"exclude": excluded}))
+    assert "gives no reason for 0001-0001_left_1-12" in told(result, "error")
+    assert "names 0009-0001_left_1-12, which is not in the cohort" in told(result, "error")
+    assert "0001-0001_left_1-12" not in result.recordings
 
 
 def test_a_folder_that_is_no_cohort(tmp_path: Path) -> None:

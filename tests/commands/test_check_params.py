@@ -102,7 +102,7 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
 
 
 @pytest.mark.parametrize(
-    ("section", "changes", "said"),
+    ("section", "changes", "output"),
     [
         ("cohort", {"root": "data/rawww"}, "cohort.root is data/rawww, but there is no such folder"),
         ("cohort", {"annotations": "notes"}, "there is no notes/regions.csv"),
@@ -140,14 +140,14 @@ def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, col
     ],
 )
 def test_what_a_later_stage_would_stop_at_is_told_now(
-    section: str, changes: dict, said: str, monkeypatch: pytest.MonkeyPatch
+    section: str, changes: dict, output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     sections = load_params(ROOT / "params.yaml")
     check_later_stages(sections)
     with pytest.raises(StepError) as caught:
         check_later_stages(sections | {section: sections[section].model_copy(update=changes)})
-    assert said in str(caught.value)
+    assert output in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ def test_this_installation_is_whole(capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(ROOT)
     assert doctor(ROOT / "params.yaml", ROOT / "envs" / "requirements.lock") == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for what in ("python", "torch", "GPU", "H.264", "reads hevc", "params.yaml", "weights", "MLflow", "DVC", "disk"):
-        assert f" {what} " in told
-    assert "FAIL" not in told
+        assert f" {what} " in output
+    assert "FAIL" not in output
 
 
 def edited(tmp_path: Path, old: str, new: str) -> Path:
@@ -45,9 +45,9 @@ def test_weights_are_found_by_hash(tmp_path: Path) -> None:
 
 
 def test_wrong_params_are_a_failure(tmp_path: Path) -> None:
-    mark, _, found = next(settings(edited(tmp_path, "bootstrap:", "bootstraps:")))
+    mark, _, result = next(settings(edited(tmp_path, "bootstrap:", "bootstraps:")))
     assert mark == "FAIL"
-    assert "evaluate.bootstraps is no key" in found
+    assert "evaluate.bootstraps is no key" in result
 
 
 def test_a_tracker_that_does_not_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

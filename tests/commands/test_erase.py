@@ -156,8 +156,8 @@ def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
     assert re.search(r"Summary: \d+ file\(s\) removed, \d+ table\(s\) rewritten, 0 still there", output)
     assert "its own: " not in output, "the list of files is in the log"
     assert "its own: data/raw/dataset/CHILD/CHILD-0001_left_1-240.mp4" in Path("logs/erase.log").read_text()
-    found = traces(Path(), tmp_path / "remote", tmp_path / "site", hashes=hashes)
-    assert [str(path) for path in found] == ["tests/example.py"]
+    result = traces(Path(), tmp_path / "remote", tmp_path / "site", hashes=hashes)
+    assert [str(path) for path in result] == ["tests/example.py"]
     assert not any(b"older take of this child" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert {p: p.read_bytes() for p in Path("data").rglob("0001-*") if p.is_file()} == others
     assert [row["patient_id"] for row in json.loads(Path("data/raw/labels.json").read_text())] == ["0001", "0002"]

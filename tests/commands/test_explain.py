@@ -20,13 +20,13 @@ from support.small_study import make_study, settings
 
 def make_run(folder: Path, name: str) -> tuple[Path, Path]:
     study = make_study(folder, children=4)
-    chosen = settings_of(MODELS[name], settings(frames=4))
+    selected = settings_of(MODELS[name], settings(frames=4))
     torch.manual_seed(0)
     weights = {}
     if MODELS[name].kind == "network":
-        weights = {key: value.numpy() for key, value in MODELS[name].build(chosen, 32).state_dict().items()}
+        weights = {key: value.numpy() for key, value in MODELS[name].build(selected, 32).state_dict().items()}
     parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
-    description = describe(MODELS[name], "holdout", 0, chosen, parts, FitResult(weights, [], 1, {"pixels": 32}))
+    description = describe(MODELS[name], "holdout", 0, selected, parts, FitResult(weights, [], 1, {"pixels": 32}))
     description.write(folder / "model.json")
     save_file(weights or {"seed": torch.tensor([1]).numpy()}, folder / "weights.safetensors")
     return folder, study.train
@@ -48,9 +48,9 @@ def test_it_writes_a_sheet_and_says_how_far_random_weights_agree(
         assert mentions(picture.stem).search(names_of(picture)), "an erasure would not find it"
     header = "video,target,probability,share,even,random_share,agreement"
     assert (tmp_path / "out" / "focus.csv").read_text().startswith(header)
-    said = capsys.readouterr().out
-    assert "0001-0001_" in said
-    assert "of the evidence lies at the items' joints" in said
+    output = capsys.readouterr().out
+    assert "0001-0001_" in output
+    assert "of the evidence lies at the items' joints" in output
 
 
 def test_the_rules_list_what_they_measured(tmp_path: Path) -> None:
@@ -62,19 +62,19 @@ def test_the_rules_list_what_they_measured(tmp_path: Path) -> None:
 
 def test_the_trees_name_what_they_lean_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, part = make_table_run(tmp_path, "kinematic_trees")
-    told = json.loads((run / "model.json").read_text())
-    assert len(told["facts"]["importance"]) == 17
-    told["facts"]["importance"]["KFX"] = {"own knee most in swing": 0.4}
-    (run / "model.json").write_text(json.dumps(told))
+    content = json.loads((run / "model.json").read_text())
+    assert len(content["facts"]["importance"]) == 17
+    content["facts"]["importance"]["KFX"] = {"own knee most in swing": 0.4}
+    (run / "model.json").write_text(json.dumps(content))
     explain(run, part, tmp_path, tmp_path / "out")
     assert "KFX: own knee most in swing 40%" in capsys.readouterr().out
 
 
 def make_table_run(folder: Path, name: str) -> tuple[Path, Path]:
-    study, chosen = make_study(folder), settings_of(MODELS[name], settings())
+    study, selected = make_study(folder), settings_of(MODELS[name], settings())
     parts = {part: open_part(study.train, study.clips) for part in ("train", "validation")}
-    learnt = fit_table(MODELS[name], chosen, parts["train"], seed=0)
-    description = describe(MODELS[name], "holdout", 0, chosen, parts, learnt)
+    learnt = fit_table(MODELS[name], selected, parts["train"], seed=0)
+    description = describe(MODELS[name], "holdout", 0, selected, parts, learnt)
     description.write(folder / "model.json")
     save_file(learnt.weights, folder / "weights.safetensors")
     return folder, study.train

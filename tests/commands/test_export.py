@@ -145,11 +145,11 @@ def test_mot_keeps_the_angles(data: Path, tmp_path: Path) -> None:
 
 def test_coco_keeps_the_keypoints_and_marks_what_is_missing(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path, "coco")
-    found = json.loads((tmp_path / f"{VIDEO}.coco.json").read_text())
+    result = json.loads((tmp_path / f"{VIDEO}.coco.json").read_text())
     poses = read_poses(data / "refine_pose" / f"{VIDEO}.poses.parquet")
-    assert found["categories"][0]["keypoints"] == list(POINTS)
-    assert [image["id"] for image in found["images"]] == list(range(1, len(poses) + 1))
-    for row in found["annotations"]:
+    assert result["categories"][0]["keypoints"] == list(POINTS)
+    assert [image["id"] for image in result["images"]] == list(range(1, len(poses) + 1))
+    for row in result["annotations"]:
         points = np.array(row["keypoints"]).reshape(-1, 3)
         frame = row["image_id"] - 1
         there = points[:, 2] > 0
@@ -158,7 +158,7 @@ def test_coco_keeps_the_keypoints_and_marks_what_is_missing(data: Path, tmp_path
         left, top, width, height = row["bbox"]
         assert (points[there, :2] >= np.array([left, top]) - 2e-3).all()
         assert (points[there, :2] <= np.array([left + width, top + height]) + 2e-3).all()
-    marks = [found["annotations"][frame]["keypoints"][3 * GONE + 2] for frame in (2, 3, 4)]
+    marks = [result["annotations"][frame]["keypoints"][3 * GONE + 2] for frame in (2, 3, 4)]
     assert marks == [2, 0, 1]
 
 

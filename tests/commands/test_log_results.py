@@ -64,11 +64,11 @@ def test_every_run_has_its_test_metrics_and_its_model_the_means(
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("childgait")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-    found = {logged.info.run_name: logged for logged in client.search_runs([experiment.experiment_id])}
-    assert set(found) == {"majority", "age_sex", "majority holdout-0", "age_sex holdout-0", "comparison"}
-    assert found["age_sex holdout-0"].info.run_id == run.id
+    result = {logged.info.run_name: logged for logged in client.search_runs([experiment.experiment_id])}
+    assert set(result) == {"majority", "age_sex", "majority holdout-0", "age_sex holdout-0", "comparison"}
+    assert result["age_sex holdout-0"].info.run_id == run.id
     for name in NAMES:
-        logged, parent = found[f"{name} holdout-0"], found[name]
+        logged, parent = result[f"{name} holdout-0"], result[name]
         assert logged.data.tags["mlflow.parentRunId"] == parent.info.run_id
         cells = read_run_metrics(tmp_path / "evaluate" / name / "holdout-0" / "metrics.json").natural
         accuracy = cells.groups["overall"]["accuracy"]
@@ -77,9 +77,9 @@ def test_every_run_has_its_test_metrics_and_its_model_the_means(
         for target, row in cells.targets.items():
             assert logged.data.metrics.get(f"{target}/accuracy") == row.accuracy.value
             assert len(client.get_metric_history(logged.info.run_id, f"{target}/accuracy")) in (0, 1)
-    assert found["majority"].data.metrics == {"holdout/accuracy": 0.75}
-    assert found["comparison"].data.metrics["age_sex/holdout/auroc"] == 0.25
-    names = {entry.path for entry in client.list_artifacts(found["comparison"].info.run_id)}
+    assert result["majority"].data.metrics == {"holdout/accuracy": 0.75}
+    assert result["comparison"].data.metrics["age_sex/holdout/auroc"] == 0.25
+    names = {entry.path for entry in client.list_artifacts(result["comparison"].info.run_id)}
     assert names == {"metrics.json", "models.csv"}
 
 

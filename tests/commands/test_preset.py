@@ -20,13 +20,13 @@ NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def leaves(values: dict[str, Any], where: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and key not in FREE:
-            found |= leaves(value, f"{where}{key}.")
+            result |= leaves(value, f"{where}{key}.")
         else:
-            found[f"{where}{key}"] = value
-    return found
+            result[f"{where}{key}"] = value
+    return result
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def test_there_are_the_promised_presets() -> None:
 
 
 def test_a_preset_for_a_quick_look_leads_there_from_any_other(params: Path) -> None:
-    found = []
+    result = []
     for other in ("demo", "cgv"):
         preset(other, params, PRESETS)
         preset("smoke", params, PRESETS)
-        found.append(yaml.safe_load(params.read_text()))
-    assert found[0] == found[1]
+        result.append(yaml.safe_load(params.read_text()))
+    assert result[0] == result[1]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "cgv"])  # DVC wraps its list of eight models

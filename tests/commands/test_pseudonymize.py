@@ -47,7 +47,7 @@ def test_a_dry_run_writes_nothing(cohort: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda root: (root / "cohort.key").unlink(), "there is no key"),
         (lambda root: (root / "cohort.key").chmod(0o644), "other users may read"),
@@ -62,9 +62,9 @@ def test_a_dry_run_writes_nothing(cohort: Path) -> None:
         ),
     ],
 )
-def test_what_would_tell_a_name_is_refused(cohort: Path, spoil, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_would_tell_a_name_is_refused(cohort: Path, spoil, message: str) -> None:  # type: ignore[no-untyped-def]
     spoil(cohort)
-    with pytest.raises(StepError, match=said):
+    with pytest.raises(StepError, match=message):
         pseudonymize(cohort / "clinic", cohort / "out", cohort / "cohort.key")
     assert not (cohort / "out").exists()
 

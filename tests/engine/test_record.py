@@ -34,14 +34,14 @@ def run_copy(source="in.txt", target="out.txt", function=copy):
 
 def test_a_record_names_what_went_in_and_out():
     Path("in.txt").write_text("hello")
-    found = run_copy()
+    result = run_copy()
     hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # sha256 of "hello", as sha256sum says
-    assert found["inputs"] == {"source": [{"path": "in.txt", "sha256": hello, "bytes": 5}]}
-    assert found["outputs"] == {"target": [{"path": "out.txt", "sha256": hello, "bytes": 5}]}
-    assert found["step"] == "copy"
-    assert len(found["environment"]["lock_sha256"]) == 64
-    assert found["environment"]["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert any(name.endswith("test_record.py") for name in found["code"])
+    assert result["inputs"] == {"source": [{"path": "in.txt", "sha256": hello, "bytes": 5}]}
+    assert result["outputs"] == {"target": [{"path": "out.txt", "sha256": hello, "bytes": 5}]}
+    assert result["step"] == "copy"
+    assert len(result["environment"]["lock_sha256"]) == 64
+    assert result["environment"]["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert any(name.endswith("test_record.py") for name in result["code"])
 
 
 def test_the_same_run_gives_the_same_bytes():
@@ -54,18 +54,18 @@ def test_the_same_run_gives_the_same_bytes():
 
 def test_params_stand_under_their_section():
     toy_study.run_toy_study(seed=2)
-    found = json.loads(Path("data/split_subjects/split_subjects.record.json").read_text())
-    assert found["params"]["split_subjects"]["seed"] == 2
+    result = json.loads(Path("data/split_subjects/split_subjects.record.json").read_text())
+    assert result["params"]["split_subjects"]["seed"] == 2
 
 
 def test_a_run_is_told_without_the_study_around_it():
     """Another model, another seed or overrides of another model do not change the record of this run."""
     section = {"models": ["a"], "folds": ["0"], "seeds": [1], "epochs": 3, "overrides": {"a": {"epochs": 4}}}
-    told = section_for_record("finetune", section, {"model_name": "a", "fold": "0"})
-    assert told == {"epochs": 3, "overrides": {"epochs": 4}}
+    description = section_for_record("finetune", section, {"model_name": "a", "fold": "0"})
+    assert description == {"epochs": 3, "overrides": {"epochs": 4}}
     wider = section | {"models": ["a", "b"], "seeds": [1, 2], "overrides": {"a": {"epochs": 4}, "b": {}}}
-    assert section_for_record("finetune", wider, {"model_name": "a"}) == told
-    assert section_for_record("finetune", section | {"epochs": 5}, {"model_name": "a"}) != told
+    assert section_for_record("finetune", wider, {"model_name": "a"}) == description
+    assert section_for_record("finetune", section | {"epochs": 5}, {"model_name": "a"}) != description
     assert section_for_record("evaluate", {"windows_per_video": 4}, {"model_name": "a"}) == {"windows_per_video": 4}
 
 
@@ -108,8 +108,8 @@ def test_an_input_that_changes_meanwhile_gives_no_record():
 
 def test_a_source_file_that_changes_meanwhile_gives_no_record(monkeypatch):
     Path("in.txt").write_text("hello")
-    told = iter([{"src/a.py": "1"}, {"src/a.py": "2"}])
-    monkeypatch.setattr(record, "describe_code", lambda function: next(told))
+    description = iter([{"src/a.py": "1"}, {"src/a.py": "2"}])
+    monkeypatch.setattr(record, "describe_code", lambda function: next(description))
     with pytest.raises(StepError, match=r"src/a\.py changed while copy"):
         run_copy()
 
@@ -132,8 +132,8 @@ def test_a_folder_that_a_step_makes_is_named_file_by_file():
 
     for _ in range(2):  # the second time, over the first
         run_step(unpack, {"target": Path("made")}, None, Path("made/unpack.record.json"))
-    found = json.loads(Path("made/unpack.record.json").read_text())
-    assert [entry["path"] for entry in found["outputs"]["target"][0]["contents"]] == ["made/inner/a.txt"]
+    result = json.loads(Path("made/unpack.record.json").read_text())
+    assert [entry["path"] for entry in result["outputs"]["target"][0]["contents"]] == ["made/inner/a.txt"]
 
 
 def test_raw_files_carry_dvcs_name():
@@ -178,8 +178,10 @@ def test_what_a_run_writes_does_not_make_the_tree_unclean(monkeypatch):
 
     def clean() -> tuple[bool, str]:
         record.git_state.cache_clear()
-        told = subprocess.run(["bash", "-c", f"source {script}; echo $CHILDGAIT_CLEAN"], capture_output=True, text=True)
-        return record.git_state()["clean"], told.stdout.strip()
+        description = subprocess.run(
+            ["bash", "-c", f"source {script}; echo $CHILDGAIT_CLEAN"], capture_output=True, text=True
+        )
+        return record.git_state()["clean"], description.stdout.strip()
 
     monkeypatch.setenv("CHILDGAIT_COMMIT", "none")  # what the workflow says where there is no git
     record.git_state.cache_clear()

@@ -22,7 +22,7 @@ def test_rows_come_with_their_lines(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", r"lacks the column\(s\) video, frame, reason"),
         (b"video;frame;reason\na;1;x\n", "a spreadsheet may write semicolons"),
@@ -32,8 +32,8 @@ def test_rows_come_with_their_lines(tmp_path: Path, ending: str) -> None:
         (b"video,frame,reason\na,1\n", "line 2: has more or fewer values"),
     ],
 )
-def test_what_cannot_be_read_whole_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_cannot_be_read_whole_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(content)
-    with pytest.raises(StepError, match=f"table.csv.*{said}"):
+    with pytest.raises(StepError, match=f"table.csv.*{message}"):
         rows_of(path, COLUMNS)

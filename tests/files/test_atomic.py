@@ -112,17 +112,17 @@ def fails_with(before: str, function: str = "slow_write") -> str:
 
 
 def test_a_limit_on_file_size_keeps_the_old_file():
-    told = fails_with("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))")
-    assert "the system refused a file operation" in told
-    assert "no partial output was kept" in told
-    assert "Traceback" not in told
+    message = fails_with("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))")
+    assert "the system refused a file operation" in message
+    assert "no partial output was kept" in message
+    assert "Traceback" not in message
 
 
 def test_too_little_memory_is_one_sentence():
     before = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))"
-    told = fails_with(before, "hungry")
-    assert "hungry ran out of memory" in told
-    assert "Traceback" not in told
+    message = fails_with(before, "hungry")
+    assert "hungry ran out of memory" in message
+    assert "Traceback" not in message
 
 
 def can_mount() -> bool:
@@ -218,12 +218,12 @@ def test_a_clock_that_jumps_changes_no_record(monkeypatch):
     def copy(source: Input, target: Output) -> None:
         target.write_text(source.read_text())
 
-    told = []
+    records = []
     for now in (4e9, 0.0, 1e9):
         monkeypatch.setattr(time, "time", lambda now=now: now)
         run_step(copy, {"source": Path("in.txt"), "target": Path("t.txt")}, None, Path("t.record.json"))
-        told.append(Path("t.record.json").read_bytes())
-    assert told[0] == told[1] == told[2]
+        records.append(Path("t.record.json").read_bytes())
+    assert records[0] == records[1] == records[2]
     assert all(json.loads(line)["seconds"] >= 0 for line in Path("logs/runs.jsonl").read_text().splitlines())
 
 

@@ -35,10 +35,10 @@ def test_columns_are_the_challenges(written: Path) -> None:
 
 
 def test_what_is_written_is_read(written: Path) -> None:
-    found = read_submission(written, set(CHILDREN))
-    assert list(found) == CHILDREN
-    assert sum(found["0004"]) == 2
-    assert sum(found["0018"]) == 0
+    result = read_submission(written, set(CHILDREN))
+    assert list(result) == CHILDREN
+    assert sum(result["0004"]) == 2
+    assert sum(result["0018"]) == 0
 
 
 def swap(old: str, new: str) -> Callable[[str], str]:

@@ -156,8 +156,8 @@ def test_a_persons_word_on_who_the_child_is_overrules_who_walks(tmp_path: Path, 
         write_frame(folder, n + 1, frame_record(n, [child, adult] if n % 2 else [adult, child], INFO))
     seconds = np.arange(60) / 60
     assert read_delivered(folder, "wholebody133", seconds).poses.xy[30, 0, 0] == pytest.approx(340)
-    chosen = read_delivered(folder, "wholebody133", seconds, [(10, box)]).poses  # type: ignore[list-item]
-    assert np.allclose(chosen.xy[:, 0, 0], 700)
+    selected = read_delivered(folder, "wholebody133", seconds, [(10, box)]).poses  # type: ignore[list-item]
+    assert np.allclose(selected.xy[:, 0, 0], 700)
     elsewhere = read_delivered(folder, "wholebody133", seconds, [(10, (1500.0, 100.0, 1520.0, 120.0))]).poses
     assert not elsewhere.seen.any()  # none of the delivered is the child: segment goes by the word alone
 

@@ -30,11 +30,11 @@ def facing(view: str) -> int:
     return -1 if view == "left" else 1
 
 
-def late(true: np.ndarray, found: list[float], seconds: np.ndarray) -> np.ndarray:
+def late(true: np.ndarray, result: list[float], seconds: np.ndarray) -> np.ndarray:
     """Frames at 60 a second from each true event well inside the video to the nearest found one."""
     inside = true[(true > 0.3) & (true < seconds[-1] - 0.3)]
-    assert found
-    return np.array([60 * min((f - t for f in found), key=abs) for t in inside])
+    assert result
+    return np.array([60 * min((f - t for f in result), key=abs) for t in inside])
 
 
 @pytest.mark.parametrize("view", ["left", "right", "forward", "backward"])
@@ -167,7 +167,7 @@ def test_a_hidden_ankle_or_heel_does_not_lose_a_foot_off() -> None:
         names = ("ankle",) if view == "right" else ("heel",)
         for name in names:
             poses.xy[np.abs(true.seconds - off - 0.1) < 0.2, INDEX[f"left_{name}"]] = np.nan
-        found = [e for e in find_events(poses, view, 1).events if e.limb == "left" and e.kind == "foot_off"]
-        near = min(found, key=lambda event: abs(event.seconds - off))
+        result = [e for e in find_events(poses, view, 1).events if e.limb == "left" and e.kind == "foot_off"]
+        near = min(result, key=lambda event: abs(event.seconds - off))
         assert abs(near.seconds - off) < 5 / 60
         assert near.method == method

@@ -83,10 +83,10 @@ def test_legs_that_passed_each_other_behind_a_gap_keep_their_sides(view: str, se
         true, poses = seen_of(view, noise=0.8)
         hidden = slice(start, start + round(60 * seconds))
         poses.xy[hidden], poses.score[hidden], poses.status[hidden] = np.nan, 0, Status.MISSING
-        found, report = refine(poses, PARAMS, view, None, [])
+        result, report = refine(poses, PARAMS, view, None, [])
         assert report.frames_swapped == 0
-        known = found.seen[:, LEG].all(axis=(1, 2))
-        assert not wrong_legs(found, true)[known].any()
+        known = result.seen[:, LEG].all(axis=(1, 2))
+        assert not wrong_legs(result, true)[known].any()
 
 
 def test_hips_and_arms_seen_from_the_front_keep_to_their_sides() -> None:
@@ -143,9 +143,9 @@ def test_outliers_are_found_and_fast_feet_are_not() -> None:
     draw = np.random.default_rng(3)
     planted = draw.random(poses.score.shape) < 0.01
     poses.xy[planted] += 40 * np.sign(draw.normal(size=(int(planted.sum()), 2))).astype(np.float32)
-    found = find_outliers(poses, 5.0)
-    assert (found & planted).sum() / planted.sum() > 0.95
-    assert (found & planted).sum() / found.sum() > 0.9
+    result = find_outliers(poses, 5.0)
+    assert (result & planted).sum() / planted.sum() > 0.95
+    assert (result & planted).sum() / result.sum() > 0.9
 
 
 def test_short_gaps_are_filled_and_long_ones_stay() -> None:

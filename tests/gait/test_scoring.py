@@ -26,7 +26,7 @@ def scored(curves: dict[str, np.ndarray], stride: Stride = STRIDE) -> dict[str, 
 
 
 def scores(curves: dict[str, np.ndarray], stride: Stride = STRIDE) -> dict[str, int]:
-    return {code: found.score for code, found in scored(curves, stride).items()}
+    return {code: result.score for code, result in scored(curves, stride).items()}
 
 
 # What each pattern at moderate strength scores (the knee's terminal-swing item apart, whose band is narrow).
@@ -46,21 +46,21 @@ EXPECTED = {
 
 @pytest.mark.parametrize("pattern", EXPECTED)
 def test_pattern_scores(pattern: str) -> None:
-    found = scores(cycle(pattern))
+    result = scores(cycle(pattern))
     compared = ["IC", "SAD", "WAD", "KEX", "KFX", "HEX", "HFX"]
     if pattern in ("true_equinus", "jump", "apparent_equinus"):
         compared.append("HL")
-    assert {c: found[c] for c in compared} == {c: EXPECTED[pattern].get(c, 0) for c in compared}
+    assert {c: result[c] for c in compared} == {c: EXPECTED[pattern].get(c, 0) for c in compared}
 
 
 def test_measured_values_and_moments() -> None:
-    found = scored(cycle())
-    assert found["KFX"].value == pytest.approx(59.1, abs=0.5)
-    assert found["KFX"].seconds == pytest.approx(0.72, abs=0.015)
-    assert found["SAD"].value == pytest.approx(11.9, abs=0.3)
-    assert found["HEX"].value == pytest.approx(5.8, abs=0.3)
-    assert found["HEX"].seconds == pytest.approx(0.525, abs=0.015)
-    assert found["IC"].seconds == 0.0
+    result = scored(cycle())
+    assert result["KFX"].value == pytest.approx(59.1, abs=0.5)
+    assert result["KFX"].seconds == pytest.approx(0.72, abs=0.015)
+    assert result["SAD"].value == pytest.approx(11.9, abs=0.3)
+    assert result["HEX"].value == pytest.approx(5.8, abs=0.3)
+    assert result["HEX"].seconds == pytest.approx(0.525, abs=0.015)
+    assert result["IC"].seconds == 0.0
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_a_heel_that_never_comes_down_or_forefoot_that_never_does_is_two() -> No
 
 def test_a_heel_that_comes_down_after_a_toe_contact_is_not_an_early_rise() -> None:
     pitch = np.where(CYCLE < 0.08, -8.0, np.where(CYCLE < 0.4, 0.0, -30.0))
-    found = scores({"foot_pitch": pitch})
-    assert (found["IC"], found["HL"]) == (2, 0)
+    result = scores({"foot_pitch": pitch})
+    assert (result["IC"], result["HL"]) == (2, 0)
 
 
 @pytest.mark.parametrize(("pitch", "expected"), [(12.0, 0), (3.0, 1), (-3.0, 1), (-9.0, 2)])
@@ -120,9 +120,9 @@ def test_trunk_shift_is_taken_about_its_mean(shift: float, expected: int) -> Non
 def test_a_trunk_that_stays_over_the_other_limb_is_reduced(support: float, expected: int) -> None:
     """The shift passes through zero in double support, as in walking, so that stance as a whole has both signs."""
     shift = support * np.sin(np.pi * (CYCLE - 0.05) / 0.5)  # positive in single support, negative in swing
-    found = scored({"trunk_shift": shift})["TLT"]
-    assert found.score == expected
-    assert np.sign(found.value) == np.sign(support)
+    result = scored({"trunk_shift": shift})["TLT"]
+    assert result.score == expected
+    assert np.sign(result.value) == np.sign(support)
 
 
 def test_trunk_shift_does_not_depend_on_where_the_recording_ends() -> None:
@@ -137,7 +137,7 @@ def test_trunk_shift_does_not_depend_on_where_the_recording_ends() -> None:
 
 def test_pelvis_foot_and_knee_direction_are_means_over_their_window() -> None:
     flat = np.ones_like(CYCLE)
-    found = scored(
+    result = scored(
         {
             "obliquity": 8 * flat,
             "rotation": -20 * flat,
@@ -147,7 +147,7 @@ def test_pelvis_foot_and_knee_direction_are_means_over_their_window() -> None:
             "trunk_lean": 8 * flat,
         }
     )
-    assert {code: (round(f.value, 6), f.score) for code, f in found.items()} == {
+    assert {code: (round(f.value, 6), f.score) for code, f in result.items()} == {
         "POB": (8, 1),
         "PRT": (-20, 2),
         "FRT": (30, 1),
@@ -160,10 +160,10 @@ def test_pelvis_foot_and_knee_direction_are_means_over_their_window() -> None:
 def test_what_cannot_be_measured_is_left_out() -> None:
     nan = float("nan")
     alone = Stride(0.0, nan, nan, nan, 0.6, 0.999)
-    found = scores(cycle(), alone)
-    assert "HL" not in found  # it needs the other foot
-    assert "KFX" in found
-    assert "TSG" not in found  # no such curve given
+    result = scores(cycle(), alone)
+    assert "HL" not in result  # it needs the other foot
+    assert "KFX" in result
+    assert "TSG" not in result  # no such curve given
     assert score_limb(CYCLE, cycle(), []) == {}
 
 

@@ -24,8 +24,8 @@ def test_pixels_are_found_however_they_are_kept(tmp_path, known):
     np.save(kept / "frames.npy", np.stack([*walk(2, 2, 15), *walk(1, 1)[::-1]]))
     cv2.imwrite(str(kept / "sheet.jpg"), walk(1, 1)[20][:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])
     cv2.imwrite(str(kept / "darker.png"), (walk(1, 1)[20] * 0.7).astype(np.uint8)[:, :, ::-1])
-    found = find_pictures(known, sorted(kept.iterdir()), skip=set())
-    assert {path.name for path in found} == {"object-without-ending", "frames.npy", "sheet.jpg", "darker.png"}
+    result = find_pictures(known, sorted(kept.iterdir()), skip=set())
+    assert {path.name for path in result} == {"object-without-ending", "frames.npy", "sheet.jpg", "darker.png"}
 
 
 def test_another_child_in_the_same_room_is_none(tmp_path, known):

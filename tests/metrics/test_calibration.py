@@ -92,7 +92,7 @@ def test_a_threshold_is_tuned_where_both_classes_are_there() -> None:
 
 
 def test_without_a_known_answer_nothing_is_said() -> None:
-    found = overall_calibration(np.ones((2, 34)), np.full((2, 34), np.nan), bins=10)
-    assert (found.brier, found.ece) == (None, None)
-    assert json.dumps(found.model_dump(), allow_nan=False)
-    assert {row.cells for row in found.reliability} == {0}
+    result = overall_calibration(np.ones((2, 34)), np.full((2, 34), np.nan), bins=10)
+    assert (result.brier, result.ece) == (None, None)
+    assert json.dumps(result.model_dump(), allow_nan=False)
+    assert {row.cells for row in result.reliability} == {0}

@@ -58,18 +58,18 @@ def test_two_models_are_compared_child_by_child() -> None:
     truth = (random.random((60, 34)) < 0.5).astype(float)
     good = np.where(random.random((60, 34)) < 0.9, truth, 1 - truth)
     poor = np.where(random.random((60, 34)) < 0.6, truth, 1 - truth)
-    found = compare([good], [poor], truth, draws=300, seed=0)
-    assert 0.2 < found.difference < 0.4
-    assert 0 < found.low < found.difference < found.high
-    assert found.p < 0.02
-    first = found.targets[0]
+    result = compare([good], [poor], truth, draws=300, seed=0)
+    assert 0.2 < result.difference < 0.4
+    assert 0 < result.low < result.difference < result.high
+    assert result.p < 0.02
+    first = result.targets[0]
     one, two = first.only_first_right, first.only_second_right
     assert first.p == pytest.approx(binomtest(one, one + two).pvalue)
-    assert all(test.p_holm >= test.p for test in found.targets if test.p is not None)
+    assert all(test.p_holm >= test.p for test in result.targets if test.p is not None)
     same = compare([good], [good], truth, draws=50, seed=0)
     assert (same.difference, same.low, same.high, same.p) == (0.0, 0.0, 0.0, 1.0)
     assert same.targets[0].p is None
-    assert found.targets[0].target == "L.IC"
+    assert result.targets[0].target == "L.IC"
 
 
 def test_the_short_way_to_mean_balanced_accuracy_is_the_long_one() -> None:
@@ -87,9 +87,9 @@ def test_a_p_at_the_resolution_of_the_draws_is_a_bound() -> None:
     rng = np.random.default_rng(5)
     truth = (rng.random((60, 34)) < 0.5).astype(float)
     good, poor = (np.where(rng.random((60, 34)) < share, truth, 1 - truth) for share in (0.95, 0.5))
-    found = compare([good], [poor], truth, draws=99, seed=0)
-    assert found.p == found.smallest_p == pytest.approx(2 / 100)
-    assert compare([good], [good], truth, draws=99, seed=0).p > found.smallest_p
+    result = compare([good], [poor], truth, draws=99, seed=0)
+    assert result.p == result.smallest_p == pytest.approx(2 / 100)
+    assert compare([good], [good], truth, draws=99, seed=0).p > result.smallest_p
 
 
 def test_two_models_are_compared_within_folds() -> None:

@@ -25,18 +25,18 @@ def test_every_metric_equals_scikit_learn(seed: int) -> None:
     ours = measure(p, y, weights, thresholds=np.full(3, 0.5), **HALF)
     for draw, w in enumerate(weights):
         for t in range(3):
-            said, true, score = p[:, t] >= 0.5, y[:, t], p[:, t]
+            predicted, true, score = p[:, t] >= 0.5, y[:, t], p[:, t]
             theirs = {
-                "accuracy": sk.accuracy_score(true, said, sample_weight=w),
-                "balanced_accuracy": sk.balanced_accuracy_score(true, said, sample_weight=w),
-                "f1": sk.f1_score(true, said, sample_weight=w),
-                "f1_both": sk.f1_score(true, said, average="macro", sample_weight=w),
+                "accuracy": sk.accuracy_score(true, predicted, sample_weight=w),
+                "balanced_accuracy": sk.balanced_accuracy_score(true, predicted, sample_weight=w),
+                "f1": sk.f1_score(true, predicted, sample_weight=w),
+                "f1_both": sk.f1_score(true, predicted, average="macro", sample_weight=w),
                 "auroc": sk.roc_auc_score(true, score, sample_weight=w),
                 "auprc": sk.average_precision_score(true, score, sample_weight=w),
-                "sensitivity": sk.recall_score(true, said, sample_weight=w),
-                "specificity": sk.recall_score(true, said, pos_label=0, sample_weight=w),
-                "ppv": sk.precision_score(true, said, sample_weight=w),
-                "npv": sk.precision_score(true, said, pos_label=0, sample_weight=w),
+                "sensitivity": sk.recall_score(true, predicted, sample_weight=w),
+                "specificity": sk.recall_score(true, predicted, pos_label=0, sample_weight=w),
+                "ppv": sk.precision_score(true, predicted, sample_weight=w),
+                "npv": sk.precision_score(true, predicted, pos_label=0, sample_weight=w),
                 "brier": sk.brier_score_loss(true, score, sample_weight=w),
             }
             for name, value in theirs.items():
@@ -65,10 +65,10 @@ def test_balanced_is_what_resampling_to_equal_classes_gives() -> None:
     ours = measure(p, y, np.ones((1, 30)), thresholds=np.array([0.5]), bins=10, balanced=True)
     positives, negatives = np.flatnonzero(y[:, 0] == 1), np.flatnonzero(y[:, 0] == 0)
     equal = np.concatenate([np.repeat(positives, len(negatives)), np.repeat(negatives, len(positives))])
-    said, true = p[equal, 0] >= 0.5, y[equal, 0]
-    assert ours["accuracy"][0, 0] == pytest.approx(sk.accuracy_score(true, said))
-    assert ours["ppv"][0, 0] == pytest.approx(sk.precision_score(true, said))
-    assert ours["f1"][0, 0] == pytest.approx(sk.f1_score(true, said))
+    predicted, true = p[equal, 0] >= 0.5, y[equal, 0]
+    assert ours["accuracy"][0, 0] == pytest.approx(sk.accuracy_score(true, predicted))
+    assert ours["ppv"][0, 0] == pytest.approx(sk.precision_score(true, predicted))
+    assert ours["f1"][0, 0] == pytest.approx(sk.f1_score(true, predicted))
     assert ours["brier"][0, 0] == pytest.approx(sk.brier_score_loss(true, p[equal, 0]))
 
 
@@ -83,12 +83,12 @@ def test_what_is_not_defined_is_nan_and_never_zero() -> None:
 
 
 def test_groups_cover_all_targets_once_per_kind() -> None:
-    found = groups()
+    result = groups()
     for kind, count in (("limb", 2), ("plane", 2), ("region", 6), ("item", 17)):
-        inside = [members for name, members in found.items() if name.startswith(kind + ".")]
+        inside = [members for name, members in result.items() if name.startswith(kind + ".")]
         assert len(inside) == count
         assert sorted(chain.from_iterable(inside)) == list(range(34))
-    assert [TARGET_NAMES[t] for t in found["item.IC"]] == ["L.IC", "R.IC"]
+    assert [TARGET_NAMES[t] for t in result["item.IC"]] == ["L.IC", "R.IC"]
 
 
 def test_sigmoid_bears_extremes() -> None:

@@ -33,12 +33,12 @@ def test_expected_totals_err_less_than_sums_of_hard_calls() -> None:
 
 def test_limits_of_agreement_by_hand() -> None:
     rated = np.array([4.0, 8, 12, 16, np.nan])
-    found = compare_totals(rated + np.array([1.0, -1, 3, -3, 0]), rated)
-    assert found.limits.bias == 0
-    assert found.limits.high == pytest.approx(1.96 * np.std([1, -1, 3, -3], ddof=1))
-    assert (found.mean_error, found.within_mcid, found.within_mdc) == (2.0, 0.5, 1.0)
-    assert found.constant_error == 4.0
-    assert found.limits.cases == 4
+    result = compare_totals(rated + np.array([1.0, -1, 3, -3, 0]), rated)
+    assert result.limits.bias == 0
+    assert result.limits.high == pytest.approx(1.96 * np.std([1, -1, 3, -3], ddof=1))
+    assert (result.mean_error, result.within_mcid, result.within_mdc) == (2.0, 0.5, 1.0)
+    assert result.constant_error == 4.0
+    assert result.limits.cases == 4
     assert compare_totals(rated[:2], rated[:2]) is None
 
 
@@ -46,8 +46,8 @@ def test_kappa_has_an_interval_over_children() -> None:
     rng = np.random.default_rng(1)
     first = rng.integers(0, 3, 60)
     second = np.where(rng.random(60) < 0.7, first, rng.integers(0, 3, 60))
-    found = weighted_kappa_interval(first, second, np.repeat(np.arange(30), 2))
-    assert found.value == weighted_kappa(first, second).value
-    assert found.low < found.value < found.high <= 1
-    assert found.high - found.low < 0.6
+    result = weighted_kappa_interval(first, second, np.repeat(np.arange(30), 2))
+    assert result.value == weighted_kappa(first, second).value
+    assert result.low < result.value < result.high <= 1
+    assert result.high - result.low < 0.6
     assert weighted_kappa_interval([0, 0, 0], [0, 0, 0], [1, 2, 3]).value is None

@@ -13,7 +13,7 @@ from support.small_study import settings
 @pytest.mark.parametrize("level", LEVELS)
 def test_cells_are_those_of_plain_loops(level: int) -> None:
     maps = torch.randn(2, 3, 5, 8, 8)
-    found = HierarchicalPooling.cells(maps, level)
+    result = HierarchicalPooling.cells(maps, level)
     side = 8 // level
     for clip in range(2):
         for channel in range(3):
@@ -25,7 +25,7 @@ def test_cells_are_those_of_plain_loops(level: int) -> None:
                             clip, channel, frame, row * side : (row + 1) * side, column * side : (column + 1) * side
                         ]
                         total += float(cell.mean() + cell.max())
-                    assert float(found[clip, row * level + column, channel]) == pytest.approx(total / 5, abs=1e-5)
+                    assert float(result[clip, row * level + column, channel]) == pytest.approx(total / 5, abs=1e-5)
 
 
 def test_every_cell_reaches_the_answer() -> None:

@@ -157,11 +157,12 @@ def refused(path, model=None, expected=None):
 
 def test_another_size_is_named(weights, tmp_path):
     torch.save(build(0, SIZES["small"]).state_dict(), tmp_path / "s.pth")
-    said = refused(tmp_path / "s.pth", build(0, SIZES["tiny"]))
+    message = refused(tmp_path / "s.pth", build(0, SIZES["tiny"]))
     assert (
-        "is of width 384 with 12 blocks and patches of 16 pixels, the model of width 192 with 4 and 16 (tiny)" in said
+        "is of width 384 with 12 blocks and patches of 16 pixels, the model of width 192 with 4 and 16 (tiny)"
+        in message
     )
-    assert "set finetune.encoder.size to small" in said
+    assert "set finetune.encoder.size to small" in message
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
@@ -190,8 +191,8 @@ def test_every_missing_and_unknown_key_is_named(weights, tmp_path):
         del weights[name]
     weights["blocks.0.gamma_1"] = torch.ones(48)
     torch.save(weights, tmp_path / "w.pth")
-    said = refused(tmp_path / "w.pth")
-    assert "missing: blocks.0.attn.q_bias, blocks.1.mlp.fc1.weight; unknown: blocks.0.gamma_1" in said
+    message = refused(tmp_path / "w.pth")
+    assert "missing: blocks.0.attn.q_bias, blocks.1.mlp.fc1.weight; unknown: blocks.0.gamma_1" in message
     weights = {name: value for name, value in weights.items() if name.startswith("fc_norm")}
     torch.save(weights, tmp_path / "n.pth")
     assert "has no patch embedding of VideoMAE; it begins with fc_norm.bias" in refused(tmp_path / "n.pth")

@@ -37,7 +37,7 @@ class Toy(nn.Module):
 @pytest.mark.parametrize("clips", [1, 3])
 def test_operations_are_those_of_one_clip(part: nn.Module, operations: int, clips: int) -> None:
     network = Toy(part).train()
-    found = cost(network, Batch(clips, features=torch.zeros(clips, 6)))
-    assert found.operations == operations
-    assert found.parameters == sum(p.numel() for p in part.parameters())
+    result = cost(network, Batch(clips, features=torch.zeros(clips, 6)))
+    assert result.operations == operations
+    assert result.parameters == sum(p.numel() for p in part.parameters())
     assert network.training

@@ -38,31 +38,31 @@ def batch_for(network: torch.nn.Module, frames: int, clips: int = 2) -> Batch:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_predicts_dense_targets(name: str) -> None:
-    chosen = settings_of(MODELS[name], settings(frames=FRAMES))
+    run_settings = settings_of(MODELS[name], settings(frames=FRAMES))
     torch.manual_seed(0)
-    model = PretrainingModel(MODELS[name].build(chosen, PIXELS), 8)
-    batch = batch_for(model.network, chosen.frames)
-    found = model(batch)
-    steps = chosen.frames // 2
-    assert found.measures.shape == (2, 34)
-    if found.curves is None:
+    model = PretrainingModel(MODELS[name].build(run_settings, PIXELS), 8)
+    batch = batch_for(model.network, run_settings.frames)
+    result = model(batch)
+    steps = run_settings.frames // 2
+    assert result.measures.shape == (2, 34)
+    if result.curves is None:
         assert name in ("c3d",), f"{name} has no time axis"
         return
-    assert found.curves.shape == (2, steps, 28)
-    assert found.phases.shape == (2, steps, 4)
-    assert found.points.shape == (2, steps, 23, 2)
-    (found.curves.square().mean() + found.measures.square().mean()).backward()
+    assert result.curves.shape == (2, steps, 28)
+    assert result.phases.shape == (2, steps, 4)
+    assert result.points.shape == (2, steps, 23, 2)
+    (result.curves.square().mean() + result.measures.square().mean()).backward()
     encoder = [p for n, p in model.network.named_parameters() if not n.startswith("head.")]
     assert all(parameter.grad is not None for parameter in encoder)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_item_head_reads_the_features_that_pretraining_taught(name: str) -> None:
-    chosen = settings_of(MODELS[name], settings(frames=FRAMES))
-    network = MODELS[name].build(chosen, PIXELS).eval()
+    run_settings = settings_of(MODELS[name], settings(frames=FRAMES))
+    network = MODELS[name].build(run_settings, PIXELS).eval()
     head = torch.nn.Linear(network.feature_width, 34)
     network.replace_head(head)
-    batch = batch_for(network, chosen.frames)
+    batch = batch_for(network, run_settings.frames)
     torch.testing.assert_close(network(batch), head(network.clip_features(batch).clip))
     prior = torch.full((34,), 0.3)
     measures = MeasuresHead(network.feature_width, 8, 0.1, shared=False)

@@ -115,9 +115,9 @@ def test_a_tensor_left_on_the_cpu_is_found(mode: FakeTensorMode) -> None:
 def test_nothing_of_a_network_stays_behind_on_the_cpu(
     name: str, learns: bool, part: Part, mode: FakeTensorMode
 ) -> None:
-    chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
-    network = MODELS[name].build(chosen, SIZE)
-    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)
+    run_settings = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
+    network = MODELS[name].build(run_settings, SIZE)
+    windows = Windows(part.clips, part.atypical, loading_of(network, run_settings), windows_per_video=1)
     batch = emptied(collate([windows[0, row] for row in range(4)]), mode)
     to_no_gpu(network, mode).train(learns)
     with mode:
@@ -159,15 +159,15 @@ def test_the_kernel_and_the_loop_over_clips_agree(monkeypatch: pytest.MonkeyPatc
     nn.init.normal_(network.head.weight)  # type: ignore[arg-type]
     for parameter in network.blocks.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape)
-    found = []
+    result = []
     for way in (videomae.attend, videomae.attend_at_once):
         monkeypatch.setattr(videomae, "attend", way)
         network.zero_grad()
         logits = network(packed)
         logits.square().sum().backward()
-        found.append([logits.detach(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
-    assert len(found[0]) == 1 + len(list(network.parameters()))
-    for one, other in zip(*found, strict=True):
+        result.append([logits.detach(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
+    assert len(result[0]) == 1 + len(list(network.parameters()))
+    for one, other in zip(*result, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * max(float(one.abs().max()), 1))
 
 
@@ -177,11 +177,11 @@ def test_it_learns_judges_and_explains_itself_on(
     device: str, name: str, study: Study, part: Part, tmp_path: Path
 ) -> None:
     """A network of each kind, in half precision where it is a GPU's."""
-    chosen = settings_of(MODELS[name], settings(device=device, precision="bf16", overrides={name: {"frames": 4}}))
+    run_settings = settings_of(MODELS[name], settings(device=device, precision="bf16", overrides={name: {"frames": 4}}))
     validation = open_part(study.validation, study.clips)
     learnt = fit_network(
         MODELS[name],
-        chosen,
+        run_settings,
         part,
         validation,
         seed=0,
@@ -190,10 +190,10 @@ def test_it_learns_judges_and_explains_itself_on(
         on_epoch=lambda row, speed: None,
     )
     assert [row["epoch"] for row in learnt.history] == [1, 2, 3]
-    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, windows_per_video=2)
-    assert judged.logits.shape == (2 * len(validation.clips), 34)
-    assert np.isfinite(judged.logits).all()
-    focus, shown, sheet = explain(MODELS[name], chosen, learnt.weights, learnt.facts, validation, judged, 1, 0)
+    predicted = predict(MODELS[name], run_settings, learnt.weights, learnt.facts, validation, windows_per_video=2)
+    assert predicted.logits.shape == (2 * len(validation.clips), 34)
+    assert np.isfinite(predicted.logits).all()
+    focus, shown, sheet = explain(MODELS[name], run_settings, learnt.weights, learnt.facts, validation, predicted, 1, 0)
     assert focus.height > 0
     assert shown
     assert sheet.size
@@ -203,12 +203,12 @@ def test_what_learnt_on_a_gpu_judges_without_one_but_does_not_learn_there(
     study: Study, part: Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, validation = MODELS["tcn"], open_part(study.validation, study.clips)
-    chosen = settings_of(model, settings(overrides={"tcn": {"frames": 4}}))
+    run_settings = settings_of(model, settings(overrides={"tcn": {"frames": 4}}))
     how: dict[str, Any] = {"seed": 0, "save_as": tmp_path / "state.safetensors", "fingerprint": "", "on_epoch": print}
-    learnt = fit_network(model, chosen, part, validation, **how)
+    learnt = fit_network(model, run_settings, part, validation, **how)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    elsewhere = chosen.model_copy(update={"device": "cuda"})
-    here = predict(model, chosen, learnt.weights, learnt.facts, validation, windows_per_video=1)
+    elsewhere = run_settings.model_copy(update={"device": "cuda"})
+    here = predict(model, run_settings, learnt.weights, learnt.facts, validation, windows_per_video=1)
     assert np.array_equal(
         predict(model, elsewhere, learnt.weights, learnt.facts, validation, windows_per_video=1).logits, here.logits
     )
@@ -220,11 +220,11 @@ def test_what_learnt_on_a_gpu_judges_without_one_but_does_not_learn_there(
 @pytest.mark.parametrize("device", ON_BOTH)
 def test_stopped_and_taken_up_it_ends_alike_on(device: str, tmp_path: Path) -> None:
     """The optimizer's and the average's state go through a file and back to the device."""
-    chosen = settings(epochs=4, device=device)
-    whole = toy_training.run(tmp_path / "whole", chosen)
+    run_settings = settings(epochs=4, device=device)
+    whole = toy_training.run(tmp_path / "whole", run_settings)
     with pytest.raises(KeyboardInterrupt):
-        toy_training.run(tmp_path / "cut", chosen, stop_after=2)
-    taken_up = toy_training.run(tmp_path / "cut", chosen)
+        toy_training.run(tmp_path / "cut", run_settings, stop_after=2)
+    taken_up = toy_training.run(tmp_path / "cut", run_settings)
     for name, value in whole.weights.items():
         assert value.device.type == "cpu"
         torch.testing.assert_close(taken_up.weights[name], value, rtol=1e-5, atol=1e-6)
@@ -254,8 +254,8 @@ def test_clips_that_keep_different_numbers_of_tokens_equal_each_alone_on(device:
         assert relative(parameter.grad, gradient) < allowed, name
 
 
-def relative(found: Tensor | None, exact: Tensor | None) -> float:
+def relative(result: Tensor | None, exact: Tensor | None) -> float:
     """How far, of how long it is."""
-    assert found is not None
+    assert result is not None
     assert exact is not None
-    return float((found.detach().float().cpu() - exact.detach()).norm() / exact.detach().norm())
+    return float((result.detach().float().cpu() - exact.detach()).norm() / exact.detach().norm())

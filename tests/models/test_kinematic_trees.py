@@ -49,9 +49,9 @@ def test_the_arrays_answer_as_the_library_does(state: dict[str, np.ndarray]) -> 
         random_state=3 * len(CODES) + item,
     ).fit(rows, truth, sample_weight=compute_sample_weight("balanced", truth))
     expected = library.decision_function(rows).reshape(2, 60).T
-    found = trees().predict(state, FEATURES).reshape(60, 2, -1)[:, :, item]
-    assert np.allclose(found, expected, atol=1e-9)
-    assert np.ptp(found) > 1
+    result = trees().predict(state, FEATURES).reshape(60, 2, -1)[:, :, item]
+    assert np.allclose(result, expected, atol=1e-9)
+    assert np.ptp(result) > 1
 
 
 def test_what_can_be_seen_is_learnt_and_named(state: dict[str, np.ndarray]) -> None:

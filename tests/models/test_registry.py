@@ -1,4 +1,4 @@
-"""Every registered model builds, judges and learns; names and settings are checked."""
+"""Every registered model is built, trained and predicts; names and settings are checked."""
 
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from childgait.training.fit import fit_table
 from childgait.training.optim import loss_of_clips
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
+from support.marks import mark_slow
 from support.small_study import SIZE, Study, make_study, settings
 
 TABLES = [name for name, model in MODELS.items() if model.kind == "table"]
@@ -40,12 +41,12 @@ def test_networks_that_need_no_video_are_named() -> None:
 
 
 def test_settings_are_the_registrys_then_those_of_params() -> None:
-    chosen = settings(overrides={"videomae": {"learning_rate": 0.5, "encoder": {"size": "small"}}})
-    plain = settings_of(MODELS["videomae"], chosen)
+    run_settings = settings(overrides={"videomae": {"learning_rate": 0.5, "encoder": {"size": "small"}}})
+    plain = settings_of(MODELS["videomae"], run_settings)
     assert (plain.encoder.prompt, plain.encoder.prune, plain.encoder.size) == ("none", "none", "small")
     assert plain.learning_rate == 0.5
-    assert settings_of(MODELS["childgait_video"], chosen).learning_rate == chosen.learning_rate
-    assert settings_of(MODELS["childgait_video_t8"], chosen).frames == 8
+    assert settings_of(MODELS["childgait_video"], run_settings).learning_rate == run_settings.learning_rate
+    assert settings_of(MODELS["childgait_video_t8"], run_settings).frames == 8
 
 
 def test_overrides_are_checked_like_params() -> None:
@@ -58,9 +59,9 @@ def test_overrides_are_checked_like_params() -> None:
 
 
 def test_the_two_by_two_differs_in_prompt_and_prune_only() -> None:
-    found = [settings_of(MODELS[name], settings()) for name in ABLATION]
-    assert len({(s.encoder.prompt, s.encoder.prune) for s in found}) == 4
-    rest = [s.model_copy(update={"encoder": s.encoder.model_copy(update={"prompt": "", "prune": ""})}) for s in found]
+    result = [settings_of(MODELS[name], settings()) for name in ABLATION]
+    assert len({(s.encoder.prompt, s.encoder.prune) for s in result}) == 4
+    rest = [s.model_copy(update={"encoder": s.encoder.model_copy(update={"prompt": "", "prune": ""})}) for s in result]
     assert all(one == rest[0] for one in rest)
 
 
@@ -84,11 +85,13 @@ def test_the_baselines_do_what_their_names_say() -> None:
     atypical[:, 0] = np.arange(20) < 15  # mostly atypical
     atypical[:, 1] = np.arange(20) < 5
     majority = MODELS["majority"].build_table(settings())
-    said = majority.predict(majority.fit(features, atypical, 0), features)
-    assert (said[:, 0] > 0).all()
-    assert (said[:, 1] < 0).all()
-    told = MODELS["age_sex"].build_table(settings())
-    assert ((told.predict(told.fit(features, atypical, 0), features)[:, 5] > 0) == (atypical[:, 5] == 1)).all()
+    predicted = majority.predict(majority.fit(features, atypical, 0), features)
+    assert (predicted[:, 0] > 0).all()
+    assert (predicted[:, 1] < 0).all()
+    description = MODELS["age_sex"].build_table(settings())
+    assert (
+        (description.predict(description.fit(features, atypical, 0), features)[:, 5] > 0) == (atypical[:, 5] == 1)
+    ).all()
     coin = MODELS["coin"].build_table(settings())
     numbers = np.arange(400.0)[:, None]
     tossed = coin.predict(coin.fit(numbers, atypical, 3), numbers) > 0
@@ -99,22 +102,22 @@ def test_the_baselines_do_what_their_names_say() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_model_reads_clips(name: str, part: Part, study: Study) -> None:
     """From part and clips to a row a video, and again from the arrays alone."""
-    chosen, validation = settings_of(MODELS[name], settings()), open_part(study.validation, study.clips)
-    learnt = fit_table(MODELS[name], chosen, part, seed=1)
+    section, validation = settings_of(MODELS[name], settings()), open_part(study.validation, study.clips)
+    learnt = fit_table(MODELS[name], section, part, seed=1)
     assert learnt.facts["learns"] > 0
-    judged = predict(MODELS[name], chosen, learnt.weights, learnt.facts, validation, windows_per_video=1)
-    assert judged.logits.shape == (validation.table.height, len(TARGETS))
-    assert np.isfinite(judged.logits).all()
+    predictions = predict(MODELS[name], section, learnt.weights, learnt.facts, validation, windows_per_video=1)
+    assert predictions.logits.shape == (validation.table.height, len(TARGETS))
+    assert np.isfinite(predictions.logits).all()
     assert all(value.dtype.kind in "fi" for value in learnt.weights.values())  # what a safetensors file can hold
 
 
 def built(name: str, part: Part) -> tuple[Any, Batch]:
     """The untrained network in its own settings, made small, and four clips as its loader gives them."""
-    chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
+    run_settings = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = MODELS[name].build(chosen, SIZE)
-    windows = Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)
+    network = MODELS[name].build(run_settings, SIZE)
+    windows = Windows(part.clips, part.atypical, loading_of(network, run_settings), windows_per_video=1)
     batch = collate([windows[0, row] for row in range(4)])
     if batch.features is not None:  # the bars of light of this study take no steps that could be measured
         batch.features = torch.randn(batch.features.shape, generator=torch.Generator().manual_seed(0))
@@ -123,7 +126,7 @@ def built(name: str, part: Part) -> tuple[Any, Batch]:
 
 
 def overfitted(name: str, part: Part) -> tuple[list[float], torch.Tensor]:
-    """The loss of a few steps on one batch, and the answers after them."""
+    """Train a few steps on one batch; return the losses and the logits afterwards."""
     network, batch = built(name, part)
     assert batch.labels is not None
     normed = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in network.modules())
@@ -137,7 +140,7 @@ def overfitted(name: str, part: Part) -> tuple[list[float], torch.Tensor]:
         loss.backward()
         if step == 0:
             silent = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-            assert not silent, f"nothing flows back to {silent}"
+            assert not silent, f"no gradient reaches {silent}"
         optimizer.step()
         losses.append(loss.item())
     network.eval()
@@ -145,7 +148,7 @@ def overfitted(name: str, part: Part) -> tuple[list[float], torch.Tensor]:
         return losses, network(batch)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mark_slow(NETWORKS, {"biggergait"}))
 def test_a_network_learns_a_batch_by_heart_and_does_so_again(name: str, part: Part) -> None:
     losses, answers = overfitted(name, part)
     assert answers.shape == (4, len(TARGETS))
@@ -172,8 +175,8 @@ def test_a_network_is_given_what_it_reads_and_nothing_else(name: str, part: Part
 
 
 def collate_one(network: Any, name: str, part: Part) -> Batch:
-    chosen = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
-    return collate([Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)[0, 1]])
+    run_settings = settings_of(MODELS[name], settings(overrides={name: {"frames": 4}}))
+    return collate([Windows(part.clips, part.atypical, loading_of(network, run_settings), windows_per_video=1)[0, 1]])
 
 
 @pytest.mark.parametrize("name", KEYPOINTS)

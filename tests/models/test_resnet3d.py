@@ -24,8 +24,8 @@ NARROW = {**PARAMS["finetune"]["cnn"], "width": 4}
 
 
 def built(name: str, width: int) -> FrameNetwork:
-    chosen = settings_of(MODELS[name], settings(cnn={**NARROW, "width": width}))
-    return MODELS[name].build(chosen, 32)
+    run_settings = settings_of(MODELS[name], settings(cnn={**NARROW, "width": width}))
+    return MODELS[name].build(run_settings, 32)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -43,8 +43,8 @@ def test_with_torchvisions_weights_it_sees_what_torchvision_sees(tmp_path: Path)
     theirs = video.r3d_18(weights=None).eval()
     torch.save(theirs.state_dict(), tmp_path / "r3d_18.pth")
     ours = built("r3d18", 64).eval()
-    chosen = settings(weights=str(tmp_path / "r3d_18.pth"), weights_sha256=sha256(tmp_path / "r3d_18.pth"))
-    assert load_start(MODELS["r3d18"], ours, chosen, 112)[0].startswith("r3d_18.pth")
+    run_settings = settings(weights=str(tmp_path / "r3d_18.pth"), weights_sha256=sha256(tmp_path / "r3d_18.pth"))
+    assert load_start(MODELS["r3d18"], ours, run_settings, 112)[0].startswith("r3d_18.pth")
     frames = torch.randint(0, 256, (1, 4, 32, 32, 3), dtype=torch.uint8)
     colours = frames.permute(0, 4, 1, 2, 3) / 255 - torch.tensor([0.43216, 0.394666, 0.37645])[:, None, None, None]
     colours = colours / torch.tensor([0.22803, 0.22145, 0.216989])[:, None, None, None]
@@ -61,9 +61,9 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(tmp_path: Path) ->
     del state["layer4.1.conv2.1.bias"]
     path = tmp_path / "other.pth"
     torch.save(state | {"fc.weight": torch.zeros(400, 64), "extra": torch.zeros(1)}, path)
-    chosen = settings(weights=str(path), weights_sha256=sha256(path))
+    run_settings = settings(weights=str(path), weights_sha256=sha256(path))
     with pytest.raises(StepError, match=r"missing: layer4\.1\.conv2\.1\.bias; unknown: extra; stem\.0\.weight is \[8"):
-        load_start(MODELS["r3d18"], network, chosen, 112)
+        load_start(MODELS["r3d18"], network, run_settings, 112)
     with pytest.raises(StepError, match=r"has sha256 .* but finetune.weights_sha256 is"):
         load_start(MODELS["r3d18"], network, settings(weights=str(path), weights_sha256="0" * 64), 112)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

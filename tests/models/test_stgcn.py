@@ -18,8 +18,8 @@ def test_a_joint_receives_one_in_all() -> None:
     assert torch.allclose(graph.sum(dim=(0, 1)), torch.ones(len(POINTS)))
     assert (graph > 0).sum(dim=0).max() == 1  # a neighbour is in one part only
     edges = {frozenset((INDEX[a], INDEX[b])) for a, b in (*BONES, *HEAD_BONES)}
-    found = {frozenset((int(a), int(b))) for a, b in graph.sum(dim=0).nonzero() if a != b}
-    assert found == edges
+    result = {frozenset((int(a), int(b))) for a, b in graph.sum(dim=0).nonzero() if a != b}
+    assert result == edges
 
 
 def test_parts_are_itself_nearer_and_farther() -> None:

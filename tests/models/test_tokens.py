@@ -32,8 +32,8 @@ def by_hand(masks, packing):
     middle = (side / packing.patch - 1) / 2
     by_rank = sorted(order, key=lambda at: (-counts[at], (at[1] - middle) ** 2 + (at[2] - middle) ** 2, at))
     filled = max(min(packing.min_tokens, len(order)) - len(passing), 0)
-    chosen = by_rank[: len(passing) + filled] if filled else passing
-    return sorted(order.index(at) for at in chosen), filled
+    selected = by_rank[: len(passing) + filled] if filled else passing
+    return sorted(order.index(at) for at in selected), filled
 
 
 @settings(max_examples=60, deadline=None)

@@ -36,7 +36,7 @@ def test_what_a_place_sees(kind: type[torch.nn.Module], reach: int) -> None:
 
 
 def test_layers_are_numbered_and_small_clips_pass() -> None:
-    chosen = settings_of(MODELS["uniformer"], settings(cnn={**PARAMS["finetune"]["cnn"], "width": 4}))
-    network = MODELS["uniformer"].build(chosen, 32).eval()
+    run_settings = settings_of(MODELS["uniformer"], settings(cnn={**PARAMS["finetune"]["cnn"], "width": 4}))
+    network = MODELS["uniformer"].build(run_settings, 32).eval()
     assert {network.layer_of(name) for name, _ in network.named_parameters()} == {0, 1, 2, 3, 4}
     assert network(Batch(2, frames=torch.zeros(2, 4, 32, 32, 3, dtype=torch.uint8))).shape == (2, 34)

@@ -106,8 +106,8 @@ def test_two_raters_are_compared_and_one_is_chosen(tmp_path: Path) -> None:
     assert pair["weighted_kappa"]["IC"]["value"] < 1
     assert pair["icc_of_limb_totals"]["value"] > 0.98
     labels = pl.read_parquet(out["labels_out"])
-    chosen = labels.filter((pl.col("subject") == "0001") & (pl.col("limb") == "left") & (pl.col("code") == "IC"))
-    assert chosen["score"].item() == 1
+    selected = labels.filter((pl.col("subject") == "0001") & (pl.col("limb") == "left") & (pl.col("code") == "IC"))
+    assert selected["score"].item() == 1
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ def run(made: Made) -> dict:
 
 
 def test_a_good_study_keeps_every_promise(made: Made) -> None:
-    found = run(made)
-    assert found["kept"] == len(PROMISES) == len(found["promises"])
-    assert all(promise["kept"] and promise["promise"].endswith(".") for promise in found["promises"])
+    result = run(made)
+    assert result["kept"] == len(PROMISES) == len(result["promises"])
+    assert all(promise["kept"] and promise["promise"].endswith(".") for promise in result["promises"])
 
 
 def path_of(made: Made, ending: str) -> Path:
@@ -70,8 +70,8 @@ def first_row(column: str, value: object, level: str = "child") -> Callable[[pl.
     """Another value in the first test row of that level that counts."""
 
     def change(frame: pl.DataFrame) -> pl.DataFrame:
-        chosen = (pl.col("part") == "test") & (pl.col("level") == level) & pl.col("counts")
-        first = chosen & (chosen.cast(pl.Int64).cum_sum() == 1)
+        selected = (pl.col("part") == "test") & (pl.col("level") == level) & pl.col("counts")
+        first = selected & (selected.cast(pl.Int64).cum_sum() == 1)
         return frame.with_columns(pl.when(first).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
 
     return change

@@ -34,19 +34,19 @@ def write_model(study: Study, folder: Path, name: str) -> None:
     """Weights without training: evaluate does not care how they came about."""
     import torch
 
-    chosen = settings_of(MODELS[name], settings(frames=4))
+    selected = settings_of(MODELS[name], settings(frames=4))
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation")}
     if name == "coin":
         weights: dict[str, Any] = {"seed": np.array([1])}
         facts: dict[str, Any] = {"learns": 1}
     else:
         torch.manual_seed(0)
-        network = MODELS[name].build(chosen, 32)
+        network = MODELS[name].build(selected, 32)
         torch.nn.init.normal_(network.head[-1].weight, std=0.5)
         weights, facts = {k: v.numpy() for k, v in network.state_dict().items()}, {"pixels": 32}
     learnt = FitResult(weights, [], 2, facts)
     save_file(weights, folder / f"{name}.safetensors")
-    describe(MODELS[name], "holdout", 0, chosen, parts, learnt).write(folder / f"{name}.json")
+    describe(MODELS[name], "holdout", 0, selected, parts, learnt).write(folder / f"{name}.json")
 
 
 def run(study: Study, out: Path, name: str = "coin", params: Evaluate | None = None, **changes: Any) -> dict[str, Any]:

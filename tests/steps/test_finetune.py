@@ -59,11 +59,11 @@ def run(study: Study, out: Path, params: Finetune = SMALL, name: str = "childgai
 
 def test_it_writes_weights_a_description_and_a_curve(study: Study, tmp_path: Path) -> None:
     out = run(study, tmp_path / "a")
-    weights, told = load_file(out / "weights.safetensors"), json.loads((out / "model.json").read_text())
+    weights, description = load_file(out / "weights.safetensors"), json.loads((out / "model.json").read_text())
     assert all(np.isfinite(value).all() for value in weights.values())
-    assert told["facts"]["weights_from"] == "from scratch"
-    assert told["children"]["train"] == sorted(set(pl.read_parquet(study.train)["subject"]))
-    assert told["split_hash"] == pl.read_parquet(study.test)["split_hash"][0]
+    assert description["facts"]["weights_from"] == "from scratch"
+    assert description["children"]["train"] == sorted(set(pl.read_parquet(study.train)["subject"]))
+    assert description["split_hash"] == pl.read_parquet(study.test)["split_hash"][0]
     with (out / "history.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [float(row["epoch"]) for row in rows] == [1, 2]

@@ -46,10 +46,10 @@ def test_a_closed_gate_leaves_no_table_but_what_it_found(tmp_path: Path) -> None
         "results": tmp_path / "r.json",
         "docs": tmp_path / "docs",
     }
-    found = find_function("gate")
-    assert found is not None
+    result = find_function("gate")
+    assert result is not None
     with pytest.raises(StepError, match=r"views have four names .*0004-0001_left_1-240 \(above\)"):
-        run_step(found[0], values, Path(__file__).parents[2] / "params.yaml", tmp_path / "gate.record.json")
+        run_step(result[0], values, Path(__file__).parents[2] / "params.yaml", tmp_path / "gate.record.json")
     assert not (tmp_path / "p.parquet").exists()
     assert not (tmp_path / "r.json").exists()
     assert not (tmp_path / "gate.record.json").exists()

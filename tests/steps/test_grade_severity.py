@@ -67,9 +67,9 @@ def learnt(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             checkpoint=folders[name] / "state",
             **{flag: folders[name] / file for flag, file in out.items()},
         )
-        told = json.loads((folders[name] / "model.json").read_text())
-        told["settings"] |= {key: value for key, value in SMALL.items() if key in ("epochs", "learning_rate")}
-        (folders[name] / "model.json").write_text(json.dumps(told))
+        description = json.loads((folders[name] / "model.json").read_text())
+        description["settings"] |= {key: value for key, value in SMALL.items() if key in ("epochs", "learning_rate")}
+        (folders[name] / "model.json").write_text(json.dumps(description))
     return folders
 
 
@@ -100,14 +100,14 @@ def test_levels_that_show_in_the_legs_are_found(
     study: Study, learnt: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
     assert name in KEYPOINTS
-    found = run(study, learnt[name], tmp_path)
+    result = run(study, learnt[name], tmp_path)
     table = pl.read_csv(tmp_path / "levels.csv", schema_overrides={"subject": pl.String})
     assert table["level"].to_list() == [TOLD[is_sick(subject)] for subject in table["subject"]]
-    assert found["metrics"]["accuracy"]["value"] == pytest.approx((table["level"] == table["said"]).mean())
-    assert found["metrics"]["accuracy"]["value"] >= 0.8 > found["commonest"]["accuracy"]["value"]
-    assert sum(map(sum, found["confusion"])) == table.height == found["children"]["test"]
-    asked = table.select("at_least_2", "at_least_3", "at_least_4").to_numpy()
-    assert table["said"].to_list() == (1 + (asked >= 0.5).sum(axis=1)).tolist()
+    assert result["metrics"]["accuracy"]["value"] == pytest.approx((table["level"] == table["said"]).mean())
+    assert result["metrics"]["accuracy"]["value"] >= 0.8 > result["commonest"]["accuracy"]["value"]
+    assert sum(map(sum, result["confusion"])) == table.height == result["children"]["test"]
+    at_least = table.select("at_least_2", "at_least_3", "at_least_4").to_numpy()
+    assert table["said"].to_list() == (1 + (at_least >= 0.5).sum(axis=1)).tolist()
 
 
 def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(
@@ -136,9 +136,9 @@ def test_the_same_again_gives_the_same_bytes(study: Study, learnt: dict[str, Pat
 def test_a_child_without_a_level_is_left_out_by_name(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
     tested = sorted(set(pl.read_parquet(study.test)["subject"]))
     level_of = {f"{n:04d}": None if f"{n:04d}" == tested[0] else TOLD[is_sick(f"{n:04d}")] for n in range(1, 25)}
-    found = run(study, learnt["stgcn"], tmp_path, subjects=write_subjects(tmp_path / "subjects.parquet", level_of))
-    assert found["without_level"] == {"train": [], "validation": [], "test": [tested[0]]}
-    assert found["children"]["test"] == len(tested) - 1
+    result = run(study, learnt["stgcn"], tmp_path, subjects=write_subjects(tmp_path / "subjects.parquet", level_of))
+    assert result["without_level"] == {"train": [], "validation": [], "test": [tested[0]]}
+    assert result["children"]["test"] == len(tested) - 1
     assert tested[0] not in (tmp_path / "levels.csv").read_text()
 
 
@@ -155,7 +155,7 @@ def test_a_test_child_that_taught_stops_the_step(study: Study, learnt: dict[str,
 
 
 def test_a_table_model_has_no_last_layer(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
-    told = json.loads((learnt["stgcn"] / "model.json").read_text()) | {"model": "rules", "kind": "table"}
-    (tmp_path / "model.json").write_text(json.dumps(told))
+    description = json.loads((learnt["stgcn"] / "model.json").read_text()) | {"model": "rules", "kind": "table"}
+    (tmp_path / "model.json").write_text(json.dumps(description))
     with pytest.raises(StepError, match="rules is no network"):
         run(study, learnt["stgcn"], tmp_path, model=tmp_path / "model.json", model_name="rules")

@@ -167,14 +167,14 @@ def test_another_pixel_is_another_clip_for_whoever_reads_it(scene, tmp_path):
         pixels[y0 : y0 + 8, x0 : x0 + 8] = 0
         covered.append(pixels)
     write_video(tmp_path / "covered.mp4", covered, [frame.seconds for frame in read_frames(scene / "video.mp4")])
-    found = []
+    result = []
     for name, video in (("a", scene / "video.mp4"), ("b", tmp_path / "covered.mp4")):
         (tmp_path / name).mkdir()
         run(scene, tmp_path / name, video=video)
-        found.append(json.loads((tmp_path / name / f"{NAME}.clip.json").read_text()))
+        result.append(json.loads((tmp_path / name / f"{NAME}.clip.json").read_text()))
         for part in ("frames", "masks", "points"):
-            assert found[-1][f"{part}_sha256"] == sha256(tmp_path / name / f"{NAME}.{part}.npy")
-    assert {key for key in found[0] if found[0][key] != found[1][key]} == {"frames_sha256"}
+            assert result[-1][f"{part}_sha256"] == sha256(tmp_path / name / f"{NAME}.{part}.npy")
+    assert {key for key in result[0] if result[0][key] != result[1][key]} == {"frames_sha256"}
 
 
 @pytest.mark.parametrize(

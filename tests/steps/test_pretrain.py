@@ -71,14 +71,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_writes_a_checkpoint_that_says_what_it_is(whole: Path) -> None:
-    weights, told = load_file(whole / "weights.safetensors"), json.loads((whole / "weights.json").read_text())
+    weights, description = load_file(whole / "weights.safetensors"), json.loads((whole / "weights.json").read_text())
     assert weights["network.encoder.patch_embed.proj.weight"].dtype == torch.bfloat16
     assert weights["measures.2.weight"].shape == (34, 16)
     assert weights["scale.measure_mean"].shape == (34,)
     assert not [name for name in weights if name.startswith("network.head.")]
-    assert told["sha256"] == sha256(whole / "weights.safetensors")
-    assert (told["children"], told["seed"], told["windows"]) == (2, 41, 12)
-    assert told["network"] == {
+    assert description["sha256"] == sha256(whole / "weights.safetensors")
+    assert (description["children"], description["seed"], description["windows"]) == (2, 41, 12)
+    assert description["network"] == {
         "frames": 8,
         "frame_step": 2,
         "head_hidden": 16,
@@ -91,7 +91,7 @@ def test_it_writes_a_checkpoint_that_says_what_it_is(whole: Path) -> None:
     }
     history = pl.read_csv(whole / "history.csv")
     assert history["windows"].to_list() == [4, 8, 12]
-    assert told["validation"]["r2_knee"] == pytest.approx(history["validation_r2_knee"][-1], abs=1e-5)
+    assert description["validation"]["r2_knee"] == pytest.approx(history["validation_r2_knee"][-1], abs=1e-5)
     assert (whole / "strip.png").read_bytes().startswith(b"\x89PNG")
     assert not list((whole / "cache").glob("*.safetensors"))  # a checkpoint is of no use once the job is done
 
@@ -117,8 +117,8 @@ def test_cut_off_and_taken_up_it_ends_with_the_same_bytes(
 
 
 def test_a_keypoint_network_reads_the_same_stream(tmp_path: Path) -> None:
-    told = json.loads((run(tmp_path / "gru", "gru", windows=4) / "weights.json").read_text())
-    assert set(told["network"]) == {"frames", "frame_step", "head_hidden", "skeleton_width", "temporal_kernel"}
+    description = json.loads((run(tmp_path / "gru", "gru", windows=4) / "weights.json").read_text())
+    assert set(description["network"]) == {"frames", "frame_step", "head_hidden", "skeleton_width", "temporal_kernel"}
 
 
 def test_what_cannot_be_pretrained_is_refused(tmp_path: Path) -> None:

@@ -155,18 +155,18 @@ class Loads(HTMLParser):
 
 def test_the_page_loads_nothing_from_anywhere(study: tuple[Made, Path, dict]) -> None:
     page = (study[1] / "index.html").read_text()
-    found = Loads()
-    found.feed(page)
-    assert found.fetched
-    assert all(address.startswith("data:") for address in found.fetched)
+    result = Loads()
+    result.feed(page)
+    assert result.fetched
+    assert all(address.startswith("data:") for address in result.fetched)
     assert "@import" not in page
     assert "url(" not in page
     assert not re.search(r"https?://", page)
-    assert set(found.links) - {"lineage.html"} == {link for link in found.links if link.startswith("#")}
-    for link in found.links:
+    assert set(result.links) - {"lineage.html"} == {link for link in result.links if link.startswith("#")}
+    for link in result.links:
         assert link == "lineage.html" or f'id="{link[1:]}"' in page
-    assert len(found.images) == len(FIGURES) - 1  # no row of this study is pre-trained
-    assert all(image["alt"] for image in found.images)
+    assert len(result.images) == len(FIGURES) - 1  # no row of this study is pre-trained
+    assert all(image["alt"] for image in result.images)
 
 
 def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None:

@@ -29,9 +29,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     logit[TARGET_NAMES.index("R.TLT")] = 1.0
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation")}
     learnt = FitResult({"logit": logit}, [], 0, {"learns": 34})
-    chosen = settings_of(MODELS["majority"], settings())
+    selected = settings_of(MODELS["majority"], settings())
     save_file(learnt.weights, folder / "weights.safetensors")
-    describe(MODELS["majority"], "holdout", 0, chosen, parts, learnt).write(folder / "model.json")
+    describe(MODELS["majority"], "holdout", 0, selected, parts, learnt).write(folder / "model.json")
     views = default_views()
     rows = [
         {"subject": "0001", "limb": limb, "code": code, "score": 1, "atypical": True, "views": " ".join(views[code])}
@@ -73,9 +73,9 @@ def of_part(path: Path) -> list[str]:
 
 def test_the_listed_children_are_answered_for(study: Study, tmp_path: Path) -> None:
     listed = of_part(study.test)[:2]
-    found = run(study, tmp_path, listed)
-    assert sorted(found) == listed
-    assert found[listed[0]] == [int(name == "R.TLT") for name in TARGET_NAMES]
+    result = run(study, tmp_path, listed)
+    assert sorted(result) == listed
+    assert result[listed[0]] == [int(name == "R.TLT") for name in TARGET_NAMES]
 
 
 def test_without_a_list_everybody_is_whom_the_model_has_never_seen(study: Study, tmp_path: Path) -> None:

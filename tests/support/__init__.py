@@ -14,6 +14,7 @@
 | short recordings of different children and rooms, as files | `walking_videos` | a second |
 | a real face (public-domain portrait) moving before a wall | `portrait_scene` | a second |
 | settings of the stream of painted synthetic walks | `walk_stream` | a second per child and view |
+| the mark `slow` on some rows of a parametrised test | `marks` | - |
 | an attack on a covered face | `attack` | seconds |
 | SAM 3's real classes, tiny, random weights | `tiny_sam3` | seconds |
 """

@@ -88,7 +88,7 @@ def test_layout_is_the_release_s(cohort: Path) -> None:
     truth = json.loads((cohort / "truth" / "subjects.json").read_text())
     for child in children:
         scores = truth[child.split(",")[0]]["scores"]
-        mean = sum(found["score"] for limb in scores.values() for found in limb.values()) / 2
+        mean = sum(result["score"] for limb in scores.values() for result in limb.values()) / 2
         assert int(child.rsplit(",", 1)[1]) == min(1 + mean // 3.8, 4)
     summary = json.loads((cohort / "cohort.json").read_text())
     assert {entry["name"] for entry in summary["recordings"]} == set(names(cohort))

@@ -47,8 +47,8 @@ def test_scores_follow_from_the_measured_values_alone(drawn: list) -> None:
     for _, scores in drawn[:60]:
         for limb in LIMBS:
             for code in CODES:
-                found = scores[limb][code]
-                assert found["score"] == bands_of(code).score(found["value"])
+                result = scores[limb][code]
+                assert result["score"] == bands_of(code).score(result["value"])
 
 
 def mirrored(child: Child) -> Child:
@@ -103,8 +103,8 @@ def test_rater_noise_lives_in_the_margin_only() -> None:
     rng = np.random.default_rng(0)
 
     def flips(value: float) -> float:
-        found = Measurement(value, 0.0, bands_of("KFX").score(value))
-        return float(np.mean([rate("KFX", found, 2.0, rng) != found.score for _ in range(2000)]))
+        result = Measurement(value, 0.0, bands_of("KFX").score(value))
+        return float(np.mean([rate("KFX", result, 2.0, rng) != result.score for _ in range(2000)]))
 
     assert flips(60.0) == 0
     assert flips(52.0) == 0  # 2.5 degrees from the edge at 49.5

@@ -75,9 +75,9 @@ def test_asked_for_curves_are_found_in_the_side_view(view: str, pattern: str) ->
     offset = np.array([-motion.parts["pelvis"][:, 0].mean(), 0, 0])
     camera = place_camera(view, child.height, 1920, 1080, np.random.default_rng(1))
     pixels, _ = camera.project(into_world(motion.points + offset, PASS_OF_VIEW[view]))
-    found = planar_angles(pixels, view, -1.0 if view == "left" else 1.0)  # the near limb has the view's name
+    result = planar_angles(pixels, view, -1.0 if view == "left" else 1.0)  # the near limb has the view's name
     for name, limit in (("knee", 5.0), ("ankle", 6.0)):
-        error = found[name] - motion.curves[view][name]
+        error = result[name] - motion.curves[view][name]
         standing = motion.curves[view]["clearance"] < 0.001 if name == "ankle" else np.ones(len(error), dtype=bool)
         flat = np.abs(motion.curves[view]["foot_pitch"]) < 8  # beyond, the toes bend and heel to toe is no sole
         keep = standing & (flat if name == "ankle" else True)
@@ -86,8 +86,8 @@ def test_asked_for_curves_are_found_in_the_side_view(view: str, pattern: str) ->
             continue
         assert np.abs(np.median(error[keep])) < 2.5
         assert np.percentile(np.abs(error[keep]), 90) < limit
-    asked, _ = limb_cycle(child, child.limb(view))
-    assert motion.curves[view]["knee"].max() == pytest.approx(asked["knee"].max(), abs=0.5)
+    cycle, _ = limb_cycle(child, child.limb(view))
+    assert motion.curves[view]["knee"].max() == pytest.approx(cycle["knee"].max(), abs=0.5)
 
 
 def test_near_and_far_left_and_right_are_right_in_every_view() -> None:

@@ -38,17 +38,17 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def frames_of(cohort: Path, view: str) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Some frames with everybody's head boxes."""
-    found = []
+    result = []
     for video in sorted(cohort.glob(f"dataset/*/*_{view}_*.mp4")):
         truth = load_truth(cohort / "truth" / f"{video.stem}.npz")
         with av.open(str(video)) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 if index % 10 == 5:
-                    found.append(
+                    result.append(
                         (frame.to_ndarray(format="rgb24"), {who: box[index] for who, box in truth.heads.items()})
                     )
-    assert found
-    return found
+    assert result
+    return result
 
 
 def face_scores(cohort: Path, view: str) -> dict[str, list[float]]:

@@ -41,16 +41,16 @@ def test_features_are_kept_until_the_clip_or_the_encoder_changes(
 ) -> None:
     (tmp_path / "clips").mkdir()
     clips = [open_clip(path) for path in make_study(tmp_path / "clips", children=2).clips]
-    chosen = probe(cache=str(tmp_path / "cache"))
+    run_settings = probe(cache=str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
-    first = encoder_features(clips, chosen)
+    first = encoder_features(clips, run_settings)
     kept = sorted((tmp_path / "cache").iterdir())
     assert len(kept) == len(clips)
     np.save(kept[0], np.full(first.shape[1], 7, np.float32))
-    again = encoder_features(clips, chosen)
+    again = encoder_features(clips, run_settings)
     assert (again == 7).all(axis=1).sum() == 1, "the file is read"
     encoder_features(clips, probe(cache=str(tmp_path / "cache"), frames_per_clip=3))
     assert len(list((tmp_path / "cache").iterdir())) == 2 * len(clips)
     np.save(clips[0].path("frames"), 255 - np.load(clips[0].path("frames")))
-    encoder_features(clips, chosen)
+    encoder_features(clips, run_settings)
     assert len(list((tmp_path / "cache").iterdir())) == 2 * len(clips) + 1

@@ -47,18 +47,18 @@ def test_grad_cam_of_a_linear_answer_is_known_by_hand() -> None:
             means = maps.mean(dim=(2, 3))
             return (2 * means[:, :1] - means[:, 1:]).expand(1, 34)
 
-    found = grad_cam(Known(), Batch(1), 3)
+    result = grad_cam(Known(), Batch(1), 3)
     channels = np.cos(np.arange(24.0)).reshape(2, 3, 4)
-    assert found[0] == pytest.approx(np.maximum(2 / 12 * channels[0] - 1 / 12 * channels[1], 0), abs=1e-6)
-    assert 0 < (found > 0).mean() < 1
+    assert result[0] == pytest.approx(np.maximum(2 / 12 * channels[0] - 1 / 12 * channels[1], 0), abs=1e-6)
+    assert 0 < (result > 0).mean() < 1
 
 
 def test_only_the_patch_that_the_network_reads_counts(tmp_path: Path) -> None:
     study = make_study(tmp_path, children=2)
-    chosen = settings_of(MODELS["videomae"], settings(frames=4))
-    network = MODELS["videomae"].build(chosen, SIZE)
+    run_settings = settings_of(MODELS["videomae"], settings(frames=4))
+    network = MODELS["videomae"].build(run_settings, SIZE)
     part = open_part(study.train, study.clips)
-    batch = collate([Windows(part.clips, part.atypical, loading_of(network, chosen), windows_per_video=1)[0, 0]])
+    batch = collate([Windows(part.clips, part.atypical, loading_of(network, run_settings), windows_per_video=1)[0, 0]])
     network.logits_from_maps = lambda maps, batch: maps[2].sum().expand(1, 34)
     (amount,) = evidence_maps(network, batch, [5])
     assert amount[2] > 0
@@ -69,10 +69,10 @@ def test_only_the_patch_that_the_network_reads_counts(tmp_path: Path) -> None:
 def test_every_kind_of_network_says_where(kind: str, tmp_path: Path) -> None:
     study = make_study(tmp_path, children=2)
     part = open_part(study.train, study.clips)
-    chosen = settings_of(MODELS[kind], settings(overrides={kind: {"frames": 4}}))
+    run_settings = settings_of(MODELS[kind], settings(overrides={kind: {"frames": 4}}))
     torch.manual_seed(0)
-    network = MODELS[kind].build(chosen, SIZE)
-    loading = loading_of(network, chosen)
+    network = MODELS[kind].build(run_settings, SIZE)
+    loading = loading_of(network, run_settings)
     windows = Windows(part.clips, part.atypical, loading, windows_per_video=1)
     points = part.clips[0].points(np.arange(4)).astype(float)
     trained = evidence_of(network, loading, collate([windows[0, 0]]), points, SIZE, list(range(34)))
@@ -140,16 +140,16 @@ def test_flat_evidence_has_no_share_and_unseen_places_do_not_count() -> None:
 def test_maps_stand_beside_those_of_random_weights(kind: str, tmp_path: Path) -> None:
     study = make_study(tmp_path, children=4)
     model = MODELS[kind]
-    chosen = settings_of(model, settings(overrides={kind: {"frames": 4}}))
+    run_settings = settings_of(model, settings(overrides={kind: {"frames": 4}}))
     torch.manual_seed(1)
-    network: Any = model.build(chosen, SIZE)
+    network: Any = model.build(run_settings, SIZE)
     last = [layer for layer in network.head.modules() if isinstance(layer, nn.Linear)][-1]
     nn.init.normal_(last.weight, std=0.5)
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     part = open_part(study.train, study.clips)
     rows = np.arange(part.table.height)
-    judged = WindowLogits(rows, np.zeros_like(rows), np.random.default_rng(0).normal(size=(len(rows), 34)))
-    focus, shown, sheet = explain(model, chosen, weights, {"pixels": SIZE}, part, judged, children=2, seed=0)
+    predicted = WindowLogits(rows, np.zeros_like(rows), np.random.default_rng(0).normal(size=(len(rows), 34)))
+    focus, shown, sheet = explain(model, run_settings, weights, {"pixels": SIZE}, part, predicted, children=2, seed=0)
     assert [one.video[:4] for one in shown] == ["0001", "0002"]
     known = int((~np.isnan(part.atypical[:4])).sum())
     assert focus.height == known  # every item of every recording of both children
@@ -160,20 +160,20 @@ def test_maps_stand_beside_those_of_random_weights(kind: str, tmp_path: Path) ->
     assert not focus["share"].equals(focus["random_share"])
     assert focus["agreement"].drop_nulls().abs().mean() < 0.9
     assert sheet.shape == (2 * 2 * SIZE, 4 * SIZE, 3)
-    again, _, _ = explain(model, chosen, weights, {"pixels": SIZE}, part, judged, children=2, seed=0)
+    again, _, _ = explain(model, run_settings, weights, {"pixels": SIZE}, part, predicted, children=2, seed=0)
     assert again.equals(focus)
 
 
 def test_the_check_finds_a_map_that_random_weights_also_draw(tmp_path: Path) -> None:
     """The trained network is the random one itself: every map agrees wholly."""
     study = make_study(tmp_path, children=2)
-    chosen = settings_of(MODELS["stgcn"], settings(overrides={"stgcn": {"frames": 4}}))
+    run_settings = settings_of(MODELS["stgcn"], settings(overrides={"stgcn": {"frames": 4}}))
     torch.manual_seed(7)
-    weights = {name: value.numpy() for name, value in MODELS["stgcn"].build(chosen, SIZE).state_dict().items()}
+    weights = {name: value.numpy() for name, value in MODELS["stgcn"].build(run_settings, SIZE).state_dict().items()}
     part = open_part(study.train, study.clips)
     rows = np.arange(part.table.height)
-    judged = WindowLogits(rows, np.zeros_like(rows), np.zeros((len(rows), 34)))
-    focus, _, _ = explain(MODELS["stgcn"], chosen, weights, {"pixels": SIZE}, part, judged, children=1, seed=7)
+    predicted = WindowLogits(rows, np.zeros_like(rows), np.zeros((len(rows), 34)))
+    focus, _, _ = explain(MODELS["stgcn"], run_settings, weights, {"pixels": SIZE}, part, predicted, children=1, seed=7)
     assert (focus["agreement"].drop_nulls() == 1.0).all()
     assert focus["share"].equals(focus["random_share"])
 

@@ -62,9 +62,9 @@ def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int
 def test_numbers_of_the_joint_that_counts_are_chosen() -> None:
     shares = np.zeros(len(POINTS))
     shares[INDEX["right_knee"]] = 1.0
-    chosen = features_of_joints(shares, 20)
-    assert chosen.tolist() == sorted(set(chosen.tolist()))
-    for number in chosen:
+    selected = features_of_joints(shares, 20)
+    assert selected.tolist() == sorted(set(selected.tolist()))
+    for number in selected:
         limb, name = LIMBS[number // len(NAMES)], NAMES[number % len(NAMES)]
         assert "right_knee" in joints_of_feature(name, limb)
     ranked = features_of_joints(shares, 5)  # the item's own numbers lean on the knee alone
@@ -91,8 +91,8 @@ def test_a_joint_that_alone_moves_the_answer_contributes_alone(study: Any) -> No
 
 def test_numbers_are_scaled_by_the_training_clips_and_their_mirror_images(study: Any) -> None:
     part = open_part(study.train, study.clips)
-    chosen = settings(choose="all")
-    network = MODELS["stgcn_fusion"].build(chosen, 32)
+    run_settings = settings(choose="all")
+    network = MODELS["stgcn_fusion"].build(run_settings, 32)
     windows = Windows(part.clips, part.atypical, Loading(8, frozenset({"points", "features"})), windows_per_video=1)
     assert windows.features is not None
     set_features(network, windows, np.arange(2 * len(NAMES)))
@@ -120,14 +120,14 @@ def test_what_was_found_is_told_and_kept_in_the_weights(study: Any, tmp_path: Pa
     learnt = fitted(study, tmp_path)
     assert set(learnt.facts["joints"]) == set(POINTS)
     assert sum(learnt.facts["joints"].values()) == pytest.approx(1.0, abs=0.01)
-    chosen = learnt.weights["tokens.selected"]
-    assert len(chosen) == len(learnt.facts["numbers"]) == round(0.5 * 2 * len(NAMES))
-    assert learnt.facts["numbers"][0] == f"{LIMBS[chosen[0] // len(NAMES)]} {NAMES[chosen[0] % len(NAMES)]}"
+    selected = learnt.weights["tokens.selected"]
+    assert len(selected) == len(learnt.facts["numbers"]) == round(0.5 * 2 * len(NAMES))
+    assert learnt.facts["numbers"][0] == f"{LIMBS[selected[0] // len(NAMES)]} {NAMES[selected[0] % len(NAMES)]}"
     assert not list(tmp_path.glob("first-*"))  # the first network's state is of no use any more
-    judged = predict(
+    predicted = predict(
         MODELS["stgcn_fusion"], settings(), learnt.weights, learnt.facts, open_part(study.test, study.clips), 1
     )
-    assert np.isfinite(judged.logits).all()
+    assert np.isfinite(predicted.logits).all()
 
 
 def test_a_run_that_was_cut_off_in_its_second_part_ends_the_same(study: Any, tmp_path: Path) -> None:

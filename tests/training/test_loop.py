@@ -163,10 +163,10 @@ def test_a_run_that_stopped_early_is_over_when_it_is_taken_up(keep: str, tmp_pat
     def judge(network: torch.nn.Module) -> dict[str, float]:
         return {"validation_loss": next(losses), "validation_balanced_accuracy": 0.5}
 
-    chosen = settings(epochs=6, patience=2, checkpoint=keep)
-    first = toy_training.run(tmp_path, chosen, judge=judge)
+    run_settings = settings(epochs=6, patience=2, checkpoint=keep)
+    first = toy_training.run(tmp_path, run_settings, judge=judge)
     assert len(first.history) == 4
-    again = toy_training.run(tmp_path, chosen, judge=judge)
+    again = toy_training.run(tmp_path, run_settings, judge=judge)
     assert again.history == first.history
     assert again.kept_epoch == first.kept_epoch
     assert same(again.weights, first.weights)
@@ -210,8 +210,8 @@ def test_several_windows_a_clip_give_the_same_numbers_however_a_step_is_cut(tmp_
 
 
 def test_several_windows_stopped_and_taken_up_end_with_the_same_bytes(tmp_path: Path) -> None:
-    chosen = settings(epochs=4, training_windows=2)
-    whole = toy_training.run(tmp_path / "whole", chosen, in_sets=True)
+    run_settings = settings(epochs=4, training_windows=2)
+    whole = toy_training.run(tmp_path / "whole", run_settings, in_sets=True)
     with pytest.raises(KeyboardInterrupt):
-        toy_training.run(tmp_path / "cut", chosen, stop_after=2, in_sets=True)
-    assert same(whole.weights, toy_training.run(tmp_path / "cut", chosen, in_sets=True).weights)
+        toy_training.run(tmp_path / "cut", run_settings, stop_after=2, in_sets=True)
+    assert same(whole.weights, toy_training.run(tmp_path / "cut", run_settings, in_sets=True).weights)

@@ -53,8 +53,8 @@ def test_the_weight_of_the_pool_rises_over_thirty_epochs() -> None:
 def test_the_teacher_is_the_moving_average_from_the_first_step_on() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(network.weight, 1.0)
-    chosen = settings(mean_teacher=how(decay=0.9).model_dump())
-    average = make_teacher(network, chosen)
+    run_settings = settings(mean_teacher=how(decay=0.9).model_dump())
+    average = make_teacher(network, run_settings)
     for value in (2.0, 3.0, 5.0):
         torch.nn.init.constant_(network.weight, value)
         average.update(network)
@@ -83,8 +83,8 @@ def test_what_is_taught() -> None:
 def test_the_gate_counts_what_is_sure_either_way(confidence: float, accepted: float) -> None:
     teacher = torch.logit(torch.tensor([[0.99, 0.1, 0.75, 0.4]]))
     shown = torch.ones(1, 4, dtype=torch.bool)
-    found = pool_losses(teacher.clone(), teacher, shown, torch.ones(4), how(confidence=confidence))
-    assert found[2].item() == accepted
+    result = pool_losses(teacher.clone(), teacher, shown, torch.ones(4), how(confidence=confidence))
+    assert result[2].item() == accepted
 
 
 def test_student_and_teacher_see_one_clip_mirrored_alike(study: Study) -> None:
@@ -162,7 +162,7 @@ def fitted(
     """agrm, tiny, on the small study."""
     teaching = {**HOW.model_dump(), "ramp_epochs": 2, "batch_size": 4, **changes}
     narrow = {**PARAMS["finetune"]["cnn"], "width": 2}
-    chosen = settings_of(MODELS["r3d18"], settings(epochs=3, cnn=narrow, mean_teacher=teaching))
+    run_settings = settings_of(MODELS["r3d18"], settings(epochs=3, cnn=narrow, mean_teacher=teaching))
 
     def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
         if row["epoch"] == stop_after:
@@ -172,7 +172,7 @@ def fitted(
     parts = [open_part(path, study.clips) for path in (study.train, study.validation)]
     return fit_network(
         MODELS["agrm"],
-        chosen,
+        run_settings,
         *parts,
         seed=1,
         save_as=folder / "state.safetensors",
@@ -252,7 +252,7 @@ def test_a_pool_is_described_so_that_evaluate_can_refuse_it(study: Study) -> Non
     plain = describe(MODELS["agrm"], "holdout", 0, settings(), parts, learnt)
     assert set(plain.children) == {"train", "validation"}
     child = test.clips[0].video[:4]
-    told = describe(MODELS["agrm"], "holdout", 0, settings(), parts, learnt, test.clips[:1])
+    note = describe(MODELS["agrm"], "holdout", 0, settings(), parts, learnt, test.clips[:1])
     check_children_unseen(plain, study.test, {child})
     with pytest.raises(StepError, match=f"child {child}, who was in unlabelled when the model was trained"):
-        check_children_unseen(told, study.test, {child})
+        check_children_unseen(note, study.test, {child})

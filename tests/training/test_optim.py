@@ -78,9 +78,9 @@ def test_rates_shrink_with_depth_and_norms_do_not_decay() -> None:
 
 
 def test_the_schedule_warms_up_and_ends_low() -> None:
-    chosen = settings(layer_decay=1.0, learning_rate=0.1, epochs=4, warmup_epochs=1, min_learning_rate=0.001)
-    optimizer = make_optimizer(Toy(0.0), chosen)
-    schedule = make_schedule(optimizer, chosen, 10)
+    run_settings = settings(layer_decay=1.0, learning_rate=0.1, epochs=4, warmup_epochs=1, min_learning_rate=0.001)
+    optimizer = make_optimizer(Toy(0.0), run_settings)
+    schedule = make_schedule(optimizer, run_settings, 10)
     rates = []
     for update in range(40):
         schedule.step_update(update)

@@ -82,13 +82,13 @@ def test_under_a_frozen_encoder_the_head_alone_learns(head: str, parts: tuple[Pa
         assert {"head.0.bias", "head.0.pair_mean", "head.0.half_difference"} < own
         assert np.array_equal(learnt.weights["head.0.measures.2.weight"], taught["measures.2.weight"].float().numpy())
         assert learnt.weights["head.0.pair_mean"].any()
-    judged = predict(MODEL, wanted, learnt.weights, learnt.facts, parts[1], windows_per_video=2)
-    assert np.isfinite(judged.logits).all()
+    predictions = predict(MODEL, wanted, learnt.weights, learnt.facts, parts[1], windows_per_video=2)
+    assert np.isfinite(predictions.logits).all()
 
 
 def test_a_checkpoint_of_other_inputs_is_refused(parts: tuple[Part, Part], tmp_path: Path) -> None:
     wanted = chosen()
-    for key, value, said in (
+    for key, value, predicted in (
         ("pixels", 64, rf"pre-trained with pixels 64 \(the study's is {SIZE}, prepare_clips\.size\)"),
         ("frames", 16, r"frames 16 \(the study's is 4, finetune\.frames\)"),
         ("frame_step", 1, r"frame step 1 \(the study's is 2"),
@@ -96,7 +96,7 @@ def test_a_checkpoint_of_other_inputs_is_refused(parts: tuple[Part, Part], tmp_p
         ("prune", "none", r"prune none \(the study's is mask"),
         ("drawing", None, r"drawing none \(the study's is line_pixels"),
     ):
-        with pytest.raises(StepError, match=said):
+        with pytest.raises(StepError, match=predicted):
             fit(wanted, parts, tmp_path, write_checkpoint(tmp_path, wanted, **{key: value}))
 
 

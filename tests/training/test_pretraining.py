@@ -28,8 +28,8 @@ def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:
 
 
 def test_it_learns_what_the_keypoints_show(tmp_path: Path) -> None:
-    chosen = fake_walks.settings(windows=1600, validation_every=160, learning_rate=0.01)
-    _, history = fake_walks.run(tmp_path, chosen)
+    run_settings = fake_walks.settings(windows=1600, validation_every=160, learning_rate=0.01)
+    _, history = fake_walks.run(tmp_path, run_settings)
     assert [row["windows"] for row in history][-2:] == [1440, 1600]
     assert history[-1]["loss"] < 0.3 * history[0]["loss"]
     assert history[-1]["validation_r2_knee"] > 0.8

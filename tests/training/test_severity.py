@@ -28,12 +28,12 @@ TRUTH, SAID = RANDOM.integers(1, 5, 40), RANDOM.integers(1, 5, 40)
 
 
 def test_metrics_are_scikit_learns() -> None:
-    found = {name: value[0] for name, value in measure_levels(confusion_tables(SAID, TRUTH, np.ones((1, 40)))).items()}
-    assert found["accuracy"] == pytest.approx((SAID == TRUTH).mean())
-    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(TRUTH, SAID))
-    assert found["f1"] == pytest.approx(f1_score(TRUTH, SAID, average="macro"))
-    assert found["kappa"] == pytest.approx(cohen_kappa_score(TRUTH, SAID, labels=LEVELS, weights="quadratic"))
-    assert found["error"] == pytest.approx(np.abs(SAID - TRUTH).mean())
+    result = {name: value[0] for name, value in measure_levels(confusion_tables(SAID, TRUTH, np.ones((1, 40)))).items()}
+    assert result["accuracy"] == pytest.approx((SAID == TRUTH).mean())
+    assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(TRUTH, SAID))
+    assert result["f1"] == pytest.approx(f1_score(TRUTH, SAID, average="macro"))
+    assert result["kappa"] == pytest.approx(cohen_kappa_score(TRUTH, SAID, labels=LEVELS, weights="quadratic"))
+    assert result["error"] == pytest.approx(np.abs(SAID - TRUTH).mean())
 
 
 def test_a_child_drawn_twice_counts_twice() -> None:
@@ -47,12 +47,12 @@ def test_a_child_drawn_twice_counts_twice() -> None:
 
 
 def test_what_is_not_defined_has_a_reason_and_not_a_number() -> None:
-    found = severity_cells(np.full(5, 2), np.full(5, 2), draws=20, seed=0)
-    assert found["kappa"].as_json() == {
+    result = severity_cells(np.full(5, 2), np.full(5, 2), draws=20, seed=0)
+    assert result["kappa"].as_json() == {
         "value": None,
         "reason": "all children have one level, and nothing else was said",
     }
-    assert found["accuracy"].as_json() == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert result["accuracy"].as_json() == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
 def test_levels_become_questions_and_questions_levels(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_levels_become_questions_and_questions_levels(tmp_path: Path) -> None:
     part = open_part(study.train, study.clips)
     children = sorted(set(part.table["subject"]))
     level_of = {child: 1 + n % 4 for n, child in enumerate(children)}
-    asked = part_of_levels(part, level_of, study.train)
-    assert levels_of(asked).tolist() == [level_of[child] for child in children]
-    assert np.array_equal(asked.atypical[0], [level_of[part.table["subject"][0]] >= level for level in (2, 3, 4)])
+    by_level = part_of_levels(part, level_of, study.train)
+    assert levels_of(by_level).tolist() == [level_of[child] for child in children]
+    assert np.array_equal(by_level.atypical[0], [level_of[part.table["subject"][0]] >= level for level in (2, 3, 4)])
     assert Graded(["a", "b"], np.array([[0.9, 0.6, 0.1], [0.2, 0.1, 0.1]])).levels.tolist() == [3, 1]
     assert commonest(np.array([3, 2, 3, 2, 4])) == 2
 
@@ -70,11 +70,11 @@ def test_levels_become_questions_and_questions_levels(tmp_path: Path) -> None:
 def test_a_level_has_no_side_so_a_flip_leaves_it(tmp_path: Path) -> None:
     study = make_study(tmp_path, children=16)
     part = open_part(study.train, study.clips)
-    asked = part_of_levels(part, dict.fromkeys(part.table["subject"], 3), study.train)
+    by_level = part_of_levels(part, dict.fromkeys(part.table["subject"], 3), study.train)
     mirror = Augmentation(flip=1.0, scale=0.0, shift=0.0, colour=0.0, time=0.0)
     for windows in (
-        Windows(asked.clips, asked.atypical, Loading(4, frozenset({"points"})), augmentation=mirror),
-        Windows(asked.clips, asked.atypical, Loading(4, frozenset({"points"}))),
+        Windows(by_level.clips, by_level.atypical, Loading(4, frozenset({"points"})), augmentation=mirror),
+        Windows(by_level.clips, by_level.atypical, Loading(4, frozenset({"points"}))),
     ):
         assert windows[0, 0].labels.tolist() == [1, 1, 0]
 

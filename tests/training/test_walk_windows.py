@@ -126,16 +126,16 @@ def knee_angle(points: np.ndarray, limb: str, direction: float) -> np.ndarray:
 @pytest.mark.parametrize("view", ["left", "right"])
 def test_curves_belong_to_the_limb_that_the_points_name(folder: Path, view: str, flip: float) -> None:
     windows = windows_of(POINTS, folder, 6, augmentation=augment(flip, 0.15, 0.05, 0.2, 0.1))
-    shown, told = {"left": [], "right": []}, {"left": [], "right": []}
+    shown, description = {"left": [], "right": []}, {"left": [], "right": []}
     direction = (-1 if view == "left" else 1) * (-1 if flip else 1)
     for child in range(6):
         _, targets = windows[0, 4 * child + VIEWS.index(view)]
         for number, limb in enumerate(("left", "right")):
             shown[limb].append(knee_angle(targets.points, limb, direction))
-            told[limb].append(targets.curves[:, 14 * number + CURVES.index("knee")])
+            description[limb].append(targets.curves[:, 14 * number + CURVES.index("knee")])
     for limb, other in (("left", "right"), ("right", "left")):
         angle = np.concatenate(shown[limb])
-        right, wrong = (np.abs(angle - np.concatenate(told[side])).mean() for side in (limb, other))
+        right, wrong = (np.abs(angle - np.concatenate(description[side])).mean() for side in (limb, other))
         assert right < 9
         assert wrong > 1.5 * right
 
@@ -185,12 +185,12 @@ def batches(folder: Path, workers: int) -> list[bytes]:
         windows, batch_size=3, workers=workers, shuffle=True, drop_last=True, collate_fn=collate_walks
     )
     visits.epoch = 4
-    found = []
+    result = []
     for batch, targets in loader:
         parts = [batch.packed.patches, batch.packed.index, batch.rows, batch.windows]
         parts += [getattr(targets, f.name) for f in fields(targets)]
-        found.append(b"".join(part.numpy().tobytes() for part in parts))
-    return found
+        result.append(b"".join(part.numpy().tobytes() for part in parts))
+    return result
 
 
 def test_batches_do_not_depend_on_the_number_of_workers(folder: Path, tmp_path: Path) -> None:

@@ -102,10 +102,10 @@ def test_two_models_give_the_same_bytes(model: BlazePose, portrait: np.ndarray) 
 
 
 def test_a_person_is_detected_and_nobody_in_a_plain_wall(model: BlazePose, portrait: np.ndarray) -> None:
-    found = model.detect_people(portrait, tiles_of((512, 512)))
-    assert len(found) == 1
-    assert found[0, 4] > 0.5
-    x0, y0, x1, y1 = found[0, :4]
+    result = model.detect_people(portrait, tiles_of((512, 512)))
+    assert len(result) == 1
+    assert result[0, 4] > 0.5
+    x0, y0, x1, y1 = result[0, :4]
     assert x0 < 224 < x1
     assert y0 < 250 < y1
     assert model.detect_people(np.full((200, 300, 3), 128, np.uint8), tiles_of((200, 300))).shape == (0, 5)

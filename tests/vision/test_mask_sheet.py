@@ -36,11 +36,11 @@ def row(frame: int, ok: bool = True, **changes: Any) -> dict[str, Any]:
 def test_frames_are_spread_and_those_below_the_gate_are_among_them() -> None:
     rows = [row(i, ok=i not in (7, 33)) for i in range(60)]
     rows[0]["area"] = 0
-    chosen = choose_frames(rows)
-    assert len(chosen) == SPREAD + 2
-    assert chosen[0] == 1
-    assert chosen[SPREAD - 1] == 59
-    assert chosen[SPREAD:] == [7, 33]
+    selected = choose_frames(rows)
+    assert len(selected) == SPREAD + 2
+    assert selected[0] == 1
+    assert selected[SPREAD - 1] == 59
+    assert selected[SPREAD:] == [7, 33]
     assert len(choose_frames([row(i, ok=False) for i in range(60)])) == SPREAD + BELOW
 
 

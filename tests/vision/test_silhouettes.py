@@ -61,10 +61,10 @@ def test_a_shadow_is_darker_and_of_the_same_colour() -> None:
     picture = np.full((20, 30, 3), (150, 128, 128), np.uint8)
     picture[:, 10:20] = (100, 128, 129)  # shade
     picture[:, 20:] = (100, 150, 120)  # trousers
-    found = Shadow().where(picture, background, (0, 0, 30, 20))
-    assert found[:, 10:20].all()
-    assert not found[:, :10].any()
-    assert not found[:, 20:].any()
+    result = Shadow().where(picture, background, (0, 0, 30, 20))
+    assert result[:, 10:20].all()
+    assert not result[:, :10].any()
+    assert not result[:, 20:].any()
 
 
 @pytest.mark.parametrize(("pan", "low", "high"), [(0.0, 0, 0.3), (1.0, 3, 40)])
