@@ -302,10 +302,26 @@ class SplitSubjects(Section):
     validation: float = Field(gt=0, lt=0.9, description="share of the other children used for validation")
 
 
+class Masking(Section):
+    """Masked reconstruction; the published ratios are 0.9 and 0.5."""
+
+    encoder_ratio: float = Field(
+        gt=0, lt=1, description="share of the patch columns in time that are hidden from the encoder"
+    )
+    decoder_ratio: float = Field(
+        ge=0, le=0.75, multiple_of=0.25, description="share of the hidden patches that are not reconstructed"
+    )
+    decoder_depth: int = Field(ge=1, le=12, description="blocks of the decoder, half as wide as the encoder")
+
+
 class Pretrain(Section):
     """Pre-training on synthetic walks."""
 
     models: list[ModelName] = Field(description="networks to pre-train, each on its own inputs; empty: none")
+    method: Literal["dense", "masked", "both"] = Field(
+        description="dense targets, masked reconstruction of patches (VideoMAE), or both"
+    )
+    masking: Masking = Field(description="methods masked and both: masked reconstruction")
     seed: int = Field(ge=0, description="random seed of the synthetic children; must differ from synthesize.seed")
     children: int = Field(ge=1, description="training children, numbered from 0")
     held_out_children: int = Field(ge=1, description="validation children, numbered after the training children")

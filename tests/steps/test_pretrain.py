@@ -131,3 +131,38 @@ def test_what_cannot_be_pretrained_is_refused(tmp_path: Path) -> None:
         run(tmp_path, "stgcn_fusion")
     with pytest.raises(StepError, match="no model is called 'resnet'"):
         run(tmp_path, "resnet")
+
+
+@pytest.mark.parametrize("method", ["masked", "both"])
+def test_masked_reconstruction_is_resumed_to_the_same_bytes(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(tmp_path / "whole", method=method)
+    description = json.loads((first / "weights.json").read_text())
+    weights, history = load_file(first / "weights.safetensors"), pl.read_csv(first / "history.csv")
+    assert (description["method"], description["source"]) == (method, "stream")
+    assert "hidden patches" in description["targets"]
+    assert history["masked"].is_finite().all()
+    assert history["validation_masked"].is_finite().all()
+    assert [name for name in weights if name.startswith(("measures.", "scale."))] == (
+        [name for name in weights if not name.startswith("network.")] if method == "both" else []
+    )
+    saved = pretraining.checkpoint.save
+
+    def save_and_die(path: Path, state: Any, fingerprint: str) -> None:
+        saved(path, state, fingerprint)
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretraining.checkpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", method=method)
+    monkeypatch.setattr(pretraining.checkpoint, "save", saved)
+    resumed = run(tmp_path / "cut", method=method)
+    for name in NAMES:
+        assert (first / name).read_bytes() == (resumed / name).read_bytes()
+
+
+def test_a_network_without_patches_cannot_be_masked(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"pretrain\.method masks patches, but Gru has none"):
+        run(tmp_path, "gru", method="masked")

@@ -70,7 +70,8 @@ def test_under_a_frozen_encoder_the_head_alone_learns(head: str, parts: tuple[Pa
     start = write_checkpoint(tmp_path, wanted)
     learnt = fit(wanted, parts, tmp_path, start)
     assert learnt.facts["weights_from"] == "pre-trained on 9 synthetic children (100 windows, seed 41)"
-    assert learnt.pretrained == {"children": 9, "windows": 100, "seed": 41, "sha256": sha256(start)}
+    summary = {"children": 9, "windows": 100, "seed": 41, "sha256": sha256(start)}
+    assert learnt.pretrained == summary | {"method": "dense", "source": "stream"}
     before = write_checkpoint(tmp_path, wanted)
     from safetensors.torch import load_file
 

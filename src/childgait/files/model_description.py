@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
@@ -34,6 +34,8 @@ class PretrainingSummary(TypedDict):
     windows: int
     seed: int
     sha256: str  # of the checkpoint
+    method: NotRequired[Literal["dense", "masked", "both"]]
+    source: NotRequired[Literal["stream"]]
 
 
 class ModelDescription(BaseModel):

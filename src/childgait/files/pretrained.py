@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -48,6 +48,8 @@ class PretrainingDescription(BaseModel):
     windows: int
     sha256: str
     model: str | None = None
+    method: Literal["dense", "masked", "both"] = "dense"
+    source: Literal["stream"] = "stream"  # of the windows: painted synthetic walks
     parameters: int | None = None
     held_out_children: int | None = None
     targets: str | None = None
@@ -64,7 +66,22 @@ class PretrainingDescription(BaseModel):
 
     def summary(self) -> PretrainingSummary:
         """Return what the description of a model that starts from the checkpoint keeps of it."""
-        return {"children": self.children, "windows": self.windows, "seed": self.seed, "sha256": self.sha256}
+        return {
+            "children": self.children,
+            "windows": self.windows,
+            "seed": self.seed,
+            "sha256": self.sha256,
+            "method": self.method,
+            "source": self.source,
+        }
+
+    def words(self) -> str:
+        """Describe the pre-training, as tables and reports name a row's start."""
+        method = {"dense": "", "masked": " by masked reconstruction", "both": " by dense targets and masked patches"}
+        return (
+            f"pre-trained{method[self.method]} on {self.children} synthetic children "
+            f"({self.windows} windows, seed {self.seed})"
+        )
 
 
 def shipped_checkpoint(model: str) -> Path:

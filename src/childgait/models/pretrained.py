@@ -53,9 +53,10 @@ def describe_network(network: Network, settings: Finetune, pixels: int, frame_st
 
 
 def tensors_of(model: PretrainingModel, measure_scale: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint: `network.…`, `measures.…` and `scale.…`."""
+    """The tensors of a checkpoint: `network.…`, and with a scale of the measures `measures.…` and `scale.…`."""
     network = {f"network.{name}": value for name, value in model.network.trunk_state().items()}
-    measures = {f"measures.{name}": value for name, value in model.heads.measures.state_dict().items()}
+    head = model.heads.measures.state_dict() if measure_scale else {}
+    measures = {f"measures.{name}": value for name, value in head.items()}
     halved = {
         name: value.to(torch.bfloat16) if value.dtype == torch.float32 else value
         for name, value in (network | measures).items()

@@ -24,7 +24,12 @@ METHODS = (
     "measures as "
     "targets and no item score: {networks}."
 )
-LOSS_COLUMNS = ("loss", "curves", "phases", "points", "measures")
+LOSS_COLUMNS = ("loss", "curves", "phases", "points", "measures", "masked")
+TARGETS = {
+    "dense": "joint curves, gait phase, points, measures; no item score",
+    "masked": "hidden patches; no item score",
+    "both": "joint curves, gait phase, points, measures and hidden patches; no item score",
+}
 log = logging.getLogger("childgait")
 
 
@@ -79,15 +84,18 @@ def pretrain(
         strip.write_bytes(data.tobytes())
         add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
-    last = result.history[-1]
-    log.info(
-        "pretrain: %s, %d windows of %d children: knee R2 %.3f, measures R2 %.3f on held-out children",
-        model_name,
-        params.windows,
-        params.children,
-        last["validation_r2_knee"],
-        last["validation_r2_measures"],
-    )
+    log.info("pretrain: %s, %d windows: %s", model_name, params.windows, summary_of(result.history[-1]))
+
+
+def summary_of(row: dict[str, float]) -> str:
+    """Describe the last validation in words."""
+    names = {
+        "validation_r2_knee": "knee R2",
+        "validation_r2_measures": "measures R2",
+        "validation_masked": "masked loss",
+    }
+    figures = [f"{words} {row[name]:.3f}" for name, words in names.items() if name in row]
+    return f"{', '.join(figures)} on held-out children"
 
 
 def check_network(name: str, kind: str) -> None:
@@ -138,16 +146,17 @@ def describe(name: str, params: Pretrain, result: PretrainingResult, digest: str
     last = {key: round(value, 6) if value == value else None for key, value in result.history[-1].items()}
     return PretrainingDescription(
         model=name,
+        method=params.method,
         network=result.network,
         parameters=result.parameters,
         seed=params.seed,
         children=params.children,
         held_out_children=params.held_out_children,
         windows=int(result.history[-1]["windows"]),
-        targets="joint curves, gait phase, points, measures; no item score",
+        targets=TARGETS[params.method],
         settings=section_of_pretraining(params.model_dump(mode="json")),
         code=sha256_of_tree(describe_code(pretrain).items()),
-        losses={key: last[key] for key in LOSS_COLUMNS},
+        losses={key: last[key] for key in LOSS_COLUMNS if key in last},
         validation={key.removeprefix("validation_"): last[key] for key in last if key.startswith("validation_")},
         sha256=digest,
     )

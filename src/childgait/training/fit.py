@@ -270,9 +270,7 @@ def load_start(
         study = describe_network(network, settings, pixels, settings.frame_step)
         check_same_network(found.path, found.description, study)
         load_pretrained(network, found)
-        summary = found.description.summary()
-        origin = "pre-trained on {children} synthetic children ({windows} windows, seed {seed})".format(**summary)
-        return origin, summary
+        return found.description.words(), found.description.summary()
     if not settings.weights:
         return "from scratch", None
     network.load_published(Path(settings.weights), settings.weights_sha256)

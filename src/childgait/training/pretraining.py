@@ -2,7 +2,8 @@
 
 Loss with unit weights: per time step the standardised joint curves, the gait phase (cosine, sine) and the standardised
 points; per clip the standardised measures that the view shows, clipped to their 1st and 99th percentile (a drop foot's
-stray value must not outweigh a hundred children). No item score reaches the network.
+stray value must not outweigh a hundred children). Masked reconstruction of patches is another loss of unit weight, or
+the only one (pretrain.method). No item score reaches the network.
 
 One warm-up and one cosine over the whole budget. Each step draws its random numbers from (seed, step), the stream from
 (seed, epoch, index), so a killed run ends with the same bytes as one that was not (on a CPU of the same kind).
@@ -27,7 +28,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from childgait.errors import StepError
 from childgait.models.batch import Batch
 from childgait.models.dense_heads import DensePrediction, PretrainingModel
+from childgait.models.masked_decoder import MaskedDecoder
 from childgait.training import checkpoint
+from childgait.training.masked_pretraining import masked_loss
 from childgait.training.precision import autocast_context
 from childgait.training.windows import worker_options
 
@@ -62,6 +65,10 @@ class Stream(Protocol):
     def __len__(self) -> int: ...
 
     def child_of(self, index: int) -> int: ...
+
+
+def ignore_round(row: dict[str, float], speed: float) -> None:
+    """Do nothing after a round."""
 
 
 Collate = Callable[[list[Any]], tuple[Batch, Any]]
@@ -186,33 +193,40 @@ def pretrain_network(
     model: PretrainingModel,
     stream: Dataset[Any],
     validate: Callable[[PretrainingModel], dict[str, float]],
-    scale: DenseScale,
+    scale: DenseScale | None,
     settings: Pretrain,
     *,
     collate: Collate,
+    decoder: MaskedDecoder | None = None,
     save_as: Path,
     fingerprint: str,
-    on_round: OnRound = lambda row, speed: None,
+    on_round: OnRound = ignore_round,
 ) -> list[dict[str, float]]:
-    """Train to the end, from the checkpoint of this very run if there is one; one history row per validation."""
+    """Train to the end, from the checkpoint of this very run if there is one; one history row per validation.
+
+    `scale` is that of the dense targets and `decoder` that of masked reconstruction; None: the method is not used.
+    """
     model.to(settings.device)
     freeze_item_head(model.network)
-    plan, tensors = Plan.of(settings), scale.tensors(settings.device)
+    plan, tensors = Plan.of(settings), None if scale is None else scale.tensors(settings.device)
     trained = nn.ModuleDict({"model": model})
-    optimizer = make_optimizer(model, settings)
+    if decoder is not None:
+        trained["decoder"] = decoder.to(settings.device)
+    optimizer = make_optimizer(trained, settings)
+    names = ("loss", *(LOSSES if scale is not None else ()), *(("masked",) if decoder is not None else ()))
     state = checkpoint.State(trained, optimizer, None)
     checkpoint.restore(save_as, state, fingerprint)
     batches = iter(_loader(stream, plan, state.epoch, settings, collate))
     while state.epoch < plan.rounds():
         began = time.monotonic()
         first, last = state.epoch * plan.round_steps, plan.end_of_round(state.epoch)
-        sums = dict.fromkeys(("loss", *LOSSES), 0.0)
+        sums = dict.fromkeys(names, 0.0)
         rate = 0.0
         for step in range(first, last):
             rate = learning_rate_at(step, plan.steps, plan.warmup, settings.learning_rate)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            for name, value in _step(model, optimizer, next(batches), tensors, settings, step).items():
+            for name, value in _step(model, decoder, optimizer, next(batches), tensors, settings, step).items():
                 sums[name] += value / (last - first)
         speed = (last - first) * settings.batch_size / (time.monotonic() - began)
         row = {"windows": float(last * settings.batch_size), "learning_rate": rate, **sums, **validate(model)}
@@ -241,22 +255,26 @@ def _loader(stream: Dataset[Any], plan: Plan, rounds_done: int, settings: Pretra
 
 def _step(
     model: PretrainingModel,
+    decoder: MaskedDecoder | None,
     optimizer: torch.optim.Optimizer,
     batch: tuple[Batch, Any],
-    scale: dict[str, Tensor],
+    scale: dict[str, Tensor] | None,
     settings: Pretrain,
     step: int,
 ) -> dict[str, float]:
     """One update; the losses before it."""
     model.train()
     torch.manual_seed(int(np.random.SeedSequence([settings.seed, step]).generate_state(1, np.uint64)[0] >> 1))
-    clips, targets = batch[0].to(settings.device), batch[1].to(settings.device)
-    with autocast_context(settings.precision, settings.device):
-        prediction = model(clips)
-    losses = dense_losses(prediction, standardised(targets, scale), targets.visible)
+    losses = {} if scale is None else _dense_step(model, batch, scale, settings)
+    trained = [*model.parameters(), *(decoder.parameters() if decoder is not None else ())]
+    if decoder is not None:
+        decoder.train()
+        with autocast_context(settings.precision, settings.device):
+            seeds = [settings.seed, step]
+            losses["masked"] = masked_loss(model, decoder, batch[0], settings.masking, settings.device, seeds)
     loss = torch.stack(list(losses.values())).sum()
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm or math.inf)
+    nn.utils.clip_grad_norm_(trained, settings.clip_norm or math.inf)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     value = float(loss.detach())
@@ -266,3 +284,13 @@ def _step(
             hint="lower pretrain.learning_rate, or set pretrain.clip_norm",
         )
     return {"loss": value} | {name: float(part.detach()) for name, part in losses.items()}
+
+
+def _dense_step(
+    model: PretrainingModel, batch: tuple[Batch, Any], scale: dict[str, Tensor], settings: Pretrain
+) -> dict[str, Tensor]:
+    """Return the losses of the dense targets."""
+    clips, targets = batch[0].to(settings.device), batch[1].to(settings.device)
+    with autocast_context(settings.precision, settings.device):
+        prediction = model(clips)
+    return dense_losses(prediction, standardised(targets, scale), targets.visible)

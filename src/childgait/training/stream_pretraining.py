@@ -7,6 +7,7 @@ checkpoint's tensors, the figures for its description, the history, and a strip 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import Dataset
 
 from childgait.errors import StepError
 from childgait.files.pretrained import NetworkInputs
+from childgait.models.batch import Batch
 from childgait.models.dense_heads import PretrainingModel
+from childgait.models.masked_decoder import MaskedDecoder
 from childgait.models.pretrained import describe_network, tensors_of
 from childgait.models.registry import Model
 from childgait.synthetic.outlines import StreamSettings
+from childgait.training.masked_pretraining import encoder_of, make_masked_validator
 from childgait.training.precision import check_precision
 from childgait.training.predict import loading_of
-from childgait.training.pretraining import DenseScale, OnRound, pretrain_network
+from childgait.training.pretraining import Collate, DenseScale, OnRound, ignore_round, pretrain_network
 from childgait.training.pretraining_validation import make_validator
 from childgait.training.walk_windows import WalkWindows, collate_walks, draw_strip, target_scale
 
@@ -71,47 +77,108 @@ def pretrain_on_stream(
     save_as: Path,
     fingerprint: str,
     cache: Path | None,
-    on_round: OnRound = lambda row, speed: None,
+    on_round: OnRound = ignore_round,
 ) -> PretrainingResult:
     """Pre-train a network; `network_settings` is params' finetune section as this model gets it."""
-    check_precision(settings.precision, settings.device, "pretrain.precision")
-    prepare_device(settings)
-    torch.manual_seed(settings.seed)
-    network = model.build(network_settings, settings.pixels)
+    network = build_network(model, settings, network_settings)
     check_can_be_pretrained(model, network)
-    pretraining = PretrainingModel(network, network_settings.encoder.head_hidden)
     loading = loading_of(network, network_settings)
-    children = range(settings.children)
     windows = WalkWindows(
-        children, settings.seed, stream_settings, loading, augmentation=network_settings.augmentation, cache=cache
+        range(settings.children),
+        settings.seed,
+        stream_settings,
+        loading,
+        augmentation=network_settings.augmentation,
+        cache=cache,
     )
-    scale = measure_scale(settings, stream_settings, windows)
-    validate = make_validator(
-        held_out_batches(settings, stream_settings, loading, cache),
-        scale,
-        device=settings.device,
-        precision=settings.precision,
-    )
-    history = pretrain_network(
-        pretraining,
-        windows,
-        validate,
-        scale,
+    scale = measure_scale(settings, stream_settings, windows) if settings.method != "masked" else None
+    held_out = held_out_batches(settings, stream_settings, loading, cache)
+    shown = range(min(STRIP_CHILDREN, settings.children))
+    return pretrain_on_windows(
+        network,
         settings,
+        network_settings,
+        windows,
+        held_out,
+        scale,
         collate=collate_walks,
         save_as=save_as,
         fingerprint=fingerprint,
         on_round=on_round,
+        strip=draw_strip(shown, settings.seed, stream_settings, network_settings.drawing),
     )
-    measures = {name: value for name, value in vars(scale).items() if name.startswith("measure_")}
-    shown = range(min(STRIP_CHILDREN, settings.children))
+
+
+def build_network(model: Model, settings: Pretrain, network_settings: Finetune) -> Network:
+    """Check device and precision, and build the network with the seed's random weights."""
+    check_precision(settings.precision, settings.device, "pretrain.precision")
+    prepare_device(settings)
+    torch.manual_seed(settings.seed)
+    network = model.build(network_settings, settings.pixels)
+    if settings.method != "dense":
+        encoder_of(network)
+    return network
+
+
+def pretrain_on_windows(
+    network: Network,
+    settings: Pretrain,
+    network_settings: Finetune,
+    windows: Dataset[Any],
+    held_out: list[tuple[Batch, Any]],
+    scale: DenseScale | None,
+    *,
+    collate: Collate,
+    save_as: Path,
+    fingerprint: str,
+    on_round: OnRound,
+    strip: NDArray[np.uint8],
+) -> PretrainingResult:
+    """Pre-train on windows by the method of the settings; `scale` is None without dense targets."""
+    pretraining = PretrainingModel(network, network_settings.encoder.head_hidden)
+    decoder = None
+    if settings.method != "dense":
+        decoder = MaskedDecoder(encoder_of(network), settings.masking.decoder_depth)
+    history = pretrain_network(
+        pretraining,
+        windows,
+        make_validators(settings, held_out, scale, decoder),
+        scale,
+        settings,
+        collate=collate,
+        decoder=decoder,
+        save_as=save_as,
+        fingerprint=fingerprint,
+        on_round=on_round,
+    )
+    measures = {} if scale is None else {n: value for n, value in vars(scale).items() if n.startswith("measure_")}
     return PretrainingResult(
         tensors_of(pretraining, measures),
         describe_network(network, network_settings, settings.pixels, settings.frame_step),
         history,
-        draw_strip(shown, settings.seed, stream_settings, network_settings.drawing),
+        strip,
         sum(parameter.numel() for parameter in network.parameters()),
     )
+
+
+def make_validators(
+    settings: Pretrain, held_out: list[tuple[Batch, Any]], scale: DenseScale | None, decoder: MaskedDecoder | None
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Return a function from the model to the validation figures of the method."""
+    parts: list[Callable[[Any], dict[str, float]]] = []
+    where: Any = {"device": settings.device, "precision": settings.precision}
+    if scale is not None:
+        parts.append(make_validator(held_out, scale, **where))
+    if decoder is not None:
+        parts.append(make_masked_validator(held_out, decoder, settings.masking, seed=settings.seed, **where))
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        for part in parts:
+            figures |= part(model)
+        return {"validation_loss": figures.get("validation_masked", float("nan")), **figures}
+
+    return validate
 
 
 def prepare_device(settings: Pretrain) -> None:
