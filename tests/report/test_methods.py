@@ -20,6 +20,7 @@ SILENT = {
     "review",
     "trace_lineage",
     "write_submission",
+    "bundle",
     "grade_severity",
 }  # they change no number of the report
 
