@@ -60,33 +60,23 @@ def finetune(
     check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
     check_pool({clip.subject for clip in pool}, assignment)
-    fingerprint = run_fingerprint(
-        model_name,
-        fold,
-        seed,
-        settings,
-        [train, validation],
-        [*clips, *(unlabelled or [])],
-        pretrained,
-        describe_code(finetune),
-    )
+    inputs, code = [*clips, *(unlabelled or [])], describe_code(finetune)
+    fingerprint = run_fingerprint(model_name, fold, seed, settings, [train, validation], inputs, pretrained, code)
     save_as = checkpoint / f"{model_name}-{fold}-{seed}.safetensors"
     split_hash = parts["train"].table["split_hash"][0]
     leads = os.environ.get("RANK", "0") == "0"
     with track_training(leads, selected, fold, seed, settings, split_hash, fingerprint) as run:
+        start = next((path for path in pretrained or [] if path.suffix == ".safetensors"), None)
         if selected.kind == "table":
             result = fit_table(selected, settings, parts["train"], seed=seed)
         else:
             result = fit_network(
-                selected,
-                settings,
-                parts["train"],
-                parts["validation"],
+                *(selected, settings, parts["train"], parts["validation"]),
                 seed=seed,
                 save_as=save_as,
                 fingerprint=fingerprint,
                 unlabelled=pool,
-                pretrained=next((path for path in pretrained or [] if path.suffix == ".safetensors"), None),
+                pretrained=start,
                 on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
             )
         if not leads:
@@ -100,5 +90,5 @@ def finetune(
         run.model(weights, model)
         add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
-    run_name = f"{model_name}, fold {fold}, seed {seed}"
-    log.info("finetune: %s trained on %d clips%s", run_name, len(parts["train"].clips), last_losses(result.history))
+    name, losses = f"{model_name}, fold {fold}, seed {seed}", last_losses(result.history)
+    log.info("finetune: %s trained on %d clips%s", name, len(parts["train"].clips), losses)
