@@ -1,4 +1,4 @@
-"""Published VideoMAE weights, read strictly into our encoder: a key that is missing or left over is named, never lost.
+"""Published VideoMAE weights, read strictly into our encoder: every missing or unused key is listed.
 
 Reads a file by path and sha256, in any of the forms in circulation:
 
@@ -50,7 +50,7 @@ _TRANSFORMERS = (  # of transformers' VideoMAE names; the file's prefix is strip
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file gave. `kept` are the encoder's own values for want of others; `unused` is what it had besides."""
+    """The result of loading: `kept` are initial values that the file lacks, `unused` the file's other keys."""
 
     sha256: str
     taken: tuple[str, ...]
@@ -59,7 +59,7 @@ class Loaded:
 
 
 def load_checkpoint(encoder: VideoMAE, path: Path, expected_sha256: str) -> Loaded:
-    """Load the file into the encoder; stop without a change if it does not fit."""
+    """Load the file into the encoder; fail without a change if it does not fit."""
     found = check_checkpoint(path, expected_sha256)
     state = official(read_state(path))
     _check_size(path, state, encoder.settings.size)
@@ -94,7 +94,7 @@ def check_checkpoint(path: Path, expected: str) -> str:
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a file, under whatever names it has; a wrapper of `model` or `module` is taken off."""
+    """Read the tensors of a file under its own names, without a wrapper `model` or `module`."""
     if path.suffix == ".safetensors":
         import safetensors
         from safetensors.torch import load_file
@@ -144,7 +144,7 @@ def check_tensors(path: Path, state: State) -> State:
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether a file begins as a pickle or as a zip of one; a damaged file has any other bytes."""
+    """Decide whether a file begins as a pickle or as a zip of one; a damaged file has any other bytes."""
     with path.open("rb") as stream:
         return stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(2, 6)))
 
@@ -155,7 +155,7 @@ def _unreadable(path: Path, error: Exception) -> StepError:
 
 
 def official(state: State) -> State:
-    """The official names, whichever the file uses; q, k and v weights in one, the biases as q_bias and v_bias."""
+    """Rename to the official names; join q, k and v weights, keep the biases as q_bias and v_bias."""
     if any(".layernorm_before." in name for name in state):
         state = _from_transformers(state)
     else:
@@ -175,7 +175,7 @@ def official(state: State) -> State:
 
 
 def _bare(name: str) -> str:
-    """Without the prefixes of wrappers; `encoder_to_decoder` and `decoder.` are no wrappers and stay."""
+    """Remove the prefixes of wrappers; `encoder_to_decoder` and `decoder.` are no wrappers and stay."""
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
     return name
@@ -198,7 +198,7 @@ def _from_transformers(state: State) -> State:
 
 
 def check_state(path: Path, given: Mapping[str, Tensor], own: Mapping[str, Tensor], owner: str, hint: str) -> None:
-    """Stop unless two state dicts agree in names and shapes; name the first differences."""
+    """Fail unless two state dicts agree in names and shapes; list the first differences."""
     problems = [f"missing: {name}" for name in own if name not in given]
     problems += [f"unknown: {name}" for name in given if name not in own]
     problems += [
@@ -212,7 +212,7 @@ def check_state(path: Path, given: Mapping[str, Tensor], own: Mapping[str, Tenso
 
 
 def _check_size(path: Path, state: State, size: Size) -> None:
-    """Say which size the file is, before a hundred shapes fail one by one."""
+    """Fail with the size of the file's encoder, before a hundred shapes fail one by one."""
     weight = state.get("patch_embed.proj.weight")
     if weight is None or weight.ndim != 5:
         raise StepError(

@@ -31,7 +31,7 @@ COORDINATES = 2 * len(POINTS)
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """What a network makes of B clips, before any head."""
+    """The features of B clips, before any head."""
 
     clip: Tensor  # (B, W)
     steps: Tensor | None  # (B, T / 2, W); None where the feature maps have no time axis
@@ -50,7 +50,7 @@ class DensePrediction:
 
 
 def steps_from_maps(maps: Tensor, frames: int) -> Tensor | None:
-    """(B, t, W) to (B, T / 2, W), linear in time; None where only one time step is left to tell apart."""
+    """Interpolate (B, t, W) to (B, T / 2, W), linearly in time; None where only one time step is left."""
     if maps.shape[1] < 2:
         return None
     wanted = frames // FRAMES_PER_STEP
@@ -62,7 +62,7 @@ def steps_from_maps(maps: Tensor, frames: int) -> Tensor | None:
 
 
 def make_measures_head(width: int, hidden: int) -> nn.Sequential:
-    """An MLP from a clip's features to the 34 measures."""
+    """Return an MLP from a clip's features to the 34 measures."""
     head = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, len(TARGETS)))
     nn.init.trunc_normal_(head[2].weight, std=0.01)  # type: ignore[arg-type]
     nn.init.zeros_(head[2].bias)  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ class PretrainingModel(nn.Module):
 
 
 def mean_over_steps(tokens: Tensor, step: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(N, W) tokens, each of time step `step` of `count`, to their means (count, W) and whether a step has a token."""
+    """Average (N, W) tokens per time step; return (count, W) and which of the `count` steps have a token."""
     total = tokens.new_zeros(count, tokens.shape[1]).index_add(0, step, tokens)
     tokens_of = torch.bincount(step, minlength=count)
     return total / tokens_of.clamp(min=1)[:, None], tokens_of > 0

@@ -35,7 +35,7 @@ FARTHEST_EDGE = 4.0  # an edge farther from the mean, in standard deviations, is
 
 
 class MeasuresHead(nn.Module):
-    """(B, W) features to (B, 34) logits through the predicted measures.
+    """Maps (B, W) features to (B, 34) logits through the predicted measures.
 
     The coefficients of an item's two limbs are the pair's mean plus and minus half their difference. Training adds
     `limb_penalty` to the loss, which shrinks the differences: both limbs of a child are scored by one rule, but
@@ -51,7 +51,7 @@ class MeasuresHead(nn.Module):
         self.half_difference = None if shared else nn.Parameter(torch.zeros(2, ITEMS_OF_LIMB))
 
     def coefficients(self) -> Tensor:
-        """(2, 34): slope and curvature per target, left limb first."""
+        """Return (2, 34): slope and curvature per target, left limb first."""
         if self.half_difference is None:
             return STEP * torch.cat([self.pair_mean, self.pair_mean], dim=1)
         return STEP * torch.cat([self.pair_mean + self.half_difference, self.pair_mean - self.half_difference], dim=1)
@@ -83,13 +83,13 @@ class MeasuresHead(nn.Module):
                 self.half_difference.copy_((left - right) / 2)
 
     def limb_penalty(self) -> Tensor:
-        """The loss term that pulls both limbs of an item towards their mean."""
+        """Return the loss term that pulls both limbs of an item towards their mean."""
         if self.half_difference is None:
             return self.bias.new_zeros(())
         return self.limb_ridge * (STEP * self.half_difference).square().sum()
 
     def with_outputs(self, count: int) -> nn.Sequential:
-        """A fresh linear layer of `count` outputs on the measures, for another question than the items."""
+        """Return a new linear layer of `count` outputs on the measures, for other targets than the items."""
         return nn.Sequential(self.measures, nn.Linear(len(TARGETS), count))
 
 
@@ -110,7 +110,7 @@ def coefficients_of_bands(low: NDArray[np.float64], high: NDArray[np.float64]) -
 
 
 def install_head(network: Network, settings: Finetune, model: str) -> None:
-    """Replace the network's own head by the one that params choose."""
+    """Replace the network's own head by that of finetune.head."""
     if not network.takes_other_heads:
         raise StepError(
             f"finetune.head is {settings.head}, but {model} joins two streams in a head of its own",

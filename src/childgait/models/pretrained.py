@@ -39,7 +39,7 @@ class Pretrained:
 
 
 def describe_network(network: Network, settings: Finetune, pixels: int, frame_step: int) -> NetworkInputs:
-    """Everything that shapes the network or what it reads, by the keys of files.pretrained.SETTINGS."""
+    """Return all settings that shape the network or its input, by the keys of files.pretrained.SETTINGS."""
     keys = {"frames", "frame_step", "head_hidden"}
     if network.packing is not None:
         keys |= {"pixels", "size", "prompt", "prune", "positions"}
@@ -53,7 +53,7 @@ def describe_network(network: Network, settings: Finetune, pixels: int, frame_st
 
 
 def tensors_of(model: PretrainingModel, measure_scale: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint: `network.…`, and with a scale of the measures `measures.…` and `scale.…`."""
+    """Return the tensors of a checkpoint: `network.…`, and with a scale of the measures `measures.…` and `scale.…`."""
     network = {f"network.{name}": value for name, value in model.network.trunk_state().items()}
     head = model.heads.measures.state_dict() if measure_scale else {}
     measures = {f"measures.{name}": value for name, value in head.items()}
@@ -66,7 +66,7 @@ def tensors_of(model: PretrainingModel, measure_scale: Mapping[str, np.ndarray[A
 
 
 def read_pretrained(weights: Path) -> Pretrained:
-    """A checkpoint whose bytes are the ones that its description names."""
+    """Read a checkpoint; fail if its sha256 is not that of its description."""
     from childgait.models.checkpoints import read_state
 
     if not weights.is_file():

@@ -69,14 +69,14 @@ class VideoMAESettings:
 
 
 def sinusoids(count: int, width: int) -> Tensor:
-    """The official table: one row a flat token number, sine on even columns and cosine on odd ones; float64."""
+    """Return the official table: one row per flat token number, sine in even columns, cosine in odd ones; float64."""
     column = torch.arange(width, dtype=torch.float64)
     angle = torch.arange(count, dtype=torch.float64)[:, None] / 10000 ** (2 * (column // 2) / width)
     return torch.where(column % 2 == 0, angle.sin(), angle.cos())
 
 
 def separable(width: int, grid: tuple[int, int, int], temperature: float = 50.0) -> Tensor:
-    """(tokens, width): sines and cosines of time, height and width, a third of the columns each.
+    """Return (tokens, width): sines and cosines of time, height and width, a third of the columns each.
 
     A linear layer can read a token's place from it, which it cannot from a table of flat token numbers. The temperature
     suits axes of some ten tokens; 10000 is for sequences of hundreds.
@@ -95,7 +95,7 @@ def separable(width: int, grid: tuple[int, int, int], temperature: float = 50.0)
 def positions(
     width: int, patch: int, grid: tuple[int, int, int], other: Positions = "interpolated"
 ) -> tuple[Tensor, str]:
-    """One row per token of the grid, and how it came about.
+    """Return one row per token of the grid, and which kind of positions they are.
 
     Published weights know the table of 16 frames of 224 pixels. Another grid gets that table interpolated linearly in
     time, height and width (a fresh table would give every token the number of another place), or, for weights that are
@@ -114,7 +114,7 @@ def positions(
 
 
 def attend(qkv: Tensor, packed: Packed) -> Tensor:
-    """Attention within each clip, from (N, 3, heads, width of a head) to (N, heads, width of a head).
+    """Compute attention within each clip, from (N, 3, heads, width of a head) to (N, heads, width of a head).
 
     Half precision on CUDA has a kernel for clips of different lengths. A CPU pads short clips to the longest; for long
     ones a loop over clips is the fastest exact way (nested tensors and one block-diagonal mask measured slower).
@@ -136,13 +136,13 @@ def attend(qkv: Tensor, packed: Packed) -> Tensor:
 
 
 def padding_pays(lengths: tuple[int, ...]) -> bool:
-    """Whether one padded product is faster on a CPU than a loop over clips."""
+    """Decide whether one padded product is faster on a CPU than a loop over clips."""
     longest = max(lengths)
     return longest <= PADDED_LONGEST and longest * len(lengths) < PADDED_SHARE * sum(lengths)
 
 
 def attend_padded(qkv: Tensor, packed: Packed) -> Tensor:
-    """All clips padded to the longest, in one masked product; equal to the loop but for rounding.
+    """Pad all clips to the longest and attend in one masked product; equal to the loop up to rounding.
 
     Plain products instead of the fused kernel: its backward is slow on a CPU for sequences this short.
     """
@@ -157,7 +157,7 @@ def attend_padded(qkv: Tensor, packed: Packed) -> Tensor:
 
 
 def attend_at_once(qkv: Tensor, packed: Packed) -> Tensor:
-    """The kernel for clips of different lengths."""
+    """Return the attention kernel for clips of different lengths; None where there is none."""
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (part.contiguous() for part in qkv.unbind(1))
@@ -184,7 +184,7 @@ class Attention(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Leaves a branch out for whole clips. On packed rows the draw is one a clip, spread over its tokens."""
+    """Drops a branch for whole clips: one draw per clip, repeated for its tokens."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """The official Conv3d, applied as a linear layer to the patches that are there (its stride is its kernel)."""
+    """Applies the official Conv3d as a linear layer to the kept patches (its stride is its kernel)."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -255,11 +255,11 @@ class VideoMAE(nn.Module):
             self.head.weight.data.mul_(0.001)  # as the official training script: starts at no opinion
 
     def normalise(self, patches: Tensor) -> Tensor:
-        """uint8 colours to what the weights were trained on."""
+        """Convert uint8 colours to the range that the weights were trained on."""
         return patches.float().sub_(self.mean).div_(self.deviation)
 
     def tokens(self, packed: Packed) -> Tensor:
-        """(N, width) after the last block."""
+        """Return (N, width) after the last block."""
         patches = self.normalise(packed.patches) if packed.patches.dtype == torch.uint8 else packed.patches
         # Positions by original number, in float32 also under autocast, so the residual stream is float32 throughout.
         x = self.patch_embed(patches).float() + self.position[packed.index]
@@ -268,7 +268,7 @@ class VideoMAE(nn.Module):
         return x
 
     def features(self, packed: Packed) -> Tensor:
-        """(B, width): the mean over each clip's kept tokens, then the norm."""
+        """Return (B, width): the mean over each clip's kept tokens, then the norm."""
         return self.pool(self.tokens(packed), packed)
 
     def pool(self, x: Tensor, packed: Packed) -> Tensor:

@@ -1,8 +1,8 @@
 """Pictures of a synthetic cohort for a person to look at: a contact sheet and a short annotated clip.
 
 Reads a written cohort and its truth; writes `{root}/preview/contact.png` and `{root}/preview/clip.mp4`. The clip shows
-the child with its exact keypoints, outline and head box, and beside it the knee and ankle curves: as asked for (line)
-and as recovered from the 2D keypoints (dots).
+the child with its exact keypoints, outline and head box, and beside it the knee and ankle curves: the generator's
+target (line) and the values from the 2D keypoints (dots).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def planar_angles(points: Array, limb: str, direction: float) -> dict[str, Array
     hip, knee, ankle, heel, toe = (points[:, INDEX[f"{limb}_{name}"]] for name in joints)
 
     def lean(top: Array, bottom: Array) -> Array:
-        """Of a segment from the vertical, lower end forward positive."""
+        """Return a segment's angle from the vertical, positive with the lower end forward."""
         along = bottom - top
         return np.asarray(np.degrees(np.arctan2(direction * along[:, 0], along[:, 1])))
 
@@ -50,7 +50,7 @@ def _frames(path: Path, wanted: set[int]) -> dict[int, Image]:
 
 
 def annotate(picture: Image, truth: Truth, index: int) -> Image:
-    """Outline, bones in their side's colour, head boxes."""
+    """Draw outline, bones in the colour of their side, and head boxes."""
     picture = picture.copy()
     outline, _ = cv2.findContours(truth.mask(index).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outline, -1, (255, 230, 0), 1)
@@ -66,7 +66,7 @@ def annotate(picture: Image, truth: Truth, index: int) -> Image:
 
 
 def write_contact_sheet(path: Path, root: Path, recordings: Sequence[Recording], children: int = 6) -> None:
-    """A row a recording of the first children: four moments, one of them annotated."""
+    """Write one row per recording of the first children: four frames, one of them annotated."""
     subjects = sorted({entry["subject"] for entry in recordings})[:children]
     rows = []
     for entry in recordings:
@@ -105,7 +105,7 @@ def _plot(panel: Image, asked: Array, found: Array, index: int, title: str, top:
 
 
 def write_clip(path: Path, root: Path, entry: Recording) -> None:
-    """A side view with its annotations and the near limb's curves, at a quarter of its speed."""
+    """Write a side view with annotations and the near limb's curves, at a quarter of its speed."""
     truth = load_truth(root / "truth" / f"{entry['name']}.npz")
     limb = entry["view"]
     found = planar_angles(truth.points, limb, -1.0 if limb == "left" else 1.0)

@@ -23,7 +23,7 @@ log = logging.getLogger("childgait")
 
 @dataclass
 class State:
-    """All that changes during training."""
+    """The values that change during training."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
