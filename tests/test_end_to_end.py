@@ -203,7 +203,7 @@ def test_an_edit_reruns_exactly_what_it_reaches(study: Study) -> None:
     finally:
         path.write_text(good)
     assert "evaluate" in ran
-    assert ran <= {"evaluate", "write_submission", "check_study", "write_report", "trace_lineage"}
+    assert ran <= {"evaluate", "bundle", "write_submission", "check_study", "write_report", "trace_lineage"}
     study.study()
 
 

@@ -36,7 +36,8 @@ def test_the_environment_of_a_run_closes_its_folders(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "pixels.npy").write_bytes(b"x")
         (folder / "pixels.npy").chmod(0o666)
-        folder.chmod(0o755)
+        for parent in (folder, *folder.relative_to(tmp_path).parents):
+            (tmp_path / parent).chmod(0o755)
     before = [path for name in CLOSED if (tmp_path / name).exists() for path in readable_by_others(tmp_path / name)]
     assert len(before) == 4, "the test can see what is open"
     environment = {key: value for key, value in os.environ.items() if key != "SNAKEMAKE_OUTPUT_CACHE"}

@@ -23,7 +23,7 @@ NAMES = ("majority", "age_sex")
 def finish_study(folder: Path) -> None:
     """Two table models, trained and evaluated, and a report's metrics."""
     (folder / "study").mkdir()
-    study = make_study(folder / "study", children=8)
+    study = make_study(folder / "study", children=24)
     for name in NAMES:
         trained, evaluated = (folder / step / name / "holdout-0" for step in ("finetune", "evaluate"))
         trained.mkdir(parents=True)
@@ -33,7 +33,7 @@ def finish_study(folder: Path) -> None:
         history = trained / "history.csv"
         finetune(study.train, study.validation, study.clips, **paths, history=history, **run, params=settings())
         out = {"predictions": evaluated / "predictions.parquet", "metrics": evaluated / "metrics.json"}
-        draws = Evaluate(bootstrap=20, seed=1, windows_per_video=1, bins=5, age_edges=[6, 12])
+        draws = Evaluate(bootstrap=20, seed=1, windows_per_video=1, bins=5, age_edges=[6, 12], error_rate=0.1)
         evaluate(*paths.values(), study.validation, study.test, study.clips, **out, **run, params=draws)
     (folder / "reports" / "tables").mkdir(parents=True)
     (folder / "reports" / "tables" / "models.csv").write_text("model,accuracy\n")

@@ -71,8 +71,8 @@ def test_a_named_file_is_compared_with_its_sha256(tmp_path: Path) -> None:
         params = tmp_path / "params.yaml"
         text = (ROOT / "params.yaml").read_text()
         before, after = text.split(section)
-        after = after.replace('  weights: ""', f"  weights: {folder}", 1)
-        after = after.replace('  weights_sha256: ""', f'  weights_sha256: "{sha256}"', 1)
+        after = after.replace("  weights: ''", f"  weights: {folder}", 1)
+        after = after.replace("  weights_sha256: ''", f'  weights_sha256: "{sha256}"', 1)
         params.write_text(before + section + after)
         line = next(one for one in check_weights(load_params(params)) if one.key == "estimate_pose.weights")
         return line.state, line.result

@@ -114,9 +114,9 @@ def test_two_runs_at_once_in_one_clone(tmp_path, undisturbed):
     wanted, lock = undisturbed
     folder = make_clone(tmp_path / "clone")
     both = [start(folder) for _ in range(2)]
-    outputs = [process.communicate(timeout=200)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    assert any("Another run" in text for text in outputs)
+    texts = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], texts
+    assert any("Another run" in text for text in texts)
     assert outputs(folder) == wanted
     assert (folder / "dvc.lock").read_text() == lock
 
