@@ -148,9 +148,9 @@ def told(clone: Clone) -> str:
     wait_for("the job of the dead node is queued again", lambda: clone.jobs_of("lost")[0]["JobState"] == "PENDING")
     # Slurm holds it back for two minutes; nobody here waits for that.
     clone.cluster.run("scontrol", "update", f"jobid={lost['JobId']}", "StartTime=now")
-    predicted, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=400)
     assert process.returncode != 0, "a job is wrong, and the run says so"
-    return predicted
+    return output
 
 
 def memory(job: dict[str, str]) -> int:

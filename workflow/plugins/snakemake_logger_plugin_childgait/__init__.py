@@ -103,7 +103,7 @@ class LogHandler(LogHandlerBase):
         name, logs = self.names.get(job, values["rule_name"]), [str(path).split(" (")[0] for path in values["log"]]
         self.failures[job] = (name, logs)
         self._write_failures()
-        self._print(f"{self.title} failed: {name}" + (f", see {logs[0]}" if logs else ""))
+        self._print(f"{self.title} failed: {name}" + (f", see {' and '.join(logs)}" if logs else ""))
 
     def _write_failures(self) -> None:
         lines = [f"{(logs or [''])[0]}\t{name}\n" for name, logs in self.failures.values()]
