@@ -222,7 +222,7 @@ def test_an_experiment_reruns_what_depends_on_it_and_back_and_forth_gives_the_fi
     assert changed == {"pretrain", "finetune", "evaluate", "report"}  # pretrain reads how finetune draws and prunes
     study.run("dvc", "exp", "run", "--quiet", *FEWER_DRAWS)
     ran = {job["step"] for job in study.jobs()[before:]}
-    assert ran == {"evaluate", "write_submission", "check_study", "write_report", "trace_lineage"}
+    assert ran == {"evaluate", "bundle", "write_submission", "check_study", "write_report", "trace_lineage"}
     shown = study.run("dvc", "exp", "show", "--csv").stdout.splitlines()[0].split(",")
     assert not [column for column in shown if column.startswith("src/childgait/")]
     second_lock, second_params = study.lock(), params.read_text()
