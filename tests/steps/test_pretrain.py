@@ -96,22 +96,27 @@ def test_it_writes_a_checkpoint_that_says_what_it_is(whole: Path) -> None:
     assert not list((whole / "cache").glob("*.safetensors"))  # a checkpoint is of no use once the job is done
 
 
-def test_cut_off_and_taken_up_it_ends_with_the_same_bytes(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saved = pretraining.checkpoint.save
+def interrupt_and_resume(out: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Path:
+    """Interrupt a run after its second checkpoint, then run it to its end."""
+    save = pretraining.checkpoint.save
 
-    def save_and_die(path: Path, state: Any, fingerprint: str) -> None:
-        saved(path, state, fingerprint)
+    def save_and_interrupt(path: Path, state: Any, fingerprint: str) -> None:
+        save(path, state, fingerprint)
         if state.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pretraining.checkpoint, "save", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut")
-    assert not (tmp_path / "cut" / "weights.safetensors").exists()
-    monkeypatch.setattr(pretraining.checkpoint, "save", saved)
-    resumed = run(tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining.checkpoint, "save", save_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, **changes)
+    assert not (out / "weights.safetensors").exists()
+    return run(out, **changes)
+
+
+def test_cut_off_and_taken_up_it_ends_with_the_same_bytes(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resumed = interrupt_and_resume(tmp_path / "cut", monkeypatch)
     for name in NAMES:
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
 
@@ -147,18 +152,7 @@ def test_masked_reconstruction_is_resumed_to_the_same_bytes(
     assert [name for name in weights if name.startswith(("measures.", "scale."))] == (
         [name for name in weights if not name.startswith("network.")] if method == "both" else []
     )
-    saved = pretraining.checkpoint.save
-
-    def save_and_die(path: Path, state: Any, fingerprint: str) -> None:
-        saved(path, state, fingerprint)
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(pretraining.checkpoint, "save", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", method=method)
-    monkeypatch.setattr(pretraining.checkpoint, "save", saved)
-    resumed = run(tmp_path / "cut", method=method)
+    resumed = interrupt_and_resume(tmp_path / "cut", monkeypatch, method=method)
     for name in NAMES:
         assert (first / name).read_bytes() == (resumed / name).read_bytes()
 

@@ -14,14 +14,10 @@ from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from childgait.files.clips import Clip
-    from childgait.files.model_description import ModelDescription
-    from childgait.gait.feature_distance import Reference
-    from childgait.params import Evaluate, Params
-    from childgait.training.bundle import BundleDescription, BundledRun
+    from childgait.params import Params
+    from childgait.training.bundle import BundledRun
 
 METHODS = (
     "The models, with limits of class-conditional conformal prediction sets, were written as one bundle, which scores "
@@ -58,7 +54,8 @@ def bundle(
 
     from childgait.files.hashes import sha256
     from childgait.params import load_params
-    from childgait.training.bundle import REFERENCE, write_description
+    from childgait.training.bundle import REFERENCE, BundleDescription, write_description
+    from childgait.training.bundle_measures import fit_feature_reference
 
     params = load_params(settings)
     files = {"weights": weights, "models": models, "metrics": metrics, "predictions": predictions}
@@ -67,7 +64,7 @@ def bundle(
     arrays: dict[str, NDArray[Any]] = {}
     for run, path in zip(runs, paths["weights"], strict=True):
         arrays |= {f"{run.name}/{name}": value for name, value in load_file(path).items()}
-    reference, children = reference_of(
+    reference, children = fit_feature_reference(
         runs[0].description, clips or sorted(Path("data/prepare_clips").glob("*.clip.json"))
     )
     arrays |= {REFERENCE + "centre": reference.centre, REFERENCE + "scale": reference.scale}
@@ -77,14 +74,8 @@ def bundle(
         "distance_limit": reference.limit,
         "weights_sha256": sha256(weights_out),
     }
-    digest = write_description(description, _description(facts))
+    digest = write_description(description, BundleDescription(**facts))
     log.info("bundle: %d runs, hash %s", len(runs), digest)
-
-
-def _description(facts: dict[str, Any]) -> BundleDescription:
-    from childgait.training.bundle import BundleDescription
-
-    return BundleDescription(**facts)
 
 
 def list_run_files(params: Params, kind: str) -> list[Path]:
@@ -132,24 +123,6 @@ def read_runs(models: list[Path], metrics: list[Path]) -> list[BundledRun]:
     return runs
 
 
-def reference_of(description: ModelDescription, clips: list[Path]) -> tuple[Reference, int]:
-    """Fit the reference of the gait features to the training children of a run; returns it and their number."""
-    import polars as pl
-
-    from childgait.files.clips import open_clip
-    from childgait.gait.feature_distance import fit_reference
-    from childgait.gait.features import kinematics
-
-    training = set(description.children["train"])
-    opened: dict[str, Clip] = {clip.video: clip for clip in map(open_clip, clips) if clip.subject in training}
-    if not opened:
-        raise StepError(
-            "no clip of a training child was given", hint="give --clips, or run from the folder of a finished study"
-        )
-    table = pl.DataFrame({"video": list(opened), "subject": [clip.subject for clip in opened.values()]})
-    return fit_reference(kinematics(table, opened)), table["subject"].n_unique()
-
-
 def describe(
     runs: list[BundledRun], paths: dict[str, list[Path]], labels: Path, settings: Path, params: Params
 ) -> dict[str, Any]:
@@ -163,6 +136,7 @@ def describe(
     from childgait.libraries import installed_versions
     from childgait.params import SYNTHETIC_ROOT, read_params
     from childgait.training.bundle import FORMAT
+    from childgait.training.bundle_measures import measure_main_model
 
     synthetic = Path(params["cohort"].root) == SYNTHETIC_ROOT
     views = pl.read_parquet(labels).select("code", pl.col("views").str.split(" ")).unique("code").sort("code")
@@ -175,7 +149,7 @@ def describe(
         "params": read_params(settings),
         "views": dict(views.iter_rows()),
         "error_rate": params["evaluate"].error_rate,
-        **measure(runs, paths["predictions"], params["evaluate"]),
+        **measure_main_model(runs, paths["predictions"], params["evaluate"]),
         "split_hashes": {run.description.fold: run.description.split_hash for run in runs},
         "synthetic": synthetic,
         "card": {
@@ -186,104 +160,3 @@ def describe(
         "sources": {shown(path): sha256(path) for path in sources},
         "environment": {"lock_sha256": lock_hash() or "", **installed_versions()},
     }
-
-
-def measure(runs: list[BundledRun], predictions: list[Path], params: Evaluate) -> dict[str, Any]:
-    """Fit the limits on children unseen in training, and measure the main model on the test children.
-
-    With a hold-out its test children are the test, and those of the folds belong to the calibration; without one the
-    folds' test children are both, as there are no others.
-    """
-    import numpy as np
-
-    from childgait.domain.evgs import TARGET_NAMES
-    from childgait.files.split import HOLDOUT
-    from childgait.metrics.abstention import fit_limits, measure_abstention
-    from childgait.metrics.of_run import metrics_block
-    from childgait.metrics.target_cells import Predictions
-    from childgait.training.bundle import TargetPerformance
-
-    own = [
-        (run, path)
-        for run, path in zip(runs, predictions, strict=True)
-        if run.description.model == runs[0].description.model
-    ]
-    folds = {run.description.fold for run, _ in own}
-    tested = {HOLDOUT} if HOLDOUT in folds else folds
-    calibration = [(run, path, "validation") for run, path in own]
-    calibration += [(run, path, "test") for run, path in own if run.description.fold != HOLDOUT]
-    test = [(run, path, "test") for run, path in own if run.description.fold in tested]
-    fit_p, fit_y = pooled_predictions(calibration)
-    p, y = pooled_predictions(test)
-    limits = fit_limits(fit_p, fit_y, params.error_rate)
-    abstention = measure_abstention(p, y, limits, params.error_rate)
-    half, predicted = np.full(len(TARGET_NAMES), 0.5), Predictions(y, [p], [p])
-    targets = metrics_block(predicted, half, params.bins, balanced=False, intervals=True).targets
-    kept = ("children", "atypical", "accuracy", "sensitivity", "specificity")
-    return {
-        "limits": limits,
-        "total_error": total_errors(fit_p, fit_y, params.error_rate),
-        "calibration_children": len(fit_y),
-        "abstention": {**abstention.items, "overall": abstention.overall},
-        "performance": {
-            name: TargetPerformance(**{key: getattr(row, key) for key in kept}) for name, row in targets.items()
-        },
-        "test_children": len(y),
-    }
-
-
-def total_errors(
-    probability: NDArray[np.float64], truth: NDArray[np.float64], error_rate: float
-) -> dict[str, float | None]:
-    """Return the error of the expected number of atypical items that all but `error_rate` of the totals stay below.
-
-    Of limbs and of whole children with all labels; None where there are too few of them.
-    """
-    import math
-
-    import numpy as np
-
-    limbs = [slice(0, 17), slice(17, 34)]
-    sums = {
-        "limb": np.concatenate([_total_error(probability[:, limb], truth[:, limb]) for limb in limbs]),
-        "both": _total_error(probability, truth),
-    }
-    errors: dict[str, float | None] = {}
-    for name, values in sums.items():
-        known = np.sort(values[~np.isnan(values)])
-        rank = math.ceil((1 - error_rate) * (len(known) + 1))
-        errors[name] = float(known[rank - 1]) if 0 < rank <= len(known) else None
-    return errors
-
-
-def _total_error(probability: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    import numpy as np
-
-    return np.asarray(np.abs((probability - truth).sum(axis=1)))
-
-
-def pooled_predictions(
-    parts: list[tuple[BundledRun, Path, str]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (N, 34) probabilities and labels of children: of the mean calibrated logit over their runs."""
-    import numpy as np
-    import polars as pl
-
-    from childgait.domain.evgs import TARGET_NAMES
-    from childgait.metrics.scores import sigmoid
-
-    logits: dict[str, list[NDArray[np.float64]]] = {}
-    labels: dict[str, NDArray[np.float64]] = {}
-    for run, path, part in parts:
-        table = pl.read_parquet(path).filter((pl.col("level") == "child") & (pl.col("part") == part))
-        wide = {
-            column: table.pivot("target", index="subject", values=column).sort("subject")
-            for column in ("logit", "atypical")
-        }
-        arrays = {name: rows.select(TARGET_NAMES).to_numpy().astype(np.float64) for name, rows in wide.items()}
-        for row, child in enumerate(wide["logit"]["subject"]):
-            logits.setdefault(child, []).append(run.calibrate(arrays["logit"][row]))
-            labels[child] = arrays["atypical"][row]
-    children = sorted(logits)
-    mean = np.stack([np.mean(logits[child], axis=0) for child in children])
-    return sigmoid(mean), np.stack([labels[child] for child in children])
