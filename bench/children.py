@@ -29,13 +29,13 @@ log = logging.getLogger("bench")
 
 
 @dataclass(frozen=True)
-class Taught:
+class Result:
     """What came of so many training children."""
 
     children: int
     clips: int
     work: Path
-    judged: dict[str, ScopePredictions]
+    predictions: dict[str, ScopePredictions]
     measured: dict[str, ScopeMetrics]
 
 
@@ -73,11 +73,17 @@ def main() -> None:
         clips = write_parts(work, given.work, parts, count)
         for name in given.models:
             learning.run(work, name, given.seed, learning.read_changes(given.set), given.views)
-            log.info("%s of %d children is judged", name, count)
+            log.info("%s of %d children is evaluated", name, count)
         paths = [work / "evaluate" / name / f"{HOLDOUT}-{given.seed}" / "predictions.parquet" for name in given.models]
-        judged = read_predictions(paths)[HOLDOUT]
+        predictions = read_predictions(paths)[HOLDOUT]
         result.append(
-            Taught(count, clips, work, judged, {name: measure_model(judged[name], 2000, 0) for name in given.models})
+            Result(
+                count,
+                clips,
+                work,
+                predictions,
+                {name: measure_model(predictions[name], 2000, 0) for name in given.models},
+            )
         )
         given.out.write_text(report(result, parts, given), encoding="utf-8")
     print(given.out.read_text(encoding="utf-8"))
@@ -116,12 +122,12 @@ def link_clips(work: Path, base: Path) -> None:
         (work / "clips").symlink_to((base / "clips").absolute())
 
 
-def report(result: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> str:
-    judged, monitored = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
+def report(result: list[Result], parts: dict[str, pl.DataFrame], given: Any) -> str:
+    tested, monitored = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
     text = [
         "# Performance by number of training children",
         "",
-        f"The same children test ({judged}) and validate ({monitored}); seed {given.seed}; networks from scratch on the"
+        f"The same children test ({tested}) and validate ({monitored}); seed {given.seed}; networks from scratch on the"
         f" CPU. Clips of {given.size} pixels, {given.views} windows per video in evaluation; changes to params.yaml:"
         f" {', '.join(given.set) or 'none'}. Balanced accuracy is the mean over the 34 targets where it is "
         "defined; intervals are"
@@ -146,7 +152,7 @@ def report(result: list[Taught], parts: dict[str, pl.DataFrame], given: Any) -> 
         if networks:
             text += ["", *learning.losses(one.work, networks, [given.seed])]
         if {learning.OURS, learning.PLAIN} <= set(given.models):
-            text += ["", learning.compared(one.judged, learning.OURS, learning.PLAIN)]
+            text += ["", learning.describe_difference(one.predictions, learning.OURS, learning.PLAIN)]
     return "\n".join([*text, ""])
 
 

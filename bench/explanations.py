@@ -93,7 +93,7 @@ def learn(name: str, study: Any, run_settings: Any, seed: int) -> tuple[Any, Any
     from childgait.training.predict import predict
 
     parts = {part: open_part(getattr(study, part), study.clips) for part in ("train", "validation", "test")}
-    learnt = fit_network(
+    trained = fit_network(
         MODELS[name],
         run_settings,
         parts["train"],
@@ -103,11 +103,13 @@ def learn(name: str, study: Any, run_settings: Any, seed: int) -> tuple[Any, Any
         save_as=Path(tempfile.mkdtemp()) / "state.safetensors",
         on_epoch=lambda row, speed: None,
     )
-    judged = predict(MODELS[name], run_settings, learnt.weights, learnt.facts, parts["test"], windows_per_video=1)
+    predictions = predict(
+        MODELS[name], run_settings, trained.weights, trained.facts, parts["test"], windows_per_video=1
+    )
     known = ~np.isnan(parts["test"].atypical).all(axis=0)
-    truth = parts["test"].atypical[judged.rows][:, known][:, 0] == 1
-    predicted = judged.logits[:, known][:, 0] > 0
-    return learnt, judged, float((predicted[truth].mean() + (~predicted[~truth]).mean()) / 2)
+    truth = parts["test"].atypical[predictions.rows][:, known][:, 0] == 1
+    predicted = predictions.logits[:, known][:, 0] > 0
+    return trained, predictions, float((predicted[truth].mean() + (~predicted[~truth]).mean()) / 2)
 
 
 def row_of(name: str, study: Any, epochs: int) -> str:
@@ -116,10 +118,10 @@ def row_of(name: str, study: Any, epochs: int) -> str:
     from childgait.training.gradcam import explain
 
     run_settings = settings_for(name, epochs)
-    learnt, judged, accuracy = learn(name, study, run_settings, seed=0)
+    trained, predictions, accuracy = learn(name, study, run_settings, seed=0)
     part = open_part(study.test, study.clips)
     focus, _, _ = explain(
-        MODELS[name], run_settings, learnt.weights, learnt.facts, part, judged, len(part.clips), seed=1
+        MODELS[name], run_settings, trained.weights, trained.facts, part, predictions, len(part.clips), seed=1
     )
     means = [focus[column].drop_nulls().to_list() for column in ("share", "even", "random_share", "agreement")]
     counts = [f"{np.mean(values):.2f}" if values else "none" for values in means]

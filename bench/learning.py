@@ -141,10 +141,10 @@ def run(work: Path, name: str, seed: int, changes: dict[str, Any], views: int) -
     """Train and judge one model with one seed, unless that is done."""
     sections: Any = load_params(Path("params.yaml"))
     params = changed(sections["finetune"], changes)
-    learnt, judged = (work / step / name / f"holdout-{seed}" for step in ("finetune", "evaluate"))
-    learnt.mkdir(parents=True, exist_ok=True)
-    judged.mkdir(parents=True, exist_ok=True)
-    weights, model, metrics = learnt / "weights.safetensors", learnt / "model.json", judged / "metrics.json"
+    trained, evaluated = (work / step / name / f"holdout-{seed}" for step in ("finetune", "evaluate"))
+    trained.mkdir(parents=True, exist_ok=True)
+    evaluated.mkdir(parents=True, exist_ok=True)
+    weights, model, metrics = trained / "weights.safetensors", trained / "model.json", evaluated / "metrics.json"
     validation, clips = work / "holdout.validation.parquet", clips_of(work)
     if not weights.exists():
         began = time.process_time() if params.device == "cpu" else time.monotonic()
@@ -152,18 +152,18 @@ def run(work: Path, name: str, seed: int, changes: dict[str, Any], views: int) -
             work / "holdout.train.parquet",
             validation,
             clips,
-            learnt / "unfinished",
+            trained / "unfinished",
             model,
-            learnt / "history.csv",
+            trained / "history.csv",
             name,
             "holdout",
             seed,
             params,
-            checkpoint=learnt,
+            checkpoint=trained,
         )
         ended = time.process_time() if params.device == "cpu" else time.monotonic()
-        (learnt / "seconds").write_text(f"{ended - began:.0f}")
-        (learnt / "unfinished").rename(weights)
+        (trained / "seconds").write_text(f"{ended - began:.0f}")
+        (trained / "unfinished").rename(weights)
     if not metrics.exists():
         how = sections["evaluate"].model_copy(update={"windows_per_video": views})
         evaluate(
@@ -172,14 +172,14 @@ def run(work: Path, name: str, seed: int, changes: dict[str, Any], views: int) -
             validation,
             work / "holdout.test.parquet",
             clips,
-            judged / "predictions.parquet",
-            judged / "unfinished",
+            evaluated / "predictions.parquet",
+            evaluated / "unfinished",
             name,
             "holdout",
             seed,
             how,
         )
-        (judged / "unfinished").rename(metrics)
+        (evaluated / "unfinished").rename(metrics)
 
 
 def read_changes(pairs: list[str]) -> dict[str, Any]:
@@ -226,13 +226,13 @@ def bounds_of(cell: dict[str, Any]) -> str:
     return "–" if cell.value is None or cell.low is None else f"{cell.low:.3f} to {cell.high:.3f}"
 
 
-def seeds_apart(judged: dict[str, ScopePredictions], names: list[str]) -> list[str]:
+def seeds_apart(predictions: dict[str, ScopePredictions], names: list[str]) -> list[str]:
     """Mean balanced accuracy of each seed: what chance in training alone does."""
     lines = ["| model | mean balanced accuracy, a seed each |", "|---|---|"]
     for name in names:
         each = [
-            measure_model(replace(judged[name], probability=(one,)), 0, 0).overall["balanced_accuracy"].value
-            for one in judged[name].probability
+            measure_model(replace(predictions[name], probability=(one,)), 0, 0).overall["balanced_accuracy"].value
+            for one in predictions[name].probability
         ]
         lines.append(f"| {name} | {', '.join(f'{value:.3f}' for value in each)} |")
     return lines
@@ -256,8 +256,8 @@ def losses(work: Path, names: list[str], seeds: list[int]) -> list[str]:
     return lines
 
 
-def compared(judged: dict[str, ScopePredictions], first: str, second: str) -> str:
-    result = compare_models(judged[first], judged[second], draws=2000, seed=0)
+def describe_difference(predictions: dict[str, ScopePredictions], first: str, second: str) -> str:
+    result = compare_models(predictions[first], predictions[second], draws=2000, seed=0)
     apart = sum(test.p_holm is not None and test.p_holm < 0.05 for test in result.targets)
     return (
         f"- {first} minus {second}: {100 * (result.difference or 0):+.1f} points of mean balanced accuracy"
@@ -270,8 +270,8 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     """The table over all seeds that are done, and what the differences are worth."""
     paths = [work / "evaluate" / name / f"holdout-{seed}" / "predictions.parquet" for name in names for seed in seeds]
     result = read_predictions(paths)["holdout"]
-    judged = {name: result[name] for name in names}
-    measured = {name: measure_model(judged[name], 2000, 0) for name in names}
+    predictions = {name: result[name] for name in names}
+    measured = {name: measure_model(predictions[name], 2000, 0) for name in names}
     tables = [work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")]
     parts = [pl.read_parquet(table)["subject"].n_unique() for table in tables]
     text = [
@@ -290,7 +290,7 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     if networks:
         text += [*losses(work, networks, seeds), ""]
     if len(seeds) > 1 and networks:
-        text += [*seeds_apart(judged, networks), ""]
+        text += [*seeds_apart(predictions, networks), ""]
     pairs = [
         (OURS, PLAIN),
         *((OURS, other) for other in FRAMES if other != OURS),
@@ -300,11 +300,11 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     text += [
         "Paired, over the same test children:",
         "",
-        *(compared(judged, a, b) for a, b in pairs if {a, b} <= set(names)),
+        *(describe_difference(predictions, a, b) for a, b in pairs if {a, b} <= set(names)),
         "",
     ]
     if {OURS, PLAIN, "majority"} <= set(names):
-        text += [*aims(judged, measured), ""]
+        text += [*aims(predictions, measured), ""]
     frames = [name for name in FRAMES if name in names]
     if len(frames) == len(FRAMES):
         text += [
@@ -316,10 +316,10 @@ def report(work: Path, names: list[str], seeds: list[int], about: str) -> str:
     return "\n".join([*text, WHAT_A_GPU_RUN_NEEDS, ""])
 
 
-def aims(judged: dict[str, ScopePredictions], measured: dict[str, ScopeMetrics]) -> list[str]:
+def aims(predictions: dict[str, ScopePredictions], measured: dict[str, ScopeMetrics]) -> list[str]:
     """What was aimed at beside what came out."""
     ours, majority = measured[OURS], measured["majority"].targets
-    gain = 100 * (compare_models(judged[OURS], judged[PLAIN], draws=0, seed=0).difference or 0)
+    gain = 100 * (compare_models(predictions[OURS], predictions[PLAIN], draws=0, seed=0).difference or 0)
     above = sum(
         (ours.targets[t]["accuracy"].value or 0) > (cell["accuracy"].value or 0) for t, cell in majority.items()
     )
@@ -384,7 +384,7 @@ def main() -> None:
     for count, seed in enumerate(given.seeds, 1):
         for name in names:
             run(given.work, name, seed, changes, given.views)
-            log.info("%s-%d is judged", name, seed)
+            log.info("%s-%d is evaluated", name, seed)
         given.out.write_text(report(given.work, names, given.seeds[:count], about), encoding="utf-8")
     print(given.out.read_text(encoding="utf-8"))
 

@@ -60,15 +60,15 @@ def seconds_of_training(path: Path) -> dict[str, list[float]]:
 
 def runs_of_learning(work: Path) -> tuple[pl.DataFrame, dict[str, list[float]]]:
     """The same table, of runs that lie in a folder of bench/learning.py."""
-    judged = read_predictions(sorted(work.glob("evaluate/*/*/predictions.parquet")))
+    predictions = read_predictions(sorted(work.glob("evaluate/*/*/predictions.parquet")))
     runs = [read_run_metrics(path) for path in sorted(work.glob("evaluate/*/*/metrics.json"))]
     check_same_split(runs)
     first_runs = {run.model: run for run in reversed(runs)}
     scopes = {
         scope: {name: measure_model(model, 2000, 0) for name, model in models.items()}
-        for scope, models in judged.items()
+        for scope, models in predictions.items()
     }
-    behind = {scope: gap_to_best(judged[scope], result, 2000, 0, TOO_FEW) for scope, result in scopes.items()}
+    behind = {scope: gap_to_best(predictions[scope], result, 2000, 0, TOO_FEW) for scope, result in scopes.items()}
     seconds = {
         folder.name: [float(path.read_text()) for path in folder.glob("*/seconds")]
         for folder in (work / "finetune").iterdir()

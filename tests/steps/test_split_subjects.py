@@ -143,7 +143,7 @@ def test_listed_test_children_without_scores_judge_nobody(tmp_path: Path, caplog
 
 
 def test_a_child_whose_clips_show_no_scored_item_is_in_no_part(tmp_path: Path) -> None:
-    """Scored from the side alone, filmed from the front alone: nothing of it can be learnt or judged."""
+    """Scored from the side alone, filmed from the front alone: the item can be neither trained nor tested."""
     files = write_cohort(tmp_path)
     labels, clips = pl.read_parquet(files["labels"]), pl.read_parquet(files["clips"])
     coronal = pl.col("views").str.contains("forward") & (pl.col("subject") == "0001")

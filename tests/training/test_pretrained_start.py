@@ -13,7 +13,8 @@ from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.parts import Part, open_part
 from childgait.models.dense_heads import PretrainingModel
-from childgait.models.pretrained import describe_network, tensors_of
+from childgait.models.item_heads import MeasuresHead
+from childgait.models.pretrained import describe_network, load_pretrained, read_pretrained, tensors_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Finetune
 from childgait.training.fit import FitResult, fit_network
@@ -85,6 +86,19 @@ def test_under_a_frozen_encoder_the_head_alone_learns(head: str, parts: tuple[Pa
         assert learnt.weights["head.0.pair_mean"].any()
     predictions = predict(MODEL, wanted, learnt.weights, learnt.facts, parts[1], windows_per_video=2)
     assert np.isfinite(predictions.logits).all()
+
+
+def test_a_measures_head_starts_at_the_bands_in_the_scale_of_its_checkpoint(tmp_path: Path) -> None:
+    wanted = chosen(head="measures", tune="head")
+    network = MODEL.build(wanted, SIZE)
+    network.set_prior_bias(torch.full((34,), 0.3))
+    load_pretrained(network, read_pretrained(write_checkpoint(tmp_path, wanted)))
+    [head] = [part for part in network.modules() if isinstance(part, MeasuresHead)]
+    expected = MeasuresHead(8, 8, 0.0, shared=False)
+    expected.start_at_bands(torch.zeros(34), torch.ones(34))
+    assert head.coefficients().abs().sum() > 0
+    assert torch.equal(head.coefficients(), expected.coefficients())
+    assert torch.equal(head.bias, expected.bias)
 
 
 def test_a_checkpoint_of_other_inputs_is_refused(parts: tuple[Part, Part], tmp_path: Path) -> None:
