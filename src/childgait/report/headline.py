@@ -183,8 +183,8 @@ def _starting_weights(runs: list[RunMetrics]) -> list[str]:
         )
     if from_scratch and pretrained:
         lines.append(
-            "Networks from scratch and pre-trained networks have different initial weights: a difference between them is "
-            "not that of their designs. For equal ones name all of them in pretrain.models."
+            "Networks from scratch and pre-trained networks have different initial weights: a difference between them "
+            "is not that of their designs. For equal ones name all of them in pretrain.models."
         )
     return lines
 
