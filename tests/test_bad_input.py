@@ -158,3 +158,10 @@ def test_a_path_with_a_blank_is_refused_before_a_command_line_breaks_at_it(tmp_p
         "cohort.root is 'data/my videos'",
         "without blanks",
     )
+
+
+@pytest.mark.parametrize(("name", "near"), [("predict", "score"), ("train", "finetune"), ("deidentfy", "deidentify")])
+def test_an_unknown_command_names_the_nearest(name: str, near: str) -> None:
+    result = childgait(name)
+    assert result.returncode == 1
+    assert f"no step or command '{name}'. Hint: did you mean '{near}'?" in result.stderr

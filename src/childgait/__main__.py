@@ -10,6 +10,9 @@ import sys
 from childgait.engine import flags, run_step
 from childgait.errors import StepError
 
+# Names of the same steps in other programs, for the hint.
+SYNONYMS = {"predict": "score", "infer": "score", "train": "finetune", "fit": "finetune", "test": "evaluate"}
+
 
 def usage() -> str:
     """List all steps and commands, a line each."""
@@ -32,7 +35,8 @@ def main() -> None:
     entry = flags.find_function(argv[0])
     if entry is None:
         names = [name.replace("_", "-") for name in (*flags.summaries("steps"), *flags.summaries("commands"))]
-        near = difflib.get_close_matches(argv[0], names, n=1)
+        synonym = SYNONYMS.get(argv[0])
+        near = [synonym] if synonym else difflib.get_close_matches(argv[0], names, n=1)
         run_step.print_and_exit(
             StepError(
                 f"childgait has no step or command {argv[0]!r}",
