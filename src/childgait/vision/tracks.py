@@ -239,6 +239,11 @@ def _rank(track: HeadTrack) -> int:
     return 0 if "keypoints" in names else 1 if names & set(HEAD_SOURCES) else 2
 
 
+def is_silhouette(track: HeadTrack) -> bool:
+    """Decide whether silhouettes alone give the head: its box is coarse then, and may lie on a body."""
+    return _rank(track) == 2
+
+
 def _unite(main: HeadTrack, other: HeadTrack, where: NDArray[np.bool_]) -> HeadTrack:
     """Add the boxes of another track to the main one, in these frames."""
     box, score, source = main.box.copy(), main.score.copy(), list(main.source)

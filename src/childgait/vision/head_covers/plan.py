@@ -99,7 +99,9 @@ def plan(observation: Observation, params: Deidentify, changes: Sequence[CoverCh
         boxes = _boxes_of_head(track, times, params)
         if path is not None:
             boxes = {f: box for f, box in boxes.items() if _in_picture(box, size)}
-        planned.append(_Planned(number, 0, 0, boxes))
+        is_coarse = number < len(moving) and tracks.is_silhouette(track)
+        parts = _parts_beside(boxes, child) if is_coarse else [boxes]
+        planned += [_Planned(number, 0, part, pieces) for part, pieces in enumerate(parts)]
     planned = [one for one in _change(planned, changes) if one.boxes]
     covers = [_cover(one.boxes, observation, _seed(one, params), params) for one in planned]
     rows = [row for one in planned for row in _rows_of(one, everybody[one.number], observation)]
@@ -293,12 +295,19 @@ def _parts_of_hole(
         places = path.boxes_to_picture(tracks.place_boxes(track, hole), hole[0])
         boxes = path.boxes_to_picture(boxes, hole[0])
         shown = np.array([_in_picture(place, observation.size) for place in places])
+    visible = {hole[0] + i: _even(box) for i, box in enumerate(boxes) if shown[i]}
+    return _parts_beside(visible, child)
+
+
+def _parts_beside(
+    boxes: dict[int, NDArray[np.int64]], child: NDArray[np.float64] | None
+) -> list[dict[int, NDArray[np.int64]]]:
+    """Split the cover of each frame into parts around the child's body."""
     parts: list[dict[int, NDArray[np.int64]]] = [{}, {}, {}, {}]
-    for frame, box in zip(range(hole[0], hole[1] + 1), boxes, strict=True):
-        if shown[frame - hole[0]]:
-            for part, piece in enumerate(_beside(_even(box), None if child is None else child[frame])):
-                if (piece[2:] > piece[:2]).all():
-                    parts[part][frame] = piece
+    for frame, box in boxes.items():
+        for part, piece in enumerate(_beside(box, None if child is None else child[frame])):
+            if (piece[2:] > piece[:2]).all():
+                parts[part][frame] = piece
     return parts
 
 
