@@ -121,3 +121,23 @@ def test_a_change_where_no_cover_lies_is_refused(tmp_path: Path) -> None:
     path = write_regions(tmp_path, f"{NAME},gone,10,1,100,9,120,end,0007,left")
     with pytest.raises(StepError, match="no cover lies"):
         plan(observe(0, lambda n: (200, 40), range(60)), PARAMS, read_cover_changes(path, NAME, FRAMES))
+
+
+@pytest.mark.parametrize(("source", "is_spared"), [("silhouette", True), ("detected", False)])
+def test_a_cover_from_silhouettes_alone_leaves_the_child_s_body_free(
+    source: str, is_spared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The box of a silhouette is coarse; a detected head is covered wherever it is."""
+    observation = observe(0, lambda n: (200, 40), range(0))
+    child, other = tracks.empty_track(FRAMES), tracks.empty_track(FRAMES)
+    child.box[:], other.box[:] = [100, 60, 120, 84], [80, 88, 140, 120]
+    child.source, other.source = ["keypoints"] * FRAMES, [source] * FRAMES
+    body = np.tile([95.0, 84, 125, 170], (FRAMES, 1))
+    observation = replace(observation, child_body=body)
+    monkeypatch.setattr("childgait.vision.head_covers.plan._source_tracks", lambda *_: ([child, other], True))
+    table = plan(observation, PARAMS).table.filter(region=1, frame=FRAMES // 2)
+    assert table.height > 0
+    boxes = table.select("x0", "y0", "x1", "y1").rows()
+    assert all(x1 <= 96 or x0 >= 124 or y1 <= 84 or y0 >= 168 for x0, y0, x1, y1 in boxes) == is_spared
+    assert min(x0 for x0, *_ in boxes) <= 80
+    assert max(x1 for *_, x1, _ in boxes) >= 140
