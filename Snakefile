@@ -10,7 +10,7 @@ WHOLE_STUDY = True  # all stages are included, not one alone
 include: "workflow/rules/cohort.smk"  # synthesize
 include: "workflow/rules/register.smk"  # register
 include: "workflow/rules/deidentify.smk"  # deidentify
-include: "workflow/rules/perceive.smk"  # segment, estimate_pose, refine_pose, prepare_clips, review
+include: "workflow/rules/perceive.smk"  # segment, estimate_pose, refine_pose, prepare_clips, draw_sheets
 include: "workflow/rules/dataset.smk"  # build_labels, split_subjects
 include: "workflow/rules/pretrain.smk"  # pretrain
 include: "workflow/rules/finetune.smk"  # finetune

@@ -233,7 +233,7 @@ def against_aims(sizes: list[Measured], costs: list[tuple[str, str, float]]) -> 
     """Tabulate aims and figures at the published cohort's size, from the largest size measured."""
     small, large = sizes[0], sizes[-1]
     growth, start = large.plan_ms / small.plan_ms, max(beside for _, _, beside in costs)
-    own = (*VIDEO_STEPS, "review")
+    own = (*VIDEO_STEPS, "draw_sheets")
     others = {rule for rule in large.more if not rule.endswith("_all")} - {*own, *POOLED}
     others |= {f"{rule} {large.more[rule]} times" for rule in own if large.more[rule] != 1}
     planned = ", ".join(sorted(others)) or "no other"

@@ -339,4 +339,4 @@ def test_one_more_video_redoes_one_video(study: Study) -> None:
         records = [job["record"] for job in jobs if job["step"] == step]
         assert len(records) == 1, f"{step} ran for {records}"
         assert added in records[0]
-    assert {job["step"] for job in jobs} == {*VIDEO_STEPS, "gate", "review"}
+    assert {job["step"] for job in jobs} == {*VIDEO_STEPS, "gate", "draw_sheets"}

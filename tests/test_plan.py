@@ -262,7 +262,7 @@ def check_groups(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_group_longer_than_its_partition_is_named(workspace: Path, plans: dict[str, list[Job]]) -> None:
-    """A group of a child requests the minutes of all its videos and of the review."""
+    """A group of a child requests the minutes of all its videos and of the sheets."""
     partitions = workspace / "profiles" / "slurm" / "partitions.yaml"
     before = partitions.read_text()
     assert check_groups(workspace, "perceive").returncode == 0, "without a limit nothing is refused"

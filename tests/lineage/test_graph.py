@@ -21,7 +21,7 @@ def _study(tmp_path, monkeypatch):
     [
         ("data/raw/dataset/0007/0007-0001_left_1-240.mp4", "0007"),
         ("data/register/0012-0003_backward_1-240.json", "0012"),
-        ("data/review/0007.heads.jpg", "0007"),
+        ("data/draw_sheets/0007.heads.jpg", "0007"),
         ("/mnt/2026/gait/dataset/0003/0003-0001_left_1-9.mp4", "0003"),
         ("data/finetune/videomae/0-0/weights.safetensors", None),
         ("data/split_subjects/0.train.parquet", None),

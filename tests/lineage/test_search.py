@@ -15,7 +15,7 @@ from childgait.lineage.search import files_under, find_traces
     ("name", "content"),
     [
         ("0007-0001_left_1-240.json", b"{}"),
-        ("review/0007.heads.jpg", b"x"),
+        ("draw_sheets/0007.heads.jpg", b"x"),
         (f".snakemake/incomplete/{urlsafe_b64encode(b'data/register/0007-0001_left_1-240.json').decode()}", b"{}"),
         ("ab/cdef0123", b'{"path": "data/register/0007-0002_forward_1-9.json"}'),
         ("log", b"read data/raw/dataset/0007/a.mp4"),

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 FRAMES = {"b": 16, "a": 16, "c": 64}
 SILENT = {
     "synthesize",
-    "review",
+    "draw_sheets",
     "trace_lineage",
     "write_submission",
     "bundle",

@@ -1,5 +1,5 @@
 # Masks, keypoints, their refinement, and the clips that a network reads. One job per video.
-# Requires: data/deidentify. Yields: data/segment, data/estimate_pose, data/refine_pose, data/prepare_clips, data/review,
+# Requires: data/deidentify. Yields: data/segment, data/estimate_pose, data/refine_pose, data/prepare_clips, data/draw_sheets,
 # data/gate/refine_pose.*, data/gate/prepare_clips.*
 
 
@@ -11,7 +11,7 @@ USES_SAPIENS = PARAMS["estimate_pose"].backend == "sapiens2"
 
 
 if not HAS_VIDEO:  # DVC needs the folder of every output in dvc.yaml
-    for folder in ("data/segment", "data/review"):
+    for folder in ("data/segment", "data/draw_sheets"):
         Path(folder).mkdir(parents=True, exist_ok=True)
 
 
@@ -129,27 +129,27 @@ rule prepare_clips:
         "childgait prepare_clips {params.call} > {log} 2>&1"
 
 
-rule review:
+rule draw_sheets:
     input:
         strips=lambda wildcards: expand("data/deidentify/{video}.heads.jpg", video=select_videos(wildcards.subject)),
         videos=lambda wildcards: expand("data/deidentify/{video}.mp4", video=select_videos(wildcards.subject)),
         masks=lambda wildcards: expand("data/segment/{video}.masks", video=select_videos(wildcards.subject)),
         boxes=lambda wildcards: expand("data/segment/{video}.frames.parquet", video=select_videos(wildcards.subject)),
         clips=lambda wildcards: expand("data/prepare_clips/{video}.clip.json", video=select_videos(wildcards.subject)),
-        code=code("review"),
+        code=code("draw_sheets"),
     output:
-        heads="data/review/{subject}.heads.jpg",
-        mask_sheet="data/review/{subject}.masks.jpg",
-        record="data/review/{subject}.record.json",
+        heads="data/draw_sheets/{subject}.heads.jpg",
+        mask_sheet="data/draw_sheets/{subject}.masks.jpg",
+        record="data/draw_sheets/{subject}.record.json",
     log:
-        "logs/review/{subject}.log",
+        "logs/draw_sheets/{subject}.log",
     resources:
         mem_mb=memory(1500),
         runtime=minutes(10),
     params:
-        call=flags("review"),
+        call=flags("draw_sheets"),
     shell:
-        "childgait review {params.call} > {log} 2>&1"
+        "childgait draw_sheets {params.call} > {log} 2>&1"
 
 
 include: "gate.smk"  # after the rules whose outputs it checks
@@ -158,6 +158,6 @@ include: "gate.smk"  # after the rules whose outputs it checks
 rule perceive_all:
     input:
         expand(rules.prepare_clips.output, video=VIDEOS),
-        expand(rules.review.output, subject=SUBJECTS) if HAS_VIDEO else [],
+        expand(rules.draw_sheets.output, subject=SUBJECTS) if HAS_VIDEO else [],
         list_gate_outputs("refine_pose"),
         list_gate_outputs("prepare_clips"),

@@ -15,7 +15,7 @@ from childgait.files.masks import FRAMES, write_masks
 from childgait.files.regions import REGIONS
 from childgait.files.tables import write_table
 from childgait.files.video import read_frames, write_video
-from childgait.steps.review import review
+from childgait.steps.draw_sheets import draw_sheets
 from childgait.vision.head_sheet import MAX_UNCOVERED, RISKIEST, SPREAD, riskiest_frames, write_head_strip
 
 FRAME_COUNT = 20
@@ -112,7 +112,7 @@ def test_both_sheets_show_every_video(tmp_path: Path) -> None:
     argv: list[str] = []
     for flag, paths in (("videos", videos), ("strips", strips), ("masks", masks), ("boxes", boxes)):
         argv += [f"--{flag}", *map(str, paths)]
-    run_command_line(review, [*argv, "--heads", str(heads), "--mask-sheet", str(sheet)], recorded=True)
+    run_command_line(draw_sheets, [*argv, "--heads", str(heads), "--mask-sheet", str(sheet)], recorded=True)
     for path in (heads, sheet):
         drawn = cv2.imread(str(path))
         half = drawn.shape[0] // 2

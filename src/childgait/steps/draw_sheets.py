@@ -11,7 +11,7 @@ from childgait.engine.flags import Input, Output
 METHODS = "For each child a sheet of the riskiest covered frames and a sheet of the masks is drawn for manual review."
 
 
-def review(
+def draw_sheets(
     strips: list[Input],
     videos: list[Input],
     masks: list[Input],
