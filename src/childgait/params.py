@@ -555,6 +555,13 @@ class RunSettings(Section):
     drawing: Drawing = Field(description="skeleton drawn on the frames (encoder.prompt); colours in RGB")
     augmentation: Augmentation = Field(description="random changes of a training window; all 0: none")
     epochs: int = Field(ge=1, description="passes over the training videos")
+    loss: Literal["bce", "focal", "class_balanced", "corn"] = Field(
+        description="bce (binary cross-entropy), focal, class_balanced (effective numbers), or corn (ordinal: 0, 1, 2)"
+    )
+    focal_gamma: float = Field(ge=0, le=10, description="loss focal: exponent of the error's probability; 0 is bce")
+    effective_beta: float = Field(
+        ge=0, lt=1, description="loss class_balanced: a class of n children counts (1 - beta^n) / (1 - beta); 0: as one"
+    )
     batch_size: int = Field(ge=1, description="clips per optimizer step, over all processes")
     micro_batch_size: int = Field(
         ge=1, description="windows per forward pass and process; gradients are accumulated to batch_size"

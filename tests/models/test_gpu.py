@@ -22,7 +22,8 @@ from childgait.models.tokens import Packed, pack
 from childgait.models.videomae import Size, VideoMAE, VideoMAESettings
 from childgait.training.fit import fit_network
 from childgait.training.gradcam import explain
-from childgait.training.optim import loss_of_clips, make_optimizer
+from childgait.training.losses import loss_of_clips
+from childgait.training.optim import make_optimizer
 from childgait.training.order import autocast
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate

@@ -23,7 +23,7 @@ from childgait.models.registry import BASELINES, MODELS, VIDEO_TABLES, settings_
 from childgait.models.videomae import Size
 from childgait.training.fit import fit_table
 from childgait.training.joint_importance import select_features
-from childgait.training.optim import loss_of_clips
+from childgait.training.losses import loss_of_clips
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
 from support.marks import mark_slow

@@ -15,7 +15,7 @@ from childgait.files.parts import Part, open_part
 from childgait.models.batch import Batch
 from childgait.models.registry import ABLATION, BASELINES, FRAMES, KEYPOINTS, MODELS, find_model, settings_of
 from childgait.training.fit import fit_table
-from childgait.training.optim import loss_of_clips
+from childgait.training.losses import loss_of_clips
 from childgait.training.predict import loading_of, predict
 from childgait.training.windows import Windows, collate
 from support.marks import mark_slow

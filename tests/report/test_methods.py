@@ -57,6 +57,16 @@ def test_the_sentences_hold_the_values_that_ran() -> None:
         assert "{" not in text, step
 
 
+def test_the_sentence_names_each_loss_and_its_models() -> None:
+    settings = read_params(ROOT / "params.yaml")
+    plain = run_of("a", 16)
+    other = run_of("b", 16).model_copy(update={"trained": TrainingLength(epochs=4, frames=16, loss="corn")})
+    text = dict(methods(fill_in(settings, [plain]), ["finetune"]))["finetune"]
+    assert "a masked binary cross-entropy over 34 targets" in text
+    text = dict(methods(fill_in(settings, [plain, other]), ["finetune"]))["finetune"]
+    assert "a masked binary cross-entropy (a) or ordinal loss (CORN) (b) over" in text
+
+
 def test_without_a_video_nothing_is_said_of_pictures() -> None:
     settings = fill_in(read_params(ROOT / "params.yaml"), [])
     sentences = " ".join(dict(methods(settings, list(STEPS), video=False)).values())

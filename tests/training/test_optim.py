@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from childgait.domain.evgs import MIRRORED
+from childgait.training.losses import loss_of_clips
 from childgait.training.optim import (
     class_prior,
     freeze_for_epoch,
-    loss_of_clips,
     make_optimizer,
     make_schedule,
     positive_weights,

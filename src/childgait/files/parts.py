@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from childgait.errors import StepError
 from childgait.files.clips import Clip, clips_by_video
 from childgait.files.hashes import sha256, sha256_of_text
-from childgait.files.split import atypical_of, read_part
+from childgait.files.split import atypical_of, read_part, scores_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +29,11 @@ class Part:
     @property
     def atypical(self) -> NDArray[np.float32]:
         return atypical_of(self.table) if self.answers is None else self.answers
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """The scores (rows, 34) before they are made binary: 0, 1 or 2, NaN where unknown."""
+        return scores_of(self.table)
 
     def filter(self, rows: list[bool]) -> Part:
         """Return a part of the selected rows."""

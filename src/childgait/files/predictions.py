@@ -26,4 +26,7 @@ PREDICTIONS = Table(
             "calibrated", "Float64", "of atypical: class weights undone, intercept and slope per item of validation"
         ),
     ),
+    optional=(
+        Column("severe", "Float64", "probability of score 2 of an atypical item; of ordinal models (loss corn) only"),
+    ),
 )

@@ -35,17 +35,25 @@ class Table:
     name: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    optional: tuple[Column, ...] = ()  # columns that a frame may lack
 
     def schema(self) -> dict[str, pl.DataType]:
         import polars as pl
 
         return {column.name: getattr(pl, column.type)() for column in self.columns}
 
+    def optional_schema(self) -> dict[str, pl.DataType]:
+        import polars as pl
+
+        return {column.name: getattr(pl, column.type)() for column in self.optional}
+
 
 def write_table(path: Path, frame: pl.DataFrame, table: Table) -> None:
     """Write a frame in the table's column order; fail on wrong types or doubled keys. Same rows give the same bytes."""
     _check(frame, table, str(path))
-    frame.select([column.name for column in table.columns]).write_parquet(path, compression="zstd", statistics=False)
+    extra = [column.name for column in table.optional if column.name in frame.columns]
+    selected = [*(column.name for column in table.columns), *extra]
+    frame.select(selected).write_parquet(path, compression="zstd", statistics=False)
 
 
 def read_table(path: Path, table: Table) -> pl.DataFrame:
@@ -70,6 +78,7 @@ def empty(table: Table) -> pl.DataFrame:
 def _check(frame: pl.DataFrame, table: Table, where: str) -> None:
     wanted = table.schema()
     missing = [name for name in wanted if name not in frame.columns]
+    wanted |= {name: kind for name, kind in table.optional_schema().items() if name in frame.columns}
     if missing:
         raise StepError(f"{where}: table {table.name!r} lacks the column(s) {', '.join(missing)}", hint=AGAIN)
     wrong = [

@@ -6,7 +6,7 @@ view shows the item.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,7 @@ class WindowLogits:
     rows: NDArray[np.int64]  # row of the part table
     starts: NDArray[np.int64]  # first frame
     logits: NDArray[np.float64]  # (windows, 34)
+    severe: NDArray[np.float64] | None = None  # (windows, 34) of score 2 given atypical; ordinal models only
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Level:
     start: NDArray[np.int64]
     counts: NDArray[np.bool_]  # (rows, 34): the row counts towards the child's mean
     logits: Array  # (rows, 34)
+    severe: Array | None = None  # (rows, 34) of score 2 given atypical
 
 
 def mean_by_child(
@@ -62,9 +64,13 @@ def mean_by_child(
 
 def mean_by_video(windows: WindowLogits, videos: int) -> Array:
     """Average logits over the windows of each video: (rows of the part, 34)."""
-    total = np.zeros((videos, windows.logits.shape[1]))
-    np.add.at(total, windows.rows, windows.logits)
-    return total / np.bincount(windows.rows, minlength=videos)[:, None]
+    return _mean_over_windows(windows.logits, windows.rows, videos)
+
+
+def _mean_over_windows(logits: Array, rows: NDArray[np.int64], videos: int) -> Array:
+    total = np.zeros((videos, logits.shape[1]))
+    np.add.at(total, rows, logits)
+    return total / np.bincount(rows, minlength=videos)[:, None]
 
 
 def child_logits(part: Part, windows: WindowLogits, views: tuple[str, ...] | None = None) -> Array:
@@ -72,7 +78,10 @@ def child_logits(part: Part, windows: WindowLogits, views: tuple[str, ...] | Non
     visible = ~np.isnan(part.atypical)
     if views is not None:
         visible &= np.isin(part.table["view"].to_numpy(), views)[:, None]
-    by_video = mean_by_video(windows, part.table.height)
+    return _mean_of_children(part, mean_by_video(windows, part.table.height), visible)
+
+
+def _mean_of_children(part: Part, by_video: Array, visible: NDArray[np.bool_]) -> Array:
     return mean_by_child(by_video, visible, part.table["subject"].to_numpy(), children_of(part.table))
 
 
@@ -94,13 +103,19 @@ def _levels(part: Part, windows: WindowLogits, children: list[str]) -> tuple[Lev
     blank = np.full(len(children), "", dtype=object)
     no_window, no_window_of_child = np.full(table.height, NONE), np.full(len(children), NONE)
     of_children = np.arange(len(children))
-    return (
+    levels = (
         Level("window", child[r], video[r], view[r], _window_numbers(r), windows.starts, counts[r], windows.logits),
         Level("video", child, video, view, no_window, no_window, counts, by_video),
         Level(
             "child", of_children, blank, blank, no_window_of_child, no_window_of_child, ~np.isnan(by_child), by_child
         ),
     )
+    if windows.severe is None:
+        return levels
+    severe_by_video = _mean_over_windows(windows.severe, r, table.height)
+    severe = (windows.severe, severe_by_video, _mean_of_children(part, severe_by_video, counts))
+    window, of_video, of_child = (replace(level, severe=one) for level, one in zip(levels, severe, strict=True))
+    return window, of_video, of_child
 
 
 def _window_numbers(rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -136,6 +151,8 @@ def _rows_of_level(
             "calibrated": pl.Series(calibrated).fill_nan(None),
         }
     )
+    if level.severe is not None:
+        frame = frame.with_columns(severe=pl.Series(sigmoid(level.severe).reshape(-1)).fill_nan(None))
     return frame.with_columns(
         pl.col("subject", "video", "view").cast(pl.String), pl.col("window", "start").cast(pl.Int64)
     )

@@ -51,6 +51,7 @@ class ScopePredictions:
     videos: int
     calibrated: tuple[Array, ...] | None = None  # one (N, 34) per seed
     folds: NDArray[np.int64] | None = None  # (N,) of the model that predicts the child; None: of one
+    severe: tuple[Array, ...] | None = None  # one (N, 34) per seed: P(score 2 | atypical) of an ordinal model
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,12 @@ def _scope_predictions(scope: str, model: str, tables: dict[int, pl.DataFrame]) 
             hint="every seed needs the same folds; see finetune.folds and finetune.seeds",
         )
     grids = [_grid(table, children) for table in tables.values()]
+    ordinal = all("severe" in table.columns for table in tables.values())
+    severe = tuple(grid[3] for grid in grids) if ordinal else None
     videos = next(iter(tables.values())).filter(pl.col("level") == "video")["video"].n_unique()
     probability, calibrated = (tuple(grid[n] for grid in grids) for n in (1, 2))
     folds = _folds(next(iter(tables.values())), children)
-    return ScopePredictions(model, tuple(children), grids[0][0], probability, videos, calibrated, folds)
+    return ScopePredictions(model, tuple(children), grids[0][0], probability, videos, calibrated, folds, severe)
 
 
 def _folds(table: pl.DataFrame, children: list[str]) -> NDArray[np.int64]:
@@ -132,19 +135,22 @@ def _children(table: pl.DataFrame, where: str) -> list[str]:
     return sorted(rows["subject"].unique().to_list())
 
 
-def _grid(table: pl.DataFrame, children: list[str]) -> tuple[Array, Array, Array]:
-    """Arrange child rows as (children, 34) truth, probability and calibrated probability, NaN where unknown."""
+def _grid(table: pl.DataFrame, children: list[str]) -> tuple[Array, ...]:
+    """Arrange child rows as (children, 34) truth, probability and calibrated probability, NaN where unknown.
+
+    Those of an ordinal model have the probability of score 2 of an atypical item as a fourth.
+    """
     rows = table.filter(pl.col("level") == "child")
     column = {name: index for index, name in enumerate(TARGET_NAMES)}
     row = {child: index for index, child in enumerate(children)}
     places = [(row[s], column[t]) for s, t in rows.select("subject", "target").iter_rows()]
     at = tuple(np.array(places, dtype=np.int64).reshape(-1, 2).T)
     grids = []
-    for name in ("atypical", "probability", "calibrated"):
+    for name in ("atypical", "probability", "calibrated", *(["severe"] if "severe" in table.columns else [])):
         grid = np.full((len(children), len(TARGET_NAMES)), np.nan)
         grid[at] = rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
         grids.append(grid)
-    return grids[0], grids[1], grids[2]
+    return tuple(grids)
 
 
 def measure_model(predictions: ScopePredictions, draws: int, seed: int, bins: int = 10) -> ScopeMetrics:

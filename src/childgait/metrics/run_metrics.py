@@ -123,10 +123,11 @@ class Evaluation(Record):
 
 
 class TrainingLength(Record):
-    """For how many epochs, at most, and on how many frames per window a network was trained."""
+    """For how many epochs, at most, on how many frames per window and with which loss a network was trained."""
 
     epochs: int
     frames: int
+    loss: Literal["bce", "focal", "class_balanced", "corn"] = "bce"  # left out of the file where it is the default
 
 
 class ItemReading(Record):

@@ -49,6 +49,7 @@ class MeasuresHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(TARGETS)))
         self.pair_mean = nn.Parameter(torch.zeros(2, ITEMS_OF_LIMB))  # slope, curvature
         self.half_difference = None if shared else nn.Parameter(torch.zeros(2, ITEMS_OF_LIMB))
+        self.severe: nn.Parameter | None = None  # (3, 34) bias, slope, curvature of score 2 given an atypical score
 
     def coefficients(self) -> Tensor:
         """Return (2, 34): slope and curvature per target, left limb first."""
@@ -59,12 +60,27 @@ class MeasuresHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         measures = self.measures(features).float()
         slope, curvature = self.coefficients()
-        return STEP * self.bias + slope * measures + curvature * measures.square()
+        logits = STEP * self.bias + slope * measures + curvature * measures.square()
+        if self.severe is None:
+            return logits
+        bias, slope, curvature = STEP * self.severe
+        return torch.cat([logits, bias + slope * measures + curvature * measures.square()], dim=1)
+
+    def make_ordinal(self) -> None:
+        """Add the logits of score 2 given an atypical score, by coefficients of their own per target."""
+        self.severe = nn.Parameter(torch.zeros(3, len(TARGETS)))
 
     def set_prior_bias(self, prior: Tensor) -> None:
-        """Start at each target's share of atypical children, whatever the measures are."""
+        """Start at each target's share of atypical children, whatever the measures are.
+
+        An ordinal head's prior (68,) ends in the shares of score 2 among atypical scores.
+        """
+        biases = torch.logit(prior.clamp(0.01, 0.99)) / STEP
         with torch.no_grad():
-            self.bias.copy_(torch.logit(prior.clamp(0.01, 0.99)) / STEP)
+            self.bias.copy_(biases[: len(TARGETS)])
+            if self.severe is not None:
+                self.severe.zero_()
+                self.severe[0].copy_(biases[len(TARGETS) :])
             self.pair_mean.zero_()
             if self.half_difference is not None:
                 self.half_difference.zero_()

@@ -109,10 +109,30 @@ class Network(nn.Module):
             fresh: nn.Module = last.with_outputs(outputs)
         else:
             assert isinstance(last, nn.Linear)
-            assert last.out_features == len(TARGETS), f"{type(self).__name__}.{name} has {last.out_features} outputs"
+            before = (len(TARGETS), 2 * len(TARGETS))
+            assert last.out_features in before, f"{type(self).__name__}.{name} has {last.out_features} outputs"
             fresh = nn.Linear(last.in_features, outputs)
         owner, _, attribute = name.rpartition(".")
         self.get_submodule(owner).register_module(attribute, fresh)
+
+    def make_ordinal(self) -> None:
+        """Give each target a second output after all first ones: the logit of score 2 given an atypical score.
+
+        The first outputs keep their weights, the second start at zero; no random number is drawn.
+        """
+        _, last = self.classifier()
+        if isinstance(last, MeasuresHead):
+            last.make_ordinal()
+            return
+        assert isinstance(last, nn.Linear)
+        weight, bias = last.weight.detach(), last.bias.detach()
+        with torch.random.fork_rng(devices=[]):
+            self.reset_classifier(2 * len(TARGETS))
+        _, fresh = self.classifier()
+        assert isinstance(fresh, nn.Linear)
+        with torch.no_grad():
+            fresh.weight.copy_(torch.cat([weight, torch.zeros_like(weight)]))
+            fresh.bias.copy_(torch.cat([bias, torch.zeros_like(bias)]))
 
     def head_penalty(self) -> Tensor | None:
         """Return the head's own term of the loss; None where it has none."""

@@ -46,6 +46,8 @@ class Model:
             from childgait.models.item_heads import install_head
 
             install_head(network, settings, self.name)
+        if settings.loss == "corn":
+            network.make_ordinal()
         return network
 
     def build_table(self, settings: Finetune) -> TableModel:
@@ -224,6 +226,8 @@ _ROWS = (
 )
 MODELS: dict[str, Model] = {model.name: model for model in _ROWS}
 
+NETWORKS_ONLY = frozenset({"loss", "focal_gamma", "effective_beta"})  # options of training by gradient descent
+
 BASELINES = ("majority", "coin", "age_sex")  # always run beside the study's models
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two: prompting, pruning
 KEYPOINTS = (  # networks that need no video
@@ -264,6 +268,12 @@ def settings_of(model: Model, section: Finetune) -> Finetune:
             raise StepError(
                 f"finetune.overrides names {name!r}, which is no model", hint=f"there are {', '.join(MODELS)}"
             )
+    own = section.overrides.get(model.name, {})
+    if model.kind == "table" and (idle := sorted(NETWORKS_ONLY & own.keys())):
+        raise StepError(
+            f"finetune.overrides.{model.name}.{idle[0]} has no effect: {model.name} is not trained by gradient descent",
+            hint="remove the key; networks alone have it",
+        )
     values = section.model_dump()
     for overrides in (model.overrides, section.overrides.get(model.name, {})):
         for key, value in overrides.items():

@@ -36,11 +36,14 @@ def score_grid(labels: pl.DataFrame, children: list[str]) -> Array:
 
 
 def expected_scores(predictions: ScopePredictions, labels: pl.DataFrame) -> tuple[Array, Array]:
-    """Return (N, 34) calibrated probabilities, averaged over seeds, and mean scores of atypical training children.
+    """Return (N, 34) calibrated probabilities, averaged over seeds, and the mean score of an atypical item.
 
-    The children of a test child's own fold are not read for its mean scores.
+    The children of a test child's own fold are not read for its mean scores. An ordinal model predicts the mean score
+    of an atypical item itself: one plus the probability of score 2.
     """
     probability = np.mean(predictions.calibrated or predictions.probability, axis=0)
+    if predictions.severe is not None:
+        return probability, 1 + np.mean(predictions.severe, axis=0)
     count = len(predictions.children)
     folds = np.zeros(count, np.int64) if predictions.folds is None else predictions.folds
     everyone, weights = sorted(set(labels["subject"])), np.zeros((count, len(TARGET_NAMES)))

@@ -40,6 +40,12 @@ HEADINGS = {
     "write_report": "Statistics",
 }
 STEPS = tuple(HEADINGS)
+LOSS_NAMES = {
+    "bce": "binary cross-entropy",
+    "focal": "focal loss",
+    "class_balanced": "class-balanced cross-entropy (effective numbers)",
+    "corn": "ordinal loss (CORN)",
+}
 
 
 def sentence_of(path: Path, name: str = "METHODS") -> str | None:
@@ -87,6 +93,19 @@ def _section(settings: Mapping[str, JsonValue], name: str) -> JsonSection:
     return section
 
 
+def _losses(runs: Sequence[RunMetrics]) -> str:
+    """Name the losses of the networks; with more than one, the models of each."""
+    models: dict[str, set[str]] = {}
+    for run in runs:
+        if run.trained is not None:
+            models.setdefault(run.trained.loss, set()).add(run.model)
+    if len(models) <= 1:
+        return LOSS_NAMES[next(iter(models), "bce")]
+    return " or ".join(
+        f"{LOSS_NAMES[loss]} ({', '.join(sorted(models[loss]))})" for loss in LOSS_NAMES if loss in models
+    )
+
+
 def fill_in(settings: Mapping[str, JsonValue], runs: Sequence[RunMetrics]) -> JsonSection:
     """Add to the settings how the networks of these runs were trained, with overrides and other studies' runs."""
     models_by_length: dict[str, set[str]] = {}
@@ -99,6 +118,6 @@ def fill_in(settings: Mapping[str, JsonValue], runs: Sequence[RunMetrics]) -> Js
     seeds = sorted({run.seed for run in runs})
     pretrained = sorted({f"{run.model} ({run.weights_from})" for run in runs if run.pretrained})
     finetune: JsonSection = {**_section(settings, "finetune"), "networks": networks or "none"}
-    finetune |= {"fitted": [*fitted], "seeds": [*seeds]}
+    finetune |= {"fitted": [*fitted], "seeds": [*seeds], "losses": _losses(runs)}
     pretrain: JsonSection = {**_section(settings, "pretrain"), "networks": "; ".join(pretrained) or "none"}
     return {**settings, "finetune": finetune, "pretrain": pretrain}

@@ -12,7 +12,8 @@ from childgait.engine.flags import Input, Output
 from childgait.params import Evaluate
 
 if TYPE_CHECKING:
-    from childgait.metrics.run_metrics import RunMetrics
+    from childgait.metrics.run_metrics import RunMetrics, TrainingLength
+    from childgait.params import Finetune
 
 METHODS = (
     "Each video was predicted in {windows_per_video} windows; logits were averaged over windows, then over the child's "
@@ -46,7 +47,7 @@ def evaluate(
     from childgait.files.tables import write_table
     from childgait.metrics.aggregate import predictions_table
     from childgait.metrics.of_run import evaluate_run
-    from childgait.metrics.run_metrics import RunMetrics, TrainingLength, write_run_metrics
+    from childgait.metrics.run_metrics import RunMetrics, write_run_metrics
     from childgait.models.registry import find_model
     from childgait.training.leak_checks import check_children_unseen, check_run, check_split
     from childgait.training.predict import predict, settings_from
@@ -79,7 +80,7 @@ def evaluate(
         **{key: getattr(run, key) for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")},
         weights_from=facts.get("weights_from", "fitted"),
         pretrained=run.pretrained,
-        trained=TrainingLength(epochs=settings.epochs, frames=settings.frames) if is_network else None,
+        trained=_training_length(settings) if is_network else None,
         trained_on={name: len(children) for name, children in run.children.items()},
         inputs=cost.inputs,
         parameters=cost.parameters,
@@ -88,6 +89,14 @@ def evaluate(
     )
     write_run_metrics(metrics, found)
     _log_summary(found)
+
+
+def _training_length(settings: Finetune) -> TrainingLength:
+    """Return how a network was trained; the default loss stays unset, so that the file leaves it out."""
+    from childgait.metrics.run_metrics import TrainingLength
+
+    length = TrainingLength(epochs=settings.epochs, frames=settings.frames)
+    return length if settings.loss == "bce" else TrainingLength(**length.model_dump() | {"loss": settings.loss})
 
 
 def _log_summary(metrics: RunMetrics) -> None:

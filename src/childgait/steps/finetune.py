@@ -14,7 +14,7 @@ from childgait.engine.flags import Input, Output
 from childgait.params import Finetune
 
 METHODS = (
-    "Networks learnt with a masked binary cross-entropy over 34 targets ({networks}); fitted in one go: {fitted}. Test "
+    "Networks learnt with a masked {losses} over 34 targets ({networks}); fitted in one go: {fitted}. Test "
     "children were never given to training (seeds {seeds})."
 )
 log = logging.getLogger("childgait")

@@ -152,12 +152,13 @@ class Fitting:
     ) -> Outcome:
         """Train a network whose initial weights are set."""
         from childgait.training.loop import Trainer
+        from childgait.training.losses import training_labels
         from childgait.training.windows import Windows, WindowSets, collate, collate_sets
 
         loading, videos = loading_of(network, settings), self.train.table["video"].to_list()
         windows = Windows(
             self.train.clips,
-            self.train.atypical,
+            training_labels(self.train, settings),
             loading,
             seed=self.seed,
             augmentation=settings.augmentation,
@@ -183,13 +184,20 @@ def set_class_prior(network: Network, train: Part, settings: Finetune) -> tuple[
     """Set the classifier's bias to the class prior. Returns the positive class weights and the prior per target."""
     import torch
 
+    from childgait.training.losses import severe_of, training_labels
     from childgait.training.optim import class_prior, positive_weights
 
     labels = targets_by_child(train.table, train.atypical)
     flip = settings.augmentation.flip
-    weights = positive_weights(labels, settings.positive_weight_cap, flip)
+    beta = settings.effective_beta if settings.loss == "class_balanced" else None
+    weights = positive_weights(labels, settings.positive_weight_cap, flip, beta)
     prior = torch.from_numpy(class_prior(labels, weights, flip))
-    network.set_prior_bias(prior)
+    biases = prior
+    if settings.loss == "corn":
+        scores = torch.from_numpy(targets_by_child(train.table, training_labels(train, settings)))
+        severe = severe_of(scores).numpy()
+        biases = torch.cat([prior, torch.from_numpy(class_prior(severe, np.ones_like(weights), flip))])
+    network.set_prior_bias(biases)
     return weights, prior
 
 

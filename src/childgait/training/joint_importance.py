@@ -55,10 +55,13 @@ def select_features(
         return {}
     fusion = settings.fusion
     facts: Facts = {}
+    shorter: dict[str, object]
     first = Stgcn(settings.skeleton)
     if fusion.choose == "contributions" or network.join != "features":
         first.set_prior_bias(prior)
         shorter = {"epochs": fusion.first_epochs, "warmup_epochs": min(settings.warmup_epochs, fusion.first_epochs)}
+        if settings.loss == "corn":  # an ST-GCN by itself, whose joints are measured, has one output per target
+            shorter["loss"] = "bce"
         first.load_state_dict(train(first, settings.model_copy(update=shorter)).weights)
         first.cpu()
     shares = np.random.default_rng(seed).random(len(POINTS))

@@ -29,8 +29,9 @@ from childgait.models.network import Network
 from childgait.training import checkpoint
 from childgait.training.batchnorm import RunningStatistics
 from childgait.training.distributed import Group
+from childgait.training.losses import TrainingLoss
 from childgait.training.mean_teacher import UnlabelledPool
-from childgait.training.optim import freeze_for_epoch, loss_of_clips, make_optimizer, make_schedule, set_train_mode
+from childgait.training.optim import freeze_for_epoch, make_optimizer, make_schedule, set_train_mode
 from childgait.training.order import MicroBatchSampler, autocast, derive_seed, steps_of
 from childgait.training.windows import collate, worker_options
 
@@ -118,7 +119,7 @@ class Trainer:
         self.network, self.validate, self.settings = network.to(group.device), validate, settings
         self.seed, self.group, self.name_of = seed, group, name_of
         self.pool = pool or UnlabelledPool()
-        self.positive_weights = torch.from_numpy(positive_weights).to(group.device)
+        self.loss = TrainingLoss(settings, torch.from_numpy(positive_weights).to(group.device))
         count: int = len(windows)  # type: ignore[arg-type]
         self.windows_per_clip = settings.training_windows
         micro_batch_size = settings.micro_batch_size // self.windows_per_clip  # clips, so that memory stays the same
@@ -242,7 +243,7 @@ class Trainer:
             with autocast(self.settings, self.group.device), self.statistics.of_batch(number):
                 logits = self.network(moved)
             logits, labels = mean_over_windows(logits, moved.labels, self.windows_per_clip)
-            loss = loss_of_clips(logits, labels, self.positive_weights).sum() / len(clips)
+            loss = self.loss(logits, labels).sum() / len(clips)
             if (penalty := self.network.head_penalty()) is not None:  # once per step, in shares of its clips
                 loss = loss + penalty * len(labels) / len(clips)
             loss.backward()

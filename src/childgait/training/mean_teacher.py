@@ -29,7 +29,7 @@ from childgait.params import Augmentation
 from childgait.training.augmentation import Window, draw_changes
 from childgait.training.batchnorm import RunningStatistics
 from childgait.training.distributed import Group
-from childgait.training.optim import loss_of_clips
+from childgait.training.losses import atypical_logits, loss_of_clips
 from childgait.training.order import MicroBatchSampler, StepClips, autocast, derive_seed, steps_of
 from childgait.training.windows import Sample, Windows, collate, starts_of, worker_options
 
@@ -52,8 +52,10 @@ def pool_losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return (B,) each: the consistency loss, the pseudo-label loss, the share of items with a pseudo-label.
 
-    `student` and `teacher` are logits (B, 34); `visible` (B, 34) is true where the clip's view shows the item.
+    `student` and `teacher` are logits (B, 34), or (B, 68) of an ordinal model, of which those of "atypical" are used;
+    `visible` (B, 34) is true where the clip's view shows the item.
     """
+    student, teacher = atypical_logits(student), atypical_logits(teacher)
     target, own = teacher.float().sigmoid().detach(), student.float().sigmoid()
     items = visible.sum(dim=1).clamp(min=1)
     consistency = (2 * (target - own) ** 2 * visible).sum(dim=1) / items  # of both classes, which differ alike

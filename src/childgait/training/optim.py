@@ -1,4 +1,4 @@
-"""Loss and optimisation: masked loss, class weights, layer-wise learning rates, warm-up and cosine, freezing.
+"""Class weights and optimisation: layer-wise learning rates, warm-up and cosine, freezing.
 
 The optimizer, the schedule and the moving average are timm's.
 """
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from childgait.domain.evgs import MIRRORED
+from childgait.training.losses import effective_number
 
 if TYPE_CHECKING:
     from childgait.models.network import Network
@@ -33,10 +32,17 @@ def class_counts(atypical: NDArray[np.float32], flip: float = 0.0) -> tuple[NDAr
     return (1 - flip) * negatives + flip * negatives[other], (1 - flip) * positives + flip * positives[other]
 
 
-def positive_weights(atypical: NDArray[np.float32], cap: float, flip: float = 0.0) -> NDArray[np.float32]:
-    """Return (34,) typical over atypical of (N, 34) children, from 1/cap to cap; 1 where a class is missing."""
+def positive_weights(
+    atypical: NDArray[np.float32], cap: float, flip: float = 0.0, beta: float | None = None
+) -> NDArray[np.float32]:
+    """Return (34,) typical over atypical of (N, 34) children, from 1/cap to cap; 1 where a class is missing.
+
+    With `beta` the ratio is that of the classes' effective numbers of children (loss class_balanced).
+    """
     negatives, positives = class_counts(atypical, flip)
     both = (positives > 0) & (negatives > 0)
+    if beta is not None:
+        negatives, positives = effective_number(negatives, beta), effective_number(positives, beta)
     ratio = np.where(both, negatives / np.where(both, positives, 1), 1.0)
     return np.clip(ratio, 1 / cap, cap).astype(np.float32)
 
@@ -46,18 +52,6 @@ def class_prior(atypical: NDArray[np.float32], weights: NDArray[np.float32], fli
     negatives, positives = class_counts(atypical, flip)
     weighted = (positives + 1) * weights
     return (weighted / (weighted + negatives + 1)).astype(np.float32)
-
-
-def loss_of_clips(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Return (B,) binary cross-entropy, the mean over the known targets of a clip; 0 for a clip without any.
-
-    Each clip has the same weight whatever its view shows, so that the eleven sagittal items do not outweigh the six
-    coronal.
-    """
-    known = ~torch.isnan(labels)
-    truth = torch.where(known, labels, torch.zeros_like(labels))
-    each = functional.binary_cross_entropy_with_logits(logits.float(), truth, pos_weight=weights, reduction="none")
-    return (each * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
 
 
 def make_optimizer(network: Network, settings: Finetune) -> torch.optim.Optimizer:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
 from childgait.files.model_description import Facts, ModelDescription
@@ -133,11 +134,11 @@ def predict_loader(network: nn.Module, loader: Any, settings: Finetune, device: 
 
     from childgait.training.order import autocast
 
-    rows, starts, logits, filled = [], [], [], 0
+    rows, starts, outputs, filled = [], [], [], 0
     network.eval()
     with torch.inference_mode(), autocast(settings, device):
         for batch in loader:
-            logits.append(network(batch.to(device)).double().cpu().numpy())
+            outputs.append(network(batch.to(device)).double().cpu().numpy())
             rows.append(batch.rows.numpy())
             starts.append(batch.windows.numpy())
             filled += batch.filled
@@ -147,7 +148,12 @@ def predict_loader(network: nn.Module, loader: Any, settings: Finetune, device: 
             filled,
             sum(map(len, rows)),
         )
-    return WindowLogits(np.concatenate(rows), np.concatenate(starts), np.concatenate(logits))
+    logits, targets = np.concatenate(outputs), len(TARGETS)
+    ordinal = logits.shape[1] == 2 * targets  # loss corn: then come the logits of score 2 given atypical
+    severe = logits[:, targets:] if ordinal else None
+    return WindowLogits(
+        np.concatenate(rows), np.concatenate(starts), logits[:, :targets] if ordinal else logits, severe
+    )
 
 
 def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:

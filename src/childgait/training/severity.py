@@ -76,6 +76,7 @@ def train_on_levels(
     network = find_model(trained.description.model).build(settings, trained.description.facts["pixels"])
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in trained.weights.items()})
     network.reset_classifier(len(THRESHOLDS))
+    settings = settings.model_copy(update={"loss": "bce"})  # the thresholds are ordinal themselves
     positive, _ = set_class_prior(network, train, settings)
     group = join_group(settings.device)
     try:
