@@ -1,23 +1,32 @@
-"""Every format keeps keypoints, angles, events and features; read back here from the bytes, by the format's rules."""
+"""Every format keeps keypoints, angles, events and features; read back from the bytes and by each format's library."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+import ezc3d
 import numpy as np
+import openpyxl
 import polars as pl
+import pycocotools.coco
+import pycocotools.cocoeval
 import pytest
 
-from childgait.commands.export import export
+from childgait.commands.export import FORMATS, export
 from childgait.domain.names import parse_video_name
 from childgait.domain.poses import Status
 from childgait.domain.skeleton import INDEX, POINTS
 from childgait.errors import StepError
 from childgait.files.clips import open_clip
+from childgait.files.lab_c3d import write_c3d
 from childgait.files.poses import read_poses, write_poses
 from childgait.files.tables import write_table
 from childgait.gait.events import EVENTS, GaitEvent
@@ -26,6 +35,7 @@ from childgait.gait.feature_names import NAMES
 from childgait.gait.features import describe_limb, features_of_clips, measure_clip
 from childgait.gait.kinematics import ANGLES
 from childgait.gait.kinematics import as_table as angles_table
+from childgait.gait.lab_angles import read_lab_angles
 from childgait.lineage.search import mentions, names_of
 from support.walking_study import make_walking_study
 
@@ -162,7 +172,120 @@ def test_coco_keeps_the_keypoints_and_marks_what_is_missing(data: Path, tmp_path
     assert marks == [2, 0, 1]
 
 
-@pytest.mark.parametrize("format", ["csv", "xlsx", "trc", "mot", "coco"])
+def test_openpyxl_reads_the_workbook_as_it_was_written(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "csv")
+    run(data, tmp_path, "xlsx")
+    book = openpyxl.load_workbook(tmp_path / f"{VIDEO}.xlsx", read_only=True)
+    assert book.sheetnames == ["keypoints", "angles", "events", "strides", "features"]
+    for sheet in book:
+        written = pl.read_csv(tmp_path / f"{VIDEO}.{sheet.title}.csv", infer_schema_length=None)
+        rows = list(sheet.iter_rows(values_only=True))
+        assert list(rows[0]) == written.columns
+        assert len(rows) == written.height + 1
+        for read, row in zip(rows[1:], written.iter_rows(), strict=True):
+            filled = (*read, *[None] * (len(row) - len(read)))  # openpyxl leaves out empty cells at a row's end
+            assert all(a == b or a == pytest.approx(b, rel=1e-6) for a, b in zip(filled, row, strict=True)), row
+
+
+def test_pycocotools_loads_the_keypoints(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "coco")
+    with contextlib.redirect_stdout(io.StringIO()):
+        dataset = pycocotools.coco.COCO(str(tmp_path / f"{VIDEO}.coco.json"))
+        marks = dataset.loadAnns(dataset.getAnnIds(imgIds=[5], catIds=dataset.getCatIds(catNms=["person"])))
+        detections = [{"image_id": 5, "category_id": 1, "keypoints": marks[0]["keypoints"], "score": 1.0}]
+        scores = pycocotools.cocoeval.COCOeval(dataset, dataset.loadRes(detections), "keypoints")
+    scores.params.kpt_oks_sigmas = np.full(len(POINTS), 0.05)
+    scores.params.imgIds = [5]
+    scores.evaluate()
+    assert scores.ious[5, 1] == pytest.approx(1.0), "the object keypoint similarity of the child to itself"
+
+
+@pytest.mark.parametrize("height", [None, 1.2])
+def test_ezc3d_reads_markers_angles_and_events(data: Path, tmp_path: Path, height: float | None) -> None:
+    run(data, tmp_path, "c3d", height)
+    path = tmp_path / f"{VIDEO}.c3d"
+    file = ezc3d.c3d(str(path))
+    poses = read_poses(data / "refine_pose" / f"{VIDEO}.poses.parquet")
+    labels = file["parameters"]["POINT"]["LABELS"]["value"]
+    points, residuals = file["data"]["points"], file["data"]["meta_points"]["residuals"][0]
+    assert labels[: len(POINTS)] == list(POINTS)
+    assert points.shape[2] == len(poses)
+    assert file["parameters"]["POINT"]["RATE"]["value"][0] == 30
+    assert file["parameters"]["POINT"]["UNITS"]["value"] == [("px" if height is None else "mm")]
+    missing = ~poses.seen.T
+    assert missing.sum() == 1
+    np.testing.assert_array_equal(residuals[: len(POINTS)] < 0, missing)
+    np.testing.assert_array_equal(np.isnan(points[0, : len(POINTS)]), missing)
+    shown = points[:, : len(POINTS)][:, ~missing]
+    xy = poses.xy.transpose(2, 1, 0)[:, ~missing]
+    unit = 1.0 if height is None else shown[0, 0] / xy[0, 0]
+    np.testing.assert_allclose(shown[0], xy[0] * unit, rtol=1e-5)
+    np.testing.assert_allclose(shown[1], 0)
+    np.testing.assert_allclose(shown[2], (359 - xy[1]) * unit, rtol=1e-5, atol=1e-3)
+    events = file["parameters"]["EVENT"]
+    assert events["CONTEXTS"]["value"] == ["Left", "Right"]
+    assert events["LABELS"]["value"] == ["Foot Strike", "Foot Off"]
+    np.testing.assert_allclose(events["TIMES"]["value"], [[0, 0], [0.5, 0.7]], atol=1e-6)
+
+
+def test_exported_angles_are_read_as_a_laboratory_s(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "c3d")
+    angles = data / "refine_pose" / f"{VIDEO}.angles.parquet"
+    read = read_lab_angles(tmp_path / f"{VIDEO}.c3d")
+    assert set(read.curves) == {(limb, joint) for limb in ("left", "right") for joint in ("hip", "knee", "ankle")}
+    for (limb, joint), curve in read.curves.items():
+        own = pl.read_parquet(angles).filter(pl.col("limb") == limb).sort("frame")[joint].to_numpy()
+        np.testing.assert_allclose(curve, own, rtol=1e-5)
+
+
+OPENSIM = """
+import json, math, sys
+import opensim
+marks = opensim.TimeSeriesTableVec3(sys.argv[1])
+curves = opensim.TimeSeriesTable(sys.argv[2])
+
+def position(row, column):
+    point = marks.getRowAtIndex(row)[column]
+    return [None if math.isnan(point[axis]) else point[axis] for axis in range(3)]
+
+json.dump({
+    "points": list(marks.getColumnLabels()), "unit": marks.getTableMetaDataString("Units"),
+    "seconds": list(marks.getIndependentColumn()),
+    "markers": [[position(row, n) for n in range(marks.getNumColumns())] for row in range(marks.getNumRows())],
+    "degrees": curves.getTableMetaDataString("inDegrees"), "moments": list(curves.getIndependentColumn()),
+    "curves": {label: list(curves.getDependentColumn(label).to_numpy()) for label in curves.getColumnLabels()},
+}, sys.stdout)
+"""  # in a process of its own: it brings its own BLAS and writes a log into the current folder
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="OpenSim has no release for Python 3.14")
+def test_opensim_reads_markers_and_angles(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "trc", 1.2)
+    run(data, tmp_path, "mot")
+    paths = [str(tmp_path / f"{VIDEO}.{ending}") for ending in ("trc", "mot")]
+    command = [sys.executable, "-c", OPENSIM, *paths]
+    read = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout)
+    poses = read_poses(data / "refine_pose" / f"{VIDEO}.poses.parquet")
+    assert (read["points"], read["unit"], read["degrees"]) == (list(POINTS), "m", "yes")
+    np.testing.assert_allclose(read["seconds"], poses.seconds, atol=1e-6)
+    np.testing.assert_allclose(read["moments"], poses.seconds, atol=1e-6)
+    markers = np.array(read["markers"], dtype=float)
+    np.testing.assert_array_equal(np.isfinite(markers).all(axis=2), poses.seen)
+    scale = markers[0, 0, 0] / poses.xy[0, 0, 0]
+    np.testing.assert_allclose(markers[..., 0], poses.xy[..., 0] * scale, atol=1e-3)
+    np.testing.assert_allclose(markers[..., 1], (359 - poses.xy[..., 1]) * scale, atol=1e-3)
+    angles = pl.read_parquet(data / "refine_pose" / f"{VIDEO}.angles.parquet").filter(pl.col("limb") == "right")
+    np.testing.assert_allclose(read["curves"]["knee_angle_r"], angles.sort("frame")["knee"].to_numpy(), atol=1e-5)
+
+
+def test_c3d_refuses_a_recording_without_a_constant_rate(data: Path, tmp_path: Path) -> None:
+    poses = read_poses(data / "refine_pose" / f"{VIDEO}.poses.parquet")
+    poses.seconds[5:] += 0.05
+    with pytest.raises(StepError, match="C3D has one rate"):
+        write_c3d(tmp_path / "walk.c3d", poses, 30.0, 360, None, {}, [])
+
+
+@pytest.mark.parametrize("format", FORMATS)
 def test_the_name_of_a_file_leads_an_erasure_to_it(data: Path, tmp_path: Path, format: str) -> None:
     export(format, None, tmp_path, None, data)
     paths = list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
     childgait export --format csv                      # five tables per video
     childgait export --format xlsx                     # the same tables as sheets of one workbook
     childgait export --format trc --height 1.22        # keypoints as markers in metres, for a child of 1.22 m
+    childgait export --format c3d --height 1.22        # markers in mm, angles and gait events
     childgait export --format mot                      # joint angles over time, for OpenSim
     childgait export --format coco --videos 0001-0001_left_459-740
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-FORMATS = ("csv", "xlsx", "trc", "mot", "coco")
+FORMATS = ("csv", "xlsx", "c3d", "trc", "mot", "coco")
 # Our curves under OpenSim's names of coordinates; _l or _r is appended. Signs are those of gait/kinematics.py.
 COORDINATES = {
     "hip": "hip_flexion",
@@ -33,6 +34,9 @@ COORDINATES = {
     "trunk_lean": "trunk_lean",
     "obliquity": "pelvis_obliquity",
 }
+# The same curves under Plug-in Gait's names of angles (Vicon), with L or R in front.
+PLUG_IN_GAIT = {"hip_flexion": "HipAngles", "knee_angle": "KneeAngles", "ankle_angle": "AnkleAngles"}
+EVENT_LABELS = {"contact": "Foot Strike", "foot_off": "Foot Off"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def export(
     height: float | None = None,
     data: Path = Path("data"),
 ) -> None:
-    """Write the recordings of the study `data` to the folder `out`; `height` is the child's in metres, for trc."""
+    """Write the recordings of the study `data` to the folder `out`; `height` is the child's in metres (trc, c3d)."""
     if format not in FORMATS:
         raise StepError(f"the format {format!r} is unknown", hint=f"known are {', '.join(FORMATS)}")
     if height is not None and not 0.3 <= height <= 2.5:
@@ -115,7 +119,13 @@ def write_recording(one: Sources, format: str, out: Path, height: float | None) 
     else:
         poses = read_poses(one.poses)
         scale = None if height is None else metres_per_pixel(one, height)
-        write_trc(path, poses, facts["frames_per_second"], facts["height"], scale)
+        rate, rows = facts["frames_per_second"], facts["height"]
+        if format == "trc":
+            write_trc(path, poses, rate, rows, scale)
+        else:
+            from childgait.files.lab_c3d import write_c3d
+
+            write_c3d(path, poses, rate, rows, scale, plug_in_gait_angles(one), lab_events(one))
     return [path]
 
 
@@ -155,6 +165,27 @@ def curves_of(one: Sources) -> tuple[NDArray[np.float64], dict[str, NDArray[np.f
             if rows[name].is_not_null().any():
                 curves[f"{coordinate}_{limb[0]}"] = rows[name].to_numpy().astype(np.float64)
     return seconds, curves
+
+
+def plug_in_gait_angles(one: Sources) -> dict[str, NDArray[np.float64]]:
+    """Return the sagittal angles by Plug-in Gait's label, as LKneeAngles."""
+    curves = curves_of(one)[1]
+    return {
+        f"{limb}{label}": curves[key]
+        for name, label in PLUG_IN_GAIT.items()
+        for limb in "LR"
+        if (key := f"{name}_{limb.lower()}") in curves
+    }
+
+
+def lab_events(one: Sources) -> list[tuple[str, str, float]]:
+    """List the gait events as a laboratory's software names them: context, label, seconds."""
+    from childgait.files.tables import read_table
+    from childgait.gait.events import EVENTS
+
+    table = read_table(one.events, EVENTS).sort("seconds", "limb", "kind")
+    rows = table.select("limb", "kind", "seconds").iter_rows()
+    return [(limb.capitalize(), EVENT_LABELS[kind], seconds) for limb, kind, seconds in rows]
 
 
 def metres_per_pixel(one: Sources, height: float) -> float:
