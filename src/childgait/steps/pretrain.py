@@ -73,7 +73,7 @@ def pretrain(
             stream,
             save_as=save_as,
             fingerprint=fingerprint,
-            cache=checkpoint / "outlines",
+            cache=outline_folder(checkpoint),
             on_round=lambda row, speed: run.metrics(int(row["windows"]), row | {"windows_per_second": speed}),
         )
         save_file(result.tensors, weights)
@@ -85,6 +85,18 @@ def pretrain(
         add_run_note(mlflow_run=run.id)
     save_as.unlink(missing_ok=True)
     log.info("pretrain: %s, %d windows: %s", model_name, params.windows, summary_of(result.history[-1]))
+
+
+def outline_folder(checkpoint: Path) -> Path:
+    """Return where the stream's outlines are kept: one folder per state of the generator's sources.
+
+    Outlines of a former generator would give the network other targets than the description's code hash states.
+    """
+    from childgait.engine.record import describe_code
+    from childgait.files.hashes import sha256_of_tree
+    from childgait.synthetic.outlines import outline_child
+
+    return checkpoint / "outlines" / sha256_of_tree(describe_code(outline_child).items())[:12]
 
 
 def summary_of(row: dict[str, float]) -> str:
