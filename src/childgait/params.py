@@ -321,6 +321,9 @@ class Pretrain(Section):
     method: Literal["dense", "masked", "both"] = Field(
         description="dense targets, masked reconstruction of patches (VideoMAE), or both"
     )
+    source: Literal["stream", "cohort"] = Field(
+        description="stream: painted synthetic walks; cohort: clips of children without scores, with method masked"
+    )
     masking: Masking = Field(description="methods masked and both: masked reconstruction")
     seed: int = Field(ge=0, description="random seed of the synthetic children; must differ from synthesize.seed")
     children: int = Field(ge=1, description="training children, numbered from 0")

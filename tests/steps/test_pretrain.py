@@ -1,6 +1,8 @@
 """The step pre-trains on a few synthetic children, writes the same bytes again, and refuses what cannot be."""
 
+import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ import yaml
 from safetensors.torch import load_file
 
 from childgait.engine import mlflow_tracking
+from childgait.engine.flags import Input
 from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.params import Pretrain, load_section
 from childgait.steps.pretrain import pretrain
 from childgait.training import pretraining
+from support.small_study import SIZE, Study, make_study
 
 SMALL = {
     "seed": 41,
@@ -42,7 +46,10 @@ def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(out: Path, name: str = "childgait_video", **changes: Any) -> Path:
+def run(
+    out: Path, name: str = "childgait_video", clips: Sequence[Path] = (), assignment: Path | None = None, **changes: Any
+) -> Path:
+    """Pre-train on a few windows; `clips` are those of children without scores, for the source cohort."""
     out.mkdir(parents=True, exist_ok=True)
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["pretrain"] |= SMALL | changes
@@ -54,6 +61,8 @@ def run(out: Path, name: str = "childgait_video", **changes: Any) -> Path:
         *(out / file for file in NAMES),
         model_name=name,
         params=load_section(study, Pretrain),
+        unlabelled=[Input(path) for path in clips],
+        assignment=None if assignment is None else Input(assignment),
         study=study,
         checkpoint=out / "cache",
     )
@@ -160,3 +169,52 @@ def test_masked_reconstruction_is_resumed_to_the_same_bytes(
 def test_a_network_without_patches_cannot_be_masked(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"pretrain\.method masks patches, but Gru has none"):
         run(tmp_path, "gru", method="masked")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("study"), children=6)
+
+
+def write_assignment(path: Path, study: Study, *placed: str) -> Path:
+    """Write the list of a split in which only these children are in a part."""
+    children = sorted({clip.name[:4] for clip in study.clips})
+    rows = [("0", child, "test" if child in placed else "none") for child in children]
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([("fold", "subject", "part"), *rows])
+    return path
+
+
+COHORT: dict[str, Any] = {"method": "masked", "source": "cohort", "pixels": SIZE}
+
+
+def test_clips_of_children_without_scores_are_reconstructed(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {
+        "clips": study.clips,
+        "assignment": write_assignment(tmp_path / "subjects.csv", study),
+        **COHORT,
+    }
+    first = run(tmp_path / "whole", **given)
+    description = json.loads((first / "weights.json").read_text())
+    assert (description["source"], description["children"], description["held_out_children"]) == ("cohort", 5, 1)
+    assert description["subjects"] == sorted({clip.name[:4] for clip in study.clips})
+    assert pl.read_csv(first / "history.csv")["validation_masked"].is_finite().all()
+    assert (first / "strip.png").read_bytes().startswith(b"\x89PNG")
+    resumed = interrupt_and_resume(tmp_path / "cut", monkeypatch, **given)
+    for name in NAMES:
+        assert (first / name).read_bytes() == (resumed / name).read_bytes()
+    fewer = run(tmp_path / "fewer", **(given | {"clips": study.clips[: len(study.clips) // 2]}))
+    assert (fewer / "weights.safetensors").read_bytes() != (first / "weights.safetensors").read_bytes()
+
+
+def test_no_child_of_a_part_is_reconstructed(study: Study, tmp_path: Path) -> None:
+    child = study.clips[0].name[:4]
+    split = write_assignment(tmp_path / "subjects.csv", study, child)
+    with pytest.raises(StepError, match=f"child {child} is in the unlabelled pool, but is in test of fold 0"):
+        run(tmp_path, clips=study.clips, assignment=split, **COHORT)
+    with pytest.raises(StepError, match="the number of children without scores who have clips is 1"):
+        run(tmp_path, clips=study.clips[:1], assignment=write_assignment(split, study), **COHORT)
+    with pytest.raises(StepError, match="a video without scores has no targets"):
+        run(tmp_path, clips=study.clips, assignment=split, source="cohort", pixels=SIZE)

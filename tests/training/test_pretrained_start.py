@@ -17,7 +17,9 @@ from childgait.models.item_heads import MeasuresHead
 from childgait.models.pretrained import describe_network, load_pretrained, read_pretrained, tensors_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Finetune
+from childgait.training.description import describe
 from childgait.training.fit import FitResult, fit_network
+from childgait.training.leak_checks import check_children_unseen
 from childgait.training.optim import freeze_for_epoch
 from childgait.training.predict import predict
 from childgait.training.windows import starts_of, window_frames
@@ -149,3 +151,21 @@ def test_a_frame_step_stretches_the_window(parts: tuple[Part, Part]) -> None:
     clip = parts[0].clips[0]  # 20 frames
     assert starts_of(clip, 4, "none", 2).tolist() == list(range(14))
     assert window_frames(13, 4, clip.length, 2.0).tolist() == [13, 15, 17, 19]
+
+
+def test_no_child_of_a_run_was_pretrained_on(study: Study, parts: tuple[Part, Part], tmp_path: Path) -> None:
+    used = chosen()
+    path = write_checkpoint(tmp_path, used)
+    description = json.loads(path.with_suffix(".json").read_text()) | {"source": "cohort", "method": "masked"}
+
+    def pretrained_on(child: str) -> FitResult:
+        path.with_suffix(".json").write_text(json.dumps(description | {"subjects": [child]}))
+        return fit(used, parts, tmp_path, path)
+
+    with pytest.raises(StepError, match="the checkpoint was pre-trained on the child's clips"):
+        pretrained_on(parts[1].clips[0].subject)
+    tested = open_part(study.test, study.clips).clips[0].subject
+    named = dict(zip(("train", "validation"), parts, strict=True))
+    model = describe(MODEL, "holdout", 0, used, named, pretrained_on(tested))
+    with pytest.raises(StepError, match=f"child {tested}, who was in pretraining when the model was trained"):
+        check_children_unseen(model, study.test, {tested})

@@ -61,7 +61,17 @@ def find_unlabelled_clips(wildcards):
 
     Before the split exists, no child is known to be in no part, so a plan of the whole study lists none.
     """
-    if not uses_unlabelled_clips(wildcards.model) or not ASSIGNMENT.exists():
+    return list_unplaced_clips() if uses_unlabelled_clips(wildcards.model) else []
+
+
+def find_pretraining_clips(wildcards):
+    """An input function: the clips that pre-training reconstructs, of children in no part of any fold; else nothing."""
+    return list_unplaced_clips() if PARAMS["pretrain"].source == "cohort" else []
+
+
+def list_unplaced_clips():
+    """The clips of children in no part of any fold, as far as the split exists."""
+    if not ASSIGNMENT.exists():
         return []
     placed = assigned_children(ASSIGNMENT)
     return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] not in placed]

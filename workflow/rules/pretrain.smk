@@ -1,8 +1,10 @@
-# A network is trained on synthetic walks before it sees the cohort. One job per model of pretrain.models; by default none.
-# Requires: nothing but params: no file of the cohort. Yields: data/pretrain/{model}/
+# A network is trained before it reads any score. One job per model of pretrain.models; by default none.
+# Requires: nothing but params with pretrain.source: stream (synthetic walks); with cohort the clips of children in no part of
+# any fold, and the list of who is in which part. Yields: data/pretrain/{model}/
 
 
 include: "common.smk"
+include: "parts.smk"
 
 
 from childgait.params import network_section, section_of_pretraining
@@ -10,6 +12,8 @@ from childgait.params import network_section, section_of_pretraining
 
 rule pretrain:
     input:
+        unlabelled=find_pretraining_clips,
+        assignment=lambda wildcards: [str(ASSIGNMENT)] if find_pretraining_clips(wildcards) else [],
         code=code("pretrain"),
     output:
         multiext(

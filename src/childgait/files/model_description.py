@@ -35,7 +35,8 @@ class PretrainingSummary(TypedDict):
     seed: int
     sha256: str  # of the checkpoint
     method: NotRequired[Literal["dense", "masked", "both"]]
-    source: NotRequired[Literal["stream"]]
+    source: NotRequired[Literal["stream", "cohort"]]
+    subjects: NotRequired[list[str]]  # children of the cohort among them
 
 
 class ModelDescription(BaseModel):
@@ -50,7 +51,7 @@ class ModelDescription(BaseModel):
     seed: int
     settings: RunSettings  # as the model got them
     split_hash: str
-    children: dict[str, list[str]]  # train, validation and, with a mean teacher, unlabelled
+    children: dict[str, list[str]]  # train, validation; with a mean teacher unlabelled; from the cohort pretraining
     clips: dict[str, int]  # number per part
     kept_epoch: int  # 1 is the first; 0 for a table model
     pretrained: PretrainingSummary | None = None

@@ -14,7 +14,7 @@ from childgait.files.json_files import describe_problem
 
 if TYPE_CHECKING:
     from childgait.files.model_description import PretrainingSummary
-    from childgait.params import Finetune
+    from childgait.params import Finetune, Pretrain
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "pretrained"
 SHIPPED_NAME = "shipped"  # of finetune.weights: the checkpoint of the repository for this model
@@ -49,7 +49,8 @@ class PretrainingDescription(BaseModel):
     sha256: str
     model: str | None = None
     method: Literal["dense", "masked", "both"] = "dense"
-    source: Literal["stream"] = "stream"  # of the windows: painted synthetic walks
+    source: Literal["stream", "cohort"] = "stream"  # of the windows: painted synthetic walks, or the cohort's clips
+    subjects: list[str] = []  # children of the cohort whose clips were used, held out or not
     parameters: int | None = None
     held_out_children: int | None = None
     targets: str | None = None
@@ -66,7 +67,7 @@ class PretrainingDescription(BaseModel):
 
     def summary(self) -> PretrainingSummary:
         """Return what the description of a model that starts from the checkpoint keeps of it."""
-        return {
+        summary: PretrainingSummary = {
             "children": self.children,
             "windows": self.windows,
             "seed": self.seed,
@@ -74,13 +75,24 @@ class PretrainingDescription(BaseModel):
             "method": self.method,
             "source": self.source,
         }
+        return summary | {"subjects": self.subjects} if self.subjects else summary
 
     def words(self) -> str:
         """Describe the pre-training, as tables and reports name a row's start."""
         method = {"dense": "", "masked": " by masked reconstruction", "both": " by dense targets and masked patches"}
+        children = {"stream": "synthetic children", "cohort": "children of the cohort without scores"}
         return (
-            f"pre-trained{method[self.method]} on {self.children} synthetic children "
+            f"pre-trained{method[self.method]} on {self.children} {children[self.source]} "
             f"({self.windows} windows, seed {self.seed})"
+        )
+
+
+def check_source(params: Pretrain) -> None:
+    """Check that the cohort's clips, which have no targets, are used by masked reconstruction alone."""
+    if params.source == "cohort" and params.method != "masked":
+        raise StepError(
+            f"pretrain.source is cohort and pretrain.method {params.method}, but a video without scores has no targets",
+            hint="set pretrain.method to masked, or pretrain.source to stream",
         )
 
 

@@ -9,6 +9,7 @@ from childgait.errors import StepError
 from childgait.files.pretrained import (
     SHIPPED_NAME,
     check_same_network,
+    check_source,
     find_start,
     read_description,
     shipped_checkpoint,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 def check_pretraining(sections: Params) -> None:
     """Check the models to pre-train, and the seeds of those and of the shipped checkpoints that the study uses."""
+    if sections["pretrain"].models:
+        check_source(sections["pretrain"])
     for name in sections["pretrain"].models:
         check_same_settings(name, sections)
     check_starts(sections)

@@ -1,7 +1,8 @@
-"""A network is trained on synthetic walks before it sees the cohort; no child of the cohort is read.
+"""Trains a network before it reads any score: on synthetic walks, or on clips of children without scores.
 
-One job per model. The children are those of a seed of their own, painted anew at each visit as the study shows clips to
-this network. A killed job takes up its last checkpoint, kept in an untracked folder until the job is done.
+One job per model. Synthetic children are those of a seed of their own, painted anew at each visit as the study shows
+clips to this network. Children of the cohort are those in no part of any fold; their clips are reconstructed from a few
+patches. A killed job takes up its last checkpoint, kept in an untracked folder until the job is done.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from childgait.engine.flags import Output
+from childgait.engine.flags import Input, Output
 from childgait.params import Pretrain
 
 if TYPE_CHECKING:
@@ -40,44 +41,54 @@ def pretrain(
     strip: Output,
     model_name: str,
     params: Pretrain,
+    unlabelled: list[Input] | None = None,
+    assignment: Input | None = None,
     study: Path = Path("params.yaml"),
     checkpoint: Path = Path(".cache/pretrain"),
 ) -> None:
-    """Pre-train `model_name`; write its weights, their description, the learning curve and a strip of painted windows.
+    """Pre-train `model_name`; write its weights, their description, the learning curve and a strip of its windows.
 
-    `study` is the file whose other sections say what the network reads: finetune, prepare_clips and refine_pose.
+    `unlabelled` are clips of children in no part of any fold, for the source cohort; `assignment` has every child's
+    part. `study` is the file whose other sections describe the network's input: finetune, prepare_clips, refine_pose.
     """
     import cv2
     from safetensors.torch import save_file
 
     from childgait.engine.record import add_run_note
+    from childgait.files.clips import open_clip
     from childgait.files.hashes import sha256
+    from childgait.files.pretrained import check_source
     from childgait.models.registry import find_model, settings_of
     from childgait.params import load_params
+    from childgait.training.cohort_pretraining import pretrain_on_clips
+    from childgait.training.leak_checks import check_pool
     from childgait.training.stream_pretraining import make_stream_settings, pretrain_on_stream
 
     sections = load_params(study)
     model = find_model(model_name)
     check_network(model_name, model.kind)
+    check_source(params)
     check_seeds(params, sections["synthesize"].seed)
     network_settings = settings_of(model, sections["finetune"])
-    stream = make_stream_settings(params, sections["prepare_clips"], sections["refine_pose"])
-    fingerprint = fingerprint_of(model_name, params, sections)
+    clips = [open_clip(path) for path in unlabelled or []]
+    check_pool({clip.subject for clip in clips}, assignment)
+    fingerprint = fingerprint_of(model_name, params, sections, unlabelled or [])
     save_as = checkpoint / f"{model_name}.safetensors"
     save_as.parent.mkdir(parents=True, exist_ok=True)
     with _tracked(model_name, params, fingerprint) as run:
-        result = pretrain_on_stream(
-            model,
-            params,
-            network_settings,
-            stream,
-            save_as=save_as,
-            fingerprint=fingerprint,
-            cache=outline_folder(checkpoint),
-            on_round=lambda row, speed: run.metrics(int(row["windows"]), row | {"windows_per_second": speed}),
-        )
+        arguments: Any = {
+            "save_as": save_as,
+            "fingerprint": fingerprint,
+            "on_round": lambda row, speed: run.metrics(int(row["windows"]), row | {"windows_per_second": speed}),
+        }
+        if params.source == "cohort":
+            result = pretrain_on_clips(model, params, network_settings, clips, **arguments)
+        else:
+            stream = make_stream_settings(params, sections["prepare_clips"], sections["refine_pose"])
+            cache = outline_folder(checkpoint)
+            result = pretrain_on_stream(model, params, network_settings, stream, cache=cache, **arguments)
         save_file(result.tensors, weights)
-        describe(model_name, params, result, sha256(weights)).write(description)
+        describe(model_name, params, result, sha256(weights), [clip.subject for clip in clips]).write(description)
         write_history(history, result.history)
         written, data = cv2.imencode(".png", result.strip[..., ::-1])
         assert written
@@ -131,10 +142,10 @@ def check_seeds(params: Pretrain, cohort_seed: int) -> None:
         )
 
 
-def fingerprint_of(name: str, params: Pretrain, sections: StudyParams) -> str:
-    """What a checkpoint must have been made of to be taken up: the same model, settings and code."""
+def fingerprint_of(name: str, params: Pretrain, sections: StudyParams, clips: list[Path]) -> str:
+    """What a checkpoint must have been made of to be taken up: the same model, settings, clips and code."""
     from childgait.engine.record import describe_code
-    from childgait.files.hashes import sha256_of_text
+    from childgait.files.hashes import sha256, sha256_of_text
     from childgait.params import network_section, section_of_pretraining
 
     made_of = [
@@ -144,11 +155,14 @@ def fingerprint_of(name: str, params: Pretrain, sections: StudyParams) -> str:
         sections["prepare_clips"].model_dump(mode="json"),
         sections["refine_pose"].model_dump(mode="json"),
         describe_code(pretrain),
+        {path.name: sha256(path) for path in clips},
     ]
     return sha256_of_text(json.dumps(made_of, sort_keys=True))
 
 
-def describe(name: str, params: Pretrain, result: PretrainingResult, digest: str) -> PretrainingDescription:
+def describe(
+    name: str, params: Pretrain, result: PretrainingResult, digest: str, subjects: list[str]
+) -> PretrainingDescription:
     """Return what lies beside the weights: everything that a study compares or reports."""
     from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256_of_tree
@@ -162,8 +176,10 @@ def describe(name: str, params: Pretrain, result: PretrainingResult, digest: str
         network=result.network,
         parameters=result.parameters,
         seed=params.seed,
-        children=params.children,
-        held_out_children=params.held_out_children,
+        children=result.children,
+        held_out_children=result.held_out_children,
+        source=params.source,
+        subjects=sorted(set(subjects)),
         windows=int(result.history[-1]["windows"]),
         targets=TARGETS[params.method],
         settings=section_of_pretraining(params.model_dump(mode="json")),

@@ -28,6 +28,8 @@ def describe(
     if pool:  # `evaluate` refuses a test child among any of these
         children["unlabelled"] = sorted({clip.subject for clip in pool})
         clips["unlabelled"] = len(pool)
+    if result.pretrained and (subjects := result.pretrained.get("subjects")):
+        children["pretraining"] = subjects
     return ModelDescription(
         model=model.name,
         kind=model.kind,

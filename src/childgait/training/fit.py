@@ -19,6 +19,7 @@ from childgait.files.model_description import Facts, PretrainingSummary
 from childgait.files.parts import Part, children_of, labels_of_children, targets_by_child
 from childgait.models.registry import Model
 from childgait.training.features import features_for
+from childgait.training.leak_checks import check_not_pretrained_on
 from childgait.training.predict import loader_of, loading_of, predict_loader, prepare_torch
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def fit_network(
         labelled = labelled_part(train, settings.mean_teacher.labelled, seed)
         weights, prior = set_class_prior(network, labelled, settings)
         origin, summary = load_start(model, network, settings, pixels, pretrained)
+        check_not_pretrained_on(summary, [clip.subject for clip in train.clips + validation.clips])
         fitting = Fitting(labelled, validation, weights, seed, group, fingerprint)
         loading = loading_of(network, settings)
         selection = select_features(

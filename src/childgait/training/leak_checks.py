@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from childgait.errors import StepError
-from childgait.files.model_description import ModelDescription
+from childgait.files.model_description import ModelDescription, PretrainingSummary
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,6 +53,16 @@ def check_parts(parts: dict[str, Part]) -> None:
     hashes = {part.table["split_hash"][0] for part in parts.values()}
     if len(hashes) != 1:
         raise StepError("the train and validation tables are of two splits", hint="run split_subjects again")
+
+
+def check_not_pretrained_on(summary: PretrainingSummary | None, children: Iterable[str]) -> None:
+    """Check that no child of a run was among the children without scores that its checkpoint was pre-trained on."""
+    known = set(summary.get("subjects", [])) if summary else set()
+    if both := sorted(known & set(children)):
+        raise StepError(
+            f"child {both[0]} is in a part of this fold, but the checkpoint was pre-trained on the child's clips",
+            hint="run pretrain again: it uses only children in no part of any fold",
+        )
 
 
 def check_pool(children: set[str], assignment: Path | None) -> None:

@@ -55,6 +55,8 @@ class PretrainingResult:
     history: list[dict[str, float]]
     strip: NDArray[np.uint8]  # painted windows, RGB, with their skeletons whether this network sees them or not
     parameters: int
+    children: int  # trained on
+    held_out_children: int
 
 
 def make_stream_settings(pretrain: Pretrain, clips: PrepareClips, refine_pose: RefinePose) -> StreamSettings:
@@ -106,6 +108,7 @@ def pretrain_on_stream(
         fingerprint=fingerprint,
         on_round=on_round,
         strip=draw_strip(shown, settings.seed, stream_settings, network_settings.drawing),
+        children=(settings.children, settings.held_out_children),
     )
 
 
@@ -133,6 +136,7 @@ def pretrain_on_windows(
     fingerprint: str,
     on_round: OnRound,
     strip: NDArray[np.uint8],
+    children: tuple[int, int],
 ) -> PretrainingResult:
     """Pre-train on windows by the method of the settings; `scale` is None without dense targets."""
     pretraining = PretrainingModel(network, network_settings.encoder.head_hidden)
@@ -158,6 +162,7 @@ def pretrain_on_windows(
         history,
         strip,
         sum(parameter.numel() for parameter in network.parameters()),
+        *children,
     )
 
 
