@@ -7,7 +7,10 @@
 of its own, and the values of prepare_clips and finetune that the demo has. Every row is the same encoder on the same
 stream, schedule and number of windows, then the same head (finetune.head: measures, encoder frozen) on the same
 children, with the given fine-tuning seeds; nothing is chosen on the test children. The first budget is that of the
-comparison of the four settings, the others are points of the budget curve, each on a schedule of its own.
+comparison of the four settings and of all rows but the budget curve's, whose points have a schedule each. Further rows
+of the prompted and pruned network: the same second of walking in 8, 16 or 32 frames (`--frames`), other seeds of
+pre-training (`--pretraining-seeds`), masked reconstruction (`--methods`; `masked` has no measures' head, so all of its
+weights are fine-tuned with a linear one), and scores of fewer training children (`--children`).
 Writes reports/bench/pretraining.json and .md (with --smoke into the work folder).
 """
 
@@ -23,6 +26,7 @@ from typing import Any
 import learning
 import polars as pl
 import torch
+import yaml
 
 from childgait.files.atomic import write_json, write_text
 from childgait.metrics.of_study import ScopePredictions, compare_models, measure_model, read_predictions
@@ -30,8 +34,16 @@ from childgait.params import load_params
 from childgait.steps.pretrain import pretrain
 
 SETTINGS = {"prompted_pruned": "childgait_video", "prompted": "prompted", "pruned": "pruned", "plain": "videomae"}
+FRAMES, FRAME_STEP = 16, 2  # of the demo: a window of 1.07 seconds, with clips at 30 frames per second
 METRICS = ("balanced_accuracy", "f1", "auroc", "accuracy")
 DRAWS = 2000
+CAPTIONS = {  # of the tables of the prompted and pruned network
+    "budget_curve": "Budget of pre-training, each on a schedule of its own:",
+    "frames": "The same second of walking in fewer or more frames, pre-trained and fine-tuned with them:",
+    "pretraining_seeds": "Other seeds of pre-training, with other synthetic children and initial weights:",
+    "methods": "Masked reconstruction, alone (all weights fine-tuned, linear head) or beside the dense targets (both):",
+    "training_children": "Scores of fewer training children, from the same checkpoint:",
+}
 PARTS = ("train", "validation", "test")
 SMOKE_WINDOWS = 16
 SMOKE = {
@@ -48,18 +60,41 @@ SMOKE = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: a network of the registry, pre-trained on a number of windows."""
+    """One row of a table: a network of the registry, its pre-training, and the children whose scores it learns."""
 
     name: str
     model: str
     windows: int
+    frames: int = FRAMES
+    seed: int | None = None  # of pre-training; None: pretrain.seed
+    method: str = "dense"
+    children: int | None = None  # training children; None: all
+
+    @property
+    def checkpoint(self) -> str:
+        """Return the folder of its pre-training."""
+        parts = [self.model, str(self.windows)]
+        parts += [f"{self.frames}frames"] if self.frames != FRAMES else []
+        parts += [f"seed{self.seed}"] if self.seed is not None else []
+        return "-".join(parts + ([self.method] if self.method != "dense" else []))
+
+    @property
+    def folder(self) -> str:
+        """Return the folder of its fine-tuned runs."""
+        return self.checkpoint if self.children is None else f"{self.checkpoint}-{self.children}children"
 
 
-def rows_of(budgets: list[int]) -> list[Row]:
-    """Return the four settings at the first budget, then the main one at the others."""
-    first, *others = budgets
-    rows = [Row(name, model, first) for name, model in SETTINGS.items()]
-    return rows + [Row(f"{windows}", SETTINGS["prompted_pruned"], windows) for windows in others]
+def rows_of(given: argparse.Namespace) -> dict[str, list[Row]]:
+    """Return the rows of each table: the four settings at the first budget, then variants of the main one."""
+    first, main = given.windows[0], SETTINGS["prompted_pruned"]
+    return {
+        "settings": [Row(name, model, first) for name, model in SETTINGS.items()],
+        "budget_curve": [Row(f"{windows}", main, windows) for windows in sorted(given.windows)],
+        "frames": [Row(f"{frames} frames", main, first, frames=frames) for frames in given.frames],
+        "pretraining_seeds": [Row(f"seed {seed}", main, first, seed=seed) for seed in given.pretraining_seeds],
+        "methods": [Row(method, main, first, method=method) for method in given.methods],
+        "training_children": [Row(f"{count} children", main, first, children=count) for count in given.children],
+    }
 
 
 def processor_seconds() -> float:
@@ -69,7 +104,7 @@ def processor_seconds() -> float:
 
 def pretrain_row(row: Row, work: Path, changes: dict[str, Any]) -> Path:
     """Pre-train a row, unless that is done; return its checkpoint."""
-    folder = work / "pretrain" / f"{row.model}-{row.windows}"
+    folder = work / "pretrain" / row.checkpoint
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights.safetensors"
     if weights.exists():
@@ -77,7 +112,8 @@ def pretrain_row(row: Row, work: Path, changes: dict[str, Any]) -> Path:
     section: Any = load_params(Path("params.yaml"))["pretrain"]
     warmup = min(section.warmup_windows, row.windows // 10)
     every = min(section.validation_every, row.windows)
-    settings = {"windows": row.windows, "warmup_windows": warmup, "validation_every": every} | changes
+    settings = {"windows": row.windows, "warmup_windows": warmup, "validation_every": every, "method": row.method}
+    settings |= {"frame_step": step_of(row)} | ({} if row.seed is None else {"seed": row.seed}) | changes
     began = processor_seconds()
     pretrain(
         folder / "unfinished",
@@ -86,6 +122,7 @@ def pretrain_row(row: Row, work: Path, changes: dict[str, Any]) -> Path:
         folder / "strip.png",
         row.model,
         section.model_copy(update=settings),
+        study=write_params(row, folder / "params.yaml"),
         checkpoint=work / "pretrain",
     )
     (folder / "seconds").write_text(f"{processor_seconds() - began:.0f}")
@@ -93,14 +130,40 @@ def pretrain_row(row: Row, work: Path, changes: dict[str, Any]) -> Path:
     return weights
 
 
+def step_of(row: Row) -> int:
+    """Return the frame step at which a window of the row lasts as long as one of FRAMES frames."""
+    return FRAMES * FRAME_STEP // row.frames
+
+
+def write_params(row: Row, path: Path) -> Path:
+    """Write params.yaml with the row's frames, from which pre-training reads what the network gets."""
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    values["finetune"] |= {"frames": row.frames, "frame_step": step_of(row)}
+    write_text(path, yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+def select_children(table: Path, count: int, target: Path) -> None:
+    """Write the rows of `count` training children, drawn by a fixed seed; a larger number includes a smaller one's."""
+    rows = pl.read_parquet(table)
+    children = rows["subject"].unique().sort().sample(fraction=1, shuffle=True, seed=0).head(count)
+    if len(children) < count:
+        raise SystemExit(f"--children {count}: the study has {len(children)} training children")
+    rows.filter(pl.col("subject").is_in(children.implode())).write_parquet(target)
+
+
 def evaluate_row(row: Row, weights: Path, work: Path, seeds: list[int], changes: dict[str, Any]) -> ScopePredictions:
     """Fine-tune the head of a row with each seed; return the predictions on the test children."""
-    folder = work / "rows" / f"{row.model}-{row.windows}"
+    folder = work / "rows" / row.folder
     folder.mkdir(parents=True, exist_ok=True)
+    if row.children is not None and not (folder / "holdout.train.parquet").exists():
+        select_children(work / "holdout.train.parquet", row.children, folder / "holdout.train.parquet")
     for name in ("clips", *(f"holdout.{part}.parquet" for part in PARTS)):
         if not (folder / name).exists():
             (folder / name).symlink_to((work / name).absolute())
-    start = {"weights": str(weights.absolute()), "head": "measures", "tune": "head", "overrides": {}} | changes
+    head = {"head": "linear", "tune": "full"} if row.method == "masked" else {"head": "measures", "tune": "head"}
+    start = {"weights": str(weights.absolute()), **head, "overrides": {}}
+    start |= {"frames": row.frames, "frame_step": step_of(row)} | changes
     for seed in seeds:
         learning.run(folder, row.model, seed, start, views=4)
     paths = [folder / "evaluate" / row.model / f"holdout-{seed}" / "predictions.parquet" for seed in seeds]
@@ -114,12 +177,13 @@ def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[s
     spent = weights.with_name("seconds")
     validation = json.loads(weights.with_name("weights.json").read_text())["validation"]
     return {
+        "name": row.name,
         "model": row.model,
         "windows": row.windows,
         **{name: overall[name].value for name in METRICS},
         "low": first.low,
         "high": first.high,
-        "held_out": {name: validation[name] for name in ("r2_knee", "r2_measures")},
+        "held_out": {name: validation.get(name) for name in ("r2_knee", "r2_measures")},
         "processor_seconds": int(spent.read_text()) if spent.exists() else None,
     }
 
@@ -148,7 +212,7 @@ def make_smoke_study(work: Path) -> None:
 
 
 def to_markdown(results: dict[str, Any]) -> str:
-    """Return the tables: the four settings, their differences, and the budget curve."""
+    """Return the tables: the four settings, their differences, and the variants of the main one."""
     parts, stream = results["parts"], results["pretrain"]
     about = (
         f"{results['children']} children through the whole pipeline (synthesize.seed {results['cohort_seed']}): "
@@ -156,18 +220,18 @@ def to_markdown(results: dict[str, Any]) -> str:
         f"{stream['children']} other synthetic children (seed {stream['seed']}), on {results['device']}; encoder "
         f"frozen, head measures, {results['fine_tuning_epochs']} epochs; fine-tuning seeds "
         f"{', '.join(map(str, results['seeds']))}. Means over the targets and seeds; intervals over draws "
-        "of the test children; R² on held-out children of the stream. One pre-training seed each."
+        "of the test children; R² on held-out children of the stream. One pre-training seed each, but where stated."
     )
     head = "| row | windows | balanced accuracy | 95 % | F1 | AUROC | knee R² | measures R² | processor s |"
     rule = "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     lines = ["# Pre-training on synthetic walks", "", about, "", head, rule]
-    shown = [(name, results[name]) for name in SETTINGS if name in results]
-    lines += [to_line(name, row) for name, row in shown]
+    lines += [to_line(name, results[name]) for name in SETTINGS if name in results]
     if results["differences"]:
         lines += ["", "Prompted and pruned minus another, points of mean balanced accuracy over the same children:", ""]
     lines += [f"- minus {name}: {to_points(row)}" for name, row in results["differences"].items()]
-    lines += ["", "Budget of pre-training, prompted and pruned, each on a schedule of its own:", "", head, rule]
-    lines += [to_line("", row) for row in results["budget_curve"]]
+    for key, caption in CAPTIONS.items():
+        if results[key]:
+            lines += ["", caption, "", head, rule, *(to_line(row["name"], row) for row in results[key])]
     return "\n".join(lines) + "\n"
 
 
@@ -205,6 +269,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, help="checkout of a finished study of this cohort")
     parser.add_argument("--windows", type=int, nargs="+", default=[48000, 6000, 12000, 24000, 192000])
+    parser.add_argument("--frames", type=int, nargs="*", default=[8, 32], help="frames of a window, divisors of 32")
+    parser.add_argument("--pretraining-seeds", type=int, nargs="*", default=[990002, 990003])
+    parser.add_argument("--methods", nargs="*", default=["masked", "both"], choices=["masked", "both"])
+    parser.add_argument("--children", type=int, nargs="*", default=[33], help="training children whose scores are used")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of fine-tuning")
     parser.add_argument("--epochs", type=int, default=40, help="of fine-tuning")
     parser.add_argument("--work", type=Path, default=Path(".cache/bench-pretraining"), help="checkpoints and runs")
@@ -216,27 +284,31 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{work.absolute()}/mlflow.db")
     torch.set_num_threads(1)
-    budgets, seeds = ([SMOKE_WINDOWS], [0]) if given.smoke else (given.windows, given.seeds)
+    seeds = [0] if given.smoke else given.seeds
+    if given.smoke:
+        given.windows, given.frames, given.pretraining_seeds, given.children = [SMOKE_WINDOWS], [], [], []
+        given.methods = ["masked"]
     epochs = 1 if given.smoke else given.epochs
     changes: dict[str, Any] = {"epochs": epochs, "warmup_epochs": min(epochs // 10, 4)}
     make_smoke_study(work) if given.smoke else link_study(given.study, work)
     out = work if given.smoke else Path("reports/bench")
     results = describe_study(work, seeds, given.study)
-    results |= {"fine_tuning_epochs": epochs, "differences": {}, "budget_curve": []}
+    results |= {"fine_tuning_epochs": epochs, "differences": {}} | {key: [] for key in CAPTIONS}
     predictions: dict[str, ScopePredictions] = {}
-    for row in rows_of(budgets):
-        weights = pretrain_row(row, work, SMOKE if given.smoke else {})
-        predictions[row.name] = evaluate_row(row, weights, work, seeds, changes)
-        figures = figures_of(row, weights, predictions[row.name])
-        if row.name in SETTINGS:
-            results[row.name] = figures
-        if row.model == SETTINGS["prompted_pruned"]:
-            results["budget_curve"] = sorted([*results["budget_curve"], figures], key=lambda one: one["windows"])
-        if row.name in SETTINGS and row.name != "prompted_pruned":
-            results["differences"][row.name] = difference(predictions["prompted_pruned"], predictions[row.name])
-        write_json(out / "pretraining.json", results)
-        write_text(out / "pretraining.md", to_markdown(results))
-        print(f"{row.model}, {row.windows} windows: {figures['balanced_accuracy']}", flush=True)
+    for key, rows in rows_of(given).items():
+        for row in rows:
+            weights = pretrain_row(row, work, SMOKE if given.smoke else {})
+            predictions[row.name] = evaluate_row(row, weights, work, seeds, changes)
+            figures = figures_of(row, weights, predictions[row.name])
+            if key == "settings":
+                results[row.name] = figures
+            else:
+                results[key].append(figures)
+            if key == "settings" and row.name != "prompted_pruned":
+                results["differences"][row.name] = difference(predictions["prompted_pruned"], predictions[row.name])
+            write_json(out / "pretraining.json", results)
+            write_text(out / "pretraining.md", to_markdown(results))
+            print(f"{key}, {row.name}: {figures['balanced_accuracy']}", flush=True)
 
 
 if __name__ == "__main__":
