@@ -5,6 +5,7 @@
 | a whole finished study in a clone of its own (smoke preset) | `cloned_study` | minutes |
 | the chain's file names, records and reports, with toy steps | `toy_study` | milliseconds |
 | finished predictions and metrics for the report and the promises | `report_study` | milliseconds |
+| finished video outputs of two children for the review app, one recording held | `review_study` | milliseconds |
 | clips with a visible cue, part tables and settings for any model | `small_study` | a second |
 | clips rendered from the true motion of synthetic children, one item planted | `walking_study` | seconds |
 | the training loop alone: a few numbers, no clips | `toy_training` | a second |
@@ -15,6 +16,7 @@
 | a real face (public-domain portrait) moving before a wall | `portrait_scene` | a second |
 | settings of the stream of painted synthetic walks | `walk_stream` | a second per child and view |
 | the mark `slow` on some rows of a parametrised test | `marks` | - |
+| a real browser, and an application served to it | `chromium` | seconds |
 | an attack on a covered face | `attack` | seconds |
 | SAM 3's real classes, tiny, random weights | `tiny_sam3` | seconds |
 """

@@ -1,0 +1,113 @@
+"""The review app in a real browser, by keyboard and mouse; the files are checked afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from childgait.files.regions import cleared_by, read_cover_changes, read_regions
+from childgait.review.access import Sessions
+from childgait.review.app import create_app
+from childgait.review.decisions import Decisions
+from childgait.review.study import Study
+from support.chromium import CHROMIUM, Page, chromium, served
+from support.review_study import COUNT, HELD
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+FIRST, SECOND = sorted(HELD)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One browser for all tests."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as one:
+        yield one
+
+
+@pytest.fixture
+def address(study: Study) -> Iterator[str]:
+    sessions = Sessions()
+    with served(create_app(study, sessions, 1)) as base:
+        yield f"{base}/?token={sessions.new_link('rater')}"
+
+
+def enter(page: Page, address: str, path: str, name: str = "AB") -> None:
+    """Use the link, give a name, and open a page."""
+    page.go(address)
+    page.click("#name")
+    page.type(name)
+    page.key("Enter")
+    page.wait("document.title.startsWith('Queue')")
+    page.go(address.split("/?")[0] + path)
+
+
+def test_two_held_videos_are_cleared_with_three_keys_each(study: Study, page: Page, address: str) -> None:
+    enter(page, address, f"/clear/{FIRST}")
+    for video in (FIRST, SECOND):
+        page.wait(f"document.title.startsWith('Clear {video}')")
+        page.wait("document.querySelector('[data-at=load]').textContent === ''")
+        for key in ("1", "2", "Enter"):
+            page.key(key)
+    page.wait("document.title.startsWith('Queue')")
+    table = study.annotations / "cleared.csv"
+    for video in (FIRST, SECOND):
+        assert cleared_by(table, video, study.evidence(video)["decoded_sha256"]), video
+
+
+def test_covers_are_drawn_with_the_mouse_and_ended_by_a_key(study: Study, page: Page, address: str) -> None:
+    enter(page, address, f"/clear/{FIRST}")
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    page.key("Home")
+    page.key("d")
+    page.drag(page.on_canvas(80, 20), page.on_canvas(100, 40))
+    page.key("End")
+    page.wait(f"document.querySelector('[data-at=time]').textContent.startsWith('frame {COUNT - 1}')")
+    page.drag(page.on_canvas(90, 22), page.on_canvas(110, 42))
+    page.key("s")
+    page.wait("document.body.innerText.includes('a head is not covered')")
+    table = study.annotations / "regions.csv"
+    found = {region.frame: region.box for region in read_regions(table, FIRST, COUNT)}
+    assert sorted(frame for frame in found if frame is not None) == [0, COUNT - 1]
+    assert found[0] == pytest.approx((80, 20, 100, 40), abs=1)
+    assert found[COUNT - 1] == pytest.approx((90, 22, 110, 42), abs=1)
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    page.key("Home")
+    page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
+    for n in range(3):
+        page.key("ArrowRight")
+        page.wait(f"document.querySelector('[data-at=time]').textContent.startsWith('frame {n + 1},')")
+    page.drag(page.on_canvas(35, 25))
+    page.key("e")
+    page.wait("document.body.innerText.includes('nobody is under the cover from here on')")
+    (change,) = read_cover_changes(table, FIRST, COUNT)
+    assert (change.action, change.frame, change.reviewer) == ("end", 3, "AB")
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    page.click("[data-undo]")
+    page.wait("document.querySelectorAll('[data-undo]').length === 1")
+    assert read_cover_changes(table, FIRST, COUNT) == []
+
+
+def test_a_second_window_shows_the_sentence_and_writes_nothing(study: Study, page: Page, address: str) -> None:
+    enter(page, address, f"/clear/{FIRST}")
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    decisions = Decisions(study.annotations)
+    decisions.add("cleared", FIRST, [{"sha256": ""}], "CD", "look again", decisions.version("cleared", FIRST), str)
+    for key in ("1", "2", "Enter"):
+        page.key(key)
+    page.wait("!document.querySelector('#message').hidden")
+    assert "was changed for" in page.text()
+    assert len(decisions.rows("cleared")) == 1
+
+
+def test_every_control_has_a_name_and_text_is_readable(study: Study, page: Page, address: str) -> None:
+    enter(page, address, "/")
+    for path in ("/", f"/clear/{FIRST}"):
+        page.go(address.split("/?")[0] + path)
+        assert page.run(ACCESSIBILITY) == [], path
+
+
+# Finds controls without a name, text of less than 4.5:1 contrast, images without a text, positive tabindexes, skipped
+# heading levels and ids that occur twice: the serious rules of WCAG that a script can check.
+ACCESSIBILITY = (Path(__file__).parent / "accessibility.js").read_text()
