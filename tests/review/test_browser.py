@@ -36,6 +36,7 @@ def address(study: Study) -> Iterator[str]:
 def enter(page: Page, address: str, path: str, name: str = "AB") -> None:
     """Use the link, give a name, and open a page."""
     page.go(address)
+    page.wait("!!document.querySelector('#name')")
     page.click("#name")
     page.type(name)
     page.key("Enter")
