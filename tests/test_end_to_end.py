@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from childgait.engine.record import ENDING
@@ -24,6 +25,7 @@ from childgait.lineage.check import audit_tree
 from childgait.lineage.graph import subject_of
 from childgait.lineage.pixels import find_pictures, reference_pictures
 from childgait.lineage.search import files_under, find_traces
+from childgait.report.child.record import read_record
 from support.cloned_study import Study, clone, clone_of
 from test_no_raw_pixels import bare_heads
 
@@ -32,6 +34,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
 OPTIONAL = {"grade_severity", "pretrain"}  # by `snakemake severity`; where pretrain.models names a model
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "pretrain", "finetune", "evaluate", "report")
+AFTER_EVALUATE = (
+    "evaluate",
+    "bundle",
+    "write_submission",
+    "check_study",
+    "write_child_page",
+    "write_report",
+    "trace_lineage",
+)
 FEWER_DRAWS = ("-S", "evaluate.bootstrap=57")
 
 
@@ -73,6 +84,21 @@ def test_every_step_ran_and_the_report_stands(study: Study) -> None:
     page = (study.folder / "reports/index.html").read_text()
     assert "<html" in page
     assert len(page) > 20_000
+
+
+def test_every_child_of_test_and_validation_has_a_page(study: Study) -> None:
+    """Its answers are those of evaluate, and the index and the lineage lead to it."""
+    reports = study.folder / "reports"
+    rows = pl.read_parquet(study.folder / "data/evaluate/childgait_video/holdout-0/predictions.parquet")
+    rows = rows.filter(pl.col("level") == "child").drop_nulls("calibrated")
+    assert {path.stem for path in (reports / "children").glob("*.html")} == set(rows["subject"])
+    for child in rows["subject"].unique():
+        assert (reports / f"children/{child}.csv").is_file()
+        given = {item.target: item.probability for item in read_record(reports / f"children/{child}.json").items}
+        for row in rows.filter(pl.col("subject") == child).iter_rows(named=True):
+            assert given[row["target"]] == pytest.approx(row["calibrated"], abs=1e-6)
+        for page in ("index.html", "lineage.html"):
+            assert f'href="children/{child}.html"' in (reports / page).read_text()
 
 
 def test_no_video_that_was_made_shows_a_true_head(study: Study) -> None:
@@ -203,7 +229,7 @@ def test_an_edit_reruns_exactly_what_it_reaches(study: Study) -> None:
     finally:
         path.write_text(good)
     assert "evaluate" in ran
-    assert ran <= {"evaluate", "bundle", "write_submission", "check_study", "write_report", "trace_lineage"}
+    assert ran <= {*AFTER_EVALUATE}
     study.study()
 
 
@@ -222,7 +248,7 @@ def test_an_experiment_reruns_what_depends_on_it_and_back_and_forth_gives_the_fi
     assert changed == {"pretrain", "finetune", "evaluate", "report"}  # pretrain reads how finetune draws and prunes
     study.run("dvc", "exp", "run", "--quiet", *FEWER_DRAWS)
     ran = {job["step"] for job in study.jobs()[before:]}
-    assert ran == {"evaluate", "bundle", "write_submission", "check_study", "write_report", "trace_lineage"}
+    assert ran == {*AFTER_EVALUATE}
     shown = study.run("dvc", "exp", "show", "--csv").stdout.splitlines()[0].split(",")
     assert not [column for column in shown if column.startswith("src/childgait/")]
     second_lock, second_params = study.lock(), params.read_text()

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from childgait.commands.erase import erase
+from childgait.engine.flags import Input, Output
+from childgait.engine.run_step import run_step
 from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
@@ -384,3 +386,27 @@ def test_an_erasure_interrupted_while_dvc_notes_it_is_taken_up_again(clone, monk
     )
     assert erase("0007", yes=True) == 0
     dvc("status", "-q", "data/raw.dvc")
+
+
+def write_child_page(clips: list[Input], page: Output, numbers: Output) -> None:
+    for path in (page, numbers):
+        path.write_text("of " + ", ".join(clip.name for clip in clips))
+
+
+def write_index(children: list[Input], index: Output) -> None:
+    index.write_text("".join(child.read_text() for child in children))
+
+
+def test_a_childs_page_goes_with_it_and_the_index_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    toy_study.run_toy_study(["0001", "0007"], seed=1)
+    folder = Path("reports/children")
+    for child in ("0001", "0007"):
+        values = {"page": folder / f"{child}.html", "numbers": folder / f"{child}.json"}
+        clips = sorted(Path("data/prepare_clips").glob(f"{child}-*.clip.json"))
+        run_step(write_child_page, {"clips": clips, **values}, None, folder / f"{child}.record.json")
+    values = {"children": sorted(folder.glob("000?.json")), "index": Path("reports/index.html")}
+    run_step(write_index, values, None, Path("reports/write_index.record.json"))
+    erase("0007", yes=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["0001.html", "0001.json", "0001.record.json"]
+    assert not Path("reports/index.html").exists()

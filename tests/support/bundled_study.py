@@ -41,7 +41,7 @@ class BundledStudy:
 
 def make_bundled_study(folder: Path) -> BundledStudy:
     """Write clips, models, evaluations and the bundle."""
-    clips = folder / "clips"
+    clips = folder / "prepare_clips"  # the name of the step, as in a study
     clips.mkdir(parents=True)
     made = BundledStudy(folder, make_study(clips, children=40), folder / "params.yaml")
     sections: dict[str, Any] = {**PARAMS}

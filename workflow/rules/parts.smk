@@ -106,6 +106,69 @@ def list_model_runs(folder, name):
     return expand(path, model=settings.models, fold=settings.folds, seed=settings.seeds)
 
 
+def list_scored_children(part=None):
+    """The children that a run of params.yaml tests or validates on, or those of one part of its first fold.
+
+    Before the split exists, no child is known to be in a part, so a plan of the whole study lists none.
+    """
+    if not ASSIGNMENT.exists():
+        return []
+    folds = PARAMS["finetune"].folds if part is None else PARAMS["finetune"].folds[:1]
+    with ASSIGNMENT.open(newline="") as rows:
+        listed = {
+            row["subject"]
+            for row in csv.DictReader(rows)
+            if row["fold"] in folds and row["part"] in ((part,) if part else ("test", "validation"))
+        }
+    return sorted(listed & set(SUBJECTS))
+
+
+def list_files_of_child(wildcards):
+    """An input function: what the page of a child shows, for each of its recordings."""
+    of_video = {"deidentify": (".mp4", ".evidence.json"), "segment": (".summary.json",)} if HAS_VIDEO else {}
+    of_all = {
+        "register": (".json",),
+        "refine_pose": (".summary.json", ".poses.parquet"),
+        "prepare_clips": (".clip.json",),
+    }
+    return [
+        f"data/{step}/{video}{ending}"
+        for video in select_videos(wildcards.subject)
+        for step, endings in (of_all | of_video).items()
+        for ending in endings
+    ]
+
+
+def list_child_pages(ending):
+    """A file of every child's page."""
+    return expand("reports/children/{subject}.{ending}", subject=list_scored_children(), ending=ending)
+
+
+def list_example_files(step, ending):
+    """A file of the recordings that the report's pictures show: of the first two test children, two views each."""
+    videos = [video for child in list_scored_children("test")[:2] for video in select_example_views(child)]
+    return expand(f"data/{step}/{{video}}{ending}", video=videos)
+
+
+def select_example_views(child):
+    """The first recording of a child from the side, and its first one from the front or from behind."""
+    sides = {}
+    for video in select_videos(child):
+        sides.setdefault(parse_video_name(video).view in ("left", "right"), video)
+    return [sides[side] for side in (True, False) if side in sides]
+
+
+def list_example_pictures():
+    """The report's pictures of frames and of what the first model receives of them.
+
+    None without videos, before the split, or if the first model is no network.
+    """
+    is_network = MODELS[PARAMS["finetune"].models[0]].kind == "network"
+    if not (HAS_VIDEO and is_network and list_scored_children("test")):
+        return []
+    return expand("data/draw_examples/{picture}.jpg", picture=("covered", "received", "evidence"))
+
+
 def list_submission_runs(name):
     """A file of the runs that predict the challenge's children: the first model, on the hold-out if the study has it."""
     settings = PARAMS["finetune"]

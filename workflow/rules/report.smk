@@ -1,6 +1,6 @@
 # Checks of the finished study, the lineage of every number, the report, and the bundle that scores new children.
 # Requires: data/evaluate, data/build_labels, data/split_subjects, data/gate, and every record.
-# Yields: data/check_study, data/bundle, reports/
+# Yields: data/check_study, data/bundle, data/draw_examples, reports/
 
 from childgait.models.registry import ABLATION, FRAMES
 from childgait.report import FIGURES, TABLES
@@ -9,6 +9,13 @@ from childgait.report import FIGURES, TABLES
 include: "common.smk"
 include: "parts.smk"
 include: "comparisons.smk"
+
+
+if not list_scored_children():  # DVC needs the folder of every output in dvc.yaml
+    Path("reports/children").mkdir(parents=True, exist_ok=True)
+
+if not list_example_pictures():
+    Path("data/draw_examples").mkdir(parents=True, exist_ok=True)
 
 
 rule check_study:
@@ -59,6 +66,55 @@ rule bundle:
         "childgait bundle {params.call} > {log} 2>&1"
 
 
+rule write_child_page:
+    input:
+        files=list_files_of_child,
+        predictions=list_model_runs("evaluate", "predictions.parquet"),
+        subjects="data/build_labels/subjects.parquet",
+        description="data/bundle/bundle.json",
+        weights="data/bundle/weights.safetensors",
+        code=code("write_child_page"),
+    output:
+        page="reports/children/{subject}.html",
+        numbers="reports/children/{subject}.json",
+        table="reports/children/{subject}.csv",
+        record="reports/children/{subject}.record.json",
+    log:
+        "logs/write_child_page/{subject}.log",
+    resources:
+        mem_mb=memory(1500),
+        runtime=minutes(10),
+    params:
+        call=flags("write_child_page", subject="{subject}"),
+    shell:
+        "childgait write_child_page {params.call} > {log} 2>&1"
+
+
+rule draw_examples:
+    input:
+        clips=list_example_files("prepare_clips", ".clip.json"),
+        videos=list_example_files("deidentify", ".mp4"),
+        masks=list_example_files("segment", ".masks"),
+        poses=list_example_files("refine_pose", ".poses.parquet"),
+        weights=list_model_runs("finetune", "weights.safetensors")[0],
+        model=list_model_runs("finetune", "model.json")[0],
+        code=code("draw_examples"),
+    output:
+        covered="data/draw_examples/covered.jpg",
+        received="data/draw_examples/received.jpg",
+        evidence="data/draw_examples/evidence.jpg",
+        record="data/draw_examples/draw_examples.record.json",
+    log:
+        "logs/draw_examples.log",
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(10),
+    params:
+        call=flags("draw_examples"),
+    shell:
+        "childgait draw_examples {params.call} > {log} 2>&1"
+
+
 rule write_report:
     input:
         predictions=list_evaluations("predictions.parquet"),
@@ -76,6 +132,8 @@ rule write_report:
             model=PARAMS["pretrain"].models,
             name=("weights.json", "history.csv", "strip.png"),
         ),
+        examples=list_example_pictures(),
+        children=list_child_pages("json"),
         code=code("write_report"),
     output:
         metrics_out="reports/metrics.json",
@@ -97,6 +155,7 @@ rule write_report:
 
 rule trace_lineage:
     input:
+        list_child_pages("record.json"),
         "data/write_submission/write_submission.record.json",  # not read by the report, but part of the lineage
         report="reports/write_report.record.json",
         code=code("trace_lineage"),
@@ -166,5 +225,6 @@ onsuccess:  # a lost MLflow costs no result
 rule report_all:
     input:
         rules.bundle.output,
+        list_child_pages("html"),
         rules.write_report.output,
         rules.trace_lineage.output,

@@ -78,6 +78,10 @@ class LineagePage:
     drawing: Drawing
     steps: list[StepRow]
     raw: list[RawFile]
+    child_pages: dict[str, str]  # address of a child's page, by child
+
+
+CHILD_PAGES = "reports/children/"
 
 
 def render_page(graph: Graph, report_records: set[str]) -> str:
@@ -106,7 +110,14 @@ def build_page(graph: Graph, report_records: set[str]) -> LineagePage:
         drawing=draw(graph),
         steps=step_rows(graph, report_records),
         raw=raw,
+        child_pages=child_pages(graph),
     )
+
+
+def child_pages(graph: Graph) -> dict[str, str]:
+    """Return the address of every child's page, relative to the lineage page in reports/."""
+    pages = [path for path in graph.maker if path.startswith(CHILD_PAGES) and path.endswith(".html")]
+    return {subject_of(path) or "": path.removeprefix("reports/") for path in sorted(pages)}
 
 
 def group_of(job: Job) -> str:

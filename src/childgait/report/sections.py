@@ -14,6 +14,7 @@ from childgait.libraries import LIBRARIES
 from childgait.metrics.cells import Cell
 from childgait.metrics.scores import METRICS
 from childgait.report.agreement_tables import totals_table
+from childgait.report.children_section import ChildrenSection
 from childgait.report.formats import data_uri, number, percent
 from childgait.report.headline import Headline
 from childgait.report.methods import HEADINGS, STEPS, fill_in, methods
@@ -194,11 +195,18 @@ class Report:
     methods: list[tuple[str, list[str]]]  # heading and sentences
     environment: EnvironmentSection
     figures: dict[str, str]  # data URI by name
+    children: ChildrenSection
     metrics: tuple[str, ...] = METRICS
 
 
 def build_report(
-    study: Study, headline: Headline, caveats: list[str], flow: list[Stage], figures: dict[str, str], lock: str | None
+    study: Study,
+    headline: Headline,
+    caveats: list[str],
+    flow: list[Stage],
+    figures: dict[str, str],
+    lock: str | None,
+    children: ChildrenSection,
 ) -> Report:
     """Build the page's sections from the study."""
     return Report(
@@ -214,6 +222,7 @@ def build_report(
         methods=methods_section(study),
         environment=environment_section(study, lock),
         figures=figures,
+        children=children,
     )
 
 

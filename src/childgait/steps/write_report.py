@@ -36,14 +36,18 @@ def write_report(
     tables: list[Output],
     figures: list[Output],
     pretraining: list[Input] | None = None,
+    examples: list[Input] | None = None,
+    children: list[Input] | None = None,
 ) -> None:
     """Read the study, then write its numbers, tables, figures and page.
 
-    `pretraining` are descriptions, learning curves and strips of the stage pretrain.
+    `pretraining` are descriptions, learning curves and strips of the stage pretrain, `examples` pictures of a few
+    recordings, `children` the numbers beside each child's page.
     """
     from childgait.engine.record import lock_hash
     from childgait.files.atomic import write_json
     from childgait.report import FIGURES, TABLES
+    from childgait.report.children_section import children_section
     from childgait.report.figures import draw_all
     from childgait.report.flow import cohort_flow
     from childgait.report.formats import data_uri, number
@@ -76,7 +80,8 @@ def write_report(
     pictures = by_name(figures, FIGURES)
     draw_all(pictures, study)
     uris = {name: data_uri(path) for name, path in pictures.items()}
-    page.write_text(render(build_report(study, headline, caveats, flow, uris, lock_hash())), encoding="utf-8")
+    single = children_section(children or [], examples or [], page)
+    page.write_text(render(build_report(study, headline, caveats, flow, uris, lock_hash(), single)), encoding="utf-8")
     accuracy, balanced = number(headline.accuracy), number(headline.balanced_accuracy)
     log.info("report: %s, accuracy %s, balanced accuracy %s", study.model, accuracy, balanced)
 

@@ -132,14 +132,19 @@ def write_description(path: Path, description: BundleDescription) -> str:
 
 def open_bundle(folder: Path) -> Bundle:
     """Open a bundle; fail if there is none, if it is of another version, or if it was changed on disk."""
-    from safetensors.numpy import load_file
-
     path, weights = folder / DESCRIPTION, folder / WEIGHTS
     if not path.is_file() or not weights.is_file():
         raise StepError(
             f"there is no bundle in {folder} (expected: {DESCRIPTION} and {WEIGHTS})",
             hint="run the study with `make run`, or `childgait bundle` after it, or name a bundle by --bundle",
         )
+    return open_bundle_files(path, weights)
+
+
+def open_bundle_files(path: Path, weights: Path) -> Bundle:
+    """Open a bundle by its two files: bundle.json and the weights."""
+    from safetensors.numpy import load_file
+
     description, digest = _read_description(path)
     if (found := sha256(weights)) != description.weights_sha256:
         raise StepError(

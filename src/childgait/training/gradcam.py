@@ -266,7 +266,7 @@ def _explain_recording(
     targets = np.flatnonzero(~np.isnan(part.atypical[row])).tolist()
     batch = collate([windows[0, row]])
     loading, size = windows.loading, part.clips[row].size
-    frames, points = _plain_window(part, row, loading, size)
+    frames, points = plain_window(part, row, loading, size)
     trained, randomised = (evidence_of(network, loading, batch, points, size, targets) for network in pair)
     return Explained(str(part.table["video"][row]), logits, frames, points, targets, trained, randomised)
 
@@ -290,17 +290,25 @@ def _networks(model: Model, settings: Finetune, weights: Arrays, facts: Facts, s
     """Return the trained network, and one with random weights."""
     import torch
 
+    network = trained_network(model, settings, weights, facts)
+    torch.manual_seed(seed)
+    return network, model.build(settings, facts["pixels"])
+
+
+def trained_network(model: Model, settings: Finetune, weights: Arrays, facts: Facts) -> Network:
+    """Return the trained network; fail for a model that has no evidence at places of a picture."""
+    import torch
+
     network = None if model.kind == "table" else model.build(settings, facts["pixels"])
     if network is None or not network.inputs & {"frames", "silhouettes", "points"}:
         raise StepError(
             f"{model.name} reads neither pictures nor joints", hint="evidence is computed for networks that do"
         )
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-    torch.manual_seed(seed)
-    return network, model.build(settings, facts["pixels"])
+    return network
 
 
-def _plain_window(part: Part, row: int, loading: Loading, size: int) -> tuple[NDArray[np.uint8], Floats]:
+def plain_window(part: Part, row: int, loading: Loading, size: int) -> tuple[NDArray[np.uint8], Floats]:
     """Return the window's frames (black in a study of keypoints) and keypoints, without drawing and pruning."""
     from childgait.training.windows import Windows
 

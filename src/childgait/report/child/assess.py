@@ -59,12 +59,13 @@ VIEW_WORDS = {
     "forward": "from the front",
     "backward": "from behind",
 }
+NOT_GIVEN = Path("not-given")
 Logits = dict[str, NDArray[np.float64]]  # (34,) by run of the bundle
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One session of a child: its recordings, and the reason of each that a step could not finish."""
+    """Recordings of a child that are scored together, and the reason of each that a step could not finish."""
 
     child: str
     session: str
@@ -73,10 +74,13 @@ class Visit:
     videos: list[str]
     problems: dict[str, str]  # by video
     folder: Path = Path()  # with data/
-    part: str | None = None
+    part: str | None = None  # of the study
+    files: dict[str, Path] | None = None  # by `step/name`: the inputs of a workflow's job, which reads no other file
 
     def path(self, step: str, video: str, ending: str) -> Path:
-        return self.folder / "data" / step / f"{video}{ending}"
+        """Return the path of a step's output; one that does not exist where a job was not given the file."""
+        name = f"{step}/{video}{ending}"
+        return self.folder / "data" / name if self.files is None else self.files.get(name, NOT_GIVEN / name)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from childgait.files.clips import Clip
 from childgait.files.poses import read_poses
 from childgait.files.video import read_frames
 from childgait.params import Drawing
-from childgait.vision.drawing import draw_skeletons
+from childgait.vision.drawing import Side, draw_skeletons
 
 EVERY = 2  # of the clip's frames, which are 30 per second
 WIDTH = 480  # pixels of a frame on the page
@@ -52,9 +52,10 @@ def make_film(clip: Clip, video: Path, poses: Path, readings: set[int], style: D
     numbers = sorted({*range(0, clip.length, EVERY), *(one for one in readings if one < clip.length)})
     times = clip.start_seconds + np.array(numbers) / clip.rate
     source = [int(np.abs(keypoints.seconds - time).argmin()) for time in times]
-    pixels = _read_pixels(video, set(source))
+    pixels = read_pixels(video, set(source))
     height, width = next(iter(pixels.values())).shape[:2]
     scale = min(1.0, WIDTH / width)
+    near: Side = "left" if clip.view == "left" else "right"
     chosen = np.linspace(0, len(source) - 1, STILLS + 2)[1:-1].round().astype(int)
     return Film(
         video=clip.video,
@@ -66,13 +67,13 @@ def make_film(clip: Clip, video: Path, poses: Path, readings: set[int], style: D
         clip_frames=numbers,
         points=[_points(keypoints, index, scale) for index in source],
         stills=[
-            "data:image/webp;base64," + _encode(_still(pixels[source[n]], keypoints, source[n], style, clip.view))
+            "data:image/webp;base64," + _encode(draw_still(pixels[source[n]], keypoints, source[n], style, near))
             for n in chosen
         ],
     )
 
 
-def _read_pixels(video: Path, wanted: set[int]) -> dict[int, NDArray[np.uint8]]:
+def read_pixels(video: Path, wanted: set[int]) -> dict[int, NDArray[np.uint8]]:
     """Return the wanted frames as RGB."""
     pixels: dict[int, NDArray[np.uint8]] = {}
     for frame in read_frames(video):
@@ -103,20 +104,20 @@ def _points(poses: Poses, index: int, scale: float) -> list[float | None]:
     return values
 
 
-def _still(pixels: NDArray[np.uint8], poses: Poses, index: int, style: Drawing, view: str) -> NDArray[np.uint8]:
+def draw_still(
+    pixels: NDArray[np.uint8], poses: Poses, index: int, style: Drawing, near: Side, still_side: int = STILL_SIDE
+) -> NDArray[np.uint8]:
     """Return a square around the child with the skeleton drawn."""
     xy = poses.xy[index]
     known = xy[np.isfinite(xy).all(axis=1)]
     height, width = pixels.shape[:2]
     low, high = (known.min(axis=0), known.max(axis=0)) if len(known) else (np.zeros(2), np.array([width, height]))
     middle, side = (low + high) / 2, float((high - low).max()) * (1 + 4 * STILL_MARGIN)
-    factor = STILL_SIDE / max(side, 1.0)
+    factor = still_side / max(side, 1.0)
     corner = middle - side / 2
     placed = np.array([[factor, 0, -factor * corner[0]], [0, factor, -factor * corner[1]]], dtype=np.float64)
     cut = cv2.warpAffine(
-        pixels, placed, (STILL_SIDE, STILL_SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+        pixels, placed, (still_side, still_side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
     )
     points = np.concatenate([(xy - corner) * factor, poses.score[index][:, None]], axis=1).astype(np.float32)
-    return draw_skeletons(
-        np.asarray(cut, dtype=np.uint8)[None], points[None], style, "left" if view == "left" else "right"
-    )[0]
+    return draw_skeletons(np.asarray(cut, dtype=np.uint8)[None], points[None], style, near)[0]
