@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from childgait.files.labels import read_sheets
 from childgait.files.regions import cleared_by, read_cover_changes, read_regions
+from childgait.files.selections import read_selections
 from childgait.review.access import Sessions
 from childgait.review.app import create_app
 from childgait.review.decisions import Decisions
 from childgait.review.study import Study
 from support.chromium import CHROMIUM, Page, chromium, served
-from support.review_study import COUNT, HELD
+from support.review_study import COUNT, COVERED, HEIGHT, HELD, WIDTH
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 FIRST, SECOND = sorted(HELD)
@@ -36,7 +38,7 @@ def address(study: Study) -> Iterator[str]:
 def enter(page: Page, address: str, path: str, name: str = "AB") -> None:
     """Use the link, give a name, and open a page."""
     page.go(address)
-    page.wait("!!document.querySelector('#name')")
+    page.wait("document.readyState === 'complete' && !!document.querySelector('#name')")
     page.click("#name")
     page.type(name)
     page.key("Enter")
@@ -102,9 +104,48 @@ def test_a_second_window_shows_the_sentence_and_writes_nothing(study: Study, pag
     assert len(decisions.rows("cleared")) == 1
 
 
+def test_the_child_is_chosen_by_a_click(study: Study, page: Page, address: str) -> None:
+    video = COVERED[0]
+    enter(page, address, f"/choose/{video}")
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    for n in range(2):
+        page.key("ArrowRight")
+        page.wait(f"document.querySelector('[data-at=time]').textContent.startsWith('frame {n + 1},')")
+    page.drag(page.on_canvas(36, 50))
+    page.key("Enter")
+    page.wait("document.body.innerText.includes('the child, by sight')")
+    (row,) = read_selections(study.annotations / "selections.csv", video, COUNT, (HEIGHT, WIDTH))
+    assert row.frame == 2
+    assert row.is_point
+    assert row.box[:2] == pytest.approx((36, 50), abs=1)
+
+
+def test_a_child_is_rated_by_keys_and_resumed(study: Study, page: Page, address: str) -> None:
+    enter(page, address, "/rate/0002")
+    page.wait("document.querySelector('#item').textContent === '1 initial contact: left leg'")
+    for key in ("2", "n", "1", "0", "Backspace"):
+        page.key(key)
+    page.key("ArrowUp")
+    page.key("0")  # corrects the answer before
+    page.wait("document.querySelector('#count').textContent === '4 of 34 answered, saved'")
+    page.go(address.split("/?")[0] + "/rate/0002")
+    page.wait("document.querySelector('#item').textContent === '7 maximum ankle dorsiflexion in swing: left leg'")
+    (sheet,) = read_sheets(study.labels, highest=2)
+    given = {code: score for code, score in sheet.scores["left"].items() if score is not None}
+    assert (sheet.rater, given) == ("AB", {"IC": 2, "SAD": 1, "FCL": 0})
+    page.wait("[...document.querySelectorAll('[data-at=load]')].every(one => one.textContent === '')")
+    page.key("ArrowRight")
+    shown = "[...document.querySelectorAll('[data-at=time]')].every(one => one.textContent.startsWith('frame 1,'))"
+    page.wait(shown)  # both videos show the same moment
+    page.key("g")
+    for x, y in ((60, 20), (60, 60), (100, 60)):
+        page.drag(page.on_canvas(x, y, "#side canvas"))
+    assert "Angle 90°" in page.text()
+
+
 def test_every_control_has_a_name_and_text_is_readable(study: Study, page: Page, address: str) -> None:
     enter(page, address, "/")
-    for path in ("/", f"/clear/{FIRST}"):
+    for path in ("/", f"/clear/{FIRST}", f"/choose/{COVERED[0]}", "/rate/0002"):
         page.go(address.split("/?")[0] + path)
         assert page.run(ACCESSIBILITY) == [], path
 

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.staticfiles import StaticFiles
 
 from childgait.errors import StepError
-from childgait.review import clear_routes
+from childgait.review import choose_routes, clear_routes, rate_routes
 from childgait.review.access import FORBIDDEN, Gate, Role, Sessions
 from childgait.review.checks import check_for
 from childgait.review.decisions import COLUMNS, Changed, check_reviewer
 from childgait.review.queue import progress
 from childgait.review.state import AppState, session_of
-from childgait.review.study import Gone, NotDeidentified, Study
+from childgait.review.study import Forbidden, Gone, Study
 
 
 class Body(BaseModel):
@@ -54,7 +54,8 @@ def create_app(
     _add_errors(app, state)
     _add_common(app, state)
     _add_films(app, state)
-    clear_routes.add_routes(app, state)
+    for routes in (clear_routes, choose_routes, rate_routes):
+        routes.add_routes(app, state)
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST"])
     def refuse(path: str) -> Response:
@@ -68,7 +69,7 @@ def _add_errors(app: FastAPI, state: AppState) -> None:
     @app.exception_handler(StepError)
     def explain(request: Request, error: StepError) -> Response:
         """Answer with the sentence of the error, as JSON to scripts and as a page to a person."""
-        status = 409 if isinstance(error, Changed) else 403 if isinstance(error, NotDeidentified) else 400
+        status = 409 if isinstance(error, Changed) else 403 if isinstance(error, Forbidden) else 400
         status = 410 if isinstance(error, Gone) else status
         if "text/html" in request.headers.get("accept", ""):
             return state.page(request, "error.html", status, message=error.message, hint=error.hint)

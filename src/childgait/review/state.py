@@ -24,7 +24,7 @@ PAGE_OF: dict[Kind, str] = {
     "clear": "clear",
     "choose": "choose",
     "gate": "choose",
-    "legs": "correct",
+    "legs": "choose",
     "rate": "rate",
     "arbitrate": "arbitrate",
 }

@@ -107,7 +107,11 @@ class Gone(StepError):
     """The error for an output that is no longer there."""
 
 
-class NotDeidentified(StepError):
+class Forbidden(StepError):
+    """The error for what this person or this page may not see."""
+
+
+class NotDeidentified(Forbidden):
     """The error for a file that is not proven to be de-identified; it is never shown."""
 
     def __init__(self, message: str) -> None:

@@ -1,0 +1,88 @@
+"""Routes of the task Choose: point at the child; mask and skeleton as they are now are drawn over the video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
+
+from childgait.review.checks import check_for
+from childgait.review.state import AppState, session_of
+
+
+class Selection(BaseModel):
+    """The child at a point or in a box of one frame."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    video: str
+    frame: int
+    box: tuple[float, float] | tuple[float, float, float, float]
+    reason: str
+    version: str
+
+
+def add_routes(app: FastAPI, state: AppState) -> None:
+    """Add the page and its request."""
+
+    @app.get("/choose/{video}")
+    def show(request: Request, video: str) -> Response:
+        evidence = state.study.evidence(video)
+        state.films.open(state.study.covered_video(video))
+        boxes = child_boxes(state, video)
+        data = state.page_data(
+            video,
+            evidence,
+            boxes=boxes,
+            points=skeletons(state, video),
+            bones=bones(),
+            selections=[
+                {key: row[key] for key in ("frame", "x0", "y0", "x1", "y1")}
+                for row in state.decisions.rows("selections", video)
+            ],
+            next=state.next_of(session_of(request), "gate", video),
+        )
+        doubtful = [frame for frame, box in enumerate(boxes) if not box["ok"]]
+        return state.page(
+            request, "choose.html", video=video, data=data, doubtful=doubtful, history=state.history(video)
+        )
+
+    @app.post("/api/choose")
+    def choose(request: Request, body: Selection) -> dict[str, object]:
+        session = session_of(request)
+        corners = [round(float(value), 1) for value in body.box] + [""] * (4 - len(body.box))
+        row = {"frame": body.frame} | dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True))
+        check = check_for("selections", body.video, state.study.evidence(body.video))
+        state.decisions.add("selections", body.video, [row], session.name, body.reason, body.version, check)
+        return {"next": f"/choose/{body.video}"}
+
+
+def child_boxes(state: AppState, video: str) -> list[dict[str, Any]]:
+    """Return per frame the box of the child's mask and whether it passes the gate; nothing before `segment` ran."""
+    from childgait.files.masks import read_frame_rows
+
+    if not state.study.has("segment", video, ".frames.parquet"):
+        return []
+    rows = read_frame_rows(state.study.file("segment", video, ".frames.parquet"))
+    return [{"box": [row["x0"], row["y0"], row["x1"], row["y1"]], "ok": row["ok"]} for row in rows]
+
+
+def skeletons(state: AppState, video: str) -> list[list[float | None]]:
+    """Return per frame x and y of every point of the refined skeleton; nothing before `refine_pose` ran."""
+    import numpy as np
+
+    from childgait.files.poses import read_poses
+
+    if not state.study.has("refine_pose", video, ".poses.parquet"):
+        return []
+    poses = read_poses(state.study.file("refine_pose", video, ".poses.parquet"))
+    return [[round(float(value), 1) if np.isfinite(value) else None for value in frame.ravel()] for frame in poses.xy]
+
+
+def bones() -> list[tuple[int, int, str]]:
+    """Return the limbs of the skeleton as pairs of points, with their side."""
+    from childgait.domain.skeleton import BONES, INDEX, bone_side
+
+    return [(INDEX[first], INDEX[second], bone_side((first, second))) for first, second in BONES]

@@ -1,0 +1,140 @@
+"""Scores of several people go into labels.json as build_labels reads it; each sees only the own ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from childgait.domain.evgs import BY_NUMBER, ITEMS, LIMBS
+from childgait.files.labels import read_sheets
+from childgait.review.band_texts import BAND_TEXTS
+from childgait.review.decisions import Changed
+from childgait.review.ratings import NOT_SEEN, Ratings
+from childgait.review.study import Study
+from review.test_clear import data_of
+
+CHILD = "0002"
+
+
+@pytest.fixture
+def ratings(study: Study) -> Ratings:
+    return Ratings(study.labels, study.annotations, 2)
+
+
+def rate_all(ratings: Ratings, rater: str, score: int) -> None:
+    for limb in LIMBS:
+        for number in BY_NUMBER:
+            ratings.rate(CHILD, rater, "0001", limb, number, score, "")
+
+
+def test_an_entry_has_rater_session_and_a_total_once_it_is_complete(study: Study, ratings: Ratings) -> None:
+    ratings.rate(CHILD, "AB", "0001", "left", 1, 2, "")
+    (entry,) = json.loads(study.labels.read_text())
+    assert (entry["rater"], entry["session"], entry["left"], entry["right"]) == ("AB", "0001", {"1": 2}, {})
+    for number in range(2, 18):
+        ratings.rate(CHILD, "AB", "0001", "left", number, 1, "")
+    assert json.loads(study.labels.read_text())[0]["left"]["Total"] == 18
+    ratings.rate(CHILD, "AB", "0001", "left", 5, NOT_SEEN, 1)
+    assert "Total" not in json.loads(study.labels.read_text())[0]["left"]
+    (sheet,) = read_sheets(study.labels, highest=2)
+    assert (sheet.rater, sheet.scores["left"]["IC"], sheet.scores["left"]["FRT"]) == ("AB", 2, None)
+    assert ratings.scores(CHILD, "AB")["left"]["5"] == NOT_SEEN
+    assert ratings.answered("AB") == {CHILD: 17}
+    ratings.rate(CHILD, "AB", "0001", "left", 5, "", NOT_SEEN)  # taken back
+    assert ratings.answered("AB") == {CHILD: 16}
+
+
+def test_what_others_wrote_stays(study: Study, ratings: Ratings) -> None:
+    other = {"patient_id": 2, "rater": "XY", "left": {"01": 1}, "note": "by hand"}
+    study.labels.write_text(json.dumps([other]))
+    ratings.rate(CHILD, "AB", "0001", "right", 3, 0, "")
+    entries = json.loads(study.labels.read_text())
+    assert entries[0] == other
+    assert ratings.scores(CHILD, "XY")["left"]["1"] == 1
+
+
+def test_a_second_window_does_not_overwrite(study: Study, ratings: Ratings) -> None:
+    ratings.rate(CHILD, "AB", "0001", "left", 1, 2, "")
+    before = study.labels.read_bytes()
+    with pytest.raises(Changed, match="item 1 of the left limb was changed"):
+        ratings.rate(CHILD, "AB", "0001", "left", 1, 0, "")
+    assert study.labels.read_bytes() == before
+
+
+def test_a_rater_sees_the_own_answers_only(study: Study, ratings: Ratings, browser: Callable[..., Any]) -> None:
+    rate_all(ratings, "XY", 2)
+    one = browser("AB")
+    page = one.get(f"/rate/{CHILD}")
+    data = data_of(page)
+    assert set(data["answers"].values()) == {""}
+    assert data["opinions"] == {}
+    assert "XY" not in page.text
+    assert [item["key"] for item in data["items"]][:4] == ["left 1", "left 2", "left 3", "left 6"]
+    assert len(data["items"]) == 34
+    assert sorted(video["view"] for video in data["videos"]) == ["forward", "left"]
+    body = {"child": CHILD, "session": "0001", "limb": "left", "number": 4, "score": 1, "before": ""}
+    assert one.post("/api/rate", **body).json() == {"answered": 1}
+    assert data_of(one.get(f"/rate/{CHILD}"))["answers"]["left 4"] == 1  # resumed
+    for path in (f"/arbitrate/{CHILD}", "/agreement"):
+        assert one.get(path).status_code == 403
+    assert one.post("/api/rate", **body | {"score": 0, "before": 1, "arbiter": True}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"score": 3}, {"score": "yes"}, {"number": 18}, {"session": "0009"}, {"child": "0009"}]
+)
+def test_a_wrong_answer_is_refused(study: Study, browser: Callable[..., Any], wrong: dict[str, object]) -> None:
+    body = {"child": CHILD, "session": "0001", "limb": "left", "number": 4, "score": 1, "before": ""}
+    assert browser().post("/api/rate", **body | wrong).status_code == 400
+    assert not study.labels.exists()
+
+
+def test_held_videos_are_not_rated(browser: Callable[..., Any]) -> None:
+    page = browser().get("/rate/0001")
+    assert page.status_code == 400
+    assert "no video that is covered or cleared" in page.text
+
+
+def test_an_arbiter_decides_where_raters_differ(study: Study, ratings: Ratings, browser: Callable[..., Any]) -> None:
+    for rater, score in (("AB", 1), ("CD", 1)):
+        rate_all(ratings, rater, score)
+    ratings.rate(CHILD, "CD", "0001", "left", 1, 0, 1)
+    one = browser("EF", "arbiter")
+    assert "raters differ in 1 items" in one.get("/").text
+    data = data_of(one.get(f"/arbitrate/{CHILD}"))
+    assert data["opinions"] == {"left 1": [0, 1]}
+    body = {"child": CHILD, "session": "0001", "limb": "left", "number": 1, "score": 1, "before": "", "arbiter": True}
+    assert one.post("/api/rate", **body).json() == {"answered": 34}  # the others are those that both agree on
+    sheets = {sheet.rater: sheet for sheet in read_sheets(study.labels, highest=2)}
+    assert sheets["EF"].scores["left"] == dict.fromkeys((item.code for item in ITEMS), 1)
+    assert ratings.disputes("EF") == {}
+
+
+def test_agreement_is_for_the_coordinator(ratings: Ratings, browser: Callable[..., Any]) -> None:
+    one = browser("EF", "coordinator")
+    assert "No two people have scored the same child" in one.get("/agreement").text
+    for rater, shift in (("AB", 0), ("CD", 1)):
+        for limb in LIMBS:
+            for number in BY_NUMBER:
+                ratings.rate(CHILD, rater, "0001", limb, number, (number + shift * (number == 3)) % 3, "")
+    text = one.get("/agreement").text
+    assert "AB, CD" in text
+    assert "1 children" in text
+    assert "fewer than three cases scored by both" in text
+
+
+def test_scores_that_synthesize_made_are_not_changed(study: Study, browser: Callable[..., Any]) -> None:
+    (study.cohort / "cohort.json").write_text("{}")
+    page = browser().get(f"/rate/{CHILD}")
+    assert "is made by synthesize" in page.text
+
+
+def test_every_item_has_three_texts_that_fit_its_bands() -> None:
+    assert set(BAND_TEXTS) == set(BY_NUMBER)
+    for item in ITEMS:
+        if item.bands:  # the typical band's limits stand in its text; printed bands are whole degrees
+            for edge in (item.bands.zero_low + 0.5, item.bands.zero_high - 0.5):
+                assert str(abs(round(edge))) in BAND_TEXTS[item.number][0], item.code
