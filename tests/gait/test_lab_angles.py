@@ -1,6 +1,6 @@
 """A laboratory's angles are compared on its own time axis; offset, noise and shape are measured apart."""
 
-import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from childgait.files.tables import write_table
 from childgait.gait.kinematics import ANGLES, CURVES
 from childgait.gait.lab_angles import JOINTS, compare_angles, compare_curves, multiple_correlation, read_lab_angles
 from childgait.synthetic.child import draw_child
-from childgait.synthetic.motion import walk
+from childgait.synthetic.motion import Motion, walk
 
 LAB = np.arange(0, 3, 0.01)  # 100 Hz
 VIDEO = np.arange(0, 3, 1 / 60)
@@ -31,6 +31,23 @@ def write_lab(path: Path, seed: int = 0) -> Path:
     ]
     pl.concat(frames).write_csv(path)
     return path
+
+
+def write_c3d(path: Path, motion: Motion, prefix: str = "") -> None:
+    """Write the exact angles of a walk as Plug-in Gait's labels, each as one point of three coordinates."""
+    ezc3d = pytest.importorskip("ezc3d")
+    labels = {
+        f"{prefix}{limb[0].upper()}{joint.capitalize()}Angles": motion.curves[limb][joint]
+        for limb in LIMBS
+        for joint in JOINTS
+    }
+    file = ezc3d.c3d()
+    points = np.zeros((4, len(labels), len(LAB)))
+    points[0] = list(labels.values())
+    file["parameters"]["POINT"]["RATE"]["value"] = [100.0]
+    file["parameters"]["POINT"]["LABELS"]["value"] = list(labels)
+    file["data"]["points"] = points
+    file.write(str(path))
 
 
 def video_curves(offset: float, noise: float, shift: float = 0.0) -> dict[tuple[str, str], np.ndarray]:
@@ -89,7 +106,7 @@ def test_the_command_prints_a_table_and_writes_a_page(tmp_path: Path, capsys: py
         compare_lab(laboratory, angles, shift=100.0)
 
 
-def test_what_is_no_laboratory_file_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_laboratory_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "walk.csv"
     path.write_text("seconds,knee\n0,1\n")
     with pytest.raises(StepError, match=r"lacks the column\(s\) limb"):
@@ -97,6 +114,27 @@ def test_what_is_no_laboratory_file_is_refused(tmp_path: Path) -> None:
     path.write_text("seconds,limb,knee\n0,l,1\n")
     with pytest.raises(StepError, match="limb is 'l'"):
         read_lab_angles(path)
-    if importlib.util.find_spec("ezc3d") is None:
-        with pytest.raises(StepError, match="needs the package ezc3d"):
-            read_lab_angles(tmp_path / "walk.c3d")
+    monkeypatch.setitem(sys.modules, "ezc3d", None)
+    with pytest.raises(StepError, match="needs the package ezc3d"):
+        read_lab_angles(tmp_path / "walk.c3d")
+
+
+def test_a_c3d_file_of_the_true_angles_gives_them_back(tmp_path: Path) -> None:
+    path = tmp_path / "walk.c3d"
+    write_c3d(path, walk(draw_child("0001", np.random.default_rng(0)), LAB))
+    laboratory = read_lab_angles(path)
+    exact = read_lab_angles(write_lab(tmp_path / "walk.csv"))
+    assert np.allclose(laboratory.seconds, LAB)
+    assert laboratory.curves.keys() == exact.curves.keys()
+    for key, curve in laboratory.curves.items():
+        assert np.allclose(curve, exact.curves[key], atol=1e-3)  # C3D holds 32-bit floats
+    for row in compare_angles(VIDEO, video_curves(4.0, 1.0), laboratory):
+        assert row.bias == pytest.approx(4, abs=0.3)
+        assert row.low < row.bias < row.high
+
+
+def test_a_c3d_file_without_joint_angles_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "markers.c3d"
+    write_c3d(path, walk(draw_child("0001", np.random.default_rng(0)), LAB), prefix="Marker")
+    with pytest.raises(StepError, match="has no joint angles"):
+        read_lab_angles(path)
