@@ -20,6 +20,8 @@ from childgait.domain.evgs import CODES, LIMBS
 from childgait.files.hashes import sha256, sha256_of_text
 from childgait.params import Synthesize, load_section
 from childgait.report.published import (
+    CHILD_TOTAL_SD,
+    ITEM_CORRELATIONS,
     LIMB_TOTAL_CORRELATION,
     LIMB_TOTAL_MEAN,
     LIMB_TOTAL_SD,
@@ -68,7 +70,18 @@ def table(scores: np.ndarray) -> str:
         f"| atypical items a limb, mean | {totals.mean():.2f} | {LIMB_TOTAL_MEAN:.1f} |",
         f"| ... standard deviation | {totals.std():.2f} | {LIMB_TOTAL_SD:.1f} |",
         f"| left and right totals, correlation | {np.corrcoef(totals.T)[0, 1]:.2f} | {LIMB_TOTAL_CORRELATION:.2f} |",
+        f"| atypical items a child, standard deviation | {totals.sum(axis=1).std():.2f} | {CHILD_TOTAL_SD:.1f} |",
+        f"| score 2 among atypical items | {(scores == 2).sum() / atypical.sum():.3f} | rare |",
+        "",
+        "Correlation (phi) of two items of a limb:",
+        "",
+        "| items | ours | published |",
+        "|---|--:|--:|",
     ]
+    place = {code: number for number, code in enumerate(CODES)}
+    for (one, other_item), published in ITEM_CORRELATIONS.items():
+        pair = [atypical[:, :, place[code]].ravel() for code in (one, other_item)]
+        lines.append(f"| {one}, {other_item} | {np.corrcoef(*pair)[0, 1]:.2f} | {published:.2f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -114,12 +127,15 @@ def main() -> None:
     arguments = parser.parse_args()
     section = load_section(arguments.params, Synthesize)
     params = section.model_copy(update={"subjects": arguments.subjects, "seed": arguments.seed})
-    text = table(rated_scores(params))
+    text = ""
+    for population in ("independent", "clinic"):
+        scores = rated_scores(params.model_copy(update={"population": population}))
+        text += f"## Population {population}\n\n{table(scores)}\n"
     if arguments.film:
         size = {name: value for name in ("width", "height") if (value := getattr(arguments, name))}
         text += film(section.model_copy(update={"subjects": arguments.film} | size), arguments.processes)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(f"# Labels of the synthetic cohort\n\nSeed {arguments.seed}. {text}", encoding="utf-8")
+    arguments.out.write_text(f"# Labels of the synthetic cohort\n\nSeed {arguments.seed}.\n\n{text}", encoding="utf-8")
     print(text)
 
 

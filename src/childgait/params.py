@@ -75,9 +75,13 @@ class Synthesize(Section):
 
     subjects: int = Field(ge=2, description="number of children")
     seed: int = Field(ge=0, description="random seed of the cohort")
+    population: Literal["clinic", "independent"] = Field(
+        description="clinic (shared severity, two raters), or independent (deviations), as in pre-training"
+    )
     width: int = Field(ge=64, le=1920, multiple_of=2, description="frame width in pixels; the release has 1920")
     height: int = Field(ge=64, le=1080, multiple_of=2, description="frame height in pixels; the release has 1080")
     sessions: int = Field(ge=1, le=9, description="sessions per child; a session is a walk out and back, two cameras")
+    repeated_visits: float = Field(ge=0, le=1, description="share of children with one session more")
     seconds: tuple[float, float] = Field(description="shortest and longest recording, in seconds")
     rates: list[Literal["25", "30", "59", "59.94", "60"]] = Field(
         min_length=1, description="frame rates in Hz, one drawn per session"

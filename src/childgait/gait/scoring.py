@@ -147,6 +147,11 @@ def _trunk_shift(support: _Window, cycle: _Window) -> tuple[float, float]:
     return float(values[index]), float(support.seconds[index])
 
 
+def measure_item(code: str, seconds: Series, curves: Mapping[str, Series], stride: Stride) -> tuple[float, float]:
+    """Return the value of one item in one stride, and its moment in seconds."""
+    return _measure(code, lambda start, end: _Window(seconds, curves, start, end), stride)
+
+
 def _measure(code: str, window: Callable[[float, float], _Window], stride: Stride) -> tuple[float, float]:
     """Return the value of one item in one stride, and its moment in seconds."""
     stance = (stride.contact, stride.foot_off)
@@ -229,7 +234,7 @@ def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[
                 needed += [stride.passing, stride.opposite_contact]
             if any(math.isnan(moment) for moment in needed):
                 continue
-            value, moment = _measure(code, lambda a, b: _Window(seconds, given, a, b), stride)
+            value, moment = measure_item(code, seconds, given, stride)
             if not math.isnan(value):
                 values.append((value, moment))
         if values:

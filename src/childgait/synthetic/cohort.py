@@ -12,15 +12,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from childgait.domain.evgs import BY_CODE, CODES, LIMBS
 from childgait.files.atomic import write_json, write_text
 from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased
 from childgait.params import Synthesize
-from childgait.synthetic.child import Child, draw_child
-from childgait.synthetic.rating import Scores, rate_child, severity_of, stream
+from childgait.synthetic.child import Child
+from childgait.synthetic.population import cohort_child
+from childgait.synthetic.rating import RATINGS, Scores, draw_rater, rate_child, severity_of, stream
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -32,6 +33,7 @@ class LabelRow(TypedDict):
     """One child in labels.json: ordinal scores under the items' numbers, and their sum as `Total`."""
 
     patient_id: str
+    rater: NotRequired[str]  # the second rater alone is named, so that the first one's scores are the labels
     left: dict[str, int]
     right: dict[str, int]
 
@@ -47,25 +49,34 @@ class CohortSummary(TypedDict):
 class WrittenChild(NamedTuple):
     """What the cohort's tables need of one child."""
 
-    label: LabelRow
+    labels: list[LabelRow]  # one per rater
     subject: dict[str, object]  # the child, its severity and its scores
     recordings: list[Recording]
 
 
 def child_of(index: int, params: Synthesize) -> tuple[Child, Scores]:
     """The cohort's child number `index`, from 0, and its scores: no picture is made."""
-    child = draw_child(f"{index + 1:04d}", stream(params.seed, index, 0))
-    return child, rate_child(child, params.rater_margin, stream(params.seed, index, 1))
+    child = cohort_child(index, params)
+    raters = []
+    if params.population == "clinic":
+        raters = [draw_rater(stream(params.seed, 0, 7, number)) for number in range(len(RATINGS))]
+    return child, rate_child(child, params.rater_margin, stream(params.seed, index, 1), raters)
 
 
-def label_row(child: Child, scores: Scores) -> LabelRow:
-    """Return the child's row of labels.json, as the release has it."""
-    left, right = (_rated(scores, limb) for limb in LIMBS)
-    return {"patient_id": child.subject, "left": left, "right": right}
+def label_row(child: Child, scores: Scores, rating: str = "rated") -> LabelRow:
+    """Return the child's row of labels.json, as the release has it; that of the second rater names the rater."""
+    left, right = (_rated(scores, limb, rating) for limb in LIMBS)
+    row: LabelRow = {"patient_id": child.subject, "left": left, "right": right}
+    return row if rating == "rated" else {**row, "rater": rating}
 
 
-def _rated(scores: Scores, limb: str) -> dict[str, int]:
-    rated = {str(BY_CODE[code].number): int(scores[limb][code]["rated"]) for code in CODES}
+def _label_rows(child: Child, scores: Scores) -> list[LabelRow]:
+    ratings = [rating for rating in RATINGS if rating in scores["left"]["IC"]]
+    return [label_row(child, scores, rating) for rating in ratings]
+
+
+def _rated(scores: Scores, limb: str, rating: str) -> dict[str, int]:
+    rated = {str(BY_CODE[code].number): int(scores[limb][code][rating]) for code in CODES}
     return rated | {"Total": sum(rated.values())}
 
 
@@ -76,7 +87,7 @@ def _make_child(index: int, root: Path, params: Synthesize) -> WrittenChild:
     child, scores = child_of(index, params)
     recordings = record_child(index, child, scores, root, params)
     subject = asdict(child) | {"severity": severity_of(scores), "scores": scores}
-    return WrittenChild(label_row(child, scores), subject, recordings)
+    return WrittenChild(_label_rows(child, scores), subject, recordings)
 
 
 def _made(root: Path, params: Synthesize, processes: int) -> Iterator[WrittenChild]:
@@ -102,8 +113,8 @@ def write_cohort(root: Path, params: Synthesize, processes: int) -> CohortSummar
     for made in tqdm(
         _made(root, params, processes), total=params.subjects, desc="children", unit="child", mininterval=1
     ):
-        labels.append(made.label)
-        subjects[made.label["patient_id"]] = made.subject
+        labels += made.labels
+        subjects[made.labels[0]["patient_id"]] = made.subject
         recordings += [_with_files(root, recording) for recording in made.recordings]
     write_json(root / "labels.json", labels)
     told = ("subject", "age_years", "sex", "diagnosis", "aid", "severity")

@@ -429,8 +429,12 @@ def strides_of(motion: Motion, limb: str) -> list[Stride]:
     return strides
 
 
+def typical_walk(child: Child, *, neutral: Collection[str] = ()) -> Motion:
+    """Return the child's walk without change from stride to stride, long enough for a whole stride of each limb."""
+    return walk(child, np.arange(0, 2.7, 1 / GRID) * child.stride, neutral=neutral)
+
+
 def measure(child: Child, *, neutral: Collection[str] = ()) -> dict[str, dict[str, Measurement]]:
     """What the bands say about this child's typical stride: limb: item: value and score."""
-    seconds = np.arange(0, 2.7, 1 / GRID) * child.stride
-    motion = walk(child, seconds, neutral=neutral)
-    return {limb: score_limb(seconds, motion.curves[limb], strides_of(motion, limb)[:1]) for limb in LIMBS}
+    motion = typical_walk(child, neutral=neutral)
+    return {limb: score_limb(motion.seconds, motion.curves[limb], strides_of(motion, limb)[:1]) for limb in LIMBS}

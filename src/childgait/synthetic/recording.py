@@ -23,7 +23,8 @@ from childgait.synthetic.camera import PASS_OF_VIEW, Framing, frame_camera, into
 from childgait.synthetic.child import Child, Random
 from childgait.synthetic.figure import Figure, FigureBuilder, Look, Painter, draw_look
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
-from childgait.synthetic.motion import walk
+from childgait.synthetic.motion import Motion, walk
+from childgait.synthetic.population import base_child
 from childgait.synthetic.rating import Scores, stream
 from childgait.synthetic.scene import (
     Film,
@@ -82,12 +83,14 @@ def record_child(index: int, child: Child, scores: Scores, root: Path, params: S
     folder.mkdir()
     look = draw_look(stream(params.seed, index, 2))
     recordings = []
-    for number in range(1, params.sessions + 1):
+    base = base_child(index, params)
+    for number in range(1, sessions_of(index, params) + 1):
         rng = stream(params.seed, index, 3, number)
-        other = draw_look(rng, adult=True) if rng.random() < params.bystander else None
+        accompanied = rng.random() < params.bystander and number <= params.sessions  # nobody else at a repeated visit
+        other = draw_look(rng, adult=True) if accompanied else None
         rate = RATES[params.rates[int(rng.integers(len(params.rates)))]]
         session = Session(number, rate, draw_room(rng), look, other)
-        walks = {way: _draw_walk(child, way, session, params, rng) for way in ("out", "back")}
+        walks = {way: _draw_walk(child, base, way, session, params, rng) for way in ("out", "back")}
         lacking = [rng.random() < params.missing_views for _ in VIEWS]
         for place, view in enumerate(VIEWS):
             if lacking[place] and not all(lacking):
@@ -97,21 +100,35 @@ def record_child(index: int, child: Child, scores: Scores, root: Path, params: S
     return recordings
 
 
-def _draw_walk(child: Child, way: str, session: Session, params: Synthesize, rng: Random) -> Walk:
-    """A walk of a few seconds round the walkway's middle."""
+def sessions_of(index: int, params: Synthesize) -> int:
+    """Return the number of sessions of child number `index`, from 0: a share of the children comes once more."""
+    return params.sessions + int(stream(params.seed, index, 8).random() < params.repeated_visits)
+
+
+def _draw_walk(child: Child, base: Child, way: str, session: Session, params: Synthesize, rng: Random) -> Walk:
+    """A walk of a few seconds round the walkway's middle.
+
+    Its duration and the other person's walk follow from `base`, so that they do not depend on the population.
+    """
     start, seed = float(rng.random()), int(rng.integers(1, 2**31))
     interval = float(1 / session.rate)
-    probe = walk(child, np.arange(0, 2 * child.stride, interval), start=start)
+    probe = walk(base, np.arange(0, 2 * base.stride, interval), start=start)
     pace = probe.parts["pelvis"][-1, 0] / probe.seconds[-1]
     length = float(np.clip(rng.uniform(*params.seconds), params.seconds[0], max(params.seconds[0], 4.4 / pace)))
     seconds = np.asarray(np.arange(round(length / interval)) * interval, dtype=np.float64)
-    motion = walk(child, seconds, start=start, seed=seed)
-    path = motion.parts["pelvis"][:, 0]
-    offset = np.array([-(path[0] + path[-1]) / 2 + rng.normal(0, 0.08), rng.normal(0, 0.05), 0.0])
+    aside = np.array([rng.normal(0, 0.08), rng.normal(0, 0.05), 0.0])
     other = None
     if session.other_look is not None:
-        other = draw_other(motion, way, offset, rng, pace)
-    return Walk(way, motion, offset, other)
+        usual = walk(base, seconds, start=start, seed=seed)
+        other = draw_other(usual, way, aside - _middle(usual), rng, pace)
+    motion = walk(child, seconds, start=start, seed=seed)
+    return Walk(way, motion, aside - _middle(motion), other)
+
+
+def _middle(motion: Motion) -> Array:
+    """Return the middle of the walk along the walkway, (3,)."""
+    path = motion.parts["pelvis"][:, 0]
+    return np.array([(path[0] + path[-1]) / 2, 0.0, 0.0])
 
 
 def _film(
