@@ -28,9 +28,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from childgait.models import videomae
 from childgait.models.tokens import Packed, pack
-from childgait.models.videomae import SIZES, Size, VideoMAE, VideoMAESettings
+from childgait.models.videomae import SIZES, Size, VideoMAE, VideoMAESettings, compile_blocks
 from childgait.training.optim import make_optimizer
 
 SHARES = (0.15, 0.25, 0.35, 0.5)
@@ -174,13 +173,6 @@ def timed(run: Callable[[], object], device: str, repeats: int = 10) -> float:
         if turn >= 2:
             seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
-
-
-def compile_blocks(model: VideoMAE) -> None:
-    """Compile the blocks except attention, whose clip lengths would be recompiled with every batch."""
-    videomae.attend = torch.compiler.disable(videomae.attend)
-    for block in model.blocks:
-        block.compile(dynamic=True)
 
 
 def in_training(

@@ -525,8 +525,13 @@ class RunSettings(Section):
     """Settings of one training run, which model.json keeps."""
 
     device: Literal["cpu", "cuda"] = Field(description="cpu or cuda")
-    precision: Literal["fp32", "bf16"] = Field(description="bf16: autocast on a GPU; a CPU always computes in fp32")
-    deterministic: bool = Field(description="same bytes on the same kind of CPU; attention on a GPU still varies")
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
+        description="auto (bf16 on a GPU that has it, else fp32), fp32, tf32 (GPU), or bf16 (CPU: AMX, AVX512-BF16)"
+    )
+    deterministic: bool = Field(
+        description="same bytes on the same kind of CPU; slower on a GPU, where attention still varies"
+    )
+    compile: bool = Field(description="torch.compile the network for training; minutes at the start, other last digits")
     threads: int = Field(ge=1, le=256, description="CPU threads; the last bits of a sum depend on their number")
     processes: int = Field(ge=1, le=512, description="processes that train together; with cuda each has its own GPU")
     workers: int = Field(ge=0, le=64, description="processes that load clips; 0: the training process")

@@ -16,6 +16,7 @@ from torch import nn
 from childgait.models.batch import Batch
 from childgait.models.network import Network
 from childgait.params import Finetune
+from childgait.training import distributed
 from childgait.training.distributed import join_group, leave_group
 from childgait.training.loop import Outcome, Trainer
 from support.small_study import settings
@@ -150,4 +151,5 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--normed", action="store_true")
     arguments = parser.parse_args()
+    distributed.BUCKET = 200  # bytes, so that this small network has several buckets
     run(arguments.folder, settings(epochs=arguments.epochs), normed=arguments.normed)

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
+from childgait.models import network
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, mean_over_steps
 from childgait.models.network import LayerPatterns, Network
 from childgait.models.tokens import Packed, Packing
-from childgait.models.videomae import SIZES, TUBELET, VideoMAE, VideoMAESettings
+from childgait.models.videomae import SIZES, TUBELET, VideoMAE, VideoMAESettings, compile_blocks
 
 if TYPE_CHECKING:
     from childgait.params import Encoder, Finetune
@@ -108,6 +109,9 @@ class ChildGaitVideo(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         return self.head(self.encoder.features(self._packed(batch)))
+
+    def compile_layers(self) -> None:
+        compile_blocks(self.encoder, network.COMPILER)
 
     def group_matcher(self, coarse: bool = False) -> LayerPatterns:
         """Return timm's patterns: patch embedding 0, block i at i + 1, norm and head last, at the full learning

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LayerPatterns = dict[str, str | list[tuple[str, tuple[int, ...] | None]]]
 
 
+COMPILER = "inductor"  # backend of torch.compile
+
+
 class Network(nn.Module):
     """Base class of every network in the registry. Its last layer is a linear layer with one output per target."""
 
@@ -148,6 +151,10 @@ class Network(nn.Module):
     def layer_of(self, parameter: str) -> int | None:
         """Return the depth of a parameter, 0 for the first layer, for freezing; None: it is never frozen."""
         return None
+
+    def compile_layers(self) -> None:
+        """Compile the network by torch.compile, in place; its state keeps its names."""
+        self.compile(backend=COMPILER)
 
     # --- published weights ------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ stays float32.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -169,6 +170,8 @@ def attend_at_once(qkv: Tensor, packed: Packed) -> Tensor:
 
 
 class Attention(nn.Module):
+    uncompiled: Callable[[Tensor, Packed], Tensor] | None = None  # `attend` kept out of torch.compile
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -180,7 +183,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, packed: Packed) -> Tensor:
         bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         qkv = functional.linear(x, self.qkv.weight, bias).unflatten(1, (3, self.heads, -1))
-        return self.proj(attend(qkv, packed).flatten(1))
+        return self.proj((self.uncompiled or attend)(qkv, packed).flatten(1))
 
 
 class DropPath(nn.Module):
@@ -277,6 +280,14 @@ class VideoMAE(nn.Module):
 
     def forward(self, packed: Packed) -> Tensor:
         return self.head(self.head_dropout(self.features(packed)))
+
+
+def compile_blocks(encoder: VideoMAE, backend: str = "inductor") -> None:
+    """Compile the blocks except attention, whose clip lengths would be compiled again with every batch."""
+    for block in encoder.blocks:
+        assert isinstance(block, Block)
+        block.attn.uncompiled = torch.compiler.disable(attend)
+        block.compile(dynamic=True, backend=backend)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -53,9 +53,12 @@ def finetune(
     from childgait.training.description import describe, last_losses, write_history
     from childgait.training.fit import fit_network, fit_table
     from childgait.training.leak_checks import check_parts, check_pool
+    from childgait.training.precision import resolve_precision
 
     selected = find_model(model_name)
     settings = settings_of(selected, params)
+    is_table = selected.kind == "table"
+    settings = settings.model_copy(update={"precision": "fp32"}) if is_table else resolve_precision(settings)
     parts = {"train": open_part(train, clips), "validation": open_part(validation, clips)}
     check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
@@ -67,7 +70,7 @@ def finetune(
     leads = os.environ.get("RANK", "0") == "0"
     with track_training(leads, selected, fold, seed, settings, split_hash, fingerprint) as run:
         start = next((path for path in pretrained or [] if path.suffix == ".safetensors"), None)
-        if selected.kind == "table":
+        if is_table:
             result = fit_table(selected, settings, parts["train"], seed=seed)
         else:
             result = fit_network(

@@ -93,8 +93,10 @@ def fit_network(
 
     from childgait.training.distributed import join_group, leave_group
     from childgait.training.joint_importance import select_features
+    from childgait.training.precision import resolve_precision
     from childgait.training.windows import Windows
 
+    settings = resolve_precision(settings)
     prepare_torch(settings)
     group = join_group(settings.device)
     try:
@@ -170,7 +172,7 @@ class Fitting:
         trainer = Trainer(
             network,
             WindowSets(windows, settings.training_windows) if several else windows,
-            make_validator(self.validation, loading, self.weights, settings, self.group.device),
+            make_validator(self.validation, loading, self.weights, settings, self.group),
             settings,
             positive_weights=self.weights,
             seed=self.seed,
@@ -288,22 +290,31 @@ def load_start(
 
 
 def make_validator(
-    validation: Part, loading: Loading, weights: NDArray[np.float32], settings: Finetune, device: str
+    validation: Part, loading: Loading, weights: NDArray[np.float32], settings: Finetune, group: Group
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Return a function of the network: loss and mean balanced accuracy on the validation children."""
+    """Return a function of the network: loss and mean balanced accuracy on the validation children.
+
+    Each process predicts its share of the windows.
+    """
     from childgait.metrics.aggregate import mean_by_child
     from childgait.metrics.scores import balanced_accuracy
-    from childgait.training.windows import Windows
+    from childgait.training.windows import Windows, WindowShare
 
-    windows = Windows(validation.clips, validation.atypical, loading, windows_per_video=settings.validation_windows)
-    loader = loader_of(windows, settings, device)  # one for all epochs: its workers stay
+    count = settings.validation_windows
+    windows = Windows(validation.clips, validation.atypical, loading, windows_per_video=count)
+    own = WindowShare(windows, group.rank, group.world)
+    rows = np.arange(len(windows)) // count
+    loader = loader_of(own, settings, group.device)  # one for all epochs: its workers stay
     truth = targets_by_child(validation.table, validation.atypical)
     subjects = validation.table["subject"].to_numpy()
 
     def validate(network: nn.Module) -> dict[str, float]:
-        result = predict_loader(network, loader, settings, device)
-        visible = ~np.isnan(validation.atypical)[result.rows]
-        logits = mean_by_child(result.logits, visible, subjects[result.rows], children_of(validation.table))
+        of_windows = np.zeros((len(windows), truth.shape[1]))
+        if len(own):
+            of_windows[group.rank :: group.world] = predict_loader(network, loader, settings, group.device).logits
+        of_windows = group.sum_array(of_windows)
+        visible = ~np.isnan(validation.atypical)[rows]
+        logits = mean_by_child(of_windows, visible, subjects[rows], children_of(validation.table))
         known = ~np.isnan(truth) & ~np.isnan(logits)
         signed = np.where(truth == 1, -logits, logits)[known]
         loss = np.logaddexp(0, signed) * np.where(truth == 1, weights, 1)[known]

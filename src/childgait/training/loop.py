@@ -28,11 +28,11 @@ from childgait.models.batch import Batch
 from childgait.models.network import Network
 from childgait.training import checkpoint
 from childgait.training.batchnorm import RunningStatistics
-from childgait.training.distributed import Group
+from childgait.training.distributed import GradientSum, Group
 from childgait.training.losses import TrainingLoss
 from childgait.training.mean_teacher import UnlabelledPool
 from childgait.training.optim import freeze_for_epoch, make_optimizer, make_schedule, set_train_mode
-from childgait.training.order import MicroBatchSampler, autocast, derive_seed, steps_of
+from childgait.training.order import MicroBatchSampler, autocast, derive_seed, steps_of, with_last
 from childgait.training.windows import collate, worker_options
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ class Outcome:
 
 @dataclass
 class Epoch:
-    """Values of one epoch: its last learning rate, mean losses, and the largest gradient norm."""
+    """Values of one epoch: its last learning rate, mean losses, and the largest gradient norm.
+
+    Losses and norms of the steps stay on the device until the epoch is done: reading them would hold up the next step.
+    """
 
     number: int  # 0 is the first
     steps: int
@@ -70,15 +73,35 @@ class Epoch:
     loss: float = 0.0
     gradient: float = 0.0
     validation: dict[str, float] = field(default_factory=dict)
+    pending: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # losses and gradient norm of each step
+    clips: list[list[int]] = field(default_factory=list)  # of each step
 
-    def add_step(self, losses: list[float], gradient: float, learning_rate: float) -> None:
+    def add_step(self, losses: Tensor, gradient: Tensor, learning_rate: float, clips: list[int]) -> None:
         """Add one step; `losses` are that of the labelled clips, then those of the pool."""
-        loss, *pool_losses = losses
         self.learning_rate = learning_rate
-        self.gradient = max(self.gradient, gradient)
-        self.loss += loss / self.steps
-        for name, value in zip(self.pool_losses, pool_losses, strict=True):
-            self.pool_losses[name] += value / self.steps
+        self.pending.append((losses, gradient))
+        self.clips.append(clips)
+
+    def sum_steps(self, name_of: Callable[[int], str]) -> None:
+        """Read the values of all steps; stop if a loss is not finite, naming the clips of the first such step."""
+        losses: list[list[float]] = torch.stack([loss for loss, _ in self.pending]).tolist()
+        norms: list[float] = torch.stack([norm for _, norm in self.pending]).tolist()
+        self.pending.clear()
+        for step, (values, norm) in enumerate(zip(losses, norms, strict=True)):
+            self._check_finite(values, step, name_of)
+            self.gradient = max(self.gradient, norm)
+            self.loss += values[0] / self.steps
+            for name, value in zip(self.pool_losses, values[1:], strict=True):
+                self.pool_losses[name] += value / self.steps
+
+    def _check_finite(self, losses: list[float], step: int, name_of: Callable[[int], str]) -> None:
+        if all(math.isfinite(value) for value in losses):
+            return
+        names = ", ".join(sorted({name_of(clip) for clip in self.clips[step]})[:8])
+        raise StepError(
+            f"the loss became {losses[0]} in epoch {self.number + 1}, step {step + 1}, on {names}",
+            hint="lower finetune.learning_rate or clip_norm, or look at those clips",
+        )
 
     def row(self) -> dict[str, float]:
         """Return the row of the learning curve."""
@@ -136,6 +159,9 @@ class Trainer:
         self.ema = self.pool.make_ema(network, settings)
         self.state = checkpoint.State(network, self.optimizer, None if self.ema is None else self.ema.module)
         self.statistics = RunningStatistics(network, group)
+        self.gradients = GradientSum([], group)
+        if settings.compile:
+            network.compile_layers()
 
     def run(self, save_as: Path, fingerprint: str, on_epoch: OnEpoch = ignore_epoch) -> Outcome:
         """Train to the end, from the checkpoint `save_as` if it is of the run that `fingerprint` identifies."""
@@ -178,8 +204,11 @@ class Trainer:
         epoch = Epoch(number, steps, trained, dict.fromkeys(self.pool.curves, 0.0))
         self.sampler.epoch = number
         self.pool.begin_epoch(number, steps)
+        self.gradients.close()
+        self.gradients = GradientSum([one for one in self.network.parameters() if one.requires_grad], self.group)
         for step, (clips, batches) in enumerate(steps_of(self.loader, self.sampler)):
             self.step(epoch, step, clips, batches)
+        epoch.sum_steps(self.name_of)
         return epoch
 
     def step(self, epoch: Epoch, step: int, clips: list[int], batches: Iterator[tuple[int, Batch]]) -> None:
@@ -188,19 +217,19 @@ class Trainer:
         learning_rate = self._set_learning_rate(update)
         loss = self._add_gradients(epoch.number, step, clips, batches)
         pool_losses = self.pool.add_gradients(self.network, self.state.ema_network(), step, self.statistics)
-        losses = self._sum_over_processes(torch.cat([loss, pool_losses]))
-        self._check_finite(losses, epoch.number, step, clips)
+        losses = torch.cat([loss, pool_losses])
+        self.group.sum([losses])
+        self.gradients.finish()
         gradient = self._clip_gradient()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.update(self.network, step=self.pool.ema_step(update))
-        epoch.add_step(losses, gradient, learning_rate)
+        epoch.add_step(losses, gradient, learning_rate, clips)
 
     def end_epoch(self, epoch: Epoch) -> None:
         """Validate, add the epoch to the history, and keep its weights if they are the best."""
-        leads = self.group.leads
-        epoch.validation = self.validate(self.state.ema_network()) if leads else {"validation_loss": 0.0}
+        epoch.validation = self.validate(self.state.ema_network())
         epoch.validation["validation_loss"] = self.group.broadcast(epoch.validation["validation_loss"])
         state, settings = self.state, self.settings
         if math.isnan(epoch.validation["validation_loss"]) and (settings.checkpoint == "best" or settings.patience):
@@ -236,7 +265,7 @@ class Trainer:
         set_train_mode(self.network, self.settings)
         total = torch.zeros(1, device=self.group.device)
         self.statistics.begin_step(math.ceil(len(clips) / self.sampler.micro_batch_size))
-        for number, batch in batches:
+        for number, batch, is_last in with_last(batches):
             torch.manual_seed(derive_seed(self.seed, epoch, step, number))
             moved = batch.to(self.group.device)
             assert moved.labels is not None
@@ -246,34 +275,19 @@ class Trainer:
             loss = self.loss(logits, labels).sum() / len(clips)
             if (penalty := self.network.head_penalty()) is not None:  # once per step, in shares of its clips
                 loss = loss + penalty * len(labels) / len(clips)
+            if is_last and not self.pool.curves:  # a pool adds its own gradients afterwards
+                self.gradients.before_last_backward()
             loss.backward()
             total += loss.detach()
+        if not self.pool.curves:
+            self.gradients.send_rest()
         self.statistics.end_step()
         return total
 
-    def _sum_over_processes(self, losses: Tensor) -> list[float]:
-        """Sum gradients and losses over the processes; return the losses."""
-        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        for parameter in trained:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.group.sum([losses, *(parameter.grad for parameter in trained if parameter.grad is not None)])
-        values: list[float] = losses.tolist()
-        return values
-
-    def _check_finite(self, losses: list[float], epoch: int, step: int, clips: list[int]) -> None:
-        if all(math.isfinite(value) for value in losses):
-            return
-        names = ", ".join(sorted({self.name_of(clip) for clip in clips})[:8])
-        raise StepError(
-            f"the loss became {losses[0]} in epoch {epoch + 1}, step {step + 1}, on {names}",
-            hint="lower finetune.learning_rate or clip_norm, or look at those clips",
-        )
-
-    def _clip_gradient(self) -> float:
+    def _clip_gradient(self) -> Tensor:
         """Shorten the gradient to the largest norm that params allow; return its norm before."""
         largest = self.settings.clip_norm or math.inf
-        return float(nn.utils.clip_grad_norm_(self.network.parameters(), largest))
+        return nn.utils.clip_grad_norm_(self.network.parameters(), largest)
 
 
 def mean_over_windows(logits: Tensor, labels: Tensor, windows: int) -> tuple[Tensor, Tensor]:

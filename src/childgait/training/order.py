@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch.utils.data import Sampler
 
 from childgait.training.distributed import Group
+from childgait.training.precision import autocast_context
 
 if TYPE_CHECKING:
     from childgait.params import Finetune
@@ -74,11 +74,19 @@ def steps_of(loader: Any, sampler: MicroBatchSampler) -> Iterator[tuple[list[int
         yield step.clips, ((number, next(batches)) for number, _ in step.micro_batches)
 
 
+def with_last(batches: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any, bool]]:
+    """Yield each numbered micro-batch with whether it is the last, which is why one is read ahead."""
+    previous = next(batches, None)
+    while previous is not None:
+        following = next(batches, None)
+        yield *previous, following is None
+        previous = following
+
+
 def autocast(settings: Finetune, device: str) -> AbstractContextManager[Any]:
-    """Return bf16 autocast where params request it and the device is a GPU."""
-    if settings.precision == "bf16" and device.startswith("cuda"):
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return nullcontext()
+    """Return bf16 autocast where the settings, whose precision is resolved, state it."""
+    assert settings.precision != "auto", "resolve_precision comes first"
+    return autocast_context("bf16" if settings.precision == "bf16" else "fp32", device)
 
 
 def derive_seed(*numbers: int) -> int:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from childgait.models.network import Network
     from childgait.params import Finetune
-    from childgait.training.windows import Loading, Windows
+    from childgait.training.windows import Loading, Windows, WindowShare
 
 log = logging.getLogger("childgait")
 
@@ -156,7 +156,7 @@ def predict_loader(network: nn.Module, loader: Any, settings: Finetune, device: 
     )
 
 
-def loader_of(windows: Windows, settings: Finetune, device: str) -> Any:
+def loader_of(windows: Windows | WindowShare, settings: Finetune, device: str) -> Any:
     """Return a loader of every window once, in order."""
     from childgait.training.windows import make_loader
 
@@ -179,19 +179,13 @@ def loading_of(network: Network, settings: Finetune) -> Loading:
 
 
 def prepare_torch(settings: Finetune) -> None:
-    """Set threads (sums depend on their number) and deterministic kernels as in params, for reproducible bytes.
-
-    On a GPU some kernels have no deterministic form (the backward of fused attention adds in any order): torch warns
-    and uses them, so runs there agree up to rounding.
-    """
-    import os
-
+    """Set threads (sums depend on their number) and kernels as in params, for reproducible bytes."""
     import torch
 
+    from childgait.training.precision import set_kernels
+
     torch.set_num_threads(settings.threads)
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=settings.device == "cuda")
+    set_kernels(settings)
 
 
 def settings_from(description: ModelDescription) -> Finetune:
@@ -203,11 +197,15 @@ def settings_from(description: ModelDescription) -> Finetune:
 
 
 def inference_settings(model: Model, settings: Finetune) -> Finetune:
-    """Fall back to the CPU for inference when there is no GPU (slower, equal up to rounding). Training never does."""
-    if settings.device == "cuda":
-        import torch
+    """Fall back to what this machine has (slower, equal up to rounding): the CPU, fp32. Training never does."""
+    import torch
 
-        if not torch.cuda.is_available():
-            log.warning("%s was trained on a GPU, and torch finds none here: inference runs on the CPU", model.name)
-            return settings.model_copy(update={"device": "cpu"})
-    return settings
+    from childgait.training.precision import cpu_has_bf16, resolve_precision
+
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        log.warning("%s was trained on a GPU, and torch finds none here: inference runs on the CPU", model.name)
+        return settings.model_copy(update={"device": "cpu", "precision": "fp32"})
+    if settings.device == "cpu" and settings.precision == "bf16" and not cpu_has_bf16():
+        log.warning("%s was trained in bf16, which this CPU lacks: inference runs in fp32", model.name)
+        return settings.model_copy(update={"precision": "fp32"})
+    return resolve_precision(settings)

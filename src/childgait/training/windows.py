@@ -216,6 +216,20 @@ class WindowSets(Dataset[list[Sample]]):
         return self.windows.several(visit, self.count)
 
 
+class WindowShare(Dataset[Sample]):
+    """The windows of inference that one of several processes predicts: every `world`-th, from its rank on."""
+
+    def __init__(self, windows: Windows, rank: int, world: int) -> None:
+        self.windows, self.rank, self.world, self.seed = windows, rank, world, windows.seed
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.windows), self.world))
+
+    def __getitem__(self, visit: Visit) -> Sample:
+        epoch, index = visit
+        return self.windows[epoch, self.rank + index * self.world]
+
+
 def make_sample(
     loading: Loading, row: int, start: int, window: Window, features: NDArray[np.float32] | None = None
 ) -> Sample:
