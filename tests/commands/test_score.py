@@ -17,6 +17,7 @@ from childgait.gait.features import measure_items
 from childgait.params import Synthesize
 from childgait.report.child.record import ChildRecord, read_record
 from childgait.report.child.score import Request, find_recordings
+from childgait.report.child.visits_table import read_requests
 from childgait.steps.synthesize import synthesize
 from childgait.training.bundle import open_bundle
 from support.bundled_study import BundledStudy, make_bundled_study
@@ -179,6 +180,10 @@ def test_recordings_are_found_in_every_layout(folder: Path) -> None:
         (lambda f: Request([f / "notes.txt"]), "notes.txt is no video"),
         (lambda f: Request([f / "clip.mp4"]), r"1 video\(s\) have names without a view, but 0 view\(s\) were given"),
         (lambda f: Request([f / "clip.mp4"], views=["side"]), "'side' is no view"),
+        (lambda f: Request([f], child="../x"), "the child's number is"),
+        (lambda f: Request([f], child="Anna"), "the child's number is"),
+        (lambda f: Request([f], age_years=-3.0), "the age is -3 years"),
+        (lambda f: Request([f], age_years=float("nan")), "the age is nan years"),
     ],
 )
 def test_a_request_that_names_no_child_is_one_sentence(folder: Path, request_of: object, sentence: str) -> None:
@@ -192,3 +197,32 @@ def test_a_request_that_names_no_child_is_one_sentence(folder: Path, request_of:
 def test_no_bundle_is_one_sentence(folder: Path) -> None:
     with pytest.raises(StepError, match="there is no bundle in"):
         score([folder], bundle=folder / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"", "lacks the column"),
+        (b"child,age\n0001,8\n", "lacks the column"),
+        (b"path\n", "has no row"),
+        (b"path,wish\na.mp4,x\n", "has the unknown column"),
+        (b"path,age\n,3\n", "line 2: the path is empty"),
+        (b"path,age\na.mp4,old\n", "line 2: the age .* is no number"),
+        (b"path,sex\na.mp4,boy\n", "line 2: the sex .* is unknown"),
+        (b"path,child,age\na.mp4,0001,3\nb.mp4,0001,5\n", "age differs between rows of one child"),
+        (b"\xff\xfe\x00", "visits.csv"),
+    ],
+)
+def test_a_bad_table_of_visits_is_one_sentence(tmp_path: Path, text: bytes, sentence: str) -> None:
+    table = tmp_path / "visits.csv"
+    table.write_bytes(text)
+    with pytest.raises(StepError, match=sentence):
+        read_requests(table)
+
+
+def test_rows_of_one_child_are_its_recordings(tmp_path: Path) -> None:
+    table = tmp_path / "visits.csv"
+    table.write_text("path,child,age,sex,view\na.mp4,0001,8.5,F,left\n/b.mp4,0001,,,forward\nfolder,,,,\n")
+    first, second = read_requests(table)
+    assert first == Request([tmp_path / "a.mp4", Path("/b.mp4")], ["left", "forward"], "0001", 8.5, "female")
+    assert second == Request([tmp_path / "folder"])

@@ -10,6 +10,7 @@ import pytest
 
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
+from childgait.files.hashes import sha256_of_text
 from childgait.files.parts import open_part
 from childgait.training.bundle import calibrated_probability, child_logits_by_run, open_bundle
 from support.bundled_study import MODELS_OF_STUDY, BundledStudy, make_bundled_study, write_bundle
@@ -83,4 +84,14 @@ def test_another_format_is_refused(copied: Path) -> None:
     values = json.loads(path.read_text())
     path.write_text(json.dumps(values | {"format": 99}))
     with pytest.raises(StepError, match="has format 99, but this version of childgait reads format 1"):
+        open_bundle(copied)
+
+
+def test_a_description_without_a_key_of_this_version_is_refused(copied: Path) -> None:
+    path = copied / "bundle.json"
+    values = json.loads(path.read_text())
+    del values["hash"], values["error_rate"]
+    body = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
+    path.write_text(json.dumps(values | {"hash": sha256_of_text(body)}, ensure_ascii=False))
+    with pytest.raises(StepError, match=r"was written by another version of childgait .*: error_rate: field required"):
         open_bundle(copied)

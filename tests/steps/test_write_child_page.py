@@ -3,22 +3,30 @@
 import csv
 import re
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from childgait.domain.evgs import TARGET_NAMES
+from childgait.domain.evgs import TARGET_NAMES, VIEWS
+from childgait.domain.poses import make_poses
 from childgait.errors import StepError
+from childgait.files.clips import open_clip
 from childgait.files.labels import SUBJECTS
 from childgait.files.parts import open_part
+from childgait.files.poses import write_poses
+from childgait.files.video import write_video
+from childgait.report.child.film import STILLS
 from childgait.report.child.record import ChildRecord, read_record
 from childgait.report.child.study_child import study_visit
 from childgait.report.children_section import children_section
 from childgait.steps.write_child_page import write_child_page
 from childgait.training.run_facts import item_readings
 from support.bundled_study import MODELS_OF_STUDY, BundledStudy, make_bundled_study
+from support.chromium import CHROMIUM, chromium
+from support.small_study import LENGTH, write_clip
 
 TEST_CHILD, VALIDATION_CHILD, TRAINING_CHILD = "0006", "0004", "0001"
 
@@ -35,11 +43,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> BundledStudy:
     return study
 
 
-def write(made: BundledStudy, child: str, folder: Path) -> ChildRecord:
+def write(made: BundledStudy, child: str, folder: Path, files: list[Path] | None = None) -> ChildRecord:
     folder.mkdir(exist_ok=True)
     write_child_page(
         subject=child,
-        files=[clip for clip in made.study.clips if clip.name.startswith(child)],
+        files=files or [clip for clip in made.study.clips if clip.name.startswith(child)],
         predictions=[made.folder / "evaluate" / m / "holdout-0/predictions.parquet" for m in MODELS_OF_STUDY],
         subjects=made.folder / "subjects.parquet",
         description=made.bundle / "bundle.json",
@@ -100,6 +108,28 @@ def test_the_same_input_gives_the_same_bytes(made: BundledStudy, tmp_path: Path)
     for ending in ("html", "json", "csv"):
         files = [tmp_path / name / f"{TEST_CHILD}.{ending}" for name in ("one", "two")]
         assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_page_with_four_recordings_prints_on_two_sheets(made: BundledStudy, tmp_path: Path) -> None:
+    files = []
+    for view in VIEWS:
+        name = f"{TEST_CHILD}-0001_{view}_1-{LENGTH}"
+        for step in ("prepare_clips", "deidentify", "refine_pose"):
+            (tmp_path / step).mkdir(exist_ok=True)
+        write_clip(tmp_path / "prepare_clips", name, view, True, np.random.default_rng(0))
+        clip = open_clip(tmp_path / f"prepare_clips/{name}.clip.json")
+        video, poses = tmp_path / f"deidentify/{name}.mp4", tmp_path / f"refine_pose/{name}.poses.parquet"
+        times, points = [Fraction(n, 30) for n in range(LENGTH)], clip.points(np.arange(LENGTH))
+        write_video(video, list(clip.frames(np.arange(LENGTH))), times)
+        write_poses(poses, make_poses(np.array(times, float), points[..., :2], points[..., 2]))
+        files += [clip.facts_path, video, poses]
+    record = write(made, TEST_CHILD, tmp_path / "page", files)
+    assert len(record.recordings) == 4
+    with chromium(tmp_path) as page:
+        page.go(f"file://{tmp_path}/page/{TEST_CHILD}.html")
+        assert page.run("document.querySelectorAll('.stills img').length") == 4 * STILLS
+        assert page.printed_pages() == 2
 
 
 def test_a_child_of_the_training_part_has_no_page(made: BundledStudy, tmp_path: Path) -> None:

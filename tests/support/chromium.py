@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -132,6 +133,11 @@ class Page:
         data = json.loads(self.run("document.getElementById('data').textContent"))
         size = (data.get("videos") or [data])[0]
         return left + (x + 0.5) / size["width"] * width, top + (y + 0.5) / size["height"] * height
+
+    def printed_pages(self) -> int:
+        """Print the page as PDF, as its style sheet sets the paper; returns the number of sheets."""
+        printed = self.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+        return max(int(count) for count in re.findall(rb"/Count (\d+)", base64.b64decode(printed["data"])))
 
     def picture(self, path: Path) -> None:
         """Write a screenshot of the whole page."""

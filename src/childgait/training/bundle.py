@@ -174,7 +174,11 @@ def _read_description(path: Path) -> tuple[BundleDescription, str]:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise StepError(f"{path}: {key}: {first['msg'].lower()}", hint=AGAIN) from None
+        raise StepError(
+            f"{path} was written by another version of childgait ({values.get('childgait')}): {key}: "
+            f"{first['msg'].lower()}",
+            hint=AGAIN,
+        ) from None
 
 
 def child_logits_by_run(bundle: Bundle, part: Part, windows_per_video: int) -> dict[str, NDArray[np.float64]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -26,10 +27,11 @@ from childgait.report.child.assess import Logits, Visit, assess, describe_record
 from childgait.report.child.page import build_page, render_child
 from childgait.report.child.record import ChildRecord, read_record, write_csv
 from childgait.training.bundle import Bundle, child_logits_by_run
-from childgait.user_files import mask
+from childgait.user_files import mask, shorten
 
 log = logging.getLogger("childgait")
 PAGE, RECORD, TABLE = "child.html", "child.json", "child.csv"
+YOUNGEST, OLDEST = 0.05, 120.0  # years, as in subjects.csv
 UNNUMBERED = "0000"  # child of videos without a number in their names
 
 
@@ -59,8 +61,20 @@ def score_requests(
     return records
 
 
+def check_request(request: Request) -> None:
+    """Check the child's number and its age, which become file names and the normative band."""
+    if request.child is not None and not re.fullmatch("[0-9]{4,12}", request.child):
+        raise StepError(
+            f"the child's number is {shorten(request.child)}",
+            hint="give four to twelve digits, as 0042: a pseudonym, never a name",
+        )
+    if request.age_years is not None and not YOUNGEST < request.age_years < OLDEST:
+        raise StepError(f"the age is {request.age_years:g} years", hint="give it in years, as 8.5, or leave it out")
+
+
 def find_recordings(request: Request) -> list[Recording]:
     """Find the recordings of the one child that a request names."""
+    check_request(request)
     found: list[Recording] = []
     files: list[Path] = []
     for path in request.paths:

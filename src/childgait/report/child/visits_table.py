@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from childgait.errors import StepError
 from childgait.report.child.score import Request
+from childgait.user_files import read_rows, shorten
 
 COLUMNS = ("path", "child", "age", "sex", "view")
+SEXES = {"f": "female", "female": "female", "m": "male", "male": "male", "unknown": "unknown", "": None}
+Row = tuple[int, dict[str, str]]  # number of the line, and the values by column
 
 
 def read_requests(table: Path) -> list[Request]:
     """Return one request per child; rows of one child (by path or number) are its recordings."""
     if not table.is_file():
         raise StepError(f"there is no table {table}", hint="give a CSV file with the column path")
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        unknown = sorted(set(rows.fieldnames or ()) - set(COLUMNS))
-        if "path" not in (rows.fieldnames or ()) or unknown:
-            raise StepError(
-                f"{table} has the columns {', '.join(rows.fieldnames or ['none'])}",
-                hint=f"columns are {', '.join(COLUMNS)}; all but path may be missing",
-            )
-        listed = list(rows)
-    if not listed:
+    rows = read_rows(table, ("path",))
+    if not rows:
         raise StepError(f"{table} has no row", hint="give one row per video or per child's folder")
-    groups: dict[str, list[dict[str, str]]] = {}
-    for row in listed:
-        groups.setdefault(row.get("child") or row["path"], []).append(row)
+    if unknown := sorted(set(rows[0][1]) - set(COLUMNS)):
+        raise StepError(
+            f"{table} has the unknown column {shorten(unknown[0])}",
+            hint=f"columns are {', '.join(COLUMNS)}; all but path may be missing",
+        )
+    groups: dict[str, list[Row]] = {}
+    for number, row in rows:
+        if not row["path"].strip():
+            raise StepError(f"{table}, line {number}: the path is empty", hint="name a video or a child's folder")
+        groups.setdefault(row.get("child") or row["path"], []).append((number, row))
     return [_request(group, table) for group in groups.values()]
 
 
-def _request(rows: list[dict[str, str]], table: Path) -> Request:
-    first = rows[0]
+def _request(rows: list[Row], table: Path) -> Request:
+    child, age, sex = (_one_value(rows, table, column) for column in ("child", "age", "sex"))
+    line = f"{table}, line {rows[0][0]}"
     try:
-        age = float(first["age"]) if first.get("age") else None
+        years = float(age) if age else None
     except ValueError:
-        raise StepError(f"{table}: the age {first['age']!r} is no number", hint="give it in years, as 8.5") from None
-    sexes = {"f": "female", "female": "female", "m": "male", "male": "male", "unknown": "unknown", "": None}
-    sex = (first.get("sex") or "").lower()
-    if sex not in sexes:
-        raise StepError(f"{table}: the sex {sex!r} is unknown", hint="give F, M or unknown")
-    views = [row["view"] for row in rows if row.get("view")]
-    paths = [path if path.is_absolute() else table.parent / path for path in (Path(row["path"]) for row in rows)]
-    return Request(paths, views, first.get("child") or None, age, sexes[sex])
+        raise StepError(f"{line}: the age {shorten(age)} is no number", hint="give it in years, as 8.5") from None
+    if sex.lower() not in SEXES:
+        raise StepError(f"{line}: the sex {shorten(sex)} is unknown", hint="give F, M or unknown")
+    views = [row["view"] for _, row in rows if row.get("view")]
+    paths = [table.parent / row["path"] for _, row in rows]
+    return Request(paths, views, child or None, years, SEXES[sex.lower()])
+
+
+def _one_value(rows: list[Row], table: Path, column: str) -> str:
+    """Return the value of a column that all rows of a child share; rows may leave it empty."""
+    values = {value: number for number, row in reversed(rows) if (value := row.get(column, "").strip())}
+    if len(values) > 1:
+        raise StepError(
+            f"{table}, line {rows[-1][0]}: {column} differs between rows of one child ({', '.join(sorted(values))})",
+            hint="give the rows of another child another number in the column child",
+        )
+    return next(iter(values), "")
