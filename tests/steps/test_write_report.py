@@ -339,7 +339,7 @@ def test_totals_kappa_and_failures_have_tables(study: tuple[Made, Path, dict]) -
     assert failures["share_wrong"].is_sorted(descending=True)
     assert failures["videos"].to_list() == [2] * 4
     assert pl.read_csv(folder / "decision.csv")["threshold"][0] == 0.05
-    assert pl.read_csv(folder / "repeatability.csv").height == 34
+    assert pl.read_csv(folder / "repeatability.csv").height == 37  # and three totals
     assert pl.read_csv(folder / "sample_size.csv")["children"].unique().to_list() == [4]
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from childgait.domain.evgs import BY_CODE, CODES, LIMBS, TARGET_NAMES, Target
+from childgait.domain.names import parse_video_name
 from childgait.metrics.agreement import weighted_kappa_interval
 from childgait.metrics.decision import children_for_precision, decision_curve
 from childgait.metrics.repeatability import repeatability
@@ -114,15 +115,42 @@ def _rounded(value: float | None) -> float | None:
 
 
 def repeatability_table(walks: pl.DataFrame) -> list[Row]:
-    """One row per target: SEM, MDC95 and ICC of the calibrated probability over a child's walks that show the item."""
+    """One row per target and per total: SEM, MDC95 and ICC over repeated walks of a child.
+
+    Targets: the calibrated probability per walk that shows the item. Totals of a limb and of the child: the expected
+    number of atypical items per session, whose four views together show all items.
+    """
     rows: list[Row] = []
     for name in TARGET_NAMES:
         own = walks.filter(pl.col("target") == name)
-        found = repeatability(own["subject"].to_list(), own["calibrated"].cast(pl.Float64).fill_null(np.nan))
-        row: Row = {"target": name, "children": found.children, "walks": found.walks}
-        row |= {"sem": _rounded(found.sem), "mdc95": _rounded(found.mdc95), "icc": _rounded(found.icc)}
-        rows.append(row | {"reason": found.reason or ""})
+        values = own["calibrated"].cast(pl.Float64).fill_null(np.nan)
+        rows.append(_repeatability_row(name, own["subject"].to_list(), values.to_numpy()))
+    children, totals = session_totals(walks)
+    rows += [_repeatability_row(name, children, total) for name, total in totals.items()]
     return rows
+
+
+def session_totals(walks: pl.DataFrame) -> tuple[list[str], dict[str, Array]]:
+    """Return each session's child, and the expected atypical items per limb and child; NaN where a view is missing."""
+    session = pl.col("video").map_elements(lambda name: parse_video_name(name).session, return_dtype=pl.String)
+    known = walks.with_columns(session=session).filter(pl.col("calibrated").is_not_null())
+    means = known.group_by("subject", "session", "target").agg(pl.col("calibrated").mean())
+    children: list[str] = []
+    grids: list[Array] = []
+    for (child, _), own in sorted(means.group_by("subject", "session"), key=lambda group: str(group[0])):
+        shown = dict(own.select("target", "calibrated").iter_rows())
+        children.append(str(child))
+        grids.append(np.array([shown.get(name, np.nan) for name in TARGET_NAMES], dtype=float))
+    grid = np.array(grids).reshape(len(grids), len(LIMBS), len(CODES))
+    limbs = {f"{limb} total": grid[:, number].sum(axis=1) for number, limb in enumerate(LIMBS)}
+    return children, limbs | {"child total": grid.sum(axis=(1, 2))}
+
+
+def _repeatability_row(name: str, children: list[str], values: Array) -> Row:
+    found = repeatability(children, values)
+    row: Row = {"target": name, "children": found.children, "walks": found.walks}
+    row |= {"sem": _rounded(found.sem), "mdc95": _rounded(found.mdc95), "icc": _rounded(found.icc)}
+    return row | {"reason": found.reason or ""}
 
 
 def decision_table(study: Study) -> list[Row]:
