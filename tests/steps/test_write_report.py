@@ -41,6 +41,15 @@ def settings_of(folder: Path, **changes: dict) -> Path:
     return path
 
 
+def external_table(made: Made) -> Path:
+    """One source that predicts every hold-out child atypical in one target."""
+    split = next(pl.read_parquet(part) for part in made.parts if part.name == "holdout.test.parquet")
+    rows = [f"everyone,{split['split_hash'][0]},{child},L.IC,1" for child in sorted(set(split["subject"]))]
+    path = made.folder / "external.csv"
+    path.write_text("\n".join(["source,split_hash,subject,target,probability", *rows]) + "\n")
+    return path
+
+
 def write(made: Made, reports: Path, **changes: dict) -> dict:
     (reports / "tables").mkdir(parents=True)
     (reports / "figures").mkdir()
@@ -62,6 +71,7 @@ def write(made: Made, reports: Path, **changes: dict) -> dict:
         reports / "index.html",
         [reports / "tables" / name for name in TABLES],
         [reports / "figures" / name for name in FIGURES],
+        external=external_table(made),
     )
     return json.loads((reports / "metrics.json").read_text())
 
@@ -377,3 +387,11 @@ def test_cards_are_written_from_the_report(study: tuple[Made, Path, dict]) -> No
     assert "| 17 Ethical approval | not answered by this software: authors |" in checklist
     for name in ("model_card.md", "data_card.md", "tripod_ai.md"):
         (reports / name).unlink()
+
+
+def test_external_predictions_are_a_marked_row(study: tuple[Made, Path, dict]) -> None:
+    _, reports, _ = study
+    table = pl.read_csv(reports / "tables" / "external.csv")
+    assert table["model"].to_list() == ["everyone (external)"]
+    assert table["labelled"][0] - table["unanswered"][0] <= 4
+    assert "everyone (external)" in (reports / "index.html").read_text()

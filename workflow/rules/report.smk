@@ -126,6 +126,7 @@ rule write_report:
         gates=expand("data/gate/{gated}.json", gated=list(GATED)),
         pooled=expand("data/gate/{gated}.parquet", gated=list(GATED)),
         checks="data/check_study/results.json",
+        external=f"{ANNOTATIONS}/external.csv",
         settings="params.yaml",
         pretraining=expand(
             "data/pretrain/{model}/{name}",

@@ -53,6 +53,7 @@ def check_later_stages(sections: Params) -> None:
 
 def _check_cohort_folder(cohort: Cohort) -> None:
     """Check that the cohort and the manual tables exist; the synthetic cohort is made by the run itself."""
+    from childgait.files.external_answers import read_kept_answers
     from childgait.files.split_list import read_split_list
 
     if not Path(cohort.root).is_dir() and Path(cohort.root) != SYNTHETIC_ROOT:
@@ -60,13 +61,14 @@ def _check_cohort_folder(cohort: Cohort) -> None:
             f"cohort.root is {cohort.root}, but there is no such folder",
             hint=f"copy or `dvc pull` the recordings (layout: `childgait check-cohort`), or set it to {SYNTHETIC_ROOT}",
         )
-    for table in (*VIDEO_TABLES, "split"):
+    for table in (*VIDEO_TABLES, "split", "external"):
         if not (path := Path(cohort.annotations) / f"{table}.csv").is_file():
             raise StepError(
                 f"cohort.annotations is {cohort.annotations}, but there is no {path}",
                 hint="copy the folder annotations/ of this repository and keep the first line of each table",
             )
     read_split_list(Path(cohort.annotations) / "split.csv")
+    read_kept_answers(Path(cohort.annotations) / "external.csv")
 
 
 def _check_models(cohort: Cohort, finetune: Finetune) -> None:

@@ -15,6 +15,7 @@ TABLES = (
     "decision.csv",
     "failures.csv",
     "sample_size.csv",
+    "external.csv",
 )
 FIGURES = (
     "items.png",

@@ -15,6 +15,7 @@ from childgait.metrics.cells import Cell
 from childgait.metrics.scores import METRICS
 from childgait.report.agreement_tables import totals_table
 from childgait.report.children_section import ChildrenSection
+from childgait.report.external import EXPLAINED
 from childgait.report.formats import data_uri, number, percent
 from childgait.report.headline import Headline
 from childgait.report.methods import HEADINGS, STEPS, fill_in, methods
@@ -25,6 +26,7 @@ from childgait.report.tables import item_readings, subgroup_table
 if TYPE_CHECKING:
     from childgait.files.agreement import RaterAgreement
     from childgait.files.gate_results import GateResult
+    from childgait.metrics.external import ExternalRow
     from childgait.metrics.of_study import GapToBest, ScopeMetrics
     from childgait.metrics.run_metrics import ItemReading, RunMetrics
     from childgait.report.flow import Stage
@@ -94,7 +96,9 @@ class ModelsSection:
     comparable: list[PublishedModel]  # this study's models on the published rows' footing: equal classes
     frames: list[FramesRow]  # of the study on the number of frames; else empty
     remarks: list[tuple[str, str]]  # model and remark
+    external: list[ExternalRow]  # predictions that were made elsewhere
     footing: str = FOOTING
+    external_means: str = EXPLAINED
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ def models_section(study: Study) -> ModelsSection:
     ]
     remarks = sorted({(run.model, run.remark) for run in study.runs})
     tables = [scope_table(study, scope) for scope in scopes]
-    return ModelsSection(tables, published, comparable_rows(study), frames_rows(study), remarks)
+    return ModelsSection(tables, published, comparable_rows(study), frames_rows(study), remarks, study.external)
 
 
 def comparable_rows(study: Study) -> list[PublishedModel]:

@@ -10,8 +10,10 @@ import polars as pl
 
 from childgait.errors import StepError
 from childgait.files.agreement import RaterAgreement
+from childgait.files.external_answers import read_kept_answers
 from childgait.files.gate_results import GateResult, read_gate_result
 from childgait.files.split import HOLDOUT
+from childgait.metrics.external import ExternalRow
 from childgait.metrics.of_study import (
     GapToBest,
     MetricsByModel,
@@ -25,6 +27,7 @@ from childgait.metrics.of_study import (
 )
 from childgait.metrics.run_metrics import RunMetrics, read_run_metrics
 from childgait.params import Cohort, Evaluate, Finetune, JsonSection, load_section, read_params
+from childgait.report.external import StudyPredictions, external_rows, split_hashes_of
 from childgait.report.headline import TOO_FEW, choose_headline
 from childgait.report.pretraining import PretrainedStart, pretrained_starts
 from childgait.report.promises import PromiseResult, read_promises
@@ -50,6 +53,7 @@ class Study:
     pretraining: list[PretrainedStart]
     scope: str  # of the headline
     model: str  # of the headline
+    external: list[ExternalRow]  # predictions that were made elsewhere
     walks: pl.DataFrame  # the headline model's test predictions per video that shows the item, first seed
 
     @property
@@ -106,6 +110,7 @@ class StudyFiles:
     checks: Path
     settings: Path
     pretraining: list[Path]  # outputs of the stage pretrain; none where it did not run
+    external: Path | None = None  # annotations/external.csv
 
 
 def read_study(files: StudyFiles) -> Study:
@@ -132,8 +137,23 @@ def read_study(files: StudyFiles) -> Study:
         pretraining=pretrained_starts(runs, files.pretraining),
         scope=scope,
         model=model,
+        external=_external_rows(files.external, predictions, runs, model, evaluation),
         walks=read_walks(files.predictions, scope, model),
     )
+
+
+def _external_rows(
+    path: Path | None,
+    predictions: dict[str, PredictionsByModel],
+    runs: list[RunMetrics],
+    model: str,
+    evaluation: Evaluate,
+) -> list[ExternalRow]:
+    """Measure the sources of annotations/external.csv, where that is given."""
+    if path is None:
+        return []
+    study = StudyPredictions(predictions, split_hashes_of(runs))
+    return external_rows(read_kept_answers(path), study, model, evaluation)
 
 
 def read_walks(paths: list[Path], scope: str, model: str) -> pl.DataFrame:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from childgait.files.gate_results import GateResult
+    from childgait.metrics.external import ExternalRow
     from childgait.metrics.of_study import GapToBest, MetricsByModel
     from childgait.metrics.run_metrics import ItemReading, RunMetrics
     from childgait.report.flow import Stage
@@ -53,6 +54,7 @@ def write_tables(paths: dict[str, Path], study: Study, flow: list[Stage]) -> Non
         "decision.csv": decision_table(study),
         "failures.csv": failure_table(study),
         "sample_size.csv": sample_size_table(study),
+        "external.csv": external_table(study.external),
         "measured.csv": [{"fold": fold, **dict(reading)} for fold, reading in item_readings(study.runs)],
     }
     for name, rows in tables.items():
@@ -104,6 +106,19 @@ def flatten(cells: dict[str, Cell]) -> Row:
         row |= {metric: cell.value, f"{metric}_low": cell.low, f"{metric}_high": cell.high}
     reasons = sorted(f"{metric}: {cells[metric].reason}" for metric in METRICS if cells[metric].value is None)
     return row | {"not_defined": "; ".join(reasons)}
+
+
+def external_table(rows: list[ExternalRow]) -> list[Row]:
+    """One row per source and scope, with the columns of the models' table and those of unanswered cells."""
+    table = []
+    for row in rows:
+        cells: Row = {"scope": row.scope, "model": row.mark, "children": row.metrics.children}
+        cells |= {"labelled": row.labelled, "unanswered": row.unanswered}
+        cells |= {"accuracy_unanswered_wrong": row.accuracy_unanswered_wrong.value} | flatten(row.metrics.overall)
+        difference = row.difference
+        cells |= {"minus_model": difference.difference, "minus_low": difference.low, "minus_high": difference.high}
+        table.append(cells)
+    return table
 
 
 def gate_table(gates: list[GateResult]) -> list[Row]:

@@ -38,11 +38,13 @@ def write_report(
     pretraining: list[Input] | None = None,
     examples: list[Input] | None = None,
     children: list[Input] | None = None,
+    external: Input | None = None,
 ) -> None:
     """Read the study, then write its numbers, tables, figures and page.
 
     `pretraining` are descriptions, learning curves and strips of the stage pretrain, `examples` pictures of a few
-    recordings, `children` the numbers beside each child's page.
+    recordings, `children` the numbers beside each child's page, `external` the manual table of predictions that were
+    made elsewhere.
     """
     from childgait.engine.record import lock_hash
     from childgait.files.atomic import write_json
@@ -70,6 +72,7 @@ def write_report(
             checks,
             settings,
             pretraining or [],
+            external,
         )
     )
     headline, caveats = headline_numbers(study), list_caveats(study)
