@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,3 +30,27 @@ def challenge_score(probability: Array, truth: NDArray[np.floating]) -> Challeng
         rmse_of_total=round_value(rmse),
         children=int(complete.sum()),
     )
+
+
+def subtype_score(predicted: Sequence[str], truth: Sequence[str]) -> float:
+    """Compute the challenge's second metric, S2: half accuracy, half the mean F1 of the classes, over children's sides.
+
+    F1 is averaged over the classes that occur in truth or prediction.
+    """
+    assert len(predicted) == len(truth), "one prediction per side"
+    if not truth:
+        return float("nan")
+    pairs = list(zip(predicted, truth, strict=True))
+    scores = []
+    for name in sorted({*predicted, *truth}):
+        right = sum(p == t == name for p, t in pairs)
+        scores.append(2 * right / (sum(p == name for p in predicted) + sum(t == name for t in truth)))
+    return (sum(p == t for p, t in pairs) / len(truth) + sum(scores) / len(scores)) / 2
+
+
+def whole_score(items: float, subtypes: float) -> float:
+    """Compute the challenge's whole metric, S = (S1 + S2) / 2.
+
+    The tracks share children: an S2 from a model that has read their item labels is a leak (docs/COVERAGE.md).
+    """
+    return (items + subtypes) / 2
