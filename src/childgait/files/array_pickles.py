@@ -85,7 +85,11 @@ def _array_of(raw: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | bytearray) or order not in ("C", "F"):
         raise _NotAllowed("an array of something other than numbers")
     kind = np.dtype(dtype.code)
-    whole = isinstance(shape, tuple) and len(shape) <= 8 and all(type(size) is int and size >= 0 for size in shape)
+    whole = (
+        isinstance(shape, tuple)
+        and len(shape) <= 8
+        and all(type(size) is int and 0 <= size < 1 << 40 for size in shape)
+    )
     if not whole or math.prod(shape) * kind.itemsize != len(raw):
         raise _NotAllowed("an array whose size is not that of its bytes")
     return np.frombuffer(bytes(raw), kind).reshape(shape, order=order)
