@@ -29,6 +29,7 @@ FoldName = Annotated[str, Field(pattern=r"^([0-9]{1,3}|holdout)$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Colour = tuple[Channel, Channel, Channel]
+MOST_PROBLEMS = 10  # in one message
 SYNTHETIC_ROOT = Path("data/demo")  # cohort.root of the synthetic cohort, which `synthesize` writes
 
 
@@ -765,8 +766,10 @@ def load_sections(path: Path) -> dict[str, Section]:
         except ValidationError as error:
             problems += _problems_of(name, error)
     if problems:
+        rest = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
         raise StepError(
-            f"{path}: " + "; ".join(problems), hint="src/childgait/params.py lists the keys and their ranges"
+            f"{path}: " + "; ".join(problems[:MOST_PROBLEMS]) + rest,
+            hint="src/childgait/params.py lists the keys and their ranges",
         )
     return loaded
 

@@ -15,6 +15,8 @@
 | short recordings of different children and rooms, as files | `walking_videos` | a second |
 | a real face (public-domain portrait) moving before a wall | `portrait_scene` | a second |
 | settings of the stream of painted synthetic walks | `walk_stream` | a second per child and view |
+| every reader of a user's file, with a valid content | `user_file_readers` | - |
+| malformed files: planned ones, and mutations by the hundred | `hostile_files`, `mutated_files` | - |
 | the mark `slow` on some rows of a parametrised test | `marks` | - |
 | a real browser, and an application served to it | `chromium` | seconds |
 | an attack on a covered face | `attack` | seconds |

@@ -19,6 +19,7 @@ from childgait.files.regions import read_regions
 from childgait.files.split_list import read_split_list
 from childgait.files.submission import COLUMNS as SUBMISSION
 from childgait.files.submission import read_submission
+from childgait.files.tombstones import tombstones
 from childgait.files.video import probe, write_video
 from childgait.gait.delivered_keypoints import frame_record, inspect_delivered, read_delivered
 from childgait.lineage.versions import outs_of
@@ -312,8 +313,13 @@ def _tables() -> Iterator[Try]:
         ("column video twice", f"video,{head}{NAME},{row}\n", "has the column 'video' twice"),
         ("a field of 200 kB", f"{head}{row}{'x' * 200_000}\n", "cannot be read as CSV"),
         ("a zero byte", f"{head}{row}\0\n", "contains a zero byte"),
+        ("an edge of 40 digits", f"{head}{NAME},a,,1,1,{'9' * 40},2,\n", "is beyond"),
+        ("an edge that is infinite", f"{head}{NAME},a,,1,1,inf,2,\n", "is beyond"),
     ):
         yield Try("annotations", title, written("regions.csv", text, regions), message)
+    for text in ('""', "[]", "{}", "2", "null"):
+        stone = written("erased.jsonl", f'{{"subject": {text}}}\n', lambda path: tombstones(path.parent))
+        yield Try("tombstones", f"subject {text}", stone, "a line without subject")
     split = written("split.csv", "subject,part\n²,test\n", read_split_list)
     yield Try("annotations", "split: subject ²", split, "is not a number")
     first = ",".join(SUBMISSION) + "\n"

@@ -16,6 +16,7 @@ from childgait.errors import StepError
 from childgait.files.annotations import rows_of
 from childgait.files.tables import Column, Table
 
+LARGEST = 1_000_000  # pixels, as for keypoints
 REGION_COLUMNS = ("video", "region", "frame", "x0", "y0", "x1", "y1")
 ACTIONS = ("cover", "remove", "end")
 CLEARED_COLUMNS = ("video", "sha256", "reviewer", "reason")
@@ -133,6 +134,8 @@ def _region(where: str, row: dict[str, str], name: str, frames: int) -> Region:
             f"{where}: {name} has no frame {frame}, it has frames 0 to {frames - 1}",
             hint="frames count from 0; leave the field empty for all of them",
         )
+    if max(map(abs, (x0, y0, x1, y1))) > LARGEST:
+        raise StepError(f"{where}: a position is beyond ±{LARGEST:,} pixels", hint="x0, y0, x1, y1 in pixels")
     if not (x0 < x1 and y0 < y1):
         raise StepError(f"{where}: the box {x0, y0, x1, y1} is empty", hint="x0 < x1 and y0 < y1")
     return Region(row["region"], frame, (x0, y0, x1, y1))

@@ -55,8 +55,12 @@ def tombstones(root: Path = Path()) -> list[Tombstone]:
     if not path.exists():
         return []
     stones = [parse_json(line.encode(), f"{path}, line {number}") for number, line in read_lines(path)]
-    if not all(isinstance(stone, dict) and "subject" in stone for stone in stones):
-        raise StepError(f"{path} has a line without subject", hint="restore it from git: it refuses erased children")
+    for stone in stones:
+        subject = stone.get("subject") if isinstance(stone, dict) else None
+        if not (isinstance(subject, str) and subject.isascii() and subject):
+            raise StepError(
+                f"{path} has a line without subject", hint="restore it from git: it refuses erased children"
+            )
     return stones
 
 

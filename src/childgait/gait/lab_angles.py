@@ -8,6 +8,7 @@ compared on the laboratory's time axis; `shift` adds to the video's time where t
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from numpy.typing import NDArray
 
 from childgait.domain.evgs import LIMBS
 from childgait.errors import StepError
+from childgait.user_files import check_regular, read_rows, shorten
 
 Series = NDArray[np.float64]
 Curves = dict[tuple[str, str], Series]  # by limb and joint
 JOINTS = ("hip", "knee", "ankle")
 COLUMNS = "seconds, limb, hip, knee, ankle"
 FEWEST = 10  # moments that both know
+MOST = 10_000  # seconds, degrees
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
+LARGEST_C3D = 512 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -53,29 +58,35 @@ def read_lab_angles(path: Path) -> LabAngles:
 
 
 def _read_csv(path: Path) -> LabAngles:
-    import polars as pl
-
-    try:
-        table = pl.read_csv(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise StepError(f"{path} is no CSV file: {error}", hint=f"give a CSV with {COLUMNS}") from None
-    joints = [joint for joint in JOINTS if joint in table.columns]
-    if missing := [name for name in ("seconds", "limb") if name not in table.columns]:
-        raise StepError(f"{path} lacks the column(s) {', '.join(missing)}", hint=f"it has {COLUMNS}")
+    rows = read_rows(path, ("seconds", "limb"))
+    joints = [joint for joint in JOINTS if rows and joint in rows[0][1]]
     if not joints:
-        raise StepError(f"{path} has none of the columns {', '.join(JOINTS)}", hint="give at least one joint's angle")
-    if unknown := sorted(set(table["limb"]) - set(LIMBS)):
-        raise StepError(f"{path}: limb is {unknown[0]!r}", hint="write left or right")
-    seconds = np.unique(table["seconds"].to_numpy().astype(float))
+        raise StepError(f"{path} has no row with hip, knee or ankle", hint=f"give a CSV with {COLUMNS}")
+    samples: dict[tuple[str, float], list[float]] = {}
+    for number, row in rows:
+        where = f"{path}, line {number}"
+        if row["limb"] not in LIMBS:
+            raise StepError(f"{where}: limb is {shorten(row['limb'])}", hint="write left or right")
+        moment = row["limb"], _number(row["seconds"], f"{where}: seconds")
+        if moment in samples:
+            raise StepError(f"{where}: {row['limb']} has two rows at {moment[1]} s", hint="keep one of them")
+        samples[moment] = [_number(row[joint] or "nan", f"{where}: {joint}", nan=True) for joint in joints]
+    seconds = np.unique([moment for _, moment in samples])
     curves: Curves = {}
     for limb in LIMBS:
-        own = table.filter(pl.col("limb") == limb).sort("seconds")
-        at = np.searchsorted(seconds, own["seconds"].to_numpy().astype(float))
-        for joint in joints:
-            curve = np.full(len(seconds), np.nan)
-            curve[at] = own[joint].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-            curves[limb, joint] = curve
+        missing = [np.nan] * len(joints)
+        table = np.array([samples.get((limb, moment), missing) for moment in seconds])
+        curves |= {(limb, joint): table[:, column] for column, joint in enumerate(joints)}
     return LabAngles(seconds, curves)
+
+
+def _number(text: str, where: str, *, nan: bool = False) -> float:
+    """Parse a decimal number of at most 10,000 in amount; `nan` also accepts a missing value."""
+    if nan and text.strip().lower() == "nan":
+        return float("nan")
+    if not NUMBER.fullmatch(text.strip()) or abs(float(text)) > MOST:
+        raise StepError(f"{where} is {shorten(text)}", hint=f"a decimal number up to {MOST:,} is expected")
+    return float(text)
 
 
 def _read_c3d(path: Path) -> LabAngles:
@@ -86,7 +97,12 @@ def _read_c3d(path: Path) -> LabAngles:
             f"{path}: reading C3D needs the package ezc3d, which is not installed",
             hint="install ezc3d, or export the angles as a CSV with seconds, limb, hip, knee, ankle",
         ) from None
-    file = ezc3d.c3d(str(path))
+    if check_regular(path).st_size > LARGEST_C3D:
+        raise StepError(f"{path} has more than {LARGEST_C3D >> 20} MB", hint="export one walk per file")
+    try:
+        file = ezc3d.c3d(str(path))
+    except (OSError, RuntimeError, ValueError, IndexError, MemoryError) as error:
+        raise StepError(f"{path} is no whole C3D file ({error})", hint="export it again") from None
     point = file["parameters"]["POINT"]
     labels, rate = [label.split(":")[-1] for label in point["LABELS"]["value"]], float(point["RATE"]["value"][0])
     data = file["data"]["points"]
