@@ -50,7 +50,7 @@ def run_stage(folder: Path, videos: str) -> subprocess.CompletedProcess[str]:
     profile = folder / "profiles" / "test"
     profile.mkdir(parents=True, exist_ok=True)
     text = (ROOT / "profiles" / "default" / "config.yaml").read_text()
-    (profile / "config.yaml").write_text(f'{text}keep-going: true\nconfig:\n  videos: "{videos}"\n')
+    (profile / "config.yaml").write_text(f'{text}config:\n  videos: "{videos}"\n')
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(

@@ -45,3 +45,9 @@ def test_the_chosen_profile_holds(tmp_path: Path, profile: str) -> None:
     wanted = yaml.safe_load((tmp_path / profile / "config.yaml").read_text())
     cores = os.cpu_count() if wanted["cores"] == "all" else wanted["cores"]
     assert read == {"cores": cores, "executor": wanted.get("executor"), "keep_going": wanted.get("keep-going", False)}
+
+
+@pytest.mark.parametrize("profile", sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml")))
+def test_one_run_names_every_failing_video(profile: str) -> None:
+    settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+    assert settings["keep-going"] is True, "a stage must not end at its first failing video"
