@@ -1,6 +1,7 @@
 """Measures de-identification: heads wholly covered, area beyond them, success of an attack, speed beside deface.
 
     .venv/bin/python bench/deidentify.py --cohort data/demo [--videos 8] [--speed-frames 60] [--params params.yaml]
+    .venv/bin/python bench/deidentify.py --cohort PANNING --parts bare --backends centerface blazepose --out FILE
 
 Coverage: the synthetic cohort with its true head boxes, with and without the delivered keypoints; and the portrait that
 scikit-image ships (public domain) at several scales, tilts, blurs, exposures and head turns. A frame counts as covered
@@ -101,6 +102,7 @@ def run(
             name,
             folder / "out.mp4",
             folder / "out.parquet",
+            folder / "heads.jpg",
             folder / "poses.parquet",
             folder / "evidence.json",
             params,
@@ -159,6 +161,64 @@ def coverage_of_cohort(videos: list[Path], params: Deidentify, with_poses: bool)
         f"Verdicts: {told}, with deidentify.unseen: {params.unseen}. With hold, as the presets for",
         "real videos have it, every one of these waits for a person.",
     ]
+
+
+class Bare:
+    """Heads that nothing hides and no cover covers wholly, by visible pixels, of the videos of one camera."""
+
+    def __init__(self) -> None:
+        self.videos = self.held = self.heads = self.passed = self.in_held = self.child = 0
+        self.head_area = self.covered_area = 0
+
+    def add(self, truth: Truth, regions: pl.DataFrame, held: bool) -> int:
+        """Add one video; return its number of bare heads."""
+        bare = 0
+        for frame, mask in enumerate(masks(regions, len(truth.seconds), truth.height, truth.width)):
+            for head in truth.visible_heads(frame).values():
+                self.heads += bool(head.any())
+                bare += bool((head & ~mask).any())
+                self.head_area += int(head.sum())
+            child = truth.mask(frame)
+            self.child += bool((child & mask).sum() > MOST_OF_CHILD * child.sum())
+            self.covered_area += int(mask.sum())
+        self.videos, self.held = self.videos + 1, self.held + held
+        if held:
+            self.in_held += bare
+        else:
+            self.passed += bare
+        return bare
+
+    def row(self, name: str) -> str:
+        return (
+            f"| {name} | {self.videos} | {self.held} | {self.heads} | {self.passed} | {self.in_held} | {self.child} | "
+            f"{self.covered_area / max(self.head_area, 1):.1f} |"
+        )
+
+
+MOST_OF_CHILD = 0.3  # of the child's pixels, head included
+BARE_HEADER = (
+    "| cohort | videos | held | visible heads | bare, passed | bare, held | child covered | area over heads' |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def bare_heads(cohorts: list[Path], limit: int, params: Deidentify, with_poses: bool) -> list[str]:
+    """Tabulate bare heads of cohorts with a moving camera or standing people; list the videos that have any."""
+    rows, worst = [BARE_HEADER], []
+    for cohort in cohorts:
+        count, settings = Bare(), json.loads((cohort / "cohort.json").read_text())["params"]
+        for video in sorted(cohort.glob("dataset/*/*.mp4"))[:limit]:
+            truth = load_truth(cohort / "truth" / f"{video.stem}.npz")
+            if not truth.head_labels:
+                raise SystemExit(f"{cohort} has neither a moving camera nor standing people: no visible heads in truth")
+            poses = video.with_name(video.stem + "_filtered_pose.zip") if with_poses else None
+            with tempfile.TemporaryDirectory() as folder:
+                evidence, regions = run(video, poses, Path(folder), params, video.stem)
+            if bare := count.add(truth, regions, evidence["verdict"] != "covered"):
+                worst.append(f"- {settings['seed']}: {video.stem} ({evidence['verdict']}): {bare} bare heads")
+        people = f"bystander {settings['bystander']:g}, standing {settings['standing_people']}"
+        rows.append(count.row(f"{settings['camera']}, seed {settings['seed']}, {people}"))
+    return [*rows, "", *worst]
 
 
 WORDS = (
@@ -291,11 +351,14 @@ def main() -> None:
     )
     parser.add_argument("--speed-frames", type=int, default=60)
     parser.add_argument("--parts", nargs="*", default=["cohort", "scenes", "attack", "speed"], help="which of these")
+    parser.add_argument("--backends", nargs="*", help="instead of deidentify.backends")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "deidentify.md")
     given = parser.parse_args()
     params = load_section(given.params, Deidentify)
+    if given.backends:
+        params = Deidentify.model_validate(params.model_dump() | {"backends": given.backends})
     videos = [video for cohort in given.cohort for video in sorted(cohort.glob("dataset/*/*.mp4"))[: given.videos]]
     seeds = [json.loads((cohort / "cohort.json").read_text())["params"]["seed"] for cohort in given.cohort]
     parts = [
@@ -317,6 +380,10 @@ def main() -> None:
                 "",
                 *coverage_of_cohort(videos_of_group, params, with_poses),
             ]
+    if "bare" in given.parts:
+        for title, with_poses in (("without keypoints", False), ("with delivered keypoints", True)):
+            parts += ["", f"## Bare heads by visible pixels, {title}, backends {', '.join(params.backends)}", ""]
+            parts += bare_heads(given.cohort, given.videos, params, with_poses)
     if "scenes" in given.parts:
         parts += ["", "## The portrait, no keypoints", "", *coverage_of_scenes(params)]
     if "attack" in given.parts:

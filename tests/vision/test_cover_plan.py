@@ -141,3 +141,17 @@ def test_a_cover_from_silhouettes_alone_leaves_the_child_s_body_free(
     assert all(x1 <= 96 or x0 >= 124 or y1 <= 84 or y0 >= 168 for x0, y0, x1, y1 in boxes) == is_spared
     assert min(x0 for x0, *_ in boxes) <= 80
     assert max(x1 for *_, x1, _ in boxes) >= 140
+
+
+@pytest.mark.parametrize(("x", "in_doubt"), [(60, False), (215, True)])
+def test_who_stands_still_stays_covered_and_is_in_doubt_if_lost_beside_another_head(x: int, in_doubt: bool) -> None:
+    observation = observe(0, lambda n: (200, 40), range(20))
+    other = tracks.empty_track(FRAMES)
+    other.box[:] = [x, 40, x + 20, 64]
+    other.source, other.score = ["blazepose"] * FRAMES, np.ones(FRAMES)
+    params = PARAMS.model_copy(update={"backends": ["centerface", "blazepose"]})
+    covers = plan(replace(observation, tracks=(other, *observation.tracks)), params)
+    assert not whole_frames(covers)
+    last = covers.table.filter(covers.table["frame"] == FRAMES - 1)
+    assert any(x0 <= 200 and x1 >= 220 for x0, x1 in last.select("x0", "x1").iter_rows())
+    assert any("stands still was lost beside" in doubt for doubt in covers.doubts) is in_doubt

@@ -37,7 +37,7 @@ from childgait.synthetic.scene import (
     paint_room,
     shadow_lines,
 )
-from childgait.synthetic.truth import Truth, pack_mask, save_truth
+from childgait.synthetic.truth import Truth, pack_labels, pack_mask, save_truth
 from childgait.synthetic.walks import CHILD, PERSON, STEP, Walk, build_aid, draw_other, seen_points, stand_still
 
 Array = NDArray[np.float64]
@@ -167,7 +167,7 @@ def _film(
     if walked.other is not None:
         shadows.append(shadow_lines(into_world(walked.other[0].points + walked.other[2], walked.way), camera))
     path = root / "dataset" / child.subject / f"{name}.mp4"
-    masks, visible, faces = _expose(
+    masks, labels, visible, faces = _expose(
         path, painter, people, shadows, session, lens, framing, exact, depth, child, params, rng
     )
     delivered = spoil(exact, visible, size, float(session.rate), params, rng)
@@ -189,6 +189,7 @@ def _film(
         {limb: {"pattern": child.limb(limb).pattern, "strength": child.limb(limb).strength} for limb in LIMBS},
         scores,
         masks,
+        labels if params.camera != "static" or params.standing_people else [],
     )
     save_truth(root / "truth" / f"{name}.npz", truth)
     return {
@@ -216,13 +217,14 @@ def _expose(
     child: Child,
     params: Synthesize,
     rng: Random,
-) -> tuple[list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
-    """Paint and encode every frame; returns the child's masks, visible keypoints and visible faces."""
+) -> tuple[list[bytes], list[bytes], NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
+    """Paint and encode every frame; returns the child's masks, the heads, visible keypoints and visible faces."""
     camera = framing.wide
     film = Film(lens, framing.width, framing.height, rng)
     empty = paint_room(session.room, camera)
     count = len(exact)
-    masks, visible = [], np.zeros((count, len(POINTS)), dtype=bool)
+    masks, labels, visible = [], [], np.zeros((count, len(POINTS)), dtype=bool)
+    head_of_identity = _label_heads(people)
     faces = {who: np.zeros(count, dtype=bool) for who in people}
     who_is_where = np.zeros((camera.height, camera.width), np.uint8)
     with VideoFile(path, session.rate, framing.width, framing.height, params.crf) as video:
@@ -242,12 +244,22 @@ def _expose(
             painter.identify(who_is_where, index)
             seen = framing.cut(who_is_where, index)
             masks.append(pack_mask((seen >= CHILD) & (seen < PERSON)))
+            labels.append(pack_labels(head_of_identity[seen]))
             visible[index] = seen_points(
                 exact[index], depth[index], seen, people["child"], painter.identity_depth, index, child
             )
             for who, person in people.items():
                 faces[who][index] = _face_seen(person, seen, index)
-    return masks, visible, faces
+    return masks, labels, visible, faces
+
+
+def _label_heads(people: dict[str, Figure]) -> NDArray[np.uint8]:
+    """Return a table from identities to the number of the person whose head it is, from 1; 0 for anything else."""
+    table = np.zeros(256, np.uint8)
+    for number, person in enumerate((one for one in people.values() if one.head is not None), 1):
+        assert person.head is not None
+        table[person.head.identity] = number
+    return table
 
 
 def _head_boxes(person: Figure, framing: Framing) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict
@@ -61,6 +61,13 @@ class Truth:
     pattern: dict[str, PlannedPattern]  # by limb
     scores: dict[str, dict[str, dict[str, float]]]  # limb: item: value, score (by the bands), rated (as delivered)
     masks: list[bytes]
+    head_labels: list[bytes] = field(default_factory=list)  # visible pixels of heads; empty for the demo's options
+
+    def visible_heads(self, index: int) -> dict[str, NDArray[np.bool_]]:
+        """Return the pixels (H, W) of each person's head that nothing hides in one frame."""
+        flat = np.frombuffer(zlib.decompress(self.head_labels[index]), np.uint8)
+        labels = flat.reshape(self.height, self.width)
+        return {who: labels == number for number, who in enumerate(self.heads, 1)}
 
     def mask(self, index: int) -> NDArray[np.bool_]:
         """The child's pixels in one frame, (H, W)."""
@@ -70,6 +77,10 @@ class Truth:
 
 def pack_mask(mask: NDArray[np.bool_]) -> bytes:
     return zlib.compress(np.packbits(mask).tobytes(), 6)
+
+
+def pack_labels(labels: NDArray[np.uint8]) -> bytes:
+    return zlib.compress(np.ascontiguousarray(labels).tobytes(), 6)
 
 
 def save_truth(path: Path, truth: Truth) -> None:
@@ -91,6 +102,9 @@ def save_truth(path: Path, truth: Truth) -> None:
     arrays["rest"] = np.frombuffer(json.dumps(rest, sort_keys=True).encode(), np.uint8)
     arrays["mask_bytes"] = np.frombuffer(b"".join(truth.masks), np.uint8)
     arrays["mask_ends"] = np.cumsum([len(mask) for mask in truth.masks])
+    if truth.head_labels:  # absent from the demo's files, whose bytes stay as they were
+        arrays["head_bytes"] = np.frombuffer(b"".join(truth.head_labels), np.uint8)
+        arrays["head_ends"] = np.cumsum([len(labels) for labels in truth.head_labels])
     for kind in ("heads", "faces", "angles"):
         for name, values in getattr(truth, kind).items():
             arrays[f"{kind}.{name}"] = values.astype(np.float32) if values.dtype == np.float64 else values
@@ -101,8 +115,12 @@ def load_truth(path: Path) -> Truth:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     rest = json.loads(arrays["rest"].tobytes())
-    ends = [0, *arrays["mask_ends"].tolist()]
-    blob = arrays["mask_bytes"].tobytes()
+
+    def parts(kind: str) -> list[bytes]:
+        if f"{kind}_ends" not in arrays:
+            return []
+        blob = arrays[f"{kind}_bytes"].tobytes()
+        return [blob[a:b] for a, b in pairwise([0, *arrays[f"{kind}_ends"].tolist()])]
 
     def group(kind: str) -> dict[str, NDArray[Any]]:
         return {
@@ -118,6 +136,7 @@ def load_truth(path: Path) -> Truth:
         heads=group("heads"),
         faces=group("faces"),
         angles=group("angles"),
-        masks=[blob[a:b] for a, b in pairwise(ends)],
+        masks=parts("mask"),
+        head_labels=parts("head"),
         **rest,
     )

@@ -71,6 +71,11 @@ class CameraPath:
         return np.concatenate([centre - half, centre + half], axis=1)
 
 
+def apply_motion(matrix: Floats, points: Floats) -> Floats:
+    """Return points (n, 2) mapped by one similarity (2, 3)."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+
+
 def _apply(matrices: Floats, points: Floats) -> Floats:
     flat = points.reshape(len(points), -1, 2)
     mapped = np.einsum("tij,tnj->tni", matrices[:, :, :2], flat) + matrices[:, None, :, 2]

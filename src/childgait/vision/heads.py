@@ -84,13 +84,12 @@ def boxes_of_keypoints(
     people: list[NDArray[np.float32]], seconds: NDArray[np.float64], min_score: float
 ) -> list[PersonBoxes]:
     """Return the head and body boxes of every person from the keypoints (n, 23, 3) of each frame, without outliers."""
+    return [boxes_of_person(points, seconds, min_score) for points in _link_people(people, min_score)]
+
+
+def boxes_of_person(person: NDArray[np.float32], seconds: NDArray[np.float64], min_score: float) -> PersonBoxes:
+    """Return the head and body boxes of one person's keypoints (T, 23, 3), NaN where absent, without outliers."""
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
-    return [_boxes_of_person(points, seconds, step, min_score) for points in _link_people(people, min_score)]
-
-
-def _boxes_of_person(
-    person: NDArray[np.float32], seconds: NDArray[np.float64], step: float, min_score: float
-) -> PersonBoxes:
     points, score = person[..., :2].astype(np.float64), person[..., 2]
     confident = np.isfinite(points).all(axis=2) & (score >= min_score)
     points[~confident] = np.nan

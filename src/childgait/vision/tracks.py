@@ -27,6 +27,7 @@ MIN_DETECTIONS = 3  # of a track, from which it is evidence of a person
 MIN_MOTION_SECONDS = 1.0  # of movement, from which a silhouette alone is evidence of a person
 MAX_WIDENING = 0.1  # of a head's height, by which a face may widen the head box of keypoints
 UNCERTAIN_GROWTH = 0.08  # of a head's height, by which a cover grows in frames without a detection
+STILL, STILL_SECONDS = 0.4, 0.5  # head heights within which a head stays that is known for so long, and stands still
 MAX_DRIFT_SECONDS = 1.0  # after which the whole-person cover grows no further: the person may be anywhere near
 
 
@@ -457,13 +458,18 @@ def is_person(track: HeadTrack, seconds: NDArray[np.float64], min_seconds: float
     return bool(sum(detected) >= MIN_DETECTIONS and np.ptp(seconds[detected]) >= min_seconds)
 
 
-def hold_static(track: HeadTrack, hole: tuple[int, int], tracker: PatchTracker) -> HeadTrack | None:
-    """Fill a hole by holding the last box if the track comes from motion only; else None.
+def stands_still(track: HeadTrack, seconds: NDArray[np.float64]) -> bool:
+    """Whether a head, in coordinates of the room, stays at one place for as long as it is known."""
+    known = np.array([name not in ("", "bridged", "extended") for name in track.source]) & track.present
+    if known.sum() < MIN_DETECTIONS or np.ptp(seconds[known]) < STILL_SECONDS:
+        return False
+    places, height = _centre(track.box[known]), np.median(track.box[known, 3] - track.box[known, 1])
+    low, high = np.quantile(places, (0.05, 0.95), axis=0)
+    return bool(np.linalg.norm(high - low) < STILL * height)
 
-    Motion detection loses a person who stands still.
-    """
-    if _rank(track) < 2:
-        return None
+
+def hold_static(track: HeadTrack, hole: tuple[int, int], tracker: PatchTracker) -> HeadTrack:
+    """Fill a hole by holding the last box: motion detection loses who stands still, and others may hide them."""
     held = HeadTrack(track.box.copy(), list(track.source), track.score)
     frames = list(range(hole[0], hole[1] + 1))
     if hole[0] > 0:

@@ -1,52 +1,77 @@
 """Heads by the embedded model (BlazePose): people from any side, walking or standing, independent of faces and motion.
 
-The detector searches the picture and tiles of it twice a second; in between the landmark
-network follows everybody it knows. The head is where the points of the face are or, without them, above the shoulders,
+The detector searches the picture and tiles of it four times per second, once as it is and once without the people
+known so far: two people in one place look like one to it. In between the landmark network follows everybody it knows,
+also behind others. The head is where the points of the face are or, without them, above the shoulders,
 as with delivered keypoints. Returns tracks of source `blazepose`, their bodies, and the child's body: that of the
 smallest person among those who walk.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.skeleton import INDEX
+from childgait.gait.linking import Chain, link
 from childgait.params import Deidentify
 from childgait.vision import heads, tracks
-from childgait.vision.blazepose import BlazePose, tiles_of
+from childgait.vision.blazepose import BlazePose, Pixels, tiles_of
+from childgait.vision.camera_path import CameraPath, apply_motion
 from childgait.vision.head_covers.raw_video import RawVideo
-from childgait.vision.person_tracks import LEAST_DETECTION, Person, fit_people
+from childgait.vision.person_tracks import LEAST_DETECTION, SAME, Person, fit_people, overlap, without_people
 from childgait.vision.tracks import HeadTrack
 
 Floats = NDArray[np.float64]
 
 LOOK_SECONDS = 0.12  # between two frames in which people are followed
-SEARCH_SECONDS = 0.5  # between two searches of the whole picture
+SEARCH_SECONDS = 0.25  # between two searches of the whole picture
+CLOSE_SECONDS = 1.0  # between two searches for people so close that the picture cuts them, whom the detector misses
+CLOSE = ((1.3, -0.3), (1.6, -0.3), (2.0, -0.35))  # their heights and tops, in heights of the picture
+CLOSE_PLACES = 11  # across the picture
+CLOSE_PRESENCE = 0.9  # of them
 BRIDGE_SECONDS = 0.5  # longest gap of a person's track: two searches
 MIN_LOOKS = 4  # of a track; anything shorter is a chair or a poster
 LEAST_PRESENCE = 0.7  # of a person; lower than that, the model sees people in doors and posters
+REACH, REACH_PER_SECOND = 0.08, 0.5  # body heights by which a person moves between two frames, beside the camera
+OTHER_SHIRT = 30.0  # distance in Lab between the shirts of two people
+MIN_SHIRT = 30  # pixels
+BESIDE = 0.25  # share of a further person's mask outside those in front; less of it is a remainder of theirs
 WALKS = 0.4  # share of the longest way, in body heights, from which somebody walks
+_TRUNK = [INDEX[f"{side}_{joint}"] for joint in ("shoulder", "hip") for side in ("left", "right")]
+_PLACE = [INDEX["nose"], *_TRUNK]
+_LIGHT = np.array([0.7, 1.0, 1.0])  # weight of the lightness, which shadows change
 
 
 @dataclass(frozen=True)
 class EmbeddedLook:
-    """Heads and bodies of everybody, and the child's body below the neck."""
+    """Heads and bodies of everybody, the child's body below the neck, and why somebody may be missing."""
 
     tracks: tuple[HeadTrack, ...]
     bodies: tuple[Floats, ...]
     child_body: Floats | None
+    doubts: tuple[str, ...]
 
 
-def look_embedded(video: RawVideo, times: Floats, params: Deidentify) -> EmbeddedLook:
-    """Return the people of a video of these frame times."""
-    frames, people = _people(video)
-    persons = heads.boxes_of_keypoints(people, times[frames], params.keypoint_score)
-    persons = [one for one in persons if np.isfinite(one.head[:, 0]).sum() >= MIN_LOOKS]
+def look_embedded(video: RawVideo, times: Floats, path: CameraPath, params: Deidentify) -> EmbeddedLook:
+    """Return the people of a video of these frame times, filmed by a camera of this path."""
+    looks = list(_looks(video))
+    frames = [look.frame for look in looks]
+    chains = link_sightings(looks, times, path)
     added, bodies, below = [], [], []
-    for person in persons:
+    for chain in chains:
+        points = np.full((len(frames), 23, 3), np.nan, np.float32)
+        for frame, one in zip(chain.frames, chain.detections, strict=True):
+            points[frames.index(frame)] = one.person.look.points
+        person = heads.boxes_of_person(points, times[frames], params.keypoint_score)
         present = np.isfinite(person.head[:, 0])
+        if present.sum() < MIN_LOOKS:
+            continue
         track = tracks.empty_track(len(times))
         track.box[frames], track.score[frames] = person.head, person.score
         for frame in np.array(frames)[present].tolist():
@@ -55,31 +80,157 @@ def look_embedded(video: RawVideo, times: Floats, params: Deidentify) -> Embedde
         bodies.append(_between(person.body, frames, times))
         below.append(_between(heads.below_neck(person.head, person.body), frames, times))
     child = _smallest_walker(bodies)
-    return EmbeddedLook(tuple(added), tuple(bodies), None if child is None else below[child])
+    child_body = None if child is None else below[child]
+    doubts = [*list_takeovers(chains, times), *list_unfollowed(chains)]
+    return EmbeddedLook(tuple(added), tuple(bodies), child_body, tuple(doubts))
 
 
-def _people(video: RawVideo) -> tuple[list[int], list[NDArray[np.float32]]]:
-    """Return the frames that were searched and the points (n, 23, 3) of the people in them."""
+@dataclass(frozen=True)
+class Sighting:
+    """One person in one frame, with the mean colour of the shirt (Lab; NaN where none of it is shown)."""
+
+    person: Person
+    colour: Floats
+    close: bool = False  # first found by the search for people whom the picture cuts off
+
+
+@dataclass(frozen=True)
+class LookAtFrame:
+    """Everybody in one frame."""
+
+    frame: int
+    sightings: list[Sighting]
+
+
+def _looks(video: RawVideo) -> Iterator[LookAtFrame]:
+    """Yield the people of the frames that are searched or in which somebody is followed."""
     model = BlazePose("full")
-    frames, people = [], []
     known: list[Person] = []
-    next_look = next_search = 0.0
+    next_look = next_search = next_close = 0.0
     for frame in video.frames():
         now = float(frame.seconds)
         if now < next_look:
             continue
         next_look = now + LOOK_SECONDS - 1e-6
-        rgb = frame.pixels
-        candidates = [person.box for person in known]
-        if now >= next_search:
+        if search := now >= next_search:
             next_search = now + SEARCH_SECONDS - 1e-6
-            tiles = tiles_of((rgb.shape[0], rgb.shape[1]))
-            candidates += [row[:4] for row in model.detect_people(rgb, tiles, LEAST_DETECTION)]
-        known = [one for one in fit_people(rgb, candidates, model) if one.look.presence >= LEAST_PRESENCE]
-        frames.append(frame.index)
-        points = [one.look.points for one in known]
-        people.append(np.stack(points) if points else np.zeros((0, 23, 3), np.float32))
-    return frames, people
+        rgb = frame.pixels
+        known = _people_of_frame(rgb, known, search, model)
+        if now >= next_close:
+            next_close = now + CLOSE_SECONDS - 1e-6
+            close = close_people(rgb, known, model)
+            known = known + close
+        else:
+            close = []
+        yield LookAtFrame(
+            frame.index,
+            [Sighting(one, shirt_colour(rgb, one), any(one is other for other in close)) for one in known],
+        )
+
+
+def shirt_colour(rgb: Pixels, person: Person) -> Floats:
+    """Return the median colour (Lab) between shoulders and hips; NaN where too few pixels of it are in the picture."""
+    corners = person.look.points[_TRUNK, :2].astype(np.float64)
+    middle = corners.mean(axis=0)
+    shape = np.zeros(rgb.shape[:2], np.uint8)
+    cv2.fillConvexPoly(shape, cv2.convexHull(np.rint(middle + 0.8 * (corners - middle)).astype(np.int32)), 1)
+    pixels = rgb[shape > 0]
+    if len(pixels) < MIN_SHIRT:
+        return np.full(3, np.nan)
+    lab = cv2.cvtColor((pixels[None] / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB)
+    return np.median(lab[0], axis=0).astype(np.float64)
+
+
+def link_sightings(looks: Sequence[LookAtFrame], times: Floats, path: CameraPath) -> list[Chain[Sighting]]:
+    """Link the sightings of all frames into one chain per person, by place in the room and colour of the shirt."""
+    points_to_room = {look.frame: path.to_room[look.frame] for look in looks}
+
+    def begin() -> Chain[Sighting]:
+        return Chain()
+
+    def cost(chain: Chain[Sighting], frame: int, one: Sighting) -> float:
+        last, before = chain.detections[-1], chain.frames[-1]
+        gap = float(times[frame] - times[before])
+        a = apply_motion(points_to_room[before], last.person.look.points[_PLACE, :2].astype(np.float64))
+        b = apply_motion(points_to_room[frame], one.person.look.points[_PLACE, :2].astype(np.float64))
+        away = float(np.linalg.norm(np.median(b - a, axis=0))) / last.person.height
+        if gap > BRIDGE_SECONDS or away > REACH + REACH_PER_SECOND * gap or differs(last.colour, one.colour):
+            return math.inf
+        return away
+
+    return link(((look.frame, look.sightings) for look in looks), cost, begin)
+
+
+def differs(a: Floats, b: Floats) -> bool:
+    """Whether two shirts have colours of their own; unknown colours do not differ."""
+    return bool(np.linalg.norm((a - b) * _LIGHT) > OTHER_SHIRT)
+
+
+def list_unfollowed(chains: Sequence[Chain[Sighting]]) -> list[str]:
+    """List where somebody whom the picture cuts off was seen but could not be followed, and so is not covered."""
+    return [
+        f"frame {chain.frames[0]}: somebody may stand so close that the picture cuts off the head"
+        for chain in chains
+        if len(chain.frames) < MIN_LOOKS and any(one.close for one in chain.detections)
+    ]
+
+
+def list_takeovers(chains: Sequence[Chain[Sighting]], times: Floats) -> list[str]:
+    """List where one person was lost and another one, in another shirt, continued at the same place."""
+    doubts = []
+    for lost in chains:
+        for new in chains:
+            gap = float(times[new.frames[0]] - times[lost.frames[-1]])
+            if not 0 < gap <= BRIDGE_SECONDS or min(len(lost.frames), len(new.frames)) < MIN_LOOKS:
+                continue
+            a, b = lost.detections[-1], new.detections[0]
+            if overlap(a.person.box, b.person.box) > 0 and differs(a.colour, b.colour):
+                doubts.append(f"frames {lost.frames[-1]}-{new.frames[0]}: a person was lost behind another one")
+    return doubts
+
+
+def _people_of_frame(rgb: Pixels, before: list[Person], search: bool, model: BlazePose) -> list[Person]:
+    """Return everybody in one frame: who was there before and, if the frame is searched, who is new."""
+    tiles = tiles_of((rgb.shape[0], rgb.shape[1]))
+    candidates = [person.box for person in before]
+    if search:
+        candidates += [row[:4] for row in model.detect_people(rgb, tiles, LEAST_DETECTION)]
+    people = [one for one in fit_people(rgb, candidates, model) if one.look.presence >= LEAST_PRESENCE]
+    hidden = [one.box for one in before if all(overlap(one.box, other.box) < SAME for other in people)]
+    if not people or not (search or hidden):
+        return people
+    rest = without_people(rgb, [one.look for one in people], None)
+    if search:
+        hidden += [row[:4] for row in model.detect_people(rest, tiles, LEAST_DETECTION)]
+    front = np.any([one.look.mask((rgb.shape[0], rgb.shape[1])) for one in people], axis=0)
+    for one in fit_people(rest, hidden, model):
+        if one.look.presence >= LEAST_PRESENCE and _is_beside(one, front):
+            people.append(one)
+    return people
+
+
+def close_people(rgb: Pixels, known: list[Person], model: BlazePose) -> list[Person]:
+    """Return further people who stand so close that the picture cuts off their heads or feet."""
+    height, width = rgb.shape[:2]
+    boxes = [
+        np.array([x - 0.2 * tall * height, top * height, x + 0.2 * tall * height, (top + tall) * height])
+        for tall, top in CLOSE
+        for x in np.linspace(0, width, CLOSE_PLACES)
+    ]
+    front = np.any([np.zeros((height, width), bool), *(one.look.mask((height, width)) for one in known)], axis=0)
+    return [
+        one
+        for one in fit_people(rgb, boxes, model)
+        if one.look.presence >= CLOSE_PRESENCE
+        and _is_beside(one, front)
+        and all(overlap(one.box, other.box) < SAME for other in known)
+    ]
+
+
+def _is_beside(person: Person, front: NDArray[np.bool_]) -> bool:
+    """Whether enough of a person lies beside the people in front, who were painted over."""
+    mask = person.look.mask((front.shape[0], front.shape[1]))
+    return bool((mask & ~front).sum() >= BESIDE * max(int(mask.sum()), 1))
 
 
 def _between(boxes: Floats, frames: list[int], times: Floats) -> Floats:

@@ -20,6 +20,7 @@ from childgait.files.regions import Region
 from childgait.files.video import Colour, Frame
 from childgait.params import Deidentify
 from childgait.vision import faces, heads, mosaic, tracks
+from childgait.vision.camera_path import estimate_path
 from childgait.vision.head_covers.raw_video import RawVideo
 from childgait.vision.tracks import HeadTrack, PatchTracker
 
@@ -43,6 +44,7 @@ class Observation:
     scale: float  # pixels of the video per pixel of `small`
     bodies: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)  # of keypoint and blazepose tracks in order
     child_body: NDArray[np.float64] | None = field(default=None, repr=False)  # (T, 4) below the neck, NaN where unknown
+    doubts: tuple[str, ...] = ()  # why somebody may be missing, with frames; of the embedded model only
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -175,13 +177,15 @@ def with_embedded(observation: Observation, video: RawVideo, params: Deidentify)
 
     if "blazepose" not in params.backends:
         return observation
-    added = look_embedded(video, observation.times, params)
+    path = estimate_path(observation.small, observation.scale, observation.size, observation.bodies)
+    added = look_embedded(video, observation.times, path, params)
     child = observation.child_body if observation.child_body is not None else added.child_body
     return replace(
         observation,
         tracks=(*observation.tracks, *added.tracks),
         bodies=(*observation.bodies, *added.bodies),
         child_body=child,
+        doubts=added.doubts,
     )
 
 

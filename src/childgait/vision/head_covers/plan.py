@@ -28,6 +28,7 @@ MERGE_SECONDS = 0.6  # half window over which the top of a silhouette reaches as
 STEADY_SECONDS = 0.2  # half window of the running median of a silhouette's box
 SILHOUETTE_SCORE = 0.5  # of a head that only a silhouette shows
 CROSSING = 1.6  # head sizes between two heads, below which one may hide the other
+ENTER_SECONDS = 0.5  # by which both ends of a track are held with the embedded model, which sees half a person late
 MAX_SHAKE = 0.005  # of the picture's width: a camera that moves more is not static to the embedded model's checks
 SILHOUETTE_MARGIN, KEYPOINT_END_MARGIN = 2, 3  # times `deidentify.margin`
 
@@ -82,9 +83,11 @@ def plan(observation: Observation, params: Deidentify, changes: Sequence[CoverCh
     moving = [_map(track, path.boxes_to_room) for track in moving] if path else moving
     moving = tracks.join_over_holes(moving, times, size, path)
     completed = [_complete(track, observation, params, path) for track in moving]
-    doubts: list[str] = []
+    doubts = list(observation.doubts)
     if "blazepose" in params.backends:
-        completed, doubts = _explain_crossings(completed)
+        doubts += _hidden_stills(moving, completed, observation, params, path)
+        completed, lost = _explain_crossings(completed)
+        doubts += lost
         doubts += [text for track in moving if (text := _unconfirmed(track, times, params))]
     heads_known = [_map(track, path.boxes_to_picture) if path else track for track, _ in completed]
     child = _visible_child(observation, heads_known)
@@ -178,6 +181,29 @@ def _unconfirmed(track: HeadTrack, times: NDArray[np.float64], params: Deidentif
     return f"frames {track.first}-{track.last}: one detector alone knows a person ({names.pop()})"
 
 
+def _hidden_stills(
+    tracks_before: Sequence[HeadTrack],
+    completed: Sequence[tuple[HeadTrack, list[tuple[int, int]]]],
+    observation: Observation,
+    params: Deidentify,
+    path: CameraPath | None,
+) -> list[str]:
+    """List where somebody who stands still was lost or appeared beside another head.
+
+    The place stays covered, but who was lost may have been taken for the other one.
+    """
+    doubts = []
+    for number, track in enumerate(tracks_before):
+        if not tracks.stands_still(track, observation.times):
+            continue
+        others = [other for n, (other, _) in enumerate(completed) if n != number]
+        for hole in tracks.holes(track, observation.times, observation.size, params.person_seconds, path):
+            ends = [f for f in (hole[0] - 1, hole[1] + 1) if 0 <= f < len(track.score) and track.present[f]]
+            if any(_is_beside(track.box[end], other.box[end]) for end in ends for other in others):
+                doubts.append(f"frames {hole[0]}-{hole[1]}: a person who stands still was lost beside another one")
+    return doubts
+
+
 def _explain_crossings(
     completed: list[tuple[HeadTrack, list[tuple[int, int]]]],
 ) -> tuple[list[tuple[HeadTrack, list[tuple[int, int]]]], list[str]]:
@@ -268,13 +294,19 @@ def _complete(
     """
     times, tracker = observation.times, observation.tracker
     tracker = tracker if path is None else tracks.RoomTracker(tracker, path)
-    track = tracks.complete(track, times, bridge=params.bridge_seconds, extend=params.extend_seconds, tracker=tracker)
+    embedded = "blazepose" in params.backends
+    extend = max(params.extend_seconds, ENTER_SECONDS) if embedded else params.extend_seconds
+    stands = embedded and tracks.stands_still(track, times)
+    track = tracks.complete(track, times, bridge=params.bridge_seconds, extend=extend, tracker=tracker)
     remaining = []
     for hole in tracks.holes(track, times, observation.size, params.person_seconds, path):
-        if (held := tracks.hold_static(track, hole, tracker)) is not None:
-            track = held
+        if stands or tracks.is_silhouette(track):
+            track = tracks.hold_static(track, hole, tracker)
         else:
             remaining.append(hole)
+    if stands:  # the camera pans to and from them: their place is covered as long as it is in the picture
+        for first, end in runs_of_true(~track.present):
+            track = tracks.hold_static(track, (first, end - 1), tracker)
     return track, remaining
 
 

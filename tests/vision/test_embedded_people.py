@@ -1,0 +1,121 @@
+"""People of the embedded model over time: linked by place and shirt, and in doubt where one takes another's place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from childgait.domain.skeleton import INDEX, POINTS
+from childgait.vision import tracks
+from childgait.vision.blazepose import BlazePose, Look, Square
+from childgait.vision.camera_path import CameraPath, static_path
+from childgait.vision.head_covers.embedded import (
+    LookAtFrame,
+    Sighting,
+    close_people,
+    differs,
+    link_sightings,
+    list_takeovers,
+    list_unfollowed,
+    shirt_colour,
+)
+from childgait.vision.person_tracks import Person
+
+STEP, LOOKS = 6, 20
+TIMES = np.arange(STEP * LOOKS) / 60
+RED, BLUE, GREY = (np.array(colour, np.float64) for colour in ([50, 60, 40], [40, 10, -50], [60, 0, 0]))
+
+
+def person(x: float) -> Person:
+    points = np.full((len(POINTS), 3), 0.9, np.float32)
+    points[:, :2] = x, 200
+    for side, way in (("left", 15), ("right", -15)):
+        points[INDEX[f"{side}_shoulder"], :2] = x + way, 120
+        points[INDEX[f"{side}_hip"], :2] = x + way, 190
+    look = Look(points, points[:, 0], 1.0, Square(0, 0, 256), np.zeros((256, 256), np.float32))
+    return Person(np.array([x - 40, 60.0, x + 40, 320]), look)
+
+
+def looks_of(*people: tuple[range, float, float, np.ndarray]) -> list[LookAtFrame]:
+    """Return looks; a person is the looks with it, its first place, its pixels per look and its shirt."""
+    return [
+        LookAtFrame(n * STEP, [Sighting(person(x + v * n), shirt) for seen, x, v, shirt in people if n in seen])
+        for n in range(LOOKS)
+    ]
+
+
+def test_two_people_side_by_side_are_never_exchanged() -> None:
+    looks = looks_of((range(0, LOOKS, 2), 200, 2, RED), (range(1, LOOKS, 2), 230, 2, BLUE))
+    chains = link_sightings(looks, TIMES, static_path(len(TIMES), 640, 360))
+    assert sorted(len(chain.frames) for chain in chains) == [10, 10]
+
+
+def test_one_who_stands_behind_a_walker_is_in_doubt() -> None:
+    """The network draws the man behind until the walker hides him, and the walker from then on."""
+    looks = looks_of((range(8), 200, 0, RED), (range(8, LOOKS), 200, 1, BLUE))
+    chains = link_sightings(looks, TIMES, static_path(len(TIMES), 640, 360))
+    assert list_takeovers(chains, TIMES) == ["frames 42-48: a person was lost behind another one"]
+    alone = link_sightings(looks_of((range(LOOKS), 200, 3, RED)), TIMES, static_path(len(TIMES), 640, 360))
+    assert len(alone) == 1
+    assert not list_takeovers(alone, TIMES)
+
+
+def test_a_pan_does_not_part_one_person() -> None:
+    pan = 10.0 * np.arange(len(TIMES))
+    to_room = np.tile(np.eye(2, 3), (len(TIMES), 1, 1))
+    to_room[:, 0, 2] = pan
+    looks = looks_of((range(LOOKS), 900, -10.0 * STEP, GREY))
+    assert len(link_sightings(looks, TIMES, CameraPath(to_room, 640, 360))) == 1
+    assert len(link_sightings(looks, TIMES, static_path(len(TIMES), 640, 360))) > 1
+
+
+def test_shirts_are_compared_by_colour_and_less_by_light() -> None:
+    picture = np.full((360, 640, 3), (200, 30, 30), np.uint8)
+    red = shirt_colour(picture, person(300))
+    assert not differs(red, shirt_colour((picture * 0.8).astype(np.uint8), person(300)))
+    assert differs(red, shirt_colour(picture[..., ::-1], person(300)))
+    assert np.isnan(shirt_colour(picture, person(-200))).all()
+    assert not differs(red, np.full(3, np.nan))
+
+
+@pytest.mark.parametrize(("way", "still"), [(0.0, True), (40.0, False)])
+def test_who_stands_still_in_the_room_is_held_at_the_place(way: float, still: bool) -> None:
+    track = tracks.empty_track(len(TIMES))
+    for n in range(0, 60, STEP):
+        x = 100 + way * TIMES[n]
+        track.box[n], track.source[n] = [x, 40, x + 20, 64], "blazepose"
+    assert tracks.stands_still(track, TIMES) is still
+    short = replace(track, source=["blazepose" if n == 0 else "" for n in range(len(TIMES))])
+    assert not tracks.stands_still(short, TIMES)
+
+
+class OneClosePerson:
+    """A landmark network that draws one person wherever a box is near the right edge, and nobody elsewhere."""
+
+    def look_at_boxes(self, frame: np.ndarray, boxes: np.ndarray) -> list[Look | None]:
+        x = float(boxes[0] + boxes[2]) / 2
+        if x < 500:
+            return [None]
+        one = person(600)
+        mask = np.zeros((256, 256), np.float32)
+        mask[:, 100:156] = 1
+        return [replace(one.look, presence=0.95, square=Square(420, 0, 360), crop_mask=mask)]
+
+
+def test_people_whom_the_picture_cuts_off_are_searched_across_it() -> None:
+    picture = np.zeros((360, 640, 3), np.uint8)
+    model = cast(BlazePose, OneClosePerson())
+    (one,) = close_people(picture, [], model)
+    assert one.look.points[INDEX["nose"], 0] == 600
+    assert close_people(picture, [one], model) == []
+
+
+def test_a_close_person_who_cannot_be_followed_is_in_doubt() -> None:
+    looks = looks_of((range(LOOKS), 200, 3, RED))
+    looks[4].sightings.append(Sighting(person(600), BLUE, close=True))
+    chains = link_sightings(looks, TIMES, static_path(len(TIMES), 640, 360))
+    assert list_unfollowed(chains) == ["frame 24: somebody may stand so close that the picture cuts off the head"]
+    assert not list_unfollowed(chains[:1])
