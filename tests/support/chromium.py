@@ -167,7 +167,7 @@ def chromium(folder: Path, width: int = 1280, height: int = 900) -> Iterator[Pag
     try:
         page.open(width, height)
         yield page
-        assert page.errors == []
+        assert not page.errors, page.errors
     finally:
         process.terminate()
         process.wait(20)

@@ -58,6 +58,12 @@ def serve(study: Study, port: int, roles: Sequence[str]) -> None:
             print_link(role)
         app = create_app(study, sessions, port, print_link)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, ws="none", lifespan="off"
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=2,
+            lifespan="off",
         )
         uvicorn.Server(config).run(sockets=[listener])

@@ -147,7 +147,7 @@ function thumbnails() {
 
 player.onload = film => {
   update();
-  if (film.complete && data.next) fetch(`/api/film/${data.next}`);  // the next video is decoded while this one is watched
+  if (film.complete && data.next) fetch(`/api/film/${data.next}`).catch(() => {});  // decodes the next video meanwhile; without it that page only waits longer
 };
 get("heads").addEventListener("change", update);
 get("child").addEventListener("change", update);
@@ -167,3 +167,4 @@ offerUndo(table => data.versions[table]);
 thumbnails();
 update();
 player.play();
+window.review = player;  // for the bench

@@ -12,6 +12,7 @@ export class Film {
     this.pictures = new Map();
     this.waiting = [];
     this.error = null;
+    this.shown = null;  // the picture on the screen, which is not closed
     this.onload = () => {};
   }
 
@@ -69,7 +70,7 @@ export class Film {
     while (this.pictures.size > KEPT) {
       const [oldest, old] = this.pictures.entries().next().value;
       this.pictures.delete(oldest);
-      old.then(one => one.close());
+      old.then(one => { if (one !== this.shown) one.close(); }, () => {});
     }
     return picture;
   }
@@ -124,7 +125,7 @@ export class Player {
   keys() {
     return {
       " ": () => this.toggle(), ArrowLeft: e => this.step(e.shiftKey ? -10 : -1), ArrowRight: e => this.step(e.shiftKey ? 10 : 1),
-      Home: () => this.seek(0), End: () => this.seek(this.data.frames - 1), ",": () => this.slower(),
+      Home: () => this.step(-this.frame), End: () => this.step(this.data.frames), ",": () => this.slower(),
     };
   }
 
@@ -181,7 +182,7 @@ export class Player {
     const wanted = this.frame;
     const picture = await this.film.picture(wanted);
     if (!picture || wanted !== this.frame) return;
-    this.current = await picture;
+    this.current = this.film.shown = await picture;
     this.shown = wanted;
     this.paint();
     this.steps.push(performance.now() - began);

@@ -5,7 +5,7 @@ import {Player} from "./player.js";
 const NOT_SEEN = "not seen", PLANES = {sagittal: ["left", "right"], coronal: ["forward", "backward"]};
 const data = pageData();
 const items = data.arbiter ? data.items.filter(one => data.opinions[one.key]) : data.items;
-const players = {};
+const players = {}, roots = {};
 let current = 0, measuring = false, unsaved = 0, busy = Promise.resolve();
 const measured = {plane: "", frame: -1, points: []};
 
@@ -18,6 +18,7 @@ function fill(plane, root) {
   for (const one of own) list.add(new Option(one.video, one.video));
   if (!own.length) { root.hidden = true; list.disabled = true; return; }
   open(plane, root, own[0]);
+  if (plane === "sagittal") partner();
   list.addEventListener("change", () => open(plane, roots[plane], own.find(one => one.video === list.value)));
 }
 
@@ -27,27 +28,34 @@ function open(plane, root, video) {
   if (players[plane]) players[plane].pause();
   const player = players[plane] = new Player(fresh.querySelector(".player"), video, (pen, frame) => paint(plane, pen, frame));
   player.onframe = frame => follow(plane, frame);
+  for (const kind of ["pointerdown", "input", "keydown"]) fresh.addEventListener(kind, () => { active = plane; }, true);
   player.canvas.addEventListener("pointerdown", event => { if (measuring && event.button === 0) measure(plane, player.at(event)); });
   get(plane).value = video.video;
   roots[plane] = fresh;
 }
 
-const roots = {};
-let following = false;
+// Of one walk both cameras recorded the same seconds: the front or back view that is as long as the side view.
+function partner() {
+  const [side, front] = [players.sagittal, players.coronal];
+  if (!side || !front) return;
+  const off = one => Math.abs(one.seconds - side.data.seconds);
+  const best = data.videos.filter(one => PLANES.coronal.includes(one.view)).sort((a, b) => off(a) - off(b))[0];
+  if (best.video !== front.data.video) open("coronal", roots.coronal, best);
+}
+
+let active = "sagittal";  // the plane of the video that the person steers; the other one follows
 
 // The other video shows the same moment: seconds since its start, and the shift between the two.
 function follow(plane, frame) {
   const other = players[plane === "sagittal" ? "coronal" : "sagittal"], own = players[plane];
-  if (!other || following || !get("sync").checked) return;
+  if (!other || plane !== active || !get("sync").checked) return;
   const shift = Number(get("offset").value) || 0;
   const seconds = frame / own.rate + (plane === "sagittal" ? shift : -shift);
   const wanted = Math.min(Math.max(Math.round(seconds * other.rate), 0), other.data.frames - 1);
-  if (wanted === other.frame) return;
-  following = true;
-  other.seek(wanted).finally(() => { following = false; });
+  if (wanted !== other.frame) other.seek(wanted);
 }
 
-const leader = () => players[items[current]?.plane] || players.sagittal || players.coronal;
+const leading = () => (players[items[current]?.plane] ? items[current].plane : players.sagittal ? "sagittal" : "coronal");
 
 // --- goniometer
 
@@ -134,7 +142,7 @@ function to(at) {
   current = Math.min(Math.max(at, 0), items.length - 1);
   const item = items[current];
   const better = item && item.plane === "sagittal" && data.videos.find(one => one.view === item.limb);
-  if (better && players.sagittal && players.sagittal.data.view !== item.limb) open("sagittal", roots.sagittal, better);
+  if (better && players.sagittal && players.sagittal.data.view !== item.limb) { open("sagittal", roots.sagittal, better); partner(); }
   render();
 }
 
@@ -154,12 +162,12 @@ function answer(score) {
 }
 
 roots.sagittal = get("side"); roots.coronal = get("front");
-fill("sagittal", get("side"));
 fill("coronal", get("front"));
+fill("sagittal", get("side"));
 get("previous").addEventListener("click", () => to(current - 1));
 get("following").addEventListener("click", () => to(current + 1));
 get("gonio").addEventListener("click", () => { measuring = !measuring; get("gonio").setAttribute("aria-pressed", measuring); });
-const steer = name => event => leader()?.keys()[name](event);
+const steer = name => event => { active = leading(); players[active]?.keys()[name](event); };
 onKeys({
   " ": steer(" "), ArrowLeft: steer("ArrowLeft"), ArrowRight: steer("ArrowRight"), Home: steer("Home"), End: steer("End"), ",": steer(","),
   0: () => answer(0), 1: () => answer(1), 2: () => answer(2), n: () => answer(NOT_SEEN), Backspace: () => answer(""),
