@@ -595,6 +595,9 @@ class RunSettings(Section):
         ge=0, lt=1, description="decay of the moving average (EMA) of the weights that are evaluated; 0: none"
     )
     freeze_layers: int = Field(ge=0, description="first layers whose weights are frozen")
+    freeze_stages: list[Annotated[int, Field(ge=0)]] = Field(
+        description="further layers whose weights are frozen, 0 being the first, as [0, 3]; any set of stages"
+    )
     freeze_epochs: int = Field(ge=0, description="first epochs in which only the head is trained")
     patience: int = Field(ge=0, description="epochs without a lower validation loss before training stops; 0: never")
     checkpoint: Literal["last", "best"] = Field(

@@ -1,10 +1,13 @@
 """The loss masks what is not known; weights, rates and freezing do what params say."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from childgait.domain.evgs import MIRRORED
+from childgait.errors import StepError
 from childgait.training.losses import loss_of_clips
 from childgait.training.optim import (
     class_prior,
@@ -13,6 +16,7 @@ from childgait.training.optim import (
     make_schedule,
     positive_weights,
 )
+from support import toy_training
 from support.small_study import settings
 from support.toy_training import Toy
 
@@ -100,3 +104,24 @@ def test_freezing_holds_layers_and_epochs() -> None:
     assert freeze_for_epoch(network, settings(freeze_epochs=1), 1) == all_of_it
     assert network.first.weight.requires_grad
     assert freeze_for_epoch(network, settings(freeze_layers=1), 5) == head
+
+
+def test_any_set_of_stages_is_frozen_and_the_others_learn(tmp_path: Path) -> None:
+    chosen = settings(freeze_stages=[0], epochs=30, learning_rate=0.03, ema_decay=0.0)
+    torch.manual_seed(1)
+    start = Toy(0.2).state_dict()
+    outcome = toy_training.run(tmp_path, chosen, seed=1)
+    assert torch.equal(outcome.weights["first.weight"], start["first.weight"])
+    assert not torch.equal(outcome.weights["last.weight"], start["last.weight"])
+    assert outcome.history[-1]["loss"] < 0.5 * outcome.history[0]["loss"]
+
+
+def test_stages_that_a_network_lacks_are_refused() -> None:
+    with pytest.raises(StepError, match=r"freeze_stages names 7, but the network has layers 0 to 1"):
+        freeze_for_epoch(Toy(0.0), settings(freeze_stages=[1, 7]), 0)
+    network = Toy(0.0)
+    network.layer_of = lambda parameter: None  # type: ignore[method-assign]
+    with pytest.raises(StepError, match="the network has no numbered layers"):
+        freeze_for_epoch(network, settings(freeze_stages=[0]), 0)
+    with pytest.raises(ValueError, match="freeze_stages"):
+        settings(freeze_stages=[-1])

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from childgait.domain.evgs import MIRRORED
+from childgait.errors import StepError
 from childgait.training.losses import effective_number
 
 if TYPE_CHECKING:
@@ -104,22 +105,37 @@ def set_train_mode(network: Network, settings: Finetune) -> None:
                 part.eval()
 
 
+def _check_stages(stages: list[int], depths: set[int]) -> None:
+    """Refuse stages that the network does not have."""
+    if unknown := sorted(set(stages) - depths):
+        there = f"layers 0 to {max(depths)}" if depths else "no numbered layers"
+        raise StepError(
+            f"finetune.freeze_stages names {unknown[0]}, but the network has {there}",
+            hint="set finetune.freeze_stages to [], or set it for one model in finetune.overrides",
+        )
+
+
 def freeze_for_epoch(network: Network, settings: Finetune, epoch: int) -> int:
     """Set which parameters are trained in this epoch; return their number.
 
-    The first `freeze_layers` layers are always frozen; in the first `freeze_epochs` epochs all but the last one (the
-    head). With `tune: head` the item head alone is trained, with `partial` the upper half of the layers, too.
+    The first `freeze_layers` layers and those of `freeze_stages` are always frozen; in the first `freeze_epochs` epochs
+    all but the last one (the head). With `tune: head` the item head alone is trained, with `partial` the upper half of
+    the layers, too.
     """
     trained = 0
     names = [name for name, _ in network.named_parameters()]
     depths = {name: network.layer_of(name) for name in names}
     deepest = max((depth for depth in depths.values() if depth is not None), default=0)
+    _check_stages(settings.freeze_stages, {depth for depth in depths.values() if depth is not None})
     lowest = settings.freeze_layers
     if settings.tune == "partial" and not lowest:
         lowest = (deepest + 1) // 2
     for name, parameter in network.named_parameters():
         depth = depths[name]
-        frozen = depth is not None and (depth < lowest or (epoch < settings.freeze_epochs and depth < deepest))
+        early = epoch < settings.freeze_epochs
+        frozen = depth is not None and (
+            depth < lowest or depth in settings.freeze_stages or (early and depth < deepest)
+        )
         if settings.tune == "head":
             frozen = not in_item_head(name)
         parameter.requires_grad_(not frozen)
