@@ -4,20 +4,24 @@ their own; and the stream of pre-training stays what the shipped checkpoint was 
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from childgait.domain.evgs import CODES, LIMBS
+from childgait.domain.names import parse_video_name
 from childgait.engine.source_files import ROOT
 from childgait.gait.scoring import bands_of
 from childgait.params import Synthesize, read_params
 from childgait.report.published import CHILD_TOTAL_SD, ITEM_CORRELATIONS, LIMB_TOTAL_SD, PREVALENCE
 from childgait.synthetic.child import Child
-from childgait.synthetic.cohort import child_of
+from childgait.synthetic.cohort import child_of, write_cohort
 from childgait.synthetic.population import base_child
 from childgait.synthetic.rating import RATINGS, Scores, draw_rater, stream
 from childgait.synthetic.recording import sessions_of
+from childgait.synthetic.truth import load_truth
 from childgait.training.walk_windows import OutlineCache
 from support.walk_stream import COHORT_ERRORS, stream_settings
 
@@ -123,3 +127,21 @@ def test_the_stream_of_pretraining_is_unchanged() -> None:
                 digest.update(name.encode())
                 digest.update((np.round(values, 2) if values.dtype.kind == "f" else values).tobytes())
     assert digest.hexdigest() == "ec919f310cbaa5d9706d25afdd9cf38ae9354c8bbae0db6a065e14f032fb7188"
+
+
+def test_the_second_rater_is_named_and_a_repeated_visit_has_the_childs_videos(tmp_path: Path) -> None:
+    section = read_params(ROOT / "params.yaml")["synthesize"]
+    small = {"subjects": 2, "width": 64, "height": 64, "seconds": (0.5, 0.5), "missing_views": 0.0, "sessions": 1}
+    changes = {"population": "clinic", "repeated_visits": 1.0, "bystander": 1.0}
+    write_cohort(tmp_path / "clinic", Synthesize.model_validate(section | small | changes), 1)
+    labels = json.loads((tmp_path / "clinic/labels.json").read_text())
+    assert [(row["patient_id"], row.get("rater")) for row in labels] == [
+        ("0001", None),
+        ("0001", "second"),
+        ("0002", None),
+        ("0002", "second"),
+    ]
+    truths = [load_truth(path) for path in sorted((tmp_path / "clinic/truth").glob("*.npz"))]
+    assert len(truths) == 16
+    for truth in truths:
+        assert ("bystander" in truth.heads) == (parse_video_name(truth.video).session == "0001")
