@@ -209,9 +209,9 @@ def _result(entry: dict[str, Any], keys: list[str]) -> GateCheck:
     elif "observed_value" in result and not entry["success"]:
         problem = f"found {result['observed_value']}"
     failing = []
-    for found in result.get("unexpected_index_list") or []:
-        values = ", ".join(str(value) for name, value in found.items() if name != "row")
-        failing.append(f"{keys[found['row']]} ({values})")
+    for unexpected in result.get("unexpected_index_list") or []:
+        values = ", ".join(str(value) for name, value in unexpected.items() if name != "row")
+        failing.append(f"{keys[unexpected['row']]} ({values})")
     return {
         "expects": config["type"].removeprefix("expect_"),
         "columns": ", ".join(columns),

@@ -786,19 +786,19 @@ def load_section(path: Path, model: type[S]) -> S:
 
 def descriptions() -> dict[str, str]:
     """Map every section and every key (`finetune.encoder.size`) to its description, in the order of params.yaml."""
-    found: dict[str, str] = {}
+    remarks: dict[str, str] = {}
 
     def describe(name: str, model: type[Section]) -> None:
         for key, field in model.model_fields.items():
             assert field.description, f"{name}.{key} has no description"
-            found[f"{name}.{key}"] = field.description
+            remarks[f"{name}.{key}"] = field.description
             if (part := _part_of(model, key)) is not None:
                 describe(f"{name}.{key}", part)
 
     for name, model in SECTIONS.items():
-        found[name] = (model.__doc__ or "").split("\n", 1)[0].rstrip(".")
+        remarks[name] = (model.__doc__ or "").split("\n", 1)[0].rstrip(".")
         describe(name, model)
-    return found
+    return remarks
 
 
 # --- messages

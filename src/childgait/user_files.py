@@ -124,12 +124,12 @@ def _parse_int(digits: str) -> int:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {shorten(twice)} stands twice in one object")
-    return found
+    return mapping
 
 
 def read_json(path: Path, *, hint: str = "correct the file at that place", limit: int = LARGEST_TEXT) -> Any:

@@ -51,12 +51,12 @@ def versions(lock: Path) -> Iterator[Line]:
         except importlib.metadata.PackageNotFoundError:
             yield "FAIL", name, "not installed; `make run` installs it"
             continue
-        wanted = pinned.get(name, {version})
-        same = version.split("+")[0] in wanted
+        accepted = pinned.get(name, {version})
+        same = version.split("+")[0] in accepted
         yield (
             "ok" if same else "note",
             name,
-            version if same else f"{version}, the lock has {' or '.join(sorted(wanted))}",
+            version if same else f"{version}, the lock has {' or '.join(sorted(accepted))}",
         )
     for tool in ("git", "make"):
         program = shutil.which(tool)
@@ -147,7 +147,7 @@ def _weights(sections: Mapping[str, Section]) -> Iterator[Line]:
             if not key.endswith("weights") or not isinstance(value, str) or not value:
                 continue
             named += 1
-            path, wanted = Path(value), keys.get(key.removesuffix("weights") + "sha256")
+            path, expected = Path(value), keys.get(key.removesuffix("weights") + "sha256")
             what = f"{section}.{key}"
             if not path.exists():
                 yield "FAIL", what, f"{path} does not exist"
@@ -155,8 +155,8 @@ def _weights(sections: Mapping[str, Section]) -> Iterator[Line]:
                 yield "ok", what, f"{path}, a folder; the step that reads it checks its hash"
             else:
                 digest = sha256(path)
-                same = not wanted or wanted == digest
-                yield "ok" if same else "FAIL", what, f"{path}, sha256 {digest}" + ("" if same else f", not {wanted}")
+                same = not expected or expected == digest
+                yield "ok" if same else "FAIL", what, f"{path}, sha256 {digest}" + ("" if same else f", not {expected}")
     if not named:
         yield "note", "weights", "params.yaml names none: the embedded models are used"
 

@@ -61,9 +61,9 @@ def explain(
         )
     weights = load_file(run / "weights.safetensors")
     logits = predict(model, settings, weights, facts, opened, windows_per_video=1)
-    focus, shown, sheet = maps_of(model, settings, weights, facts, opened, logits, children, seed)
+    focus, entries, sheet = maps_of(model, settings, weights, facts, opened, logits, children, seed)
     focus.write_csv(out / "focus.csv", float_precision=4)
-    for one, strips in zip(shown, np.split(sheet, len(shown)), strict=True):
+    for one, strips in zip(entries, np.split(sheet, len(entries)), strict=True):
         picture = out / f"{parse_video_name(one.video).subject}.png"  # a child's alone, so that it can be erased
         cv2.imwrite(str(picture), cv2.cvtColor(strips, cv2.COLOR_RGB2BGR))
         print(f"{picture}: {one.video} {one.target}, agreement with random weights {one.agreement}")

@@ -76,7 +76,7 @@ def find_sources(data: Path, videos: list[str] | None) -> list[Sources]:
     known = sorted(path.name.removesuffix(".poses.parquet") for path in (data / "refine_pose").glob("*.poses.parquet"))
     if not known:
         raise StepError(f"{data}/refine_pose has no keypoints", hint="`make run` makes them")
-    found = []
+    sources = []
     for video in known if videos is None else videos:
         if video not in known:
             raise StepError(f"the study has no recording {video!r}", hint=f"it has {len(known)}, as {known[0]}")
@@ -89,11 +89,11 @@ def find_sources(data: Path, videos: list[str] | None) -> list[Sources]:
             refined / f"{video}.events.parquet",
             data / "prepare_clips" / f"{video}.clip.json",
         )
-        found.append(one)
-    missing = [path for one in found for path in (one.facts, one.angles, one.events, one.clip) if not path.exists()]
+        sources.append(one)
+    missing = [path for one in sources for path in (one.facts, one.angles, one.events, one.clip) if not path.exists()]
     if missing:
         raise StepError(f"{missing[0]} is missing", hint="`make run` makes it")
-    return found
+    return sources
 
 
 def write_recording(one: Sources, format: str, out: Path, height: float | None) -> list[Path]:

@@ -53,21 +53,21 @@ def result_of(path: Path, trained: Path) -> RunResult:
     from childgait.files.model_description import ModelDescription
     from childgait.metrics.run_metrics import read_run_metrics
 
-    found = read_run_metrics(path)
+    run = read_run_metrics(path)
     description = ModelDescription.read(trained / "model.json")
     metrics: dict[str, float] = {}
     for name in METRICS:
-        metrics |= with_interval(f"test/{name}", found.natural.groups["overall"].get(name))
-        for target, cells in found.natural.targets.items():
+        metrics |= with_interval(f"test/{name}", run.natural.groups["overall"].get(name))
+        for target, cells in run.natural.targets.items():
             metrics |= with_interval(f"{target}/{name}", getattr(cells, name))
     tags = {
-        "fold": found.fold,
-        "seed": str(found.seed),
-        "split_hash": found.split_hash,
+        "fold": run.fold,
+        "seed": str(run.seed),
+        "split_hash": run.split_hash,
         "weights_sha256": sha256(trained / "weights.safetensors"),
-        "weights_from": found.weights_from,
+        "weights_from": run.weights_from,
     }
-    return RunResult(found.model, tags, description.settings.model_dump(mode="json"), metrics)
+    return RunResult(run.model, tags, description.settings.model_dump(mode="json"), metrics)
 
 
 def with_interval(name: str, cell: Cell | None) -> dict[str, float]:

@@ -66,11 +66,11 @@ def log_study(results: list[RunResult], by_model: Mapping[str, dict[str, float]]
 def _log_run(client: MlflowClient, result: RunResult, parent: str) -> bool:
     """Log one run's metrics, on its training run if there is one; returns whether anything was written."""
     experiment = client.get_run(parent).info.experiment_id
-    wanted = f"tags.weights_sha256 = '{result.tags['weights_sha256']}' and tags.model = '{result.model}'"
-    wanted += f" and tags.fold = '{result.tags['fold']}' and tags.seed = '{result.tags['seed']}'"
-    found = client.search_runs([experiment], wanted, max_results=1)
-    if found:
-        return _log_once(client, str(found[0].info.run_id), result.metrics)
+    query = f"tags.weights_sha256 = '{result.tags['weights_sha256']}' and tags.model = '{result.model}'"
+    query += f" and tags.fold = '{result.tags['fold']}' and tags.seed = '{result.tags['seed']}'"
+    runs = client.search_runs([experiment], query, max_results=1)
+    if runs:
+        return _log_once(client, str(runs[0].info.run_id), result.metrics)
     tags = result.tags | {"model": result.model, "mlflow.parentRunId": parent}
     run = client.create_run(experiment, run_name=result.name, tags=tags)
     for key, value in tracking.flat(result.settings).items():

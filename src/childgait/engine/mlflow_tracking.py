@@ -189,16 +189,16 @@ def track_run(
         with exclusive():
             open_store(mlflow, tracking_uri())
             parent_id = parent_run(mlflow, parent)
-        found = _unfinished(mlflow, fingerprint)
+        unfinished = _unfinished(mlflow, fingerprint)
         started = mlflow.start_run(
-            run_id=found,
+            run_id=unfinished,
             run_name=name,
-            parent_run_id=None if found else parent_id,
+            parent_run_id=None if unfinished else parent_id,
             log_system_metrics=True,
             tags=tags | {"fingerprint": fingerprint},
         )
         run.id = started.info.run_id
-        if not found:
+        if not unfinished:
             mlflow.log_params({key: str(value)[:6000] for key, value in flat(params).items()})
     except store_errors() as error:
         run.id = None
@@ -279,21 +279,21 @@ def parent_run(mlflow: Any, name: str) -> str:
     """Find or create the parent run of a model's folds and seeds; returns its id."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    found = client.search_runs([experiment], f"tags.group = '{name}'", max_results=1)
-    if found:
-        return str(found[0].info.run_id)
-    made = client.create_run(experiment, run_name=name, tags={"group": name})
-    client.set_terminated(made.info.run_id)
-    return str(made.info.run_id)
+    runs = client.search_runs([experiment], f"tags.group = '{name}'", max_results=1)
+    if runs:
+        return str(runs[0].info.run_id)
+    run = client.create_run(experiment, run_name=name, tags={"group": name})
+    client.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
 
 
 def _unfinished(mlflow: Any, fingerprint: str) -> str | None:
     """Find a killed run with this fingerprint; returns its id."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    wanted = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'RUNNING'"
-    found = client.search_runs([experiment], wanted, max_results=1)
-    return str(found[0].info.run_id) if found else None
+    query = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'RUNNING'"
+    runs = client.search_runs([experiment], query, max_results=1)
+    return str(runs[0].info.run_id) if runs else None
 
 
 def track_training(

@@ -152,9 +152,9 @@ def _run(step: ChainStep, job: Job) -> bool:
     """Run one step unless its record is current; returns whether it ran."""
     from childgait.params import load_section
 
-    found = find_function(step.name)
-    assert found is not None
-    function, _ = found
+    step_function = find_function(step.name)
+    assert step_function is not None
+    function, _ = step_function
     flags = flags_of(function)
     values: dict[str, Any] = {flag.name: flag.default for flag in flags}
     values |= {name: Path(path.format(video=job.name)) for name, path in (step.inputs | step.outputs).items()}

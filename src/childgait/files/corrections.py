@@ -20,12 +20,12 @@ COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
 
 def read_corrections(path: Path, video: str, frames: int) -> list[Correction]:
     """Read the rows of a video; of two corrections of one point in one frame the later row counts, as in a log."""
-    found: dict[tuple[int, int], Correction] = {}
+    corrections: dict[tuple[int, int], Correction] = {}
     for line, row in rows_of(path, COLUMNS):
         if row["video"] == video:
             correction = _correction(f"{path}, line {line}", row, frames)
-            found[correction.frame, correction.point] = correction
-    return [found[key] for key in sorted(found)]
+            corrections[correction.frame, correction.point] = correction
+    return [corrections[key] for key in sorted(corrections)]
 
 
 def _correction(where: str, row: dict[str, str], frames: int) -> Correction:

@@ -168,12 +168,12 @@ def read_sheet(path: Path, row: Mapping[str, object], highest: int) -> Sheet:
     scores: dict[str, dict[str, int | None]] = {}
     stated: dict[str, int | None] = {}
     for limb in LIMBS:
-        given = _items_of(f"{path}: child {subject}, {limb}", row.get(limb))
+        limb_scores = _items_of(f"{path}: child {subject}, {limb}", row.get(limb))
         scores[limb] = {
-            item.code: _score(path, subject, limb, item.code, given.get(str(number)), highest)
+            item.code: _score(path, subject, limb, item.code, limb_scores.get(str(number)), highest)
             for number, item in BY_NUMBER.items()
         }
-        stated[limb] = _total(f"{path}: child {subject}, {limb}", given.get("Total"))
+        stated[limb] = _total(f"{path}: child {subject}, {limb}", limb_scores.get("Total"))
     return Sheet(subject, _rater(f"{path}: child {subject}", row.get("rater")), scores, stated)
 
 
@@ -191,16 +191,16 @@ def _items_of(where: str, sheet: object) -> dict[str, object]:
     """Return the entries of one limb by item: its number without leading zeros, or `Total`."""
     if not isinstance(sheet, dict | None):
         raise StepError(f"{where} is {shorten(sheet)}", hint='write its scores as {"1": 0, …, "17": 2}')
-    given: dict[str, object] = {}
+    scores: dict[str, object] = {}
     for key, value in (sheet or {}).items():
         number = int(key) if re.fullmatch("[0-9]{1,4}", key) else None
         if number not in BY_NUMBER and key != "Total":
             raise StepError(f"{where}: {shorten(key)} is no item", hint="items are '1' to '17', and 'Total'")
         item = key if number is None else str(number)
-        if item in given:
+        if item in scores:
             raise StepError(f"{where} has item {item} twice, once as {key!r}", hint="keep one score for each item")
-        given[item] = value
-    return given
+        scores[item] = value
+    return scores
 
 
 def _total(where: str, value: object) -> int | None:

@@ -151,13 +151,13 @@ def read_description(weights: Path) -> PretrainingDescription:
 
 def study_values(keys: Collection[str], finetune: Finetune, pixels: int) -> NetworkInputs:
     """Return the study's values of those keys of SETTINGS; `finetune` is the section as the model gets it."""
-    found: NetworkInputs = {}
+    values: NetworkInputs = {}
     for key, name in SETTINGS.items():
         if key not in keys:
             continue
         value: Any = pixels if key == "pixels" else attrgetter(name.removeprefix("finetune."))(finetune)
-        found[key] = value.model_dump(mode="json") if key == "drawing" else value
-    return found
+        values[key] = value.model_dump(mode="json") if key == "drawing" else value
+    return values
 
 
 def check_same_network(weights: Path, description: PretrainingDescription, study: NetworkInputs) -> None:

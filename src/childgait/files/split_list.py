@@ -13,17 +13,17 @@ def read_split_list(path: Path) -> dict[str, str]:
     """Read the part of each listed child; other children are assigned automatically."""
     from childgait.files.labels import subject_name
 
-    given: dict[str, str] = {}
+    part_of: dict[str, str] = {}
     for _, row in rows_of(path, ("subject", "part")):
         subject, part = subject_name(row["subject"]), row["part"].strip()
         if part not in PART_NAMES:
             raise StepError(f"{path}: child {subject} is put into {part!r}", hint=f"parts are {', '.join(PART_NAMES)}")
-        if given.get(subject, part) != part:
+        if part_of.get(subject, part) != part:
             raise StepError(
-                f"{path}: child {subject} is in two parts, {given[subject]} and {part}",
+                f"{path}: child {subject} is in two parts, {part_of[subject]} and {part}",
                 hint="a child who trains a model cannot test it; keep one of the lines",
             )
-        given[subject] = part
-    if given and "test" not in given.values():
+        part_of[subject] = part
+    if part_of and "test" not in part_of.values():
         raise StepError(f"{path} names no test child", hint="list the children of the hold-out test")
-    return given
+    return part_of

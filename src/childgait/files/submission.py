@@ -43,12 +43,14 @@ def read_submission(path: Path, expected: set[str] | None = None) -> dict[str, l
     first = rows[0][1] if rows else []
     if tuple(first) != COLUMNS:
         lacking = [name for name in COLUMNS if name not in first]
-        found = (
+        problem = (
             f"lacks the column(s) {', '.join(lacking)}"
             if lacking
             else "has its columns in another order, or more of them"
         )
-        raise StepError(f"{path} {found}", hint=f"the first line is {','.join(COLUMNS[:3])},…,{','.join(COLUMNS[-3:])}")
+        raise StepError(
+            f"{path} {problem}", hint=f"the first line is {','.join(COLUMNS[:3])},…,{','.join(COLUMNS[-3:])}"
+        )
     answers: dict[str, list[int]] = {}
     for line, row in rows[1:]:
         child = _child_of(path, line, row)

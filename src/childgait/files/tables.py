@@ -76,13 +76,13 @@ def empty(table: Table) -> pl.DataFrame:
 
 
 def _check(frame: pl.DataFrame, table: Table, where: str) -> None:
-    wanted = table.schema()
-    missing = [name for name in wanted if name not in frame.columns]
-    wanted |= {name: kind for name, kind in table.optional_schema().items() if name in frame.columns}
+    schema = table.schema()
+    missing = [name for name in schema if name not in frame.columns]
+    schema |= {name: kind for name, kind in table.optional_schema().items() if name in frame.columns}
     if missing:
         raise StepError(f"{where}: table {table.name!r} lacks the column(s) {', '.join(missing)}", hint=AGAIN)
     wrong = [
-        f"{name} is {frame.schema[name]}, not {kind}" for name, kind in wanted.items() if frame.schema[name] != kind
+        f"{name} is {frame.schema[name]}, not {kind}" for name, kind in schema.items() if frame.schema[name] != kind
     ]
     if wrong:
         raise StepError(f"{where}: table {table.name!r}: {'; '.join(wrong)}", hint=AGAIN)

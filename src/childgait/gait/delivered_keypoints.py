@@ -136,9 +136,9 @@ def _check_length(path: Path, frames: int, total: float | None) -> None:
 def _facts(
     stated: dict[str, float | None], people: dict[int, NDArray[np.float32]], oddities: list[str]
 ) -> DeliveredFacts:
-    empty = sum(len(found) == 0 for found in people.values())
-    crowded = sum(len(found) > 1 for found in people.values())
-    unplaced = sum(int((~np.isfinite(found[..., :2])).any()) for found in people.values() if len(found))
+    empty = sum(len(persons) == 0 for persons in people.values())
+    crowded = sum(len(persons) > 1 for persons in people.values())
+    unplaced = sum(int((~np.isfinite(persons[..., :2])).any()) for persons in people.values() if len(persons))
     last = max(people) + 1
     total = stated["total_frames"]
     fps = stated["fps"]
@@ -162,7 +162,7 @@ def _facts(
         frames=last,
         frames_present=len(people),
         frames_empty=empty,
-        people=max(len(found) for found in people.values()),
+        people=max(len(persons) for persons in people.values()),
         oddities=tuple(oddities),
     )
 
@@ -232,8 +232,8 @@ def _first(numbers: list[int], offset: int | None, named: tuple[int, int] | None
 
 def _agreed(path: Path, key: str, infos: Sequence[Mapping[str, object]]) -> float | None:
     """Return the value that all frames with one agree on; fail if one video has two sizes or rates."""
-    given = [info.get(key) for info in infos]
-    values = {value for value in given if isinstance(value, int | float) and value > 0}
+    sizes = [info.get(key) for info in infos]
+    values = {value for value in sizes if isinstance(value, int | float) and value > 0}
     if len(values) > 1:
         raise StepError(
             f"{path}: its frames give different values of video_info.{key}: {', '.join(map(str, sorted(values)))}",

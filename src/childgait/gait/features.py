@@ -107,19 +107,19 @@ def measure_items(clips: list[Clip]) -> pl.DataFrame:
     for clip in clips:
         walk = measure_clip(clip)
         for limb, items in score_walk(walk).items():
-            for code, found in items.items():
+            for code, item in items.items():
                 bands = bands_of(code)
                 edges = [edge if np.isfinite(edge) else None for edge in (bands.zero_low, bands.zero_high)]
-                frame = int(np.abs(walk.poses.seconds - found.seconds).argmin())
+                frame = int(np.abs(walk.poses.seconds - item.seconds).argmin())
                 rows.append(
                     (
                         clip.video,
                         limb,
                         code,
-                        found.value,
+                        item.value,
                         *edges,
-                        found.score,
-                        found.seconds,
+                        item.score,
+                        item.seconds,
                         frame,
                         len(walk.strides[limb]),
                         walk.near(limb),
@@ -136,7 +136,7 @@ def describe_limb(walk: ClipKinematics, limb: Limb) -> dict[str, float]:
     strides = walk.strides[limb]
     rows = [_of_stride(walk, limb, stride) for stride in strides]
     numbers = {name: _median([row[name] for row in rows]) for name in (rows[0] if rows else ())}
-    numbers |= {f"EVGS {code}": found.value for code, found in score_walk(walk)[limb].items()}
+    numbers |= {f"EVGS {code}": item.value for code, item in score_walk(walk)[limb].items()}
     if np.isfinite(walk.speed):
         numbers["speed"] = walk.speed
     return numbers

@@ -162,7 +162,7 @@ def compare_angles(seconds: Series, curves: Curves, laboratory: LabAngles, shift
         known = np.isfinite(own)
         moved = seconds[known] + shift
         there = np.interp(laboratory.seconds, moved, own[known], left=np.nan, right=np.nan)
-        found = compare_curves(limb, joint, there, truth)
-        if found is not None:
-            rows.append(found)
+        agreement = compare_curves(limb, joint, there, truth)
+        if agreement is not None:
+            rows.append(agreement)
     return rows

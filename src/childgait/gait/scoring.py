@@ -222,10 +222,10 @@ CURVE_OF: dict[str, str] = {
 
 def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[Stride]) -> dict[str, Measurement]:
     """Return every item that curves and events allow, from the (lower) median one of the strides."""
-    given = {name: np.asarray(curve, dtype=np.float64) for name, curve in curves.items()}
+    arrays = {name: np.asarray(curve, dtype=np.float64) for name, curve in curves.items()}
     result = {}
     for code in CODES:
-        if CURVE_OF[code] not in given:
+        if CURVE_OF[code] not in arrays:
             continue
         values = []
         for stride in strides:
@@ -234,7 +234,7 @@ def score_limb(seconds: Series, curves: Mapping[str, Series], strides: Sequence[
                 needed += [stride.passing, stride.opposite_contact]
             if any(math.isnan(moment) for moment in needed):
                 continue
-            value, moment = measure_item(code, seconds, given, stride)
+            value, moment = measure_item(code, seconds, arrays, stride)
             if not math.isnan(value):
                 values.append((value, moment))
         if values:

@@ -135,14 +135,14 @@ def _against_records(graph: Graph, digests: dict[str, Digest]) -> Iterator[Findi
     for path, entry in graph.files.items():
         if "files" in entry or path in graph.jobs:
             continue
-        found = digests.get(path)
-        if found is None:
+        digest = digests.get(path)
+        if digest is None:
             yield Finding("missing", path, _who(graph, path))
-        elif found.sha256 != entry["sha256"]:
+        elif digest.sha256 != entry["sha256"]:
             yield Finding(
                 "changed",
                 path,
-                f"sha256 {entry['sha256'][:12]} recorded, {found.sha256[:12]} found; {_who(graph, path)}",
+                f"sha256 {entry['sha256'][:12]} recorded, {digest.sha256[:12]} found; {_who(graph, path)}",
             )
 
 
@@ -165,13 +165,13 @@ def _who(graph: Graph, path: str) -> str:
     makers = graph.makers_of(path)
     trace = graph.forward([path])
     if makers:
-        made = f"made by {makers[0].step} ({makers[0].record})"
+        origin = f"made by {makers[0].step} ({makers[0].record})"
     else:
-        made = "a raw file" if path in graph.readers else "no record here names it"
+        origin = "a raw file" if path in graph.readers else "no record here names it"
     if not trace.files:
-        return f"{made}; nothing depends on it"
+        return f"{origin}; nothing depends on it"
     last = [p for p in trace.files if p.startswith("reports/")] or list(trace.files)
-    return f"{made}; {len(trace.files)} file(s) depend on it, such as {', '.join(sorted(last)[:3])}"
+    return f"{origin}; {len(trace.files)} file(s) depend on it, such as {', '.join(sorted(last)[:3])}"
 
 
 def _files_of_dvc(root: Path, versions: list[Version]) -> tuple[dict[str, tuple[str, str]], list[Version]]:
@@ -190,14 +190,14 @@ def _files_of_dvc(root: Path, versions: list[Version]) -> tuple[dict[str, tuple[
 
 def _against_dvc(graph: Graph, digests: dict[str, Digest], locked: dict[str, tuple[str, str]]) -> Iterator[Finding]:
     for path, (md5, stage) in locked.items():
-        found = digests.get(path)
-        if found is None:
+        digest = digests.get(path)
+        if digest is None:
             yield Finding("missing", path, f"dvc.lock has it ({stage}); {_who(graph, path)}")
-        elif found.md5 != md5:
+        elif digest.md5 != md5:
             yield Finding(
                 "changed",
                 path,
-                f"md5 {md5[:12]} in DVC's version ({stage}), {str(found.md5)[:12]} found; {_who(graph, path)}",
+                f"md5 {md5[:12]} in DVC's version ({stage}), {str(digest.md5)[:12]} found; {_who(graph, path)}",
             )
 
 

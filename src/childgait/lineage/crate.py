@@ -38,7 +38,7 @@ CONTEXT = [
 def crate_of(graph: Graph) -> Crate:
     """Build the crate, entities in a fixed order. It lies in reports/, so files are named from there."""
     jobs = graph.upstream(graph.jobs.values())
-    tools = {step: _tool(step, made) for step, made in steps_of(jobs).items()}
+    tools = {step: _tool(step, jobs_of_step) for step, jobs_of_step in steps_of(jobs).items()}
     files = [_file(path, graph.files[path]) for path in sorted(graph.files)]
     params = {entity["@id"]: entity for job in jobs for entity in _params(job)}
     actions = [_action(job) for job in jobs]

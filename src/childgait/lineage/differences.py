@@ -57,22 +57,22 @@ class Change:
 
 def changes(a: Graph, b: Graph) -> dict[str, Change]:
     """List every job that differs in anything."""
-    found = {}
+    differing = {}
     for record in sorted(a.jobs.keys() | b.jobs.keys()):
         here, there = a.jobs.get(record), b.jobs.get(record)
         if here is None or there is None:
             job = here or there
             assert job is not None
-            found[record] = Change(record, job.step, [f"only in {'A' if here else 'B'}"], False, True)
+            differing[record] = Change(record, job.step, [f"only in {'A' if here else 'B'}"], False, True)
             continue
         causes, inherited = _own(a, b, here, there)
-        made, made_there = ({e["path"]: e["sha256"] for e in job.outputs} for job in (here, there))
-        others = {path for path in made.keys() | made_there.keys() if made.get(path) != made_there.get(path)}
-        evidence = [path for path in made if path.endswith(".evidence.json") and path not in others]
+        outputs, made_there = ({e["path"]: e["sha256"] for e in job.outputs} for job in (here, there))
+        others = {path for path in outputs.keys() | made_there.keys() if outputs.get(path) != made_there.get(path)}
+        evidence = [path for path in outputs if path.endswith(".evidence.json") and path not in others]
         same_frames = bool(others and evidence) and all(path.endswith(".mp4") for path in others)
         if causes or inherited or others:
-            found[record] = Change(record, here.step, causes, inherited, bool(others), same_frames)
-    return found
+            differing[record] = Change(record, here.step, causes, inherited, bool(others), same_frames)
+    return differing
 
 
 def _own(a: Graph, b: Graph, here: Job, there: Job) -> tuple[list[str], bool]:

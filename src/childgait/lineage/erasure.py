@@ -115,8 +115,8 @@ def plan_erasure(subject: str, root: Path, *, remote: bool) -> ErasurePlan:
     delivered = {p for folder in cohort for p in files_under(folder)}
     plan.tables = sorted(p for p in delivered - set(plan.own) if _is_table_with(p, subject))
     left = {*files_under(root / CHECKPOINTS), *(p for p in study if p.name.startswith(PARTIAL))}  # by killed jobs
-    made = {*_pooled(root, subject, plan), *_unrecorded(root, subject, study), *left}
-    plan.pooled = sorted(made - {*plan.own, *plan.tables})
+    derived = {*_pooled(root, subject, plan), *_unrecorded(root, subject, study), *left}
+    plan.pooled = sorted(derived - {*plan.own, *plan.tables})
     plan.notes = sorted(_mentioning(subject, [root / name for name in NOTES]))
     plan.cached = _cached(output_cache(root), subject)
     plan.scratch = scratch_folders(root)
@@ -145,10 +145,10 @@ def _pooled(root: Path, subject: str, plan: ErasurePlan) -> list[Path]:
         for path, how in graph.files_of_child(subject, root).items()
         if how != "own" and not graph.is_raw(path)
     )
-    made = {path for path in held if path.is_file() and path not in done}
+    derived = {path for path in held if path.is_file() and path not in done}
     # What the demo's own step made is delivered data: its record goes, its other children's files stay.
-    made |= {root / job.record for job in graph.jobs.values() if job.step == "synthesize"} if plan.own else set()
-    return sorted(made)
+    derived |= {root / job.record for job in graph.jobs.values() if job.step == "synthesize"} if plan.own else set()
+    return sorted(derived)
 
 
 def _unrecorded(root: Path, subject: str, study: Iterable[Path]) -> Iterable[Path]:
@@ -183,8 +183,8 @@ def _cached(folder: Path, subject: str) -> list[Path]:
     """
     groups: dict[str, list[Path]] = {}
     for path in files_under(folder):
-        found = re.match(r"[0-9a-f]{64}", path.name)
-        groups.setdefault(found[0] if found else path.name, []).append(path)
+        match = re.match(r"[0-9a-f]{64}", path.name)
+        groups.setdefault(match[0] if match else path.name, []).append(path)
     pattern = mentions(subject)
     gone: list[Path] = []
     for paths in groups.values():
@@ -274,10 +274,10 @@ def strip_table(path: Path, subject: str) -> None:
     if path.suffix == ".json":
         write_text(path, json.dumps(without(json.loads(text), subject), indent=2, ensure_ascii=False) + "\n")
         return
-    kept = [
+    rows = [
         row for row, ids in rows_of(text, path.suffix) if not any(is_subject(value, subject) for value in ids)
     ]  # the others' rows as they are, to the byte
-    write_text(path, "".join(kept))
+    write_text(path, "".join(rows))
 
 
 def without(value: Any, subject: str) -> Any:

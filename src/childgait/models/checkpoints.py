@@ -60,18 +60,18 @@ class Loaded:
 
 def load_checkpoint(encoder: VideoMAE, path: Path, expected_sha256: str) -> Loaded:
     """Load the file into the encoder; fail without a change if it does not fit."""
-    found = check_checkpoint(path, expected_sha256)
+    checked = check_checkpoint(path, expected_sha256)
     state = official(read_state(path))
     _check_size(path, state, encoder.settings.size)
-    wanted = encoder.state_dict()
-    head = [name for name in state if name.startswith("head.") and name in wanted]
-    if any(state[name].shape != wanted[name].shape for name in head):  # another task's head is not ours
-        wanted = {name: value for name, value in wanted.items() if not name.startswith("head.")}
-    _check_keys(path, state, wanted)
-    taken = {name: value.to(torch.float32) for name, value in state.items() if name in wanted}
+    expected = encoder.state_dict()
+    head = [name for name in state if name.startswith("head.") and name in expected]
+    if any(state[name].shape != expected[name].shape for name in head):  # another task's head is not ours
+        expected = {name: value for name, value in expected.items() if not name.startswith("head.")}
+    _check_keys(path, state, expected)
+    taken = {name: value.to(torch.float32) for name, value in state.items() if name in expected}
     encoder.load_state_dict(taken, strict=False)
     loaded = Loaded(
-        found,
+        checked,
         tuple(sorted(taken)),
         tuple(sorted(set(encoder.state_dict()) - set(taken))),
         tuple(sorted(set(state) - set(taken))),
@@ -220,12 +220,12 @@ def _check_size(path: Path, state: State, size: Size) -> None:
             hint="give weights of VideoMAE or VideoMAE v2",
         )
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
-    found = (weight.shape[0], len(blocks), weight.shape[-1])
-    if found != (size.width, size.depth, size.patch):
-        names = [name for name, one in SIZES.items() if (one.width, one.depth, one.patch) == found]
+    actual = (weight.shape[0], len(blocks), weight.shape[-1])
+    if actual != (size.width, size.depth, size.patch):
+        names = [name for name, one in SIZES.items() if (one.width, one.depth, one.patch) == actual]
         mine = [name for name, one in SIZES.items() if one == size]
         raise StepError(
-            f"{path} is of width {found[0]} with {found[1]} blocks and patches of {found[2]} pixels, "
+            f"{path} is of width {actual[0]} with {actual[1]} blocks and patches of {actual[2]} pixels, "
             f"the model of width {size.width} with {size.depth} and {size.patch}{f' ({mine[0]})' if mine else ''}",
             hint=f"set finetune.encoder.size to {names[0]}" if names else "give weights of the model's size",
         )

@@ -53,12 +53,12 @@ def steps_from_maps(maps: Tensor, frames: int) -> Tensor | None:
     """Interpolate (B, t, W) to (B, T / 2, W), linearly in time; None where only one time step is left."""
     if maps.shape[1] < 2:
         return None
-    wanted = frames // FRAMES_PER_STEP
-    if maps.shape[1] == wanted:
+    steps = frames // FRAMES_PER_STEP
+    if maps.shape[1] == steps:
         return maps
-    if maps.shape[1] == FRAMES_PER_STEP * wanted:
-        return maps.unflatten(1, (wanted, FRAMES_PER_STEP)).mean(dim=2)
-    return functional.interpolate(maps.transpose(1, 2), size=wanted, mode="linear", align_corners=False).transpose(1, 2)
+    if maps.shape[1] == FRAMES_PER_STEP * steps:
+        return maps.unflatten(1, (steps, FRAMES_PER_STEP)).mean(dim=2)
+    return functional.interpolate(maps.transpose(1, 2), size=steps, mode="linear", align_corners=False).transpose(1, 2)
 
 
 def make_measures_head(width: int, hidden: int) -> nn.Sequential:

@@ -72,11 +72,11 @@ def load_trunk(network: FrameNetwork, path: Path, expected_sha256: str) -> None:
 
     check_checkpoint(path, expected_sha256)
     state = {name.removeprefix("module."): value for name, value in read_state(path).items()}
-    found = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    trunk_state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     expected = network.trunk.state_dict()
     hint = "give torchvision's weights of the same network, and set finetune.cnn.width to 64, as published"
-    check_state(path, found, expected, type(network).__name__, hint)
-    network.trunk.load_state_dict(found)
+    check_state(path, trunk_state, expected, type(network).__name__, hint)
+    network.trunk.load_state_dict(trunk_state)
 
 
 class MeanOverMaps(nn.Module):

@@ -52,8 +52,8 @@ def _masks_of_clip(
     _, rows, columns = grid
     time, place = np.divmod(index, rows * columns)
     places = np.unique(place)
-    shown = max(round((1 - masking.encoder_ratio) * len(places)), 1)
-    visible = np.isin(place, rng.choice(places, shown, replace=False))
+    visible_columns = max(round((1 - masking.encoder_ratio) * len(places)), 1)
+    visible = np.isin(place, rng.choice(places, visible_columns, replace=False))
     start = int(rng.integers(CELL))
     if visible.all():  # one column only: its later half is hidden
         visible = np.arange(len(index)) < max(len(index) // 2, 1)
@@ -108,9 +108,9 @@ class MaskedDecoder(nn.Module):
         encoded = self.encoder_to_decoder(self.norm_encoder(encoder.tokens(select(packed, masks.visible)))).float()
         part = select(packed, masks.visible | masks.targets)
         is_target = masks.targets[masks.visible | masks.targets]
-        shown = torch.from_numpy(np.flatnonzero(~is_target)).to(encoded.device)
+        visible = torch.from_numpy(np.flatnonzero(~is_target)).to(encoded.device)
         hidden = torch.from_numpy(np.flatnonzero(is_target)).to(encoded.device)
-        x = self.mask_token.float().expand(len(is_target), -1).index_copy(0, shown, encoded)
+        x = self.mask_token.float().expand(len(is_target), -1).index_copy(0, visible, encoded)
         x = x + self.position[part.index]
         for block in self.blocks:
             x = block(x, part)

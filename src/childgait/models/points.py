@@ -37,8 +37,8 @@ def body_centred(points: Tensor) -> Tensor:
 
 def _mean_of(position: Tensor, known: Tensor, pair: tuple[int, int]) -> Tensor:
     """Return the midpoint of two points, or the one that is known, or NaN."""
-    chosen = torch.where(known[..., None], position, torch.full_like(position, torch.nan))[:, :, list(pair)]
-    return chosen.nanmean(dim=2)
+    pair_positions = torch.where(known[..., None], position, torch.full_like(position, torch.nan))[:, :, list(pair)]
+    return pair_positions.nanmean(dim=2)
 
 
 def _hold(track: Tensor) -> Tensor:

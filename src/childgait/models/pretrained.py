@@ -85,10 +85,10 @@ def load_pretrained(network: Network, checkpoint: Pretrained) -> None:
     """Fill everything but the item head; a measures head gets the pre-trained one and starts at the guide's bands."""
     state = {name: value.float() if value.is_floating_point() else value for name, value in checkpoint.tensors.items()}
     own = network.trunk_state()
-    given = _part(state, "network.")
+    loaded = _part(state, "network.")
     hint = "it is of another network; pre-train this one (pretrain.models)"
-    check_state(checkpoint.path, given, own, type(network).__name__, hint)
-    network.load_state_dict(given, strict=False)
+    check_state(checkpoint.path, loaded, own, type(network).__name__, hint)
+    network.load_state_dict(loaded, strict=False)
     heads = [part for part in network.modules() if isinstance(part, MeasuresHead)]
     measures = _part(state, "measures.")
     for head in heads:

@@ -143,4 +143,6 @@ def cut(frames: NDArray[np.uint8], masks: NDArray[np.bool_] | None, packing: Pac
 def pack_clips(frames: NDArray[np.uint8], masks: NDArray[np.bool_] | None, packing: Packing) -> Packed:
     """Pack whole clips (B, T, S, S, 3) with their masks, as the loader does."""
     pieces = [cut(clip, None if masks is None else masks[number], packing) for number, clip in enumerate(frames)]
-    return pack([torch.from_numpy(p) for p, _ in pieces], [torch.from_numpy(kept.index) for _, kept in pieces])
+    return pack(
+        [torch.from_numpy(p) for p, _ in pieces], [torch.from_numpy(selection.index) for _, selection in pieces]
+    )

@@ -70,22 +70,22 @@ def totals_table(study: Study) -> list[Row]:
 
 
 def _totals_row(predicted: Array, rated: Array) -> Row:
-    found = compare_totals(predicted, rated)
-    if found is None:
+    agreement = compare_totals(predicted, rated)
+    if agreement is None:
         names = ("children", "mae", "rmse", "bias", "limits_low", "limits_high", "icc", "within_mdc", "within_mcid")
         return dict.fromkeys((*names, "mae_of_constant"))
     values = {
-        "mae": found.mean_error,
-        "rmse": found.root_mean_square,
-        "bias": found.limits.bias,
-        "limits_low": found.limits.low,
-        "limits_high": found.limits.high,
-        "icc": found.icc.value,
-        "within_mdc": found.within_mdc,
-        "within_mcid": found.within_mcid,
-        "mae_of_constant": found.constant_error,
+        "mae": agreement.mean_error,
+        "rmse": agreement.root_mean_square,
+        "bias": agreement.limits.bias,
+        "limits_low": agreement.limits.low,
+        "limits_high": agreement.limits.high,
+        "icc": agreement.icc.value,
+        "within_mdc": agreement.within_mdc,
+        "within_mcid": agreement.within_mcid,
+        "mae_of_constant": agreement.constant_error,
     }
-    return {"children": found.limits.cases} | {
+    return {"children": agreement.limits.cases} | {
         name: None if value is None else round(value, DIGITS) for name, value in values.items()
     }
 
@@ -99,14 +99,17 @@ def kappa_table(study: Study) -> list[Row]:
         members = [TARGET_NAMES.index(Target(limb, code).name) for limb in LIMBS]
         children = np.tile(np.arange(len(called)), len(members))
         first, second = called[:, members].T.ravel(), predictions.truth[:, members].T.ravel()
-        found = weighted_kappa_interval(first, second, children, highest=1)
-        row: Row = {"item": BY_CODE[code].number, "code": code, "name": BY_CODE[code].name, "cases": found.cases}
+        agreement = weighted_kappa_interval(first, second, children, highest=1)
+        row: Row = {"item": BY_CODE[code].number, "code": code, "name": BY_CODE[code].name, "cases": agreement.cases}
         row |= {
-            name: _rounded(value) for name, value in (("kappa", found.value), ("low", found.low), ("high", found.high))
+            name: _rounded(value)
+            for name, value in (("kappa", agreement.value), ("low", agreement.low), ("high", agreement.high))
         }
         of_raters = [pair.weighted_kappa[code].value for pair in study.agreement.pairs if code in pair.weighted_kappa]
         known = [value for value in of_raters if value is not None]
-        rows.append(row | {"raters": _rounded(float(np.mean(known))) if known else None, "reason": found.reason or ""})
+        rows.append(
+            row | {"raters": _rounded(float(np.mean(known))) if known else None, "reason": agreement.reason or ""}
+        )
     return rows
 
 

@@ -451,8 +451,8 @@ def agreement_sentence(agreement: RaterAgreement) -> str:
 def child_totals(study: Study) -> list[dict[str, object]]:
     """List the agreement of the child's total by model, the smallest error first; empty without rated totals."""
     rows = [row for row in totals_table(study) if row["scope"] == study.scope and row["total"] == "child"]
-    known = [row for row in rows if row["mae"] is not None]
-    return sorted(known, key=lambda row: float(str(row["mae"])))
+    measured = [row for row in rows if row["mae"] is not None]
+    return sorted(measured, key=lambda row: float(str(row["mae"])))
 
 
 def methods_section(study: Study) -> list[tuple[str, list[str]]]:

@@ -126,16 +126,16 @@ def _total_rows(own: dict[str, Sheet]) -> pl.DataFrame:
     rows: list[TotalRow] = []
     for subject, sheet in sorted(own.items()):
         for limb, limbs in (*((limb, (limb,)) for limb in LIMBS), ("both", LIMBS)):
-            given = [s for one in limbs for s in sheet.scores[one].values() if s is not None]
-            whole = len(given) == len(CODES) * len(limbs)
+            scores = [s for one in limbs for s in sheet.scores[one].values() if s is not None]
+            whole = len(scores) == len(CODES) * len(limbs)
             stated = [sheet.stated[one] for one in limbs]
             rows.append(
                 {
                     "subject": subject,
                     "limb": limb,
-                    "scored": len(given),
-                    "total": sum(given) if whole else None,
-                    "atypical": sum(score > 0 for score in given) if whole else None,
+                    "scored": len(scores),
+                    "total": sum(scores) if whole else None,
+                    "atypical": sum(score > 0 for score in scores) if whole else None,
                     "stated": None if None in stated else sum(total for total in stated if total is not None),
                 }
             )
@@ -158,11 +158,11 @@ def _agreement(
         sums: tuple[list[float], list[float]] = ([], [])
         for subject, limb in itertools.product(both, LIMBS):
             for side, name in enumerate((first, second)):
-                given = by[name][subject].scores[limb]
-                for code, score in given.items():
+                delivered = by[name][subject].scores[limb]
+                for code, score in delivered.items():
                     two[code][side].append(float("nan") if score is None else score)
-                whole = None not in given.values()
-                sums[side].append(float(sum(s for s in given.values() if s is not None)) if whole else float("nan"))
+                whole = None not in delivered.values()
+                sums[side].append(float(sum(s for s in delivered.values() if s is not None)) if whole else float("nan"))
         children = [subject for subject, _ in itertools.product(both, LIMBS)]
         pairs.append(
             RaterPair(

@@ -59,7 +59,7 @@ def bundle(
 
     params = load_params(settings)
     files = {"weights": weights, "models": models, "metrics": metrics, "predictions": predictions}
-    paths = {name: given if given is not None else list_run_files(params, name) for name, given in files.items()}
+    paths = {name: listed if listed is not None else list_run_files(params, name) for name, listed in files.items()}
     runs = read_runs(paths["models"], paths["metrics"])
     arrays: dict[str, NDArray[Any]] = {}
     for run, path in zip(runs, paths["weights"], strict=True):

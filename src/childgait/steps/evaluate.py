@@ -75,7 +75,7 @@ def evaluate(
     write_table(predictions, pl.concat(frames), PREDICTIONS)
     cost = inputs_and_cost(network, settings, facts, parts["test"])
     is_network = network.kind == "network"
-    found = RunMetrics(
+    run_metrics = RunMetrics(
         **dict(result),
         **{key: getattr(run, key) for key in ("model", "remark", "fold", "seed", "split_hash", "kept_epoch")},
         weights_from=facts.get("weights_from", "fitted"),
@@ -87,8 +87,8 @@ def evaluate(
         operations=cost.operations,
         **explanations(network, settings, facts, parts["test"]),
     )
-    write_run_metrics(metrics, found)
-    _log_summary(found)
+    write_run_metrics(metrics, run_metrics)
+    _log_summary(run_metrics)
 
 
 def _training_length(settings: Finetune) -> TrainingLength:

@@ -63,11 +63,11 @@ def split_subjects(
     videos = pl.read_parquet(clips)
     videos_with_labels = rows_of_videos(videos, children, scored)
     usable, left_out = _usable(scored, children, videos, videos_with_labels)
-    given = _given(lists, usable, left_out) if lists else {}
+    requested = _given(lists, usable, left_out) if lists else {}
     folds = plan_folds(
         usable,
         _features(usable, scored, children),
-        given,
+        requested,
         folds=params.folds,
         holdout=params.holdout,
         validation=params.validation,
@@ -101,7 +101,7 @@ def _usable(
 
     from childgait.domain.evgs import TARGET_NAMES
 
-    shown = set(rows.filter(pl.any_horizontal(pl.col(TARGET_NAMES).is_not_null()))["subject"])
+    with_item = set(rows.filter(pl.any_horizontal(pl.col(TARGET_NAMES).is_not_null()))["subject"])
     with_clip = set(videos["subject"])
     with_score = set(scored.filter(pl.col("score").is_not_null())["subject"])
     left_out = {}
@@ -112,9 +112,9 @@ def _usable(
             left_out[subject] = "no clip of the child came through"
         elif subject not in with_score:
             left_out[subject] = "the child has no score"
-        elif subject not in shown:
+        elif subject not in with_item:
             left_out[subject] = "no clip of the child shows an item that is scored"
-    return sorted(shown), left_out
+    return sorted(with_item), left_out
 
 
 def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str, str]:
@@ -127,17 +127,17 @@ def _given(lists: Path, usable: list[str], left_out: dict[str, str]) -> dict[str
     from childgait.files.split_list import read_split_list
 
     listed = read_split_list(lists)
-    given = {subject: part for subject, part in listed.items() if subject in usable}
-    for subject in sorted(set(listed) - set(given) - set(left_out)):
+    requested = {subject: part for subject, part in listed.items() if subject in usable}
+    for subject in sorted(set(listed) - set(requested) - set(left_out)):
         log.warning("split_subjects: %s lists child %s, who is not in the cohort", lists, subject)
     for subject in left_out:
         if listed.get(subject) == "test":
             left_out[subject] += REQUESTED
-    if "test" in listed.values() and "test" not in given.values():
+    if "test" in listed.values() and "test" not in requested.values():
         log.warning(
             "split_subjects: no test child of %s has scores: the hold-out is drawn from the unlisted children", lists
         )
-    return given
+    return requested
 
 
 def _features(usable: list[str], scored: pl.DataFrame, children: pl.DataFrame) -> NDArray[np.bool_]:
@@ -163,8 +163,8 @@ def _warn_of_gaps(frame: pl.DataFrame, fold: str, part: str) -> None:
     from childgait.domain.evgs import TARGET_NAMES
     from childgait.files.split import atypical_of
 
-    found = atypical_of(frame)
+    atypical = atypical_of(frame)
     for value, word in ((1, "atypical"), (0, "typical")):
-        without = [name for name, column in zip(TARGET_NAMES, found.T, strict=True) if not np.any(column == value)]
+        without = [name for name, column in zip(TARGET_NAMES, atypical.T, strict=True) if not np.any(column == value)]
         if without and part != "validation":
             log.warning("split_subjects: fold %s, %s: no %s child for %s", fold, part, word, ", ".join(without))

@@ -110,16 +110,16 @@ def write_cohort(root: Path, params: Synthesize, processes: int) -> CohortSummar
     labels: list[LabelRow] = []
     subjects: dict[str, dict[str, object]] = {}
     recordings: list[WrittenRecording] = []
-    for made in tqdm(
+    for entry in tqdm(
         _made(root, params, processes), total=params.subjects, desc="children", unit="child", mininterval=1
     ):
-        labels += made.labels
-        subjects[made.labels[0]["patient_id"]] = made.subject
-        recordings += [_with_files(root, recording) for recording in made.recordings]
+        labels += entry.labels
+        subjects[entry.labels[0]["patient_id"]] = entry.subject
+        recordings += [_with_files(root, recording) for recording in entry.recordings]
     write_json(root / "labels.json", labels)
-    told = ("subject", "age_years", "sex", "diagnosis", "aid", "severity")
+    columns = ("subject", "age_years", "sex", "diagnosis", "aid", "severity")
     lines = ["patient_id,age_years,sex,diagnosis,aid,severity"]
-    lines += [",".join(str(subject[key]) for key in told) for subject in subjects.values()]
+    lines += [",".join(str(subject[key]) for key in columns) for subject in subjects.values()]
     write_text(root / "subjects.csv", "\n".join(lines) + "\n")
     write_json(root / "truth" / "subjects.json", subjects)
     summary: CohortSummary = {

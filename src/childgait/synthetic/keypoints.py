@@ -136,10 +136,10 @@ def frames_as_json(
     """The text of every frame's file, and the quirks that were planted."""
     points, scores = _whole_body(delivered, rng)
     count = len(points)
-    told = np.ones(count, dtype=bool)
+    with_video_info = np.ones(count, dtype=bool)
     quirks: list[Defect] = []
     if rng.random() < params.missing_video_info:
-        told[0] = False
+        with_video_info[0] = False
         quirks.append({"kind": "missing_video_info", "start": 0, "end": 1, "points": []})
     info: VideoInfo = {
         "video_name": f"{name}.mp4",
@@ -166,7 +166,7 @@ def frames_as_json(
                 }
             ]
         content: FrameRecord = {"frame_index": index, "instance_info": people}
-        if told[index]:
+        if with_video_info[index]:
             content["video_info"] = info
         texts.append(json.dumps(content, separators=(",", ":")).encode())
     return texts, quirks

@@ -162,7 +162,7 @@ def _neutralised(
     child: Child, cycles: dict[str, tuple[dict[str, Curve], float]], names: set[str]
 ) -> tuple[dict[str, tuple[dict[str, Curve], float]], Child]:
     """The same child with some curves as in a normal one."""
-    kept = {
+    typical = {
         "adduction": "adduction",
         "hip_rotation": "hip_rotation",
         "foot_rotation": "foot_rotation",
@@ -172,7 +172,7 @@ def _neutralised(
         "trunk_shift": "sway",
     }
     normal = LimbPlan("normal", 0.0)
-    plain = {kept[name]: getattr(normal, kept[name]) for name in names if name in kept}
+    plain = {typical[name]: getattr(normal, typical[name]) for name in names if name in typical}
     if "knee_direction" in names:
         plain["hip_rotation"] = 0.0
     child = replace(child, left=replace(child.left, **plain), right=replace(child.right, **plain))
@@ -314,8 +314,10 @@ def _move_body(
         leg, share = legs[limb], phase[limb] % 1
         swing = np.clip((share - duties[limb]) / (1 - duties[limb]), 0, 1)
         height = root[:, 2] + bottom[limb] + 0.03 * leg_length * np.sin(np.pi * swing) ** 2
-        kept = child.limb(limb).clearance * leg_length * ramp(swing, 0.05, 0.35) * (1 - ramp(swing, 0.80, 1.0))
-        height = kept + 0.004 * np.logaddexp(0, (height - kept) / 0.004)  # children shorten the limb to clear the floor
+        clearance = child.limb(limb).clearance * leg_length * ramp(swing, 0.05, 0.35) * (1 - ramp(swing, 0.80, 1.0))
+        height = clearance + 0.004 * np.logaddexp(
+            0, (height - clearance) / 0.004
+        )  # children shorten the limb to clear the floor
         height = (1 - weight[limb]) * np.maximum(height, 0)  # ... or drag on it, but not through it
         reach = (leg.thigh + leg.shank)[:, 2]
         give = np.clip((height - root[:, 2] - leg.hip[:, 2] - leg.lowest) / reach, 0.86, 1.14)[:, None]

@@ -90,8 +90,8 @@ class Outlines:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return every field as an array, for a file."""
-        found = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "view"}
-        return found | {"view": np.array([VIEWS.index(self.view)], np.uint8)}
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "view"}
+        return arrays | {"view": np.array([VIEWS.index(self.view)], np.uint8)}
 
     @staticmethod
     def of_arrays(arrays: dict[str, NDArray[np.generic]]) -> Outlines:
@@ -249,14 +249,14 @@ class _Polygons:
         inside = (outlines.max(axis=2) >= squares[:, None, :2] - 1) & (
             outlines.min(axis=2) <= squares[:, None, :2] + squares[:, None, 2:]
         )
-        shown = np.flatnonzero(inside.all(axis=2).any(axis=0))
-        depth = np.stack(self.depths, axis=1)[:, shown]
-        identity, material, light, piece = zip(*(self.codes[row] for row in shown), strict=True)
-        fixed = np.rint(outlines[:, shown] * (1 << SHIFT))
+        visible = np.flatnonzero(inside.all(axis=2).any(axis=0))
+        depth = np.stack(self.depths, axis=1)[:, visible]
+        identity, material, light, piece = zip(*(self.codes[row] for row in visible), strict=True)
+        fixed = np.rint(outlines[:, visible] * (1 << SHIFT))
         return {
             "polygons": np.clip(fixed, -(2**15) + 1, 2**15 - 1).astype(np.int16),
             "order": np.argsort(-depth, axis=1, kind="stable").astype(np.uint8),
-            "hidden": np.stack(self.hidden, axis=1)[:, shown],
+            "hidden": np.stack(self.hidden, axis=1)[:, visible],
             "identity": np.array(identity, np.uint8),
             "material": np.array(material, np.uint8),
             "light": np.array(light, np.float32),

@@ -108,7 +108,7 @@ def write_clip(path: Path, root: Path, entry: Recording) -> None:
     """Write a side view with annotations and the near limb's curves, at a quarter of its speed."""
     truth = load_truth(root / "truth" / f"{entry['name']}.npz")
     limb = entry["view"]
-    found = planar_angles(truth.points, limb, -1.0 if limb == "left" else 1.0)
+    measured = planar_angles(truth.points, limb, -1.0 if limb == "left" else 1.0)
     rate = Fraction(entry["rate"]) / 4
     count = min(entry["frames"], 120)
     frames = _frames(root / entry["video"], set(range(count)))
@@ -117,9 +117,17 @@ def write_clip(path: Path, root: Path, entry: Recording) -> None:
         for index in range(count):
             panel = np.full((height, panel_width, 3), 245, np.uint8)
             for row, name in enumerate(("knee", "ankle", "foot_pitch")):
-                asked = truth.angles[f"{limb}.{name}"][:count]
+                commanded = truth.angles[f"{limb}.{name}"][:count]
                 size = (panel_width, height // 3)
-                _plot(panel, asked, found[name][:count], index, f"{limb} {name}, degrees", row * (height // 3), size)
+                _plot(
+                    panel,
+                    commanded,
+                    measured[name][:count],
+                    index,
+                    f"{limb} {name}, degrees",
+                    row * (height // 3),
+                    size,
+                )
             for event in truth.events:
                 if abs(event["seconds"] - truth.seconds[index]) < 0.05:
                     cv2.putText(

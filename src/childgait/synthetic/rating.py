@@ -79,16 +79,16 @@ def rate_child(child: Child, margin: float, rng: Random, raters: Sequence[Rater]
     """
     measured = measure(child)
     scores: Scores = {
-        limb: {code: {"value": round(found.value, 6), "score": found.score} for code, found in measured[limb].items()}
+        limb: {code: {"value": round(item.value, 6), "score": item.score} for code, item in measured[limb].items()}
         for limb in LIMBS
     }
     readers: Sequence[Rater | None] = raters or [None]
     for rating, rater in zip(RATINGS, readers, strict=False):
         read = measured if rater is None else _read(child, rater)
         for limb in LIMBS:
-            for code, found in read[limb].items():
+            for code, item in read[limb].items():
                 bands = rater[code].bands if rater else None
-                scores[limb][code][rating] = rate(code, found, margin, rng, bands)
+                scores[limb][code][rating] = rate(code, item, margin, rng, bands)
     return scores
 
 
@@ -119,5 +119,5 @@ def _read_item(code: str, reading: Reading, seconds: Array, curves: Mapping[str,
 def severity_of(scores: Scores) -> int:
     """Level 1 to 4 by the limbs' true totals in the mean, a level each 3.8 points: so far apart are GMFCS levels on the
     Edinburgh score (Robinson et al. 2017). Not a clinical grade: it depends on the gait alone."""
-    total = sum(int(found["score"]) for limb in LIMBS for found in scores[limb].values())
+    total = sum(int(item["score"]) for limb in LIMBS for item in scores[limb].values())
     return min(1 + int(total / len(LIMBS) / POINTS_A_LEVEL), 4)

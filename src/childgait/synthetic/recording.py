@@ -236,20 +236,20 @@ def _expose(
             painter.paint(frame, index, 0)
             painter.paint(later, index, 1)
             frame = cv2.addWeighted(frame, 0.5, later, 0.5, 0)
-            shown = framing.cut(frame, index)
+            picture = framing.cut(frame, index)
             if params.logo:
-                burn_logo(shown)
-            video.add(film.develop(np.ascontiguousarray(shown), index / max(count - 1, 1)))
+                burn_logo(picture)
+            video.add(film.develop(np.ascontiguousarray(picture), index / max(count - 1, 1)))
             who_is_where[:] = 0
             painter.identify(who_is_where, index)
-            seen = framing.cut(who_is_where, index)
-            masks.append(pack_mask((seen >= CHILD) & (seen < PERSON)))
-            labels.append(pack_labels(head_of_identity[seen]))
+            identities = framing.cut(who_is_where, index)
+            masks.append(pack_mask((identities >= CHILD) & (identities < PERSON)))
+            labels.append(pack_labels(head_of_identity[identities]))
             visible[index] = seen_points(
-                exact[index], depth[index], seen, people["child"], painter.identity_depth, index, child
+                exact[index], depth[index], identities, people["child"], painter.identity_depth, index, child
             )
             for who, person in people.items():
-                faces[who][index] = _face_seen(person, seen, index)
+                faces[who][index] = _face_seen(person, identities, index)
     return masks, labels, visible, faces
 
 
@@ -281,8 +281,8 @@ def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> b
     assert head is not None
     if abs((head.facing[index] + 180) % 360 - 180) > 100:  # a profile counts
         return False
-    seen = int((who_is_where == head.identity).sum())
-    return seen > 0.5 * np.pi * float(head.half_width()[index] * head.half[index])
+    pixels = int((who_is_where == head.identity).sum())
+    return pixels > 0.5 * np.pi * float(head.half_width()[index] * head.half[index])
 
 
 class VideoFile:

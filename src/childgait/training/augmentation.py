@@ -100,10 +100,10 @@ def flip(window: Window) -> Window:
 
 
 def _mirrored(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    found = np.empty_like(frames)
-    for one, there in zip(frames, found, strict=True):
+    mirrored = np.empty_like(frames)
+    for one, there in zip(frames, mirrored, strict=True):
         cv2.flip(one, 1, dst=there)  # far faster than [::-1]
-    return found
+    return mirrored
 
 
 def zoom_and_shift(window: Window, draw: Draw) -> Window:

@@ -167,8 +167,8 @@ def _read_description(path: Path) -> tuple[BundleDescription, str]:
             f"{path} has format {values.get('format')!r}, but this version of childgait reads format {FORMAT}",
             hint=AGAIN,
         )
-    if (found := sha256_of_text(body)) != digest:
-        raise StepError(f"{path} was changed: its hash is {found[:12]}…, but it states {digest[:12]}…", hint=AGAIN)
+    if (computed := sha256_of_text(body)) != digest:
+        raise StepError(f"{path} was changed: its hash is {computed[:12]}…, but it states {digest[:12]}…", hint=AGAIN)
     try:
         return BundleDescription.model_validate_json(body), digest
     except ValidationError as error:
@@ -187,12 +187,12 @@ def child_logits_by_run(bundle: Bundle, part: Part, windows_per_video: int) -> d
     from childgait.training.predict import TrainedModel, predict_described
 
     visible, subjects = bundle.visible(), part.table["subject"].to_numpy()
-    shown = np.stack([visible[view] for view in part.table["view"]])
+    visible_by_video = np.stack([visible[view] for view in part.table["view"]])
     logits = {}
     for run in bundle.description.runs:
         model = TrainedModel(run.description, bundle.weights(run))
         by_video = mean_by_video(predict_described(model, part, windows_per_video), part.table.height)
-        logits[run.name] = mean_by_child(by_video, shown, subjects, [subjects[0]])[0]
+        logits[run.name] = mean_by_child(by_video, visible_by_video, subjects, [subjects[0]])[0]
     return logits
 
 

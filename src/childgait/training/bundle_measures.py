@@ -64,14 +64,14 @@ def measure_main_model(runs: list[BundledRun], predictions: list[Path], params: 
     abstention = measure_abstention(p, y, limits, params.error_rate)
     half, predicted = np.full(len(TARGET_NAMES), 0.5), Predictions(y, [p], [p])
     targets = metrics_block(predicted, half, params.bins, balanced=False, intervals=True).targets
-    kept = ("children", "atypical", "accuracy", "sensitivity", "specificity")
+    metrics = ("children", "atypical", "accuracy", "sensitivity", "specificity")
     return {
         "limits": limits,
         "total_error": total_errors(fit_p, fit_y, params.error_rate),
         "calibration_children": len(fit_y),
         "abstention": {**abstention.items, "overall": abstention.overall},
         "performance": {
-            name: TargetPerformance(**{key: getattr(row, key) for key in kept}) for name, row in targets.items()
+            name: TargetPerformance(**{key: getattr(row, key) for key in metrics}) for name, row in targets.items()
         },
         "test_children": len(y),
     }

@@ -278,11 +278,11 @@ def load_start(
 
     start = pretrained if pretrained is not None else find_start(model.name, settings)
     if start is not None:
-        found = read_pretrained(start)
+        checkpoint = read_pretrained(start)
         study = describe_network(network, settings, pixels, settings.frame_step)
-        check_same_network(found.path, found.description, study)
-        load_pretrained(network, found)
-        return found.description.words(), found.description.summary()
+        check_same_network(checkpoint.path, checkpoint.description, study)
+        load_pretrained(network, checkpoint)
+        return checkpoint.description.words(), checkpoint.description.summary()
     if not settings.weights:
         return "from scratch", None
     network.load_published(Path(settings.weights), settings.weights_sha256)

@@ -92,15 +92,15 @@ def evidence_maps(network: Network, batch: Batch, targets: list[int]) -> list[Te
     with torch.enable_grad():
         maps = network.maps(batch).detach().requires_grad_()
         logits = network.logits_from_maps(maps, batch)
-        found = []
+        collected = []
         for target in targets:
             (gradient,) = torch.autograd.grad(logits[:, target].sum(), maps, retain_graph=True)
             if network.maps_are_inputs:
-                found.append((gradient * maps).sum(dim=1).abs().detach())
+                collected.append((gradient * maps).sum(dim=1).abs().detach())
             else:
                 weights = gradient.flatten(2).mean(dim=2).view(*gradient.shape[:2], *[1] * (maps.ndim - 2))
-                found.append((weights * maps).sum(dim=1).relu().detach())
-    return found
+                collected.append((weights * maps).sum(dim=1).relu().detach())
+    return collected
 
 
 def grad_cam(network: Network, batch: Batch, target: int) -> Floats:
@@ -237,24 +237,24 @@ def explain(
     subjects = part.table["subject"].to_numpy()
     logits = np.full(part.atypical.shape, np.nan)
     logits[window_logits.rows] = window_logits.logits
-    rows, shown, strips = [], [], []
+    rows, entries, strips = [], [], []
     for subject in sorted(set(subjects))[:children]:
         best: tuple[float, Shown, NDArray[np.uint8]] | None = None
         for row in np.flatnonzero(subjects == subject).tolist():
             recording = _explain_recording(pair, part, windows, row, logits[row])
-            for logit, found, shares in _compare(recording, facts["pixels"]):
+            for logit, entry, shares in _compare(recording, facts["pixels"]):
                 probability = float(sigmoid(np.array(logit)))
-                rows.append((found.video, found.target, probability, *shares, found.agreement))
+                rows.append((entry.video, entry.target, probability, *shares, entry.agreement))
                 if best is None or logit > best[0]:
-                    best = (logit, found, recording.frames)
+                    best = (logit, entry, recording.frames)
         if best is not None:
-            shown.append(best[1])
+            entries.append(best[1])
             strips += [draw_on_frames(best[2], one) for one in (best[1].trained, best[1].randomised)]
-    if not shown:
+    if not entries:
         raise StepError(
             "no recording of these children has a known item", hint="give another --part, or more --children"
         )
-    return pl.DataFrame(rows, schema=FOCUS.schema(), orient="row"), shown, np.concatenate(strips)
+    return pl.DataFrame(rows, schema=FOCUS.schema(), orient="row"), entries, np.concatenate(strips)
 
 
 def _explain_recording(
@@ -282,8 +282,8 @@ def _compare(recording: Explained, size: int) -> Iterator[tuple[float, Shown, Sh
     for target, trained, fresh in zip(recording.targets, recording.trained, recording.randomised, strict=True):
         share, even = share_on(trained, belongs, TARGETS[target])
         random_share, _ = share_on(fresh, belongs, TARGETS[target])
-        shown = Shown(recording.video, TARGET_NAMES[target], trained, fresh, agreement_of(trained, fresh))
-        yield float(recording.logits[target]), shown, (share, even, random_share)
+        entry = Shown(recording.video, TARGET_NAMES[target], trained, fresh, agreement_of(trained, fresh))
+        yield float(recording.logits[target]), entry, (share, even, random_share)
 
 
 def _networks(model: Model, settings: Finetune, weights: Arrays, facts: Facts, seed: int) -> tuple[Network, Network]:
@@ -326,10 +326,10 @@ def plain_window(part: Part, row: int, loading: Loading, size: int) -> tuple[NDA
 def draw_on_frames(frames: NDArray[np.uint8], evidence: Evidence) -> NDArray[np.uint8]:
     """Draw evidence on a strip of frames, relative to its largest amount; grey where the model has no input."""
     share = np.nan_to_num(evidence.amount / max(float(np.nanmax(evidence.amount, initial=0.0)), 1e-12))
-    chosen = np.unique(np.linspace(0, len(frames) - 1, SHEET_FRAMES).round().astype(int))
-    nearest = np.abs(evidence.frames[None] - chosen[:, None]).argmin(axis=1)
+    places = np.unique(np.linspace(0, len(frames) - 1, SHEET_FRAMES).round().astype(int))
+    nearest = np.abs(evidence.frames[None] - places[:, None]).argmin(axis=1)
     strip = []
-    for frame, moment in zip(chosen, nearest, strict=True):
+    for frame, moment in zip(places, nearest, strict=True):
         picture = frames[frame].astype(float)
         tint, unseen = np.zeros(picture.shape[:2]), np.zeros(picture.shape[:2], bool)
         radius = evidence.cell / 2 if evidence.cell else max(picture.shape[0] / 28, 1.0)

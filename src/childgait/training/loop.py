@@ -250,9 +250,9 @@ class Trainer:
         """Return the weights that params select, of the last or the best epoch."""
         state, best = self.state, self.settings.checkpoint == "best"
         weights = state.best if best and state.best else state.ema_network().state_dict()
-        kept = state.best_epoch if best else state.epoch
+        epoch = state.best_epoch if best else state.epoch
         return Outcome(
-            {name: value.detach().cpu() for name, value in weights.items()}, state.history, kept or state.epoch
+            {name: value.detach().cpu() for name, value in weights.items()}, state.history, epoch or state.epoch
         )
 
     def _set_learning_rate(self, update: int) -> float:

@@ -44,14 +44,14 @@ def make_validator(
             clips, targets = clips.to(device), targets.to(device)
             with torch.inference_mode(), autocast_context(precision, device):
                 prediction = model(clips)
-            wanted = standardised(targets, tensors)
-            parts = dense_losses(prediction, wanted, targets.visible)
+            truths = standardised(targets, tensors)
+            parts = dense_losses(prediction, truths, targets.visible)
             losses.append(float(torch.stack(list(parts.values())).sum()))
             windows.append(clips.size)
             for name in LOSSES:
                 if (values := getattr(prediction, name)) is not None:
                     predicted[name].append(values.double().cpu().numpy())
-                    truth[name].append(wanted[name].double().cpu().numpy())
+                    truth[name].append(truths[name].double().cpu().numpy())
             visible.append(targets.visible.cpu().numpy())
             assert clips.rows is not None
             children.append(clips.rows.cpu().numpy())

@@ -54,9 +54,9 @@ def part_of_levels(part: Part, level_of: Mapping[str, int | None], path: Path) -
             f"no child of {path} has a severity",
             hint="add a column `severity` (1 to 4, or I to IV) to the cohort's subjects.csv, or skip grade_severity",
         )
-    kept = part.filter(known)
-    levels = np.array([level_of[subject] for subject in kept.table["subject"]])
-    return Part(kept.table, kept.clips, (levels[:, None] >= np.array(THRESHOLDS)).astype(np.float32))
+    graded = part.filter(known)
+    levels = np.array([level_of[subject] for subject in graded.table["subject"]])
+    return Part(graded.table, graded.clips, (levels[:, None] >= np.array(THRESHOLDS)).astype(np.float32))
 
 
 def train_on_levels(

@@ -25,15 +25,15 @@ def deal(labels: NDArray[np.bool_], shares: list[float], seed: int) -> NDArray[n
     dealings = [_deal_once(labels, sizes, random) for _ in range(DRAWS)]
 
     def unevenness(part: NDArray[np.int64]) -> float:
-        found = np.stack([labels[part == number].sum(axis=0) for number in range(len(shares))])
-        return float(np.square(found - ideal).sum())
+        sums = np.stack([labels[part == number].sum(axis=0) for number in range(len(shares))])
+        return float(np.square(sums - ideal).sum())
 
     return min(dealings, key=unevenness)
 
 
 def _deal_once(labels: NDArray[np.bool_], sizes: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
     children = len(labels)
-    wanted = np.outer(sizes / max(children, 1), labels.sum(axis=0)).astype(float)  # (parts, L) still lacking
+    lacking = np.outer(sizes / max(children, 1), labels.sum(axis=0)).astype(float)  # (parts, L) still lacking
     room = sizes.astype(float)
     part = np.full(children, -1, dtype=np.int64)
     order = random.permutation(children)
@@ -47,10 +47,10 @@ def _deal_once(labels: NDArray[np.bool_], sizes: NDArray[np.int64], random: np.r
             break
         rarest = int(np.where(left > 0, left, children + 1).argmin())
         for child in order[(waiting & labels[:, rarest])[order]]:
-            chosen = _fullest(np.where(room > 0, wanted[:, rarest], -np.inf), room, tie[child])
-            part[child] = chosen
-            room[chosen] -= 1
-            wanted[chosen] -= labels[child]
+            emptiest = _fullest(np.where(room > 0, lacking[:, rarest], -np.inf), room, tie[child])
+            part[child] = emptiest
+            room[emptiest] -= 1
+            lacking[emptiest] -= labels[child]
     return part
 
 
@@ -99,8 +99,8 @@ def plan_folds(
     """For every fold the part of each child. `given` fixes parts of the hold-out; its test children are in no fold."""
 
     def dealt(names: list[str], shares: list[float], step: int) -> list[int]:
-        chosen = features[[subjects.index(name) for name in names]]
-        return [int(part) for part in deal(chosen, shares, seed + step)]
+        rows = features[[subjects.index(name) for name in names]]
+        return [int(part) for part in deal(rows, shares, seed + step)]
 
     def train_and_validation(names: list[str], step: int) -> dict[str, str]:
         parts = dealt(names, [1 - validation, validation], step)

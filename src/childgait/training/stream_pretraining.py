@@ -95,7 +95,7 @@ def pretrain_on_stream(
     )
     scale = measure_scale(settings, stream_settings, windows) if settings.method != "masked" else None
     held_out = held_out_batches(settings, stream_settings, loading, cache)
-    shown = range(min(STRIP_CHILDREN, settings.children))
+    children = range(min(STRIP_CHILDREN, settings.children))
     return pretrain_on_windows(
         network,
         settings,
@@ -107,7 +107,7 @@ def pretrain_on_stream(
         save_as=save_as,
         fingerprint=fingerprint,
         on_round=on_round,
-        strip=draw_strip(shown, settings.seed, stream_settings, network_settings.drawing),
+        strip=draw_strip(children, settings.seed, stream_settings, network_settings.drawing),
         children=(settings.children, settings.held_out_children),
     )
 
@@ -205,12 +205,12 @@ def check_can_be_pretrained(model: Model, network: Network) -> None:
 
 def measure_scale(settings: Pretrain, stream_settings: StreamSettings, windows: WalkWindows) -> DenseScale:
     """Means, deviations and clipping bounds over the first children of the stream."""
-    known = target_scale(settings.seed, stream_settings, range(min(settings.children, SCALE_CHILDREN)))
-    shown = [windows[0, index][1].points for index in range(min(len(windows), SCALE_WINDOWS))]
-    points = np.concatenate(shown).astype(np.float64)
+    targets = target_scale(settings.seed, stream_settings, range(min(settings.children, SCALE_CHILDREN)))
+    points_of_windows = [windows[0, index][1].points for index in range(min(len(windows), SCALE_WINDOWS))]
+    points = np.concatenate(points_of_windows).astype(np.float64)
     deviation = np.maximum(points.std(axis=0), 1e-3)
     return DenseScale(
-        **vars(known),
+        **vars(targets),
         point_mean=points.mean(axis=0).astype(np.float32),
         point_deviation=deviation.astype(np.float32),
     )
@@ -223,8 +223,8 @@ def held_out_batches(
     children = range(settings.children, settings.children + settings.held_out_children)
     each = max(settings.validation_windows // (len(children) * VIEWS_PER_CHILD), 1)
     windows = WalkWindows(children, settings.seed, stream_settings, loading, windows=each, cache=cache)
-    chosen = range(min(len(windows), settings.validation_windows))
+    indices = range(min(len(windows), settings.validation_windows))
     return [
-        collate_walks([windows[0, index] for index in chosen[start : start + settings.batch_size]])
-        for start in range(0, len(chosen), settings.batch_size)
+        collate_walks([windows[0, index] for index in indices[start : start + settings.batch_size]])
+        for start in range(0, len(indices), settings.batch_size)
     ]

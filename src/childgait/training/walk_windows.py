@@ -205,8 +205,8 @@ class WalkWindows(Dataset[tuple[Sample, WalkTargets]]):
         size = self.settings.pixels
         exact = np.zeros((len(frames), outlines.exact.shape[1], 3), np.float32)
         exact[..., :2] = place_points(outlines.exact, outlines, frames, size)
-        shown = change(Window(None, None, exact, outlines.measures, "left", size), draw)
-        assert shown.points is not None
+        changed = change(Window(None, None, exact, outlines.measures, "left", size), draw)
+        assert changed.points is not None
         curves, phases, visible = outlines.curves[frames], outlines.phases[frames], outlines.visible
         if draw.flip:
             curves, phases, visible = curves[:, _SWAPPED_CURVES], phases[:, ::-1], visible[list(MIRRORED)]
@@ -214,8 +214,8 @@ class WalkWindows(Dataset[tuple[Sample, WalkTargets]]):
         return WalkTargets(
             curves=_per_tubelet(curves),
             phases=np.stack([np.cos(angles), np.sin(angles)], axis=2).reshape(len(angles), -1),
-            points=_per_tubelet((shown.points[..., :2] + np.float32(0.5)) / np.float32(size)),
-            measures=shown.labels,
+            points=_per_tubelet((changed.points[..., :2] + np.float32(0.5)) / np.float32(size)),
+            measures=changed.labels,
             visible=visible,
         )
 

@@ -242,8 +242,8 @@ def make_sample(
     patches, index, filled = None, None, 0
     if loading.packing is not None:
         assert frames is not None
-        patches, kept = cut(frames, window.masks, loading.packing)
-        index, filled, frames = kept.index, kept.filled, None
+        patches, selection = cut(frames, window.masks, loading.packing)
+        index, filled, frames = selection.index, selection.filled, None
     silhouettes, rectangles = None, None
     if "silhouettes" in loading.inputs:
         assert window.masks is not None

@@ -54,8 +54,8 @@ class Background:
 def masked_median(stack: NDArray[np.uint8], free: NDArray[np.bool_]) -> Picture:
     """Return the lower median per pixel of the free samples; built bit by bit, which is far faster than sorting."""
     assert len(stack) < 256, "counts are kept in a byte"
-    wanted = (free.sum(axis=0, dtype=np.uint8) + np.uint8(1)) // 2
-    wanted = np.broadcast_to(wanted, stack.shape[1:])
+    rank = (free.sum(axis=0, dtype=np.uint8) + np.uint8(1)) // 2
+    rank = np.broadcast_to(rank, stack.shape[1:])
     stack = np.where(free, stack, 255)  # never below a trial
     value = np.zeros(stack.shape[1:], np.uint8)
     for bit in (128, 64, 32, 16, 8, 4, 2, 1):
@@ -63,7 +63,7 @@ def masked_median(stack: NDArray[np.uint8], free: NDArray[np.bool_]) -> Picture:
         trial = value | np.uint8(bit)
         for picture in stack:
             below += (picture < trial).view(np.uint8)
-        value = np.where(below < wanted, trial, value)
+        value = np.where(below < rank, trial, value)
     return value
 
 

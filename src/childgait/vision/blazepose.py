@@ -169,8 +169,8 @@ class BlazePose:
         A box is the square around the circle that the detector draws about a whole body. One tile yields mostly one
         person; several people need several tiles.
         """
-        found = [self._detect(frame, tile, least) for tile in tiles]
-        return average_overlapping(np.concatenate([np.zeros((0, 5)), *found]), DETECTOR_OVERLAP)
+        detections = [self._detect(frame, tile, least) for tile in tiles]
+        return average_overlapping(np.concatenate([np.zeros((0, 5)), *detections]), DETECTOR_OVERLAP)
 
     def _detect(self, frame: Pixels, tile: Square, least: float) -> Floats:
         crop = cut(frame, tile, DETECTOR_SIDE, cv2.BORDER_CONSTANT)
@@ -222,7 +222,7 @@ ANCHORS = make_anchors()
 def average_overlapping(boxes: Floats, overlap: float) -> Floats:
     """Weighted non-maximum suppression: rows (N, box + score + any) that overlap the best one are averaged."""
     left = boxes[np.argsort(-boxes[:, 4], kind="stable")]
-    kept = []
+    averaged = []
     while len(left):
         best = left[0]
         size = np.minimum(best[2:4], left[:, 2:4]) - np.maximum(best[:2], left[:, :2])
@@ -232,9 +232,9 @@ def average_overlapping(boxes: Floats, overlap: float) -> Floats:
         alike[0] = True
         row = np.average(left[alike], axis=0, weights=left[alike, 4])
         row[4] = best[4]
-        kept.append(row)
+        averaged.append(row)
         left = left[~alike]
-    return np.array(kept).reshape(-1, boxes.shape[1])
+    return np.array(averaged).reshape(-1, boxes.shape[1])
 
 
 def tiles_of(size: tuple[int, int]) -> list[Square]:

@@ -60,15 +60,15 @@ def make_session(model: bytes) -> Any:
 def suppress(boxes: Boxes, overlap: float = _OVERLAP) -> Boxes:
     """Return the best of boxes that overlap (non-maximum suppression), best score first."""
     left = boxes[np.argsort(-boxes[:, 4], kind="stable")]
-    kept = []
+    selected = []
     while len(left):
         best, left = left[0], left[1:]
-        kept.append(best)
+        selected.append(best)
         size = np.minimum(best[2:4], left[:, 2:4]) - np.maximum(best[:2], left[:, :2])
         both = size.clip(0).prod(axis=1)
         either = (best[2:4] - best[:2]).prod() + (left[:, 2:4] - left[:, :2]).prod(axis=1) - both
         left = left[both < overlap * either]
-    return np.array(kept).reshape(-1, 5)
+    return np.array(selected).reshape(-1, 5)
 
 
 class CenterFace:
@@ -128,9 +128,9 @@ def _with_free_size(path: Path) -> bytes:
     weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
     names = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in names]
-    for kept, field in ((weights, model.graph.initializer), (inputs, model.graph.input)):
+    for remaining, field in ((weights, model.graph.initializer), (inputs, model.graph.input)):
         del field[:]
-        field.extend(kept)
+        field.extend(remaining)
     for value in [*model.graph.input, *model.graph.output]:
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             if axis != 1:  # the channels stay

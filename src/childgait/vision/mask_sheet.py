@@ -59,13 +59,13 @@ def count_frames(stretches: Sequence[str]) -> int:
 
 def _row(video: Path, masks: Masks, rows: Sequence[FrameRow], covered: Sequence[str]) -> NDArray[np.uint8]:
     """Draw the row of one video: its name above its tiles."""
-    wanted = choose_frames(rows)
+    frames = choose_frames(rows)
     tiles: dict[int, NDArray[np.uint8]] = {}
     for frame in read_frames(video):
-        if frame.index in wanted:
+        if frame.index in frames:
             tiles[frame.index] = _tile(frame.pixels, masks[frame.index], rows[frame.index])
     blank = np.zeros((HEIGHT + CAPTION, WIDTH, 3), np.uint8)
-    line = [tiles[index] for index in wanted] + [blank] * (SPREAD + BELOW - len(wanted))
+    line = [tiles[index] for index in frames] + [blank] * (SPREAD + BELOW - len(frames))
     head = np.zeros((CAPTION + 4, WIDTH * (SPREAD + BELOW), 3), np.uint8)
     below = sum(not row["ok"] for row in rows)
     text = f"{video.stem}: {len(rows)} frames, {below} below the gate"

@@ -51,28 +51,28 @@ def box_of(mask: Mask) -> Box:
 
 def clean(mask: Mask, min_pixels: int) -> Mask:
     """Remove specks and fill holes of fewer pixels than that. The largest piece always stays."""
-    kept = mask.astype(np.uint8)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(kept, connectivity=8)
+    cleaned = mask.astype(np.uint8)
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(cleaned, connectivity=8)
     if count > 2:
         areas = statistics[:, cv2.CC_STAT_AREA].copy()
         areas[0] = 0
         keep = areas >= min_pixels
         keep[int(areas.argmax())] = True
-        kept = keep[labels].astype(np.uint8)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(1 - kept, connectivity=4)
+        cleaned = keep[labels].astype(np.uint8)
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(1 - cleaned, connectivity=4)
     small = statistics[:, cv2.CC_STAT_AREA] < min_pixels
     small[0] = False  # label 0 is the mask itself
-    return (kept > 0) | small[labels]
+    return (cleaned > 0) | small[labels]
 
 
 def distinct(objects: dict[int, SegmentedObject], overlap: float = DUPLICATE_OVERLAP) -> dict[int, SegmentedObject]:
     """Keep one object of each set of duplicates: the best score, then the lowest number."""
-    kept: dict[int, SegmentedObject] = {}
+    separate: dict[int, SegmentedObject] = {}
     for number in sorted(objects, key=lambda i: (-objects[i].score, i)):
         mask = objects[number].mask
-        if all((mask & other.mask).sum() < overlap * max((mask | other.mask).sum(), 1) for other in kept.values()):
-            kept[number] = objects[number]
-    return {number: kept[number] for number in sorted(kept)}
+        if all((mask & other.mask).sum() < overlap * max((mask | other.mask).sum(), 1) for other in separate.values()):
+            separate[number] = objects[number]
+    return {number: separate[number] for number in sorted(separate)}
 
 
 def check_weights(folder: Path, expected: str, key: str) -> Path:

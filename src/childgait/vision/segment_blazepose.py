@@ -73,9 +73,9 @@ def blazepose(film: Film, selections: Sequence[Selection], params: Segment, name
         "camera": camera,
         "camera_shift_pixels": None if shift is None else round(shift / film.scale, 3),
     }
-    found = Segmentation(iter(()), facts, [] if camera == "static" else [f"the camera is {camera}"])
-    found.masks = _masks(film, child, others, model, found.doubtful)
-    return found
+    segmentation = Segmentation(iter(()), facts, [] if camera == "static" else [f"the camera is {camera}"])
+    segmentation.masks = _masks(film, child, others, model, segmentation.doubtful)
+    return segmentation
 
 
 def _masks(

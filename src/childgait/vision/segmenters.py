@@ -155,9 +155,9 @@ def sam3(film: Film, poses: Poses | None, selections: Sequence[Selection], param
     if selections:
         first = selections[0]
         box, points = (None, [first.box[:2]]) if first.is_point else (first.box, None)
-        found = model.track(pixels, frame_index=first.frame, box=box, points=points)
+        tracked = model.track(pixels, frame_index=first.frame, box=box, points=points)
         path, person = "sam3 tracker", "the person a selection points at"
-        objects = _collect(found, poses, params.min_score)
+        objects = _collect(tracked, poses, params.min_score)
         number: int | None = 1 if objects else None
     else:
         objects = _collect(model.text(pixels, params.sam3_prompts), poses, params.min_score)

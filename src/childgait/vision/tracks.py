@@ -219,7 +219,7 @@ def without_bodies(
 
     The top of the head itself stays, and so does every other silhouette of at least `min_frames` frames.
     """
-    kept = []
+    remaining = []
     for track in silhouettes:
         stays = track.present.copy()
         for body, head in zip(bodies, heads, strict=True):
@@ -230,8 +230,8 @@ def without_bodies(
             inside &= (middle[:, 1] > head.box[frames, 3]) & (middle[:, 1] < box[:, 3] + beside)
             stays[frames] = ~inside | _same_top(head.box[frames], track.box[frames])
         if stays.sum() >= min_frames:
-            kept.append(track.restrict(stays))
-    return kept
+            remaining.append(track.restrict(stays))
+    return remaining
 
 
 def _rank(track: HeadTrack) -> int:

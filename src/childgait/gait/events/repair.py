@@ -22,7 +22,7 @@ _SIDES: tuple[tuple[Kind, int], ...] = (("contact", -1), ("foot_off", 1))  # bef
 
 def drop_implausible(events: list[GaitEvent], stride: float) -> list[GaitEvent]:
     """Keep one of any two events of a kind that are less than APART: the later contact, the earlier foot-off."""
-    kept: list[GaitEvent] = []
+    remaining: list[GaitEvent] = []
     for limb in LIMBS:
         for kind, _ in _SIDES:
             own = sorted((e for e in events if e.limb == limb and e.kind == kind), key=lambda event: event.seconds)
@@ -33,8 +33,8 @@ def drop_implausible(events: list[GaitEvent], stride: float) -> list[GaitEvent]:
                         plausible[-1] = event
                 else:
                     plausible.append(event)
-            kept += plausible
-    return kept
+            remaining += plausible
+    return remaining
 
 
 def infer_typical_events(walk: Walk, limb: Limb, events: list[GaitEvent]) -> list[GaitEvent]:

@@ -56,7 +56,7 @@ def make_film(clip: Clip, video: Path, poses: Path, readings: set[int], style: D
     height, width = next(iter(pixels.values())).shape[:2]
     scale = min(1.0, WIDTH / width)
     near: Side = "left" if clip.view == "left" else "right"
-    chosen = np.linspace(0, len(source) - 1, STILLS + 2)[1:-1].round().astype(int)
+    stills = np.linspace(0, len(source) - 1, STILLS + 2)[1:-1].round().astype(int)
     return Film(
         video=clip.video,
         view=clip.view,
@@ -68,7 +68,7 @@ def make_film(clip: Clip, video: Path, poses: Path, readings: set[int], style: D
         points=[_points(keypoints, index, scale) for index in source],
         stills=[
             "data:image/webp;base64," + _encode(draw_still(pixels[source[n]], keypoints, source[n], style, near))
-            for n in chosen
+            for n in stills
         ],
     )
 

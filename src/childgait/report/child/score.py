@@ -75,36 +75,36 @@ def check_request(request: Request) -> None:
 def find_recordings(request: Request) -> list[Recording]:
     """Find the recordings of the one child that a request names."""
     check_request(request)
-    found: list[Recording] = []
+    recordings: list[Recording] = []
     files: list[Path] = []
     for path in request.paths:
         if not path.exists():
             raise StepError(f"{path} does not exist", hint="give a video, a child's folder, or a cohort's folder")
         if (path / "dataset").is_dir():
-            found += list_recordings(path)
+            recordings += list_recordings(path)
         elif path.is_dir():
-            found += collect_recordings(sorted(path.iterdir()))
+            recordings += collect_recordings(sorted(path.iterdir()))
         else:
             files.append(path)
-    found += name_files(files, request)
-    children = sorted({recording.subject for recording in found})
+    recordings += name_files(files, request)
+    children = sorted({recording.subject for recording in recordings})
     if request.child is not None:
-        found = [recording for recording in found if recording.subject == request.child]
-    if not found:
+        recordings = [recording for recording in recordings if recording.subject == request.child]
+    if not recordings:
         where = ", ".join(map(str, request.paths)) or "no path"
         who = f"child {request.child}" if request.child else "a child"
         raise StepError(f"there is no recording of {who} in {where}", hint="check the path and --child")
-    if len({recording.subject for recording in found}) > 1:
+    if len({recording.subject for recording in recordings}) > 1:
         raise StepError(
             f"there are recordings of {len(children)} children ({children[0]} to {children[-1]})",
             hint="name one by --child, or list several in a table for --table",
         )
-    if any(recording.video is None for recording in found):
-        found = [recording for recording in found if recording.video is not None]
-        if not found:
+    if any(recording.video is None for recording in recordings):
+        recordings = [recording for recording in recordings if recording.video is not None]
+        if not recordings:
             raise StepError("there are keypoints, but no video", hint="give the videos, or run a study on keypoints")
-    refuse_erased(found[0].subject)
-    return found
+    refuse_erased(recordings[0].subject)
+    return recordings
 
 
 def name_files(files: list[Path], request: Request) -> list[Recording]:
@@ -139,9 +139,9 @@ def name_files(files: list[Path], request: Request) -> list[Recording]:
 
 
 def _check_view(view: str) -> View:
-    for known in VIEWS:
-        if view == known:
-            return known
+    for candidate in VIEWS:
+        if view == candidate:
+            return candidate
     raise StepError(f"{view!r} is no view", hint=f"views are {', '.join(VIEWS)}")
 
 

@@ -215,14 +215,14 @@ def _explain_crossings(
     result, doubts = [], []
     for number, (track, unknown) in enumerate(completed):
         others = [other for n, (other, _) in enumerate(completed) if n != number]
-        kept = []
+        unexplained = []
         for hole in unknown:
             ends = [f for f in (hole[0] - 1, hole[1] + 1) if 0 <= f < len(track.score) and track.present[f]]
             if not any(_is_beside(track.box[end], other.box[end]) for end in ends for other in others):
-                kept.append(hole)
+                unexplained.append(hole)
             else:
                 doubts.append(f"frames {hole[0]}-{hole[1]}: a person was lost beside another one")
-        result.append((track, kept))
+        result.append((track, unexplained))
     return result, doubts
 
 

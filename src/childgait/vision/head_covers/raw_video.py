@@ -24,15 +24,15 @@ class RawVideo:
         if self._kept is not None:
             yield from map(_copy, self._kept)
             return
-        kept, free = [], self._max_bytes
+        stored, free = [], self._max_bytes
         for frame in read_frames(self.path):
             free -= frame.planes.data.nbytes
             if free >= 0:
-                kept.append(_copy(frame))
+                stored.append(_copy(frame))
             else:
-                kept.clear()
+                stored.clear()
             yield frame
-        self._kept = kept if free >= 0 else None
+        self._kept = stored if free >= 0 else None
 
 
 def _copy(frame: Frame) -> Frame:

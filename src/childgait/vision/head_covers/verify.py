@@ -28,7 +28,7 @@ class Verification:
 
 def verify(covered: Path, name: str, plan: CoverPlan, *, lossless: bool, keep: Collection[int] = ()) -> Verification:
     """Decode the covered video: every frame has its time, and every cover is where it must be. Keep frames `keep`."""
-    digest, times, kept = hashlib.sha256(), [], []
+    digest, times, frames = hashlib.sha256(), [], []
     for frame in read_frames(covered):
         update_hash(digest, frame)
         times.append(frame.seconds)
@@ -38,7 +38,7 @@ def verify(covered: Path, name: str, plan: CoverPlan, *, lossless: bool, keep: C
                 hint="no output was kept; lower deidentify.crf or set deidentify.lossless",
             )
         if frame.index in keep:
-            kept.append(frame)
+            frames.append(frame)
     observation = plan.observation
     if tuple(times) != observation.seconds or (frame.planes.width, frame.planes.height) != observation.size:
         raise StepError(
@@ -46,4 +46,4 @@ def verify(covered: Path, name: str, plan: CoverPlan, *, lossless: bool, keep: C
             f"one {len(observation.seconds)} of {observation.width}x{observation.height}, or their times differ",
             hint="no output was kept; check the time stamps of the raw video",
         )
-    return Verification(digest.hexdigest(), tuple(kept))
+    return Verification(digest.hexdigest(), tuple(frames))
