@@ -301,7 +301,7 @@ def check_completeness(root: Path, inventory: Inventory, cohort: Cohort) -> None
             mend = "deliver them"
             if cohort.modality == "video":
                 mend += (
-                    ", or let estimate_pose.backend auto or blazepose estimate them: about 8 s of one core per second "
+                    ", or let estimate_pose.backend auto or blazepose estimate them: about 9 s of one core per second "
                     "of video; small toes stay missing"
                 )
             level(inventory.videos[name], "has no keypoints", mend)
