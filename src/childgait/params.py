@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -612,6 +613,16 @@ class RunSettings(Section):
             raise ValueError(
                 f"training_windows is {self.training_windows}, but micro_batch_size is {self.micro_batch_size}: the "
                 "windows of a video are computed together, so micro_batch_size must be at least as large"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_process_has_clips(self) -> RunSettings:
+        clips = self.micro_batch_size // self.training_windows
+        if self.processes > math.ceil(self.batch_size / clips):
+            raise ValueError(
+                f"processes is {self.processes}, but a step of batch_size {self.batch_size} has fewer micro-batches "
+                f"(of {clips} clips): lower micro_batch_size, so that each process has clips to train on"
             )
         return self
 

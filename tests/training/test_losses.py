@@ -19,6 +19,7 @@ from childgait.files.tables import write_table
 from childgait.metrics.aggregate import predictions_table
 from childgait.metrics.calibration import fit_calibration
 from childgait.metrics.of_study import read_predictions
+from childgait.models.gait_resnet import CosineLinear
 from childgait.models.item_heads import MeasuresHead
 from childgait.models.registry import MODELS, settings_of
 from childgait.report.agreement_tables import expected_scores
@@ -70,17 +71,27 @@ def test_the_ordinal_loss_asks_for_score_2_of_atypical_items_only() -> None:
     scores[0, :20] = torch.nan
     expected = []
     for clip in range(3):
-        terms = []
+        terms, targets = [], 0
         for target in range(34):
             score, first, second = scores[clip, target], logits[clip, target], logits[clip, 34 + target]
             if score.isnan():
                 continue
             own = nn.functional.softplus(-first) * weights[target] if score > 0 else nn.functional.softplus(first)
             terms.append(own)
+            targets += 1
             if score > 0:
                 terms.append(nn.functional.softplus(-second if score == 2 else second))
-        expected.append(torch.stack(terms).mean())
+        expected.append(torch.stack(terms).sum() / targets)
     torch.testing.assert_close(corn_loss(logits, scores, weights), torch.stack(expected))
+
+
+def test_the_ordinal_loss_is_least_at_the_share_of_atypical_clips() -> None:
+    """One half of the clips is typical in all items, the other atypical in all: the best constant logit is 0."""
+    scores = torch.tensor([0.0, 1.0])[:, None].expand(2, 34)
+    logits = torch.zeros(2, 68, requires_grad=True)
+    corn_loss(logits, scores, torch.ones(34)).sum().backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad[:, :34].sum(dim=0), torch.zeros(34))
 
 
 def test_only_the_ordinal_loss_reads_scores_and_refuses_a_binary_scale(study: Study) -> None:
@@ -93,7 +104,7 @@ def test_only_the_ordinal_loss_reads_scores_and_refuses_a_binary_scale(study: St
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_ordinal_network_starts_as_the_binary_one_with_second_outputs_at_zero(name: str) -> None:
+def test_an_ordinal_network_starts_as_the_binary_one_with_usable_second_outputs(name: str) -> None:
     built = {}
     for loss in ("bce", "corn"):
         torch.manual_seed(0)
@@ -104,7 +115,8 @@ def test_an_ordinal_network_starts_as_the_binary_one_with_second_outputs_at_zero
     assert isinstance(binary, nn.Linear)
     assert isinstance(ordinal, nn.Linear)
     assert type(binary) is type(ordinal)
-    assert torch.equal(ordinal.weight, torch.cat([binary.weight, torch.zeros_like(binary.weight)]))
+    second = binary.weight if isinstance(binary, CosineLinear) else torch.zeros_like(binary.weight)
+    assert torch.equal(ordinal.weight, torch.cat([binary.weight, second]))
 
 
 def test_a_measures_head_is_ordinal_too() -> None:

@@ -116,7 +116,7 @@ def load_arrays(path: Path) -> Any:
     """Return the plain values and numpy arrays of a pickle; fail if it contains anything else."""
     content = read_bytes(path, LARGEST_PICKLE)
     try:
-        return _plain(_ArrayUnpickler(io.BytesIO(content)).load(), depth=0)
+        return _plain(_ArrayUnpickler(io.BytesIO(content)).load(), 0, {})
     except _NotAllowed as error:
         raise StepError(
             f"{path} contains {error}, not only arrays and plain values",
@@ -126,18 +126,25 @@ def load_arrays(path: Path) -> Any:
         raise StepError(f"{path} is no readable pickle ({type(error).__name__})", hint="copy the file again") from None
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """Replace placeholders by arrays in lists, tuples and dicts; fail for any other object."""
+def _plain(value: Any, depth: int, copies: dict[int, Any]) -> Any:
+    """Replace placeholders by arrays in lists, tuples and dicts; fail for any other object.
+
+    `copies` are those of the containers so far: one that a pickle names a thousand times is copied once.
+    """
     if depth > 20:
         raise _NotAllowed("values nested more than 20 deep")
     if isinstance(value, _Array):
         if value.value is None:
             raise _NotAllowed("an array without content")
         return value.value
-    if isinstance(value, dict):
-        return {key: _plain(inside, depth + 1) for key, inside in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inside, depth + 1) for inside in value]
+    if isinstance(value, dict | list | tuple):
+        if id(value) not in copies:
+            copies[id(value)] = (
+                {key: _plain(inside, depth + 1, copies) for key, inside in value.items()}
+                if isinstance(value, dict)
+                else [_plain(inside, depth + 1, copies) for inside in value]
+            )
+        return copies[id(value)]
     if value is None or isinstance(value, bool | int | float | str | np.ndarray):
         return value
     raise _NotAllowed(f"a value of the type {type(value).__name__}")

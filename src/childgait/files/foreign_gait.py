@@ -99,7 +99,9 @@ def rank_one(
     gallery_sequences: list[SilhouetteSequence],
 ) -> dict[str, float]:
     """Return rank-1 accuracy by condition (nm, bg, cl): the mean over pairs of different views, embeddings (N, D)."""
-    distance = np.linalg.norm(probes[:, None].astype(np.float64) - gallery[None].astype(np.float64), axis=2)
+    from scipy.spatial.distance import cdist
+
+    distance = cdist(probes, gallery)
     by_condition: dict[str, list[float]] = {}
     views = sorted({sequence.view for sequence in gallery_sequences})
     for condition in ("nm", "bg", "cl"):

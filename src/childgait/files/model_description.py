@@ -66,7 +66,11 @@ class ModelDescription(BaseModel):
     @classmethod
     def read(cls, path: Path) -> ModelDescription:
         """Read the file; stop where it is not a description of a trained model."""
-        return read_typed(path, cls, hint="give the model.json that finetune wrote, or run finetune again")
+        return read_typed(
+            path,
+            cls,
+            hint="it may be of another version of childgait: run finetune again, or give the model.json it wrote",
+        )
 
     def children_of_training(self) -> set[str]:
         """Return every child whose clips training used, in any part."""

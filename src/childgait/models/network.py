@@ -121,8 +121,11 @@ class Network(nn.Module):
     def make_ordinal(self) -> None:
         """Give each target a second output after all first ones: the logit of score 2 given an atypical score.
 
-        The first outputs keep their weights, the second start at zero; no random number is drawn.
+        The first outputs keep their weights. The second start at zero, or as the first where the head normalises its
+        weights (a vector of zeros has no direction). No random number is drawn.
         """
+        from childgait.models.gait_resnet import CosineLinear
+
         _, last = self.classifier()
         if isinstance(last, MeasuresHead):
             last.make_ordinal()
@@ -133,8 +136,9 @@ class Network(nn.Module):
             self.reset_classifier(2 * len(TARGETS))
         _, fresh = self.classifier()
         assert isinstance(fresh, nn.Linear)
+        second = weight if isinstance(last, CosineLinear) else torch.zeros_like(weight)
         with torch.no_grad():
-            fresh.weight.copy_(torch.cat([weight, torch.zeros_like(weight)]))
+            fresh.weight.copy_(torch.cat([weight, second]))
             fresh.bias.copy_(torch.cat([bias, torch.zeros_like(bias)]))
 
     def head_penalty(self) -> Tensor | None:

@@ -50,7 +50,10 @@ def encoder_features(clips: list[Clip], settings: Finetune) -> Floats:
 
     torch.set_num_threads(settings.threads)
     of_network = settings.frozen.encoder in MODELS
-    encode, weights = _encode_by_network(settings, clips[0].size) if of_network else _encode_by_frames(settings)
+    if of_network:
+        encode, weights = _encode_by_network(settings, clips[0].size, [clip.subject for clip in clips])
+    else:
+        encode, weights = _encode_by_frames(settings)
     folder = Path(settings.frozen.cache) if settings.frozen.cache else None
     key = json.dumps([settings.model_dump(include={"frozen", "frames", "frame_step", "encoder"}), weights, of_network])
     return np.stack([_cached(clip, encode, folder, key) for clip in clips]).astype(np.float64)
@@ -102,7 +105,7 @@ def _encode_by_frames(settings: Finetune) -> tuple[Encode, str]:
     return encode, origin
 
 
-def _encode_by_network(settings: Finetune, size: int) -> tuple[Encode, str]:
+def _encode_by_network(settings: Finetune, size: int, subjects: list[str]) -> tuple[Encode, str]:
     """Return the encoding of a clip by a network of the registry, and where its weights come from."""
     import torch
 
@@ -113,7 +116,7 @@ def _encode_by_network(settings: Finetune, size: int) -> tuple[Encode, str]:
     own = settings_of(model, settings).model_copy(update={"head": "mlp"})
     torch.manual_seed(0)
     network = model.build(own, size)
-    origin = _load_encoder(network, model.name, own, size)
+    origin = _load_encoder(network, model.name, own, size, subjects)
     network.eval()
     style, columns = own.drawing if network.prompted else None, own.silhouette.columns
     loading = Loading(own.frames, network.inputs, style, network.packing, own.frame_step, columns)
@@ -127,10 +130,14 @@ def _encode_by_network(settings: Finetune, size: int) -> tuple[Encode, str]:
     return encode, origin
 
 
-def _load_encoder(network: Network, name: str, settings: Finetune, size: int) -> str:
-    """Load a pre-trained checkpoint of this project or a published one; return where the weights come from."""
+def _load_encoder(network: Network, name: str, settings: Finetune, size: int, subjects: list[str]) -> str:
+    """Load a pre-trained checkpoint of this project or a published one; return where the weights come from.
+
+    A checkpoint that was pre-trained on one of the children `subjects` is refused.
+    """
     from childgait.files.pretrained import SHIPPED_NAME, check_same_network, description_of, shipped_checkpoint
     from childgait.models.pretrained import describe_network, load_pretrained, read_pretrained
+    from childgait.training.leak_checks import check_not_pretrained_on
 
     if not settings.weights:
         log.warning("linear_probe: %s has random weights, because finetune.weights is empty", name)
@@ -140,6 +147,7 @@ def _load_encoder(network: Network, name: str, settings: Finetune, size: int) ->
         network.load_published(path, settings.weights_sha256)
         return settings.weights_sha256
     checkpoint = read_pretrained(path)
+    check_not_pretrained_on(checkpoint.description.summary(), subjects)
     check_same_network(
         checkpoint.path, checkpoint.description, describe_network(network, settings, size, settings.frame_step)
     )

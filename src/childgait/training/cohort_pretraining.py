@@ -107,9 +107,10 @@ def held_out_batches(clips: Sequence[Clip], loading: Loading, settings: Pretrain
     """Return the same windows of the held-out children for each validation, evenly spread over their clips."""
     each = max(settings.validation_windows // len(clips), 1)
     windows = ClipWindows(_windows(clips, loading, settings.seed, windows_per_video=each))
-    count = min(len(clips) * each, settings.validation_windows)
+    count = min(len(windows), settings.validation_windows)
+    indices = np.linspace(0, len(windows) - 1, count).round().astype(int)
     return [
-        collate_clips([windows[0, index] for index in range(start, min(start + settings.batch_size, count))])
+        collate_clips([windows[0, int(index)] for index in indices[start : start + settings.batch_size]])
         for start in range(0, count, settings.batch_size)
     ]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.params import Drawing
 from childgait.training.gradcam import Evidence, evidence_of, plain_window, trained_network
+from childgait.training.losses import atypical_logits
 from childgait.training.predict import loading_of
 from childgait.training.windows import Loading, Windows, collate, nearest_usable, window_frames
 from childgait.vision.drawing import Side, draw_skeletons
@@ -51,7 +52,7 @@ def examine_windows(
         sample = windows[0, row]
         batch = collate([sample])
         with torch.inference_mode():
-            logits = network.eval()(batch)[0].double().numpy()
+            logits = atypical_logits(network.eval()(batch))[0].double().numpy()
         target = int(np.where(visible[row], logits, -np.inf).argmax())
         frames, points = plain_window(part, row, windows.loading, clip.size)
         index = window_frames(sample.start, settings.frames, clip.length, settings.frame_step)

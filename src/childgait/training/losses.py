@@ -46,11 +46,17 @@ def loss_of_clips(logits: Tensor, labels: Tensor, weights: Tensor, gamma: float 
 def corn_loss(logits: Tensor, scores: Tensor, weights: Tensor) -> Tensor:
     """Return (B,) the ordinal loss of logits (B, 68) and scores (B, 34) of 0, 1 or 2, NaN where unknown.
 
-    The mean over the known questions of a clip; the second question of a target is known where its score is 1 or 2.
+    Both questions are divided by the clip's known targets, so that the first weighs the same in every clip, however
+    many of its items are atypical and have a second one: else the probability of atypical would be biased.
     """
+    targets = len(TARGETS)
     atypical = torch.where(torch.isnan(scores), scores, (scores > 0).float())
-    questions = torch.cat([atypical, severe_of(scores)], dim=1)
-    return loss_of_clips(logits, questions, torch.cat([weights, torch.ones_like(weights)]))
+    first = loss_of_clips(logits[:, :targets], atypical, weights)
+    severe = severe_of(scores)
+    known = ~torch.isnan(severe)
+    truth = torch.where(known, severe, torch.zeros_like(severe))
+    second = functional.binary_cross_entropy_with_logits(logits[:, targets:].float(), truth, reduction="none")
+    return first + (second * known).sum(dim=1) / (~torch.isnan(scores)).sum(dim=1).clamp(min=1)
 
 
 def severe_of(scores: Tensor) -> Tensor:

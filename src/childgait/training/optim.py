@@ -142,4 +142,9 @@ def freeze_for_epoch(network: Network, settings: Finetune, epoch: int) -> int:
         if frozen:
             parameter.grad = None
         trained += parameter.numel() * (not frozen)
+    if not trained:
+        raise StepError(
+            f"finetune's freeze_layers, freeze_stages and freeze_epochs leave nothing to train in epoch {epoch + 1}",
+            hint="leave the deepest layer (the head) out of finetune.freeze_stages",
+        )
     return trained

@@ -200,12 +200,18 @@ def inference_settings(model: Model, settings: Finetune) -> Finetune:
     """Fall back to what this machine has (slower, equal up to rounding): the CPU, fp32. Training never does."""
     import torch
 
-    from childgait.training.precision import cpu_has_bf16, resolve_precision
+    from childgait.training.precision import AMPERE, cpu_has_bf16, resolve_precision
 
     if settings.device == "cuda" and not torch.cuda.is_available():
         log.warning("%s was trained on a GPU, and torch finds none here: inference runs on the CPU", model.name)
         return settings.model_copy(update={"device": "cpu", "precision": "fp32"})
     if settings.device == "cpu" and settings.precision == "bf16" and not cpu_has_bf16():
         log.warning("%s was trained in bf16, which this CPU lacks: inference runs in fp32", model.name)
+        return settings.model_copy(update={"precision": "fp32"})
+    wants = settings.device == "cuda" and settings.precision in ("bf16", "tf32")
+    if wants and torch.cuda.get_device_capability(0) < AMPERE:
+        log.warning(
+            "%s was trained in %s, which this GPU lacks: inference runs in fp32", model.name, settings.precision
+        )
         return settings.model_copy(update={"precision": "fp32"})
     return resolve_precision(settings)

@@ -68,9 +68,10 @@ def train_on_levels(
     from childgait.models.registry import find_model
     from childgait.training.distributed import join_group, leave_group
     from childgait.training.fit import Fitting, set_class_prior
+    from childgait.training.precision import resolve_precision
     from childgait.training.predict import prepare_torch, settings_from
 
-    settings = settings_from(trained.description)
+    settings = resolve_precision(settings_from(trained.description))
     prepare_torch(settings)
     torch.manual_seed(seed)
     network = find_model(trained.description.model).build(settings, trained.description.facts["pixels"])
