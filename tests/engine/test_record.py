@@ -163,11 +163,11 @@ def test_the_log_of_parallel_jobs_does_not_mix(tmp_path):
 
 def test_a_step_can_add_to_its_log_line(monkeypatch):
     monkeypatch.setattr(record, "_notes", {})
-    record.add_run_note(mlflow_run="abc")
+    record.add_run_note(mlflow_run="run of MLflow")
     Path("in.txt").write_text("hello")
     run_copy()
-    assert json.loads(Path("logs/runs.jsonl").read_text())["mlflow_run"] == "abc"
-    assert "abc" not in Path("out.record.json").read_text()
+    assert json.loads(Path("logs/runs.jsonl").read_text())["mlflow_run"] == "run of MLflow"
+    assert "run of MLflow" not in Path("out.record.json").read_text()
 
 
 def test_what_a_run_writes_does_not_make_the_tree_unclean(monkeypatch):
