@@ -31,8 +31,9 @@ def data_of(page: Any) -> dict[str, Any]:
 
 
 def answers(browser: Any, video: str = FIRST, **more: object) -> dict[str, object]:
-    version = data_of(browser.get(f"/clear/{video}"))["versions"]["cleared"]
-    return {"video": video, "heads_covered": True, "child_visible": True, "version": version} | more
+    page = data_of(browser.get(f"/clear/{video}"))
+    version, sha256 = page["versions"]["cleared"], page["sha256"]
+    return {"video": video, "heads_covered": True, "child_visible": True, "version": version, "sha256": sha256} | more
 
 
 def test_the_queue_lists_what_blocks_first(study: Study) -> None:
@@ -157,6 +158,14 @@ def test_other_pixels_than_the_evidence_states_are_not_cleared(study: Study, bro
     path.write_text(json.dumps(facts | {"decoded_sha256": "0" * 64}))
     answer = one.post("/api/accept", **body)
     assert "has other pixels than its evidence states; nothing was written" in answer.json()["error"]
+
+
+def test_a_video_made_again_after_it_was_watched_is_not_cleared(study: Study, browser: Callable[..., Any]) -> None:
+    one = browser()
+    answer = one.post("/api/accept", **answers(one, sha256="0" * 64))
+    assert answer.status_code == 409
+    assert f"{FIRST} was made again after it was opened" in answer.json()["error"]
+    assert (study.annotations / "cleared.csv").read_text().count("\n") == 1
 
 
 def test_a_video_that_is_gone_is_a_sentence(study: Study, browser: Callable[..., Any]) -> None:

@@ -13,6 +13,7 @@ from childgait.vision import tracks
 from childgait.vision.blazepose import BlazePose, Look, Square
 from childgait.vision.camera_path import CameraPath, static_path
 from childgait.vision.head_covers.embedded import (
+    MIN_LOOKS,
     LookAtFrame,
     Sighting,
     close_people,
@@ -117,5 +118,12 @@ def test_a_close_person_who_cannot_be_followed_is_in_doubt() -> None:
     looks = looks_of((range(LOOKS), 200, 3, RED))
     looks[4].sightings.append(Sighting(person(600), BLUE, close=True))
     chains = link_sightings(looks, TIMES, static_path(len(TIMES), 640, 360))
-    assert list_unfollowed(chains) == ["frame 24: somebody may stand so close that the picture cuts off the head"]
-    assert not list_unfollowed(chains[:1])
+    doubt = "frame 24: somebody may stand so close that the picture cuts off the head"
+    assert list_unfollowed(chains, [len(chain.frames) for chain in chains]) == [doubt]
+    assert not list_unfollowed(chains[:1], [LOOKS])
+    longer = link_sightings(
+        [LookAtFrame(look.frame, [Sighting(person(600), BLUE, close=True)]) for look in looks],
+        TIMES,
+        static_path(len(TIMES), 640, 360),
+    )
+    assert list_unfollowed(longer, [MIN_LOOKS - 1])  # seen often, with a head in too few looks

@@ -37,7 +37,7 @@ def clear(
     if not yes and not all(ask(question) for question in ("Is every head covered", "Can the child still be seen")):
         print("nothing was written; draw, end or remove covers with `childgait review`")
         return 1
-    decision = accept(study, decisions, film, video, reviewer, reason, version)
+    decision = accept(study, decisions, film, video, reviewer, reason, version, evidence["decoded_sha256"])
     print(f"{decisions.path('cleared')}: {video} is cleared by {decision.reviewer}; `make run` takes it in")
     return 0
 

@@ -29,6 +29,7 @@ class Clearance(Body):
     child_visible: bool
     reason: str = ""
     version: str
+    sha256: str  # of the pixels that the page showed
 
 
 class Hold(Body):
@@ -73,6 +74,7 @@ def add_routes(app: FastAPI, state: AppState) -> None:
             risky=risky_frames(table, evidence["frames"]),
             covers=by_frame(table),
             next=following,
+            sha256=evidence["decoded_sha256"],
             regions=sorted({row["region"] for row in state.decisions.rows("regions", video)}),
         )
         return state.page(
@@ -88,7 +90,7 @@ def add_routes(app: FastAPI, state: AppState) -> None:
             )
         session = session_of(request)
         film = state.films.open(state.study.covered_video(body.video))
-        accept(state.study, state.decisions, film, body.video, session.name, body.reason, body.version)
+        accept(state.study, state.decisions, film, body.video, session.name, body.reason, body.version, body.sha256)
         return {"next": state.next_of(session, "clear", body.video)}
 
     @app.post("/api/hold")

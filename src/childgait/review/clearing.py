@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from childgait.errors import StepError
 from childgait.review.checks import check_for
-from childgait.review.decisions import Decision, Decisions
+from childgait.review.decisions import Changed, Decision, Decisions
 from childgait.review.film import Film
 from childgait.review.study import Study
 
@@ -12,9 +12,19 @@ ACCEPTED = "every head is covered and the child can be seen"
 
 
 def accept(
-    study: Study, decisions: Decisions, film: Film, video: str, reviewer: str, reason: str, version: str
+    study: Study,
+    decisions: Decisions,
+    film: Film,
+    video: str,
+    reviewer: str,
+    reason: str,
+    version: str,
+    watched: str,
 ) -> Decision:
-    """Clear a held video by the hash of the pixels that were shown; a video that waits for nobody is refused."""
+    """Clear a held video by `watched`, the hash of the pixels that the reviewer saw.
+
+    Refused for a video that waits for nobody, and for one that was made again after it was opened.
+    """
     evidence = study.evidence(video)
     if evidence["verdict"] != "held":
         raise StepError(f"{video} is {evidence['verdict']}, not held", hint="nothing is to be accepted")
@@ -24,6 +34,8 @@ def accept(
             f"{film.path} has other pixels than its evidence states; nothing was written",
             hint="run `make run` and look at the video again",
         )
+    if watched != film.sha256:
+        raise Changed(f"{video} was made again after it was opened", hint="nothing was written: watch it again")
     row = {"sha256": film.sha256}
     check = check_for("cleared", video, evidence)
     return decisions.add("cleared", video, [row], reviewer, reason.strip() or ACCEPTED, version, check)

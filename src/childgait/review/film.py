@@ -91,10 +91,10 @@ class Film:
             with self._change:
                 self.sha256 = digest.hexdigest()
                 self._change.notify_all()
-        except (StepError, OSError) as error:
+        except Exception as error:  # whatever ends the thread must wake those who wait for its frames
             self._fail(error)
 
-    def _fail(self, error: StepError | OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         with self._change:
             self.error = (
                 error

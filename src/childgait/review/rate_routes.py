@@ -12,6 +12,7 @@ from childgait.errors import StepError
 from childgait.review.access import Role, Session
 from childgait.review.agreement import rater_agreement
 from childgait.review.band_texts import BAND_TEXTS
+from childgait.review.decisions import check_reviewer
 from childgait.review.state import AppState, safe_json, session_of
 from childgait.review.study import Evidence, Forbidden
 
@@ -50,7 +51,7 @@ def add_routes(app: FastAPI, state: AppState) -> None:
 
     @app.get("/rate/{child}")
     def show(request: Request, child: str, session: str = "") -> Response:
-        person = session_of(request).name
+        person = check_reviewer(session_of(request).name)
         check_practice(state)
         sessions = sessions_of(state, child)
         own = state.ratings.session(child, person)

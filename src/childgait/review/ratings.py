@@ -8,6 +8,7 @@ A second reading of a rater A is the entry of the rater "A (2)", so that `build_
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from childgait.user_files import read_json
 
 NOT_SEEN = "not seen"
 UNANSWERED = ""
+SECOND_READING = re.compile(r" \(\d+\)$")  # at the end of a rater's name
 Score = int | str  # 0, 1, 2, NOT_SEEN or UNANSWERED
 Entry = dict[str, Any]  # one entry of the file, whose foreign keys are kept
 
@@ -113,11 +115,16 @@ class Ratings:
         return found
 
     def opinions(self, entries: list[Entry], child: str, limb: Limb, code: str, but: str | None) -> list[int]:
-        """Return the scores of one item by all raters but one, smallest first: nobody can be told from the order."""
+        """Return the scores of one item by all raters but one, smallest first: nobody can be told from the order.
+
+        A rater's second reading is no opinion of another rater.
+        """
         scores = []
         for entry in entries:
             rater = str(entry.get("rater") or "")
             value = _answer(entry, limb, _number(code))
+            if SECOND_READING.search(rater):
+                continue
             if subject_name(entry["patient_id"]) == child and rater != but and isinstance(value, int):
                 scores.append(value)
         return sorted(scores)

@@ -110,7 +110,7 @@ async function decide(address, body) {
 
 function accept() {
   if (get("accept").disabled) { show("Answer both questions first; the whole video must be loaded."); return; }
-  decide("/api/accept", {heads_covered: true, child_visible: true, reason: reason("")});
+  decide("/api/accept", {heads_covered: true, child_visible: true, reason: reason(""), sha256: data.sha256});
 }
 
 function hold() {

@@ -63,13 +63,14 @@ def look_embedded(video: RawVideo, times: Floats, path: CameraPath, params: Deid
     looks = list(_looks(video))
     frames = [look.frame for look in looks]
     chains = link_sightings(looks, times, path)
-    added, bodies, below = [], [], []
+    added, bodies, below, head_counts = [], [], [], []
     for chain in chains:
         points = np.full((len(frames), 23, 3), np.nan, np.float32)
         for frame, one in zip(chain.frames, chain.detections, strict=True):
             points[frames.index(frame)] = one.person.look.points
         person = heads.boxes_of_person(points, times[frames], params.keypoint_score)
         present = np.isfinite(person.head[:, 0])
+        head_counts.append(int(present.sum()))
         if present.sum() < MIN_LOOKS:
             continue
         track = tracks.empty_track(len(times))
@@ -81,7 +82,7 @@ def look_embedded(video: RawVideo, times: Floats, path: CameraPath, params: Deid
         below.append(_between(heads.below_neck(person.head, person.body), frames, times))
     child = _smallest_walker(bodies)
     child_body = None if child is None else below[child]
-    doubts = [*list_takeovers(chains, times), *list_unfollowed(chains)]
+    doubts = [*list_takeovers(chains, times), *list_unfollowed(chains, head_counts)]
     return EmbeddedLook(tuple(added), tuple(bodies), child_body, tuple(doubts))
 
 
@@ -166,12 +167,12 @@ def differs(a: Floats, b: Floats) -> bool:
     return bool(np.linalg.norm((a - b) * _LIGHT) > OTHER_SHIRT)
 
 
-def list_unfollowed(chains: Sequence[Chain[Sighting]]) -> list[str]:
-    """List where somebody whom the picture cuts off was seen but could not be followed, and so is not covered."""
+def list_unfollowed(chains: Sequence[Chain[Sighting]], head_counts: Sequence[int]) -> list[str]:
+    """List where somebody whom the picture cuts off was seen, but with a head in too few looks to be covered."""
     return [
         f"frame {chain.frames[0]}: somebody may stand so close that the picture cuts off the head"
-        for chain in chains
-        if len(chain.frames) < MIN_LOOKS and any(one.close for one in chain.detections)
+        for chain, count in zip(chains, head_counts, strict=True)
+        if count < MIN_LOOKS and any(one.close for one in chain.detections)
     ]
 
 
@@ -181,7 +182,7 @@ def list_takeovers(chains: Sequence[Chain[Sighting]], times: Floats) -> list[str
     for lost in chains:
         for new in chains:
             gap = float(times[new.frames[0]] - times[lost.frames[-1]])
-            if not 0 < gap <= BRIDGE_SECONDS or min(len(lost.frames), len(new.frames)) < MIN_LOOKS:
+            if not 0 < gap <= BRIDGE_SECONDS or len(lost.frames) + len(new.frames) < MIN_LOOKS:
                 continue
             a, b = lost.detections[-1], new.detections[0]
             if overlap(a.person.box, b.person.box) > 0 and differs(a.colour, b.colour):
