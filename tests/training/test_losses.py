@@ -19,7 +19,7 @@ from childgait.files.tables import write_table
 from childgait.metrics.aggregate import predictions_table
 from childgait.metrics.calibration import fit_calibration
 from childgait.metrics.of_study import read_predictions
-from childgait.models.gait_resnet import CosineLinear
+from childgait.models.cosine_linear import CosineLinear
 from childgait.models.item_heads import MeasuresHead
 from childgait.models.registry import MODELS, settings_of
 from childgait.report.agreement_tables import expected_scores

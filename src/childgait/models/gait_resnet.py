@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from childgait.models.batch import Batch
+from childgait.models.cosine_linear import COSINE_SCALE, CosineLinear
 from childgait.models.strips import StripNetwork
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 Convolution = Literal["2d", "3d", "p3d"]
 STRIDES = (1, 2, 2, 1)  # in space; time is never divided
 NUMBERS_PER_STRIP = 4  # times the width: 256 as published
-COSINE_SCALE = 16
 
 
 def convolve(channels_in: int, channels: int, kernel: tuple[int, int, int], stride: int = 1) -> nn.Conv3d:
@@ -134,21 +134,6 @@ class Deepgaitv2(GaitResnet):
     @classmethod
     def from_settings(cls, settings: Finetune, pixels: int) -> Deepgaitv2:
         return cls(settings.silhouette)
-
-
-class CosineLinear(nn.Linear):
-    """Mean over strips of COSINE_SCALE times the cosine of a strip's feature and its class weight, plus a bias."""
-
-    def __init__(self, strips: int, width: int, outputs: int) -> None:
-        super().__init__(strips * width, outputs)
-        self.strips, self.width = strips, width
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return (B, outputs) from (B, width x strips)."""
-        features = functional.normalize(input.unflatten(1, (self.width, self.strips)), dim=1)
-        weights = functional.normalize(self.weight.unflatten(1, (self.width, self.strips)), dim=1)
-        cosines = torch.einsum("bdp,odp->bo", features, weights) / self.strips
-        return COSINE_SCALE * cosines + self.bias
 
 
 class Sconet(Gaitbase):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.errors import StepError
 from childgait.models.batch import Batch, InputName
+from childgait.models.cosine_linear import CosineLinear
 from childgait.models.dense_heads import ClipFeatures
 from childgait.models.item_heads import MeasuresHead
 
@@ -124,8 +125,6 @@ class Network(nn.Module):
         The first outputs keep their weights. The second start at zero, or as the first where the head normalises its
         weights (a vector of zeros has no direction). No random number is drawn.
         """
-        from childgait.models.gait_resnet import CosineLinear
-
         _, last = self.classifier()
         if isinstance(last, MeasuresHead):
             last.make_ordinal()
