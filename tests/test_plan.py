@@ -290,7 +290,12 @@ def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[st
     values["deidentify"] |= {"backends": ["centerface", "sam3"], "sam3_device": "cuda"}
     values["segment"] |= {"backend": "sam3", "sam3_device": "cuda"}
     values["estimate_pose"] |= {"backend": "sapiens2", "device": "cuda"}
-    values["finetune"] |= {"models": ["childgait_video", "rules"], "device": "cuda", "processes": 2}
+    values["finetune"] |= {
+        "models": ["childgait_video", "rules"],
+        "device": "cuda",
+        "processes": 2,
+        "micro_batch_size": 4,
+    }
     plan_by_device = {"nowhere": snakemake(workspace, "--dry-run", "--forceall").stdout}
     try:
         path.write_text(yaml.safe_dump(values, sort_keys=False))
