@@ -167,6 +167,11 @@ def test_an_old_key_of_a_preset_is_answered_with_its_new_name(key: str, tmp_path
             9,
             "finetune: training_windows is 9, but micro_batch_size is 8: the windows of a",
         ),
+        (
+            "finetune.processes",
+            2,
+            "finetune: processes is 2, but a step of batch_size 8 has fewer micro-batches (of 8 clips): lower",
+        ),
         ("build_labels.camera_views", "all", "build_labels.camera_views is 'all', but must be 'registry'"),
     ],
 )

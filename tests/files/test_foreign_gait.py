@@ -148,3 +148,12 @@ def test_malformed_annotations_are_refused(changes: dict[str, Any], message: str
     (tmp_path / "s.pkl").write_bytes(pickle.dumps(annotations(**changes)))
     with pytest.raises(StepError, match=message):
         read_skeletons(tmp_path / "s.pkl")
+
+
+def test_a_list_that_a_pickle_names_often_is_copied_once(tmp_path: Path) -> None:
+    nested: list[Any] = [1]
+    for _ in range(15):
+        nested = [nested] * 10  # 10^15 values if each name were a copy of its own
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(nested))
+    read = load_arrays(tmp_path / "a.pkl")
+    assert read[0] is read[9]

@@ -62,7 +62,7 @@ def test_two_held_videos_are_cleared_with_three_keys_each(study: Study, page: Pa
 def test_covers_are_drawn_with_the_mouse_and_ended_by_a_key(study: Study, page: Page, address: str) -> None:
     enter(page, address, f"/clear/{FIRST}")
     page.wait("document.querySelector('[data-at=load]').textContent === ''")
-    page.key("Home")
+    page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
     page.key("d")
     page.drag(page.on_canvas(80, 20), page.on_canvas(100, 40))
     page.key("End")

@@ -15,6 +15,7 @@ from childgait.commands import clear as command
 from childgait.errors import StepError
 from childgait.files.regions import cleared_by, read_cover_changes, read_regions
 from childgait.files.video import read_frames
+from childgait.review import film
 from childgait.review.decisions import Decisions
 from childgait.review.queue import make_queue
 from childgait.review.study import Study
@@ -73,7 +74,7 @@ def test_a_no_or_a_covered_video_is_not_accepted(study: Study, browser: Callable
     assert (study.annotations / "cleared.csv").read_text().count("\n") == 1
 
 
-def test_a_second_window_is_told_and_nothing_is_lost(study: Study, browser: Callable[..., Any]) -> None:
+def test_a_second_window_gets_an_error_and_nothing_is_lost(study: Study, browser: Callable[..., Any]) -> None:
     first, second = browser("AB"), browser("CD")
     old = answers(second)
     first.post("/api/accept", **answers(first))
@@ -166,6 +167,15 @@ def test_a_video_made_again_after_it_was_watched_is_not_cleared(study: Study, br
     assert answer.status_code == 409
     assert f"{FIRST} was made again after it was opened" in answer.json()["error"]
     assert (study.annotations / "cleared.csv").read_text().count("\n") == 1
+
+
+def test_any_error_of_the_decoder_ends_the_waiting(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(frame: object) -> bytes:
+        raise ValueError("cannot reshape")
+
+    monkeypatch.setattr(film, "encode", fail)
+    with pytest.raises(StepError, match=r"cannot be read \(cannot reshape\)"):
+        film.Film(study.covered_video(FIRST)).wait()
 
 
 def test_a_video_that_is_gone_is_a_sentence(study: Study, browser: Callable[..., Any]) -> None:

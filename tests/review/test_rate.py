@@ -113,6 +113,24 @@ def test_an_arbiter_decides_where_raters_differ(study: Study, ratings: Ratings, 
     assert ratings.disputes("EF") == {}
 
 
+def test_a_second_reading_is_no_opinion_of_another_rater(study: Study, ratings: Ratings) -> None:
+    rate_all(ratings, "AB", 1)
+    entries = json.loads(study.labels.read_text())
+    study.labels.write_text(json.dumps([*entries, entries[0] | {"rater": "AB (2)"}]))
+    assert ratings.adopt_agreement(CHILD, "EF", "0001") == 0
+    rate_all(ratings, "CD", 1)
+    assert ratings.adopt_agreement(CHILD, "EF", "0001") == 34
+
+
+def test_nobody_rates_without_a_name(study: Study, ratings: Ratings, browser: Callable[..., Any]) -> None:
+    """Scores without a rater's name are those of the cohort, which no rater may see."""
+    rate_all(ratings, "AB", 2)
+    study.labels.write_text(study.labels.read_text().replace('"rater": "AB"', '"rater": ""'))
+    page = browser("").get(f"/rate/{CHILD}")
+    assert page.status_code == 400
+    assert "cannot be a reviewer" in page.text
+
+
 def test_agreement_is_for_the_coordinator(ratings: Ratings, browser: Callable[..., Any]) -> None:
     one = browser("EF", "coordinator")
     assert "No two people have scored the same child" in one.get("/agreement").text

@@ -78,3 +78,21 @@ def test_patches_that_are_left_out_are_dark(made: BundledStudy) -> None:
         for y, x in zip(*np.nonzero(~kept[moment]), strict=True):
             box = np.s_[frame, y * cell : (y + 1) * cell, x * cell : (x + 1) * cell]
             assert window.received[box].max() <= 255 * PRUNED
+
+
+def test_an_ordinal_model_has_one_window_per_recording_too(made: BundledStudy) -> None:
+    from childgait.domain.evgs import TARGET_NAMES
+    from childgait.files.model_description import ModelDescription
+    from childgait.files.parts import open_part
+    from childgait.models.registry import find_model
+    from childgait.report.examples import visible_items
+    from childgait.training.predict import settings_from
+
+    part = open_part(made.study.test, made.study.clips)
+    described = ModelDescription.read(made.run_file("childgait_video", "model.json"))
+    model, settings = find_model("childgait_video"), settings_from(described).model_copy(update={"loss": "corn"})
+    network = model.build(settings, described.facts["pixels"])
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    windows = examine_windows(model, settings, weights, described.facts, part, visible_items(part))
+    assert [one.video for one in windows] == part.table["video"].to_list()
+    assert {one.target for one in windows} <= set(TARGET_NAMES)

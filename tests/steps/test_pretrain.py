@@ -16,10 +16,13 @@ from childgait.engine import mlflow_tracking
 from childgait.engine.flags import Input
 from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
+from childgait.files.clips import open_clip
 from childgait.files.hashes import sha256
 from childgait.params import Pretrain, load_section
 from childgait.steps.pretrain import pretrain
 from childgait.training import pretraining
+from childgait.training.cohort_pretraining import held_out_batches
+from childgait.training.windows import Loading
 from support.small_study import SIZE, Study, make_study
 
 SMALL = {
@@ -207,6 +210,14 @@ def test_clips_of_children_without_scores_are_reconstructed(
         assert (first / name).read_bytes() == (resumed / name).read_bytes()
     fewer = run(tmp_path / "fewer", **(given | {"clips": study.clips[: len(study.clips) // 2]}))
     assert (fewer / "weights.safetensors").read_bytes() != (first / "weights.safetensors").read_bytes()
+
+
+def test_every_held_out_clip_can_measure_the_reconstruction(study: Study) -> None:
+    clips = [open_clip(path) for path in study.clips]
+    settings = load_section(ROOT / "params.yaml", Pretrain).model_copy(update={"validation_windows": 3})
+    (batch,) = held_out_batches(clips, Loading(8, frozenset({"frames"})), settings)
+    assert batch[0].rows is not None
+    assert batch[0].rows.tolist() == [0, len(clips) // 2, len(clips) - 1]
 
 
 def test_no_child_of_a_part_is_reconstructed(study: Study, tmp_path: Path) -> None:

@@ -119,6 +119,8 @@ def test_any_set_of_stages_is_frozen_and_the_others_learn(tmp_path: Path) -> Non
 def test_stages_that_a_network_lacks_are_refused() -> None:
     with pytest.raises(StepError, match=r"freeze_stages names 7, but the network has layers 0 to 1"):
         freeze_for_epoch(Toy(0.0), settings(freeze_stages=[1, 7]), 0)
+    with pytest.raises(StepError, match="leave nothing to train in epoch 2"):
+        freeze_for_epoch(Toy(0.0), settings(freeze_layers=9), 1)
     network = Toy(0.0)
     network.layer_of = lambda parameter: None  # type: ignore[method-assign]
     with pytest.raises(StepError, match="the network has no numbered layers"):

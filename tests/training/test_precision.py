@@ -79,6 +79,17 @@ def test_a_cpu_refuses_what_it_lacks_and_inference_falls_back(
 
 
 @pytest.mark.usefixtures("gpu", "flags")
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_a_model_of_a_newer_gpu_predicts_in_fp32_on_an_older_one(
+    precision: str, gpu: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = settings(device="cuda", precision=precision)
+    assert inference_settings(MODELS["tcn"], trained).precision == precision
+    gpu.setattr(torch.cuda, "get_device_capability", lambda index: (7, 5))
+    assert inference_settings(MODELS["tcn"], trained).precision == "fp32"
+    assert f"tcn was trained in {precision}, which this GPU lacks" in caplog.text
+
+
 def test_a_gpu_gets_tf32_and_fast_kernels_unless_params_ask_for_exact_ones() -> None:
     set_kernels(settings(device="cuda", precision="bf16", deterministic=False))
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == ("high", True)

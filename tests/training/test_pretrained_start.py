@@ -17,13 +17,14 @@ from childgait.models.item_heads import MeasuresHead
 from childgait.models.pretrained import describe_network, load_pretrained, read_pretrained, tensors_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Finetune
+from childgait.training.clip_features import encoder_features
 from childgait.training.description import describe
 from childgait.training.fit import FitResult, fit_network
 from childgait.training.leak_checks import check_children_unseen
 from childgait.training.optim import freeze_for_epoch
 from childgait.training.predict import predict
 from childgait.training.windows import starts_of, window_frames
-from support.small_study import SIZE, Study, make_study, settings
+from support.small_study import PARAMS, SIZE, Study, make_study, settings
 
 MODEL = MODELS["childgait_video"]
 
@@ -162,8 +163,14 @@ def test_no_child_of_a_run_was_pretrained_on(study: Study, parts: tuple[Part, Pa
         path.with_suffix(".json").write_text(json.dumps(description | {"subjects": [child]}))
         return fit(used, parts, tmp_path, path)
 
-    with pytest.raises(StepError, match="the checkpoint was pre-trained on the child's clips"):
+    with pytest.raises(StepError, match=r"but \S+weights\.safetensors was pre-trained on the child's clips"):
         pretrained_on(parts[1].clips[0].subject)
+    probed = settings_of(
+        MODELS["linear_probe"],
+        settings(frame_step=2, weights=str(path), frozen={**PARAMS["finetune"]["frozen"], "encoder": MODEL.name}),
+    )
+    with pytest.raises(StepError, match=r"but \S+weights\.safetensors was pre-trained on the child's clips"):
+        encoder_features(parts[1].clips, probed)
     tested = open_part(study.test, study.clips).clips[0].subject
     named = dict(zip(("train", "validation"), parts, strict=True))
     model = describe(MODEL, "holdout", 0, used, named, pretrained_on(tested))

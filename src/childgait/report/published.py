@@ -39,10 +39,19 @@ LIMB_TOTAL_CORRELATION = 0.57  # left with right
 CHILD_TOTAL_SD = 5.8  # atypical items per child, of 34
 # Correlation (phi) of two items of one limb, limbs pooled: the strongest pairs.
 ITEM_CORRELATIONS: dict[tuple[str, str], float] = {
-    ("KEX", "HEX"): 0.50, ("IC", "HL"): 0.48, ("KEX", "KPS"): 0.38, ("FCL", "WAD"): 0.38, ("IC", "SAD"): 0.38,
-    ("IC", "KPS"): 0.38, ("KPS", "HEX"): 0.37, ("KFX", "HFX"): 0.37, ("IC", "WAD"): 0.36, ("TSG", "TLT"): 0.36,
-    ("SAD", "WAD"): 0.36, ("KFX", "PRT"): -0.20,
-}  # fmt: skip
+    ("KEX", "HEX"): 0.50,
+    ("IC", "HL"): 0.48,
+    ("KEX", "KPS"): 0.38,
+    ("FCL", "WAD"): 0.38,
+    ("IC", "SAD"): 0.38,
+    ("IC", "KPS"): 0.38,
+    ("KPS", "HEX"): 0.37,
+    ("KFX", "HFX"): 0.37,
+    ("IC", "WAD"): 0.36,
+    ("TSG", "TLT"): 0.36,
+    ("SAD", "WAD"): 0.36,
+    ("KFX", "PRT"): -0.20,
+}
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,10 @@ A page states the version of the rows that it shows. If these rows have changed 
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +22,7 @@ from childgait.errors import StepError
 from childgait.files.annotations import rows_of
 from childgait.files.atomic import atomic_outputs
 from childgait.files.hashes import sha256_of_text
-from childgait.review.locks import lock_folder
+from childgait.review.locks import lock_for_writing
 from childgait.user_files import parse_line, read_text
 
 COLUMNS = {
@@ -110,7 +108,7 @@ class Decisions:
         """Add rows of one decision; `check` reads the new file as the steps do and fails on a row they refuse."""
         assert rows, "a decision has rows"
         reviewer, reason = check_reviewer(reviewer), check_reason(reason)
-        with self._writer():
+        with lock_for_writing(self.folder, self.folder):
             self._check_version(table, video, version)
             time = self._next_time(table)
             stamped = [{**row, "video": video, "reviewer": reviewer, "time": time, "reason": reason} for row in rows]
@@ -121,7 +119,7 @@ class Decisions:
 
     def undo(self, table: str, video: str, reviewer: str, time: str, version: str, check: Check) -> Decision:
         """Remove the rows of one decision."""
-        with self._writer():
+        with lock_for_writing(self.folder, self.folder):
             self._check_version(table, video, version)
             wanted = {"video": video, "reviewer": reviewer, "time": time}
             text, removed = remove_rows(self._text(table), self.path(table), wanted)
@@ -146,15 +144,6 @@ class Decisions:
                 count = found[key].rows + 1 if key in found else 1
                 found[key] = Decision(*key, row.get("reason", ""), count)
         return sorted(found.values(), key=lambda decision: decision.time, reverse=True)
-
-    @contextmanager
-    def _writer(self) -> Iterator[None]:
-        """Hold the lock; turn a full disk and missing rights into a sentence."""
-        try:
-            with lock_folder(self.folder):
-                yield
-        except OSError as error:
-            raise as_sentence(error, self.folder) from None
 
     def _check_version(self, table: str, video: str, version: str) -> None:
         if self.version(table, video) == version:
@@ -198,16 +187,6 @@ class Decisions:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"action": action, "at": now(), **vars(decision)}, sort_keys=True) + "\n")
-
-
-def as_sentence(error: OSError, folder: Path) -> StepError:
-    """Return the error of a full disk or of missing rights as a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StepError(f"the disk of {folder} is full; nothing was written", hint="free some space and decide again")
-    return StepError(
-        f"{folder} cannot be written ({error.strerror or error}); nothing was written",
-        hint="check the rights of the folder and decide again",
-    )
 
 
 # --- the text of a table, line by line: a row is one line (user_files.py)

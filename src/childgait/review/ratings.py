@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from childgait.domain.evgs import BY_NUMBER, CODES, LIMBS, TARGETS, Limb
 from childgait.errors import StepError
 from childgait.files.atomic import atomic_outputs
 from childgait.files.labels import read_sheets, subject_name
-from childgait.review.decisions import Changed, as_sentence, check_reviewer, now
-from childgait.review.locks import lock_folder
+from childgait.review.decisions import Changed, check_reviewer, now
+from childgait.review.locks import lock_for_writing
 from childgait.user_files import read_json
 
 NOT_SEEN = "not seen"
@@ -72,7 +70,7 @@ class Ratings:
             raise StepError(f"there is no item {number} of the {limb} limb", hint="items are 1 to 17")
         if score not in (*range(self.highest + 1), NOT_SEEN, UNANSWERED) or isinstance(score, bool):
             raise StepError(f"the score is {score!r}", hint=f"0 to {self.highest}, or {NOT_SEEN}")
-        with self._writer():
+        with lock_for_writing(self.folder, self.path.parent):
             entries = self.entries()
             entry = _find(entries, child, rater)
             if entry is None:
@@ -115,7 +113,7 @@ class Ratings:
         return found
 
     def opinions(self, entries: list[Entry], child: str, limb: Limb, code: str, but: str | None) -> list[int]:
-        """Return the scores of one item by all raters but one, smallest first: nobody can be told from the order.
+        """Return the scores of one item by all raters but one, smallest first: the order identifies nobody.
 
         A rater's second reading is no opinion of another rater.
         """
@@ -123,16 +121,15 @@ class Ratings:
         for entry in entries:
             rater = str(entry.get("rater") or "")
             value = _answer(entry, limb, _number(code))
-            if SECOND_READING.search(rater):
-                continue
-            if subject_name(entry["patient_id"]) == child and rater != but and isinstance(value, int):
+            other = rater != but and not SECOND_READING.search(rater)
+            if subject_name(entry["patient_id"]) == child and other and isinstance(value, int):
                 scores.append(value)
         return sorted(scores)
 
     def adopt_agreement(self, child: str, arbiter: str, session: str) -> int:
         """Copy to the arbiter's entry what at least two raters agree on and the arbiter has not scored; count it."""
         copied = 0
-        with self._writer():
+        with lock_for_writing(self.folder, self.path.parent):
             entries = self.entries()
             entry = _find(entries, child, check_reviewer(arbiter))
             if entry is None:
@@ -148,14 +145,6 @@ class Ratings:
                 entry["changed"] = now()
                 self._replace(entries)
         return copied
-
-    @contextmanager
-    def _writer(self) -> Iterator[None]:
-        try:
-            with lock_folder(self.folder):
-                yield
-        except OSError as error:
-            raise as_sentence(error, self.path.parent) from None
 
     def _replace(self, entries: list[Entry]) -> None:
         """Write the entries beside the file, read them as `build_labels` does, and rename."""

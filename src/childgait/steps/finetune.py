@@ -9,9 +9,15 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from childgait.engine.flags import Input, Output
 from childgait.params import Finetune
+
+if TYPE_CHECKING:
+    from childgait.files.parts import Part
+    from childgait.models.registry import Model
+    from childgait.training.fit import FitResult
 
 METHODS = (
     "Networks learnt with a masked {losses} over 34 targets ({networks}); fitted in one go: {fitted}. Test "
@@ -51,14 +57,10 @@ def finetune(
     from childgait.models.registry import find_model, settings_of
     from childgait.training.checkpoint import run_fingerprint
     from childgait.training.description import describe, last_losses, write_history
-    from childgait.training.fit import fit_network, fit_table
     from childgait.training.leak_checks import check_parts, check_pool
-    from childgait.training.precision import resolve_precision
 
     selected = find_model(model_name)
-    settings = settings_of(selected, params)
-    is_table = selected.kind == "table"
-    settings = settings.model_copy(update={"precision": "fp32"}) if is_table else resolve_precision(settings)
+    settings = _resolve(selected, settings_of(selected, params))
     parts = {"train": open_part(train, clips), "validation": open_part(validation, clips)}
     check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
@@ -69,19 +71,15 @@ def finetune(
     split_hash = parts["train"].table["split_hash"][0]
     leads = os.environ.get("RANK", "0") == "0"
     with track_training(leads, selected, fold, seed, settings, split_hash, fingerprint) as run:
-        start = next((path for path in pretrained or [] if path.suffix == ".safetensors"), None)
-        if is_table:
-            result = fit_table(selected, settings, parts["train"], seed=seed)
-        else:
-            result = fit_network(
-                *(selected, settings, parts["train"], parts["validation"]),
-                seed=seed,
-                save_as=save_as,
-                fingerprint=fingerprint,
-                unlabelled=pool,
-                pretrained=start,
-                on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
-            )
+        result = _fit(
+            *(selected, settings, parts),
+            seed=seed,
+            save_as=save_as,
+            fingerprint=fingerprint,
+            unlabelled=pool,
+            pretrained=next((path for path in pretrained or [] if path.suffix == ".safetensors"), None),
+            on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
+        )
         if not leads:
             return
         save_file(result.weights, weights)
@@ -95,3 +93,19 @@ def finetune(
     save_as.unlink(missing_ok=True)
     name, losses = f"{model_name}, fold {fold}, seed {seed}", last_losses(result.history)
     log.info("finetune: %s trained on %d clips%s", name, len(parts["train"].clips), losses)
+
+
+def _resolve(model: Model, settings: Finetune) -> Finetune:
+    """Return the settings with the precision that `auto` stands for on this machine; a table model has fp32."""
+    from childgait.training.precision import resolve_precision
+
+    return settings.model_copy(update={"precision": "fp32"}) if model.kind == "table" else resolve_precision(settings)
+
+
+def _fit(model: Model, settings: Finetune, parts: dict[str, Part], *, seed: int, **of_network: Any) -> FitResult:
+    """Fit a table model, or train a network with the options that only a network has."""
+    from childgait.training.fit import fit_network, fit_table
+
+    if model.kind == "table":
+        return fit_table(model, settings, parts["train"], seed=seed)
+    return fit_network(model, settings, parts["train"], parts["validation"], seed=seed, **of_network)

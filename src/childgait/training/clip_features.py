@@ -147,7 +147,7 @@ def _load_encoder(network: Network, name: str, settings: Finetune, size: int, su
         network.load_published(path, settings.weights_sha256)
         return settings.weights_sha256
     checkpoint = read_pretrained(path)
-    check_not_pretrained_on(checkpoint.description.summary(), subjects)
+    check_not_pretrained_on(path, checkpoint.description.summary(), subjects)
     check_same_network(
         checkpoint.path, checkpoint.description, describe_network(network, settings, size, settings.frame_step)
     )

@@ -106,7 +106,9 @@ def fit_network(
         labelled = labelled_part(train, settings.mean_teacher.labelled, seed)
         weights, prior = set_class_prior(network, labelled, settings)
         origin, summary = load_start(model, network, settings, pixels, pretrained)
-        check_not_pretrained_on(summary, [clip.subject for clip in train.clips + validation.clips])
+        check_not_pretrained_on(
+            pretrained or settings.weights, summary, [clip.subject for clip in train.clips + validation.clips]
+        )
         fitting = Fitting(labelled, validation, weights, seed, group, fingerprint)
         loading = loading_of(network, settings)
         selection = select_features(

@@ -55,12 +55,14 @@ def check_parts(parts: dict[str, Part]) -> None:
         raise StepError("the train and validation tables are of two splits", hint="run split_subjects again")
 
 
-def check_not_pretrained_on(summary: PretrainingSummary | None, children: Iterable[str]) -> None:
+def check_not_pretrained_on(
+    checkpoint: Path | str, summary: PretrainingSummary | None, children: Iterable[str]
+) -> None:
     """Check that no child of a run was among the children without scores that its checkpoint was pre-trained on."""
     known = set(summary.get("subjects", [])) if summary else set()
     if both := sorted(known & set(children)):
         raise StepError(
-            f"child {both[0]} is in a part of this fold, but the checkpoint was pre-trained on the child's clips",
+            f"child {both[0]} is in a part of this fold, but {checkpoint} was pre-trained on the child's clips",
             hint="run pretrain again: it uses only children in no part of any fold",
         )
 

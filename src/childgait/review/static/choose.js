@@ -44,7 +44,7 @@ function update() {
 }
 
 player.canvas.addEventListener("pointerdown", event => {
-  if (event.button !== 0) return;
+  if (event.button !== 0 || player.shown < 0) return;  // no picture is there yet
   player.pause();
   const start = player.at(event), frame = player.shown;
   const change = e => {

@@ -51,7 +51,7 @@ function select(x, y) {
 }
 
 player.canvas.addEventListener("pointerdown", event => {
-  if (event.button !== 0) return;
+  if (event.button !== 0 || player.shown < 0) return;  // no picture is there yet
   player.pause();
   const start = player.at(event);
   if (!drawing) { select(...start); return; }
