@@ -42,7 +42,8 @@ GREY = Drawing(
 @cache
 def clear_children(each: int, seed: int = 11) -> tuple[tuple[Child, bool], ...]:
     """`each` children whose left knee is clearly typical and as many in whom it clearly is not, by turns."""
-    params = Synthesize.model_validate(read_params(ROOT / "params.yaml")["synthesize"] | {"seed": seed})
+    changes = {"seed": seed, "population": "independent"}
+    params = Synthesize.model_validate(read_params(ROOT / "params.yaml")["synthesize"] | changes)
     found: dict[bool, list[Child]] = {True: [], False: []}
     bands, index = bands_of(ITEM), 0
     while min(len(children) for children in found.values()) < each:

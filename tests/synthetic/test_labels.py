@@ -1,4 +1,7 @@
-"""Labels come from curves, are about as frequent as published, and a rater's noise stays near the bands' edges."""
+"""Labels come from curves, are about as frequent as published, and a rater's noise stays near the bands' edges.
+
+Of the population whose rater reads the bands themselves; tests/synthetic/test_population.py covers the clinic's.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ TOLERANCE = {"HL": 0.06, "FCL": 0.0015, "TLT": 0.003}  # of the sampling; degree
 
 @pytest.fixture(scope="module")
 def params() -> Synthesize:
-    return Synthesize.model_validate(read_params(ROOT / "params.yaml")["synthesize"])
+    section = read_params(ROOT / "params.yaml")["synthesize"] | {"population": "independent"}
+    return Synthesize.model_validate(section)
 
 
 @pytest.fixture(scope="module")
