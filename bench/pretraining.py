@@ -2,6 +2,7 @@
 
     python bench/pretraining.py --study ../study110         # hours; a killed bench continues where it stopped
     python bench/pretraining.py --smoke                     # a minute: proves that it runs, measures nothing
+    ... --transfer same=../study30 fps30=../study30fps      # and the largest budget's row on other cohorts
 
 `--study` is a checkout in which a study's clips and splits exist: `make run` with synthesize.subjects: 110 and a seed
 of its own, and the values of prepare_clips and finetune that the demo has. Every row is the same encoder on the same
@@ -10,7 +11,10 @@ children, with the given fine-tuning seeds; nothing is chosen on the test childr
 comparison of the four settings and of all rows but the budget curve's, whose points have a schedule each. Further rows
 of the prompted and pruned network: the same second of walking in 8, 16 or 32 frames (`--frames`), other seeds of
 pre-training (`--pretraining-seeds`), masked reconstruction (`--methods`; `masked` has no measures' head, so all of its
-weights are fine-tuned with a linear one), and scores of fewer training children (`--children`).
+weights are fine-tuned with a linear one), and scores of fewer training children (`--children`). `--transfer` takes
+further studies, each made until its splits, with other settings of the generator: all their children are test children
+of the row with the largest budget, whose head and calibration stay those of the first study. The first named is the one
+that the others are compared to; give it the settings of the first study and a seed of its own.
 Writes reports/bench/pretraining.json and .md (with --smoke into the work folder).
 """
 
@@ -28,6 +32,7 @@ import polars as pl
 import torch
 import yaml
 
+from childgait.domain.evgs import CODES
 from childgait.files.atomic import write_json, write_text
 from childgait.metrics.of_study import ScopePredictions, compare_models, measure_model, read_predictions
 from childgait.params import load_params
@@ -44,6 +49,8 @@ CAPTIONS = {  # of the tables of the prompted and pruned network
     "methods": "Masked reconstruction, alone (all weights fine-tuned, linear head) or beside the dense targets (both):",
     "training_children": "Scores of fewer training children, from the same checkpoint:",
 }
+TRANSFER = "The largest budget's row, head and calibration unchanged, on cohorts of other generator settings:"
+OTHER_COHORT = 5000  # is added to the numbers of its children, so that none is taken for a child of the study
 PARTS = ("train", "validation", "test")
 SMOKE_WINDOWS = 16
 SMOKE = {
@@ -170,10 +177,65 @@ def evaluate_row(row: Row, weights: Path, work: Path, seeds: list[int], changes:
     return read_predictions(paths)["holdout"][row.model]
 
 
+def evaluate_elsewhere(row: Row, name: str, study: Path, work: Path, seeds: list[int]) -> ScopePredictions:
+    """Predict all children of another study with the fine-tuned runs of a row."""
+    trained, folder = work / "rows" / row.folder, work / "transfer" / name
+    if not (folder / "holdout.test.parquet").exists():
+        import_study(study, work, folder)
+    for link, target in {
+        "finetune": trained,
+        "holdout.validation.parquet": work,
+        "holdout.train.parquet": work,
+    }.items():
+        if not (folder / link).exists():
+            (folder / link).symlink_to((target / link).absolute())
+    for seed in seeds:
+        learning.run(folder, row.model, seed, {}, views=4)
+    paths = [folder / "evaluate" / row.model / f"holdout-{seed}" / "predictions.parquet" for seed in seeds]
+    return read_predictions(paths)["holdout"][row.model]
+
+
+def import_study(study: Path, work: Path, folder: Path) -> None:
+    """Make one test part of all children of another study, under numbers that the first study does not have."""
+    clips = folder / "clips"
+    clips.mkdir(parents=True, exist_ok=True)
+    for facts in sorted((work / "clips").glob("*.clip.json")):
+        link_clip(facts, clips, facts.name.removesuffix(".clip.json"))
+    for facts in sorted((study / "data/prepare_clips").glob("*.clip.json")):
+        values = json.loads(facts.read_text(encoding="utf-8"))
+        values |= {"subject": renumber(values["subject"]), "video": renumber(values["video"])}
+        link_clip(facts, clips, values["video"])
+        (clips / f"{values['video']}.clip.json").unlink()
+        write_json(clips / f"{values['video']}.clip.json", values)
+    own = pl.read_parquet(work / "holdout.test.parquet")
+    parts = [pl.read_parquet(study / f"data/split_subjects/holdout.{part}.parquet") for part in PARTS]
+    table = pl.concat(parts).select(own.columns).cast(dict(own.schema)).sort("video")
+    table = table.with_columns(
+        pl.col("subject", "video").map_elements(renumber, return_dtype=pl.String),
+        split_hash=pl.lit(own["split_hash"][0]),
+    )
+    table.write_parquet(folder / "holdout.test.parquet")
+
+
+def renumber(name: str) -> str:
+    """Return the name of a child or video with another child's number: 0003-0001_left_1-9, 5003-0001_left_1-9."""
+    return f"{int(name[:4]) + OTHER_COHORT:04d}{name[4:]}"
+
+
+def link_clip(facts: Path, folder: Path, name: str) -> None:
+    """Link a clip's files into a folder under a name."""
+    for path in facts.parent.glob(facts.name.removesuffix("clip.json") + "*"):
+        link = folder / f"{name}{path.name.removeprefix(facts.name.removesuffix('.clip.json'))}"
+        if not link.is_symlink():
+            link.symlink_to(path.absolute())
+
+
 def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[str, Any]:
     """Return what the JSON file holds of a row: means over the targets, the interval of the first, and validation."""
-    overall = measure_model(predictions, DRAWS, 0).overall
+    groups = measure_model(predictions, DRAWS, 0).groups
+    overall = groups["overall"]
     first = overall["balanced_accuracy"]
+    items = {code: groups[f"item.{code}"]["balanced_accuracy"].value for code in CODES}
     spent = weights.with_name("seconds")
     validation = json.loads(weights.with_name("weights.json").read_text())["validation"]
     return {
@@ -183,6 +245,7 @@ def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[s
         **{name: overall[name].value for name in METRICS},
         "low": first.low,
         "high": first.high,
+        "items": items,
         "held_out": {name: validation.get(name) for name in ("r2_knee", "r2_measures")},
         "processor_seconds": int(spent.read_text()) if spent.exists() else None,
     }
@@ -232,7 +295,24 @@ def to_markdown(results: dict[str, Any]) -> str:
     for key, caption in CAPTIONS.items():
         if results[key]:
             lines += ["", caption, "", head, rule, *(to_line(row["name"], row) for row in results[key])]
+        if key == "budget_curve" and results[key]:
+            lines += ["", to_items(results[key][-1])]
+    if results["transfer"]:
+        lines += ["", TRANSFER, "", "| cohort | children | balanced accuracy | 95 % | F1 | AUROC | loss to the first |"]
+        lines += ["|---|--:|--:|--:|--:|--:|--:|", *map(to_transfer_line, results["transfer"])]
     return "\n".join(lines) + "\n"
+
+
+def to_items(row: dict[str, Any]) -> str:
+    """Return the sentence on each item of a row: above majority or not."""
+    values = {code: value for code, value in row["items"].items() if value is not None}
+    below = [code for code, value in values.items() if value <= 0.5]
+    listed = ", ".join(f"{code} {value:.2f}" for code, value in values.items())
+    missed = f", not {', '.join(below)}" if below else ""
+    return (
+        f"Balanced accuracy per item with {row['windows']} windows: {listed}. Above the majority's .5: "
+        f"{len(values) - len(below)} of {len(values)}{missed}."
+    )
 
 
 def to_points(row: dict[str, float | None]) -> str:
@@ -248,6 +328,38 @@ def to_line(name: str, row: dict[str, Any]) -> str:
     cells = " | ".join("–" if value is None else f"{value:.3f}" for value in values)
     balanced = "–" if row["balanced_accuracy"] is None else f"{row['balanced_accuracy']:.3f}"
     return f"| {name} | {row['windows']} | {balanced} | {interval} | {cells} | {row['processor_seconds'] or '–'} |"
+
+
+def to_transfer_line(row: dict[str, Any]) -> str:
+    """Return one line of the table of other cohorts."""
+    values = " | ".join(f"{row[name]:.3f}" for name in ("f1", "auroc"))
+    interval = f"{row['low']:.3f} to {row['high']:.3f}"
+    loss = f"{100 * row['loss']:+.1f}" if row["loss"] is not None else "–"
+    return f"| {row['name']} | {row['children']} | {row['balanced_accuracy']:.3f} | {interval} | {values} | {loss} |"
+
+
+def measure_transfer(given: argparse.Namespace, work: Path, seeds: list[int]) -> list[dict[str, Any]]:
+    """Return the figures of the largest budget's row on each of the other cohorts."""
+    rows: list[dict[str, Any]] = []
+    largest = max(given.windows)
+    row = Row(f"{largest}", SETTINGS["prompted_pruned"], largest)
+    for name, study in given.transfer:
+        predictions = evaluate_elsewhere(row, name, study, work, seeds)
+        overall = measure_model(predictions, DRAWS, 0).overall
+        first = overall["balanced_accuracy"]
+        figures = {metric: overall[metric].value for metric in METRICS} | {"low": first.low, "high": first.high}
+        loss = rows[0]["balanced_accuracy"] - first.value if rows and first.value is not None else None
+        children = pl.read_parquet(work / "transfer" / name / "holdout.test.parquet")["subject"].n_unique()
+        rows.append({"name": name, "children": children, "windows": largest, **figures, "loss": loss})
+    return rows
+
+
+def named_study(text: str) -> tuple[str, Path]:
+    """Read `name=folder`."""
+    name, found, folder = text.partition("=")
+    if not found or not Path(folder).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not name=folder of a study")
+    return name, Path(folder)
 
 
 def describe_study(work: Path, seeds: list[int], study: Path | None) -> dict[str, Any]:
@@ -273,6 +385,7 @@ def main() -> None:
     parser.add_argument("--pretraining-seeds", type=int, nargs="*", default=[990002, 990003])
     parser.add_argument("--methods", nargs="*", default=["masked", "both"], choices=["masked", "both"])
     parser.add_argument("--children", type=int, nargs="*", default=[33], help="training children whose scores are used")
+    parser.add_argument("--transfer", type=named_study, nargs="*", default=[], help="name=folder of other studies")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of fine-tuning")
     parser.add_argument("--epochs", type=int, default=40, help="of fine-tuning")
     parser.add_argument("--work", type=Path, default=Path(".cache/bench-pretraining"), help="checkpoints and runs")
@@ -293,7 +406,7 @@ def main() -> None:
     make_smoke_study(work) if given.smoke else link_study(given.study, work)
     out = work if given.smoke else Path("reports/bench")
     results = describe_study(work, seeds, given.study)
-    results |= {"fine_tuning_epochs": epochs, "differences": {}} | {key: [] for key in CAPTIONS}
+    results |= {"fine_tuning_epochs": epochs, "differences": {}, "transfer": []} | {key: [] for key in CAPTIONS}
     predictions: dict[str, ScopePredictions] = {}
     for key, rows in rows_of(given).items():
         for row in rows:
@@ -309,6 +422,9 @@ def main() -> None:
             write_json(out / "pretraining.json", results)
             write_text(out / "pretraining.md", to_markdown(results))
             print(f"{key}, {row.name}: {figures['balanced_accuracy']}", flush=True)
+    results["transfer"] = measure_transfer(given, work, seeds)
+    write_json(out / "pretraining.json", results)
+    write_text(out / "pretraining.md", to_markdown(results))
 
 
 if __name__ == "__main__":
