@@ -658,6 +658,11 @@ class Evaluate(Section):
     error_rate: float = Field(
         gt=0, lt=0.5, description="error rate of the prediction sets by which a model abstains, per class of an item"
     )
+    appearances: int = Field(
+        ge=0,
+        le=16,
+        description="clothes and rooms in which synthetic walks are painted to test for shortcuts; 0: no test",
+    )
 
     @field_validator("age_edges")
     @classmethod

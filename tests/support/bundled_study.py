@@ -46,7 +46,7 @@ def make_bundled_study(folder: Path) -> BundledStudy:
     made = BundledStudy(folder, make_study(clips, children=40), folder / "params.yaml")
     sections: dict[str, Any] = {**PARAMS}
     sections["prepare_clips"] = {**PARAMS["prepare_clips"], "size": SIZE}
-    sections["evaluate"] = {**PARAMS["evaluate"], "windows_per_video": 2, "bootstrap": 20}
+    sections["evaluate"] = {**PARAMS["evaluate"], "windows_per_video": 2, "bootstrap": 20, "appearances": 0}
     sections["finetune"] = {**PARAMS["finetune"], "models": list(MODELS_OF_STUDY), "overrides": {}}
     made.params.write_text(yaml.safe_dump(sections))
     for name in MODELS_OF_STUDY:

@@ -125,4 +125,6 @@ def settings(**changes: object) -> Finetune:
 
 
 def judging(**changes: object) -> Evaluate:
-    return Evaluate.model_validate({**PARAMS["evaluate"], "windows_per_video": 2, "bootstrap": 50, **changes})
+    return Evaluate.model_validate(
+        {**PARAMS["evaluate"], "windows_per_video": 2, "bootstrap": 50, "appearances": 0, **changes}
+    )

@@ -145,6 +145,18 @@ class ItemReading(Record):
     seconds: float
 
 
+class AppearanceTest(Record):
+    """How far probabilities move on synthetic walks where only the appearance differs, and where only the walk does."""
+
+    children: int
+    appearances: int
+    repainted: float  # mean change of probability between two appearances of one walk
+    other_walk: float  # between two walks in one appearance
+    ratio: float | None  # of the two; None where nothing moves
+    low: float | None  # 95 % interval of the ratio over draws of children
+    high: float | None
+
+
 class RunMetrics(Evaluation):
     """The metrics of one run beside its identity, inputs and cost."""
 
@@ -163,6 +175,7 @@ class RunMetrics(Evaluation):
     operations: int | None  # of one clip's forward pass; None for a table model
     importance: dict[str, dict[str, float]] | None = None  # by item: feature and share, of tree models
     measured: list[ItemReading] | None = None  # of models that read measured items
+    appearance: AppearanceTest | None = None  # of networks that read pictures
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ TABLES = (
     "groups.csv",
     "strata.csv",
     "importance.csv",
+    "appearance.csv",
     "measured.csv",
     "flow.csv",
     "gates.csv",

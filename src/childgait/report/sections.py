@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from childgait.files.gate_results import GateResult
     from childgait.metrics.external import ExternalRow
     from childgait.metrics.of_study import GapToBest, ScopeMetrics
-    from childgait.metrics.run_metrics import ItemReading, RunMetrics
+    from childgait.metrics.run_metrics import AppearanceTest, ItemReading, RunMetrics
     from childgait.report.flow import Stage
     from childgait.report.promises import PromiseResult
     from childgait.report.study import Study
@@ -146,6 +146,7 @@ class ItemsSection:
     subgroups: list[dict[str, object]]
     readings: ReadingTable
     importance: dict[str, list[tuple[str, list[tuple[str, float]]]]]  # by model: item, features by share
+    appearance: list[tuple[str, AppearanceTest]]
     names: dict[str, str]  # of items, by code
     numbers: dict[str, int]  # of items, by code
 
@@ -306,6 +307,7 @@ def items_section(study: Study) -> ItemsSection:
         subgroups=subgroup_table([run]),
         readings=reading_table([reading for _, reading in item_readings(fold_runs)]),
         importance=importance_lists(study.first_runs()),
+        appearance=appearance_rows(study.first_runs()),
         names={item.code: item.name for item in ITEMS},
         numbers={item.code: item.number for item in ITEMS},
     )
@@ -408,6 +410,11 @@ def importance_lists(first_runs: dict[str, RunMetrics]) -> dict[str, list[tuple[
         if run.importance is not None:
             lists[name] = [(code, _by_share(run.importance.get(code, {}))) for code in CODES]
     return lists
+
+
+def appearance_rows(first_runs: dict[str, RunMetrics]) -> list[tuple[str, AppearanceTest]]:
+    """List the models that read pictures, each with its test for shortcuts."""
+    return [(name, run.appearance) for name, run in first_runs.items() if run.appearance is not None]
 
 
 def _by_share(shares: dict[str, float]) -> list[tuple[str, float]]:

@@ -48,6 +48,7 @@ def write_tables(paths: dict[str, Path], study: Study, flow: list[Stage]) -> Non
         "gates.csv": gate_table(study.gates),
         "strata.csv": subgroup_table(study.runs),
         "importance.csv": importance_table(study.runs),
+        "appearance.csv": appearance_table(study.runs),
         "totals.csv": totals_table(study),
         "kappa.csv": kappa_table(study),
         "repeatability.csv": repeatability_table(study.walks),
@@ -155,6 +156,15 @@ def importance_table(runs: list[RunMetrics]) -> list[Row]:
                 row: Row = {"model": run.model, "fold": run.fold, "seed": run.seed}
                 rows.append(row | {"item": code, "number": feature, "share": share})
     return rows
+
+
+def appearance_table(runs: list[RunMetrics]) -> list[Row]:
+    """One row per run that was tested for shortcuts."""
+    return [
+        {"model": run.model, "fold": run.fold, "seed": run.seed, **dict(run.appearance)}
+        for run in runs
+        if run.appearance is not None
+    ]
 
 
 def item_readings(runs: list[RunMetrics]) -> list[tuple[str, ItemReading]]:

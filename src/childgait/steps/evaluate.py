@@ -51,7 +51,7 @@ def evaluate(
     from childgait.models.registry import find_model
     from childgait.training.leak_checks import check_children_unseen, check_run, check_split
     from childgait.training.predict import predict, settings_from
-    from childgait.training.run_facts import explanations, inputs_and_cost
+    from childgait.training.run_facts import appearance_of, explanations, inputs_and_cost
 
     run = ModelDescription.read(model)
     check_run(run, model, model_name, fold, seed)
@@ -86,6 +86,7 @@ def evaluate(
         parameters=cost.parameters,
         operations=cost.operations,
         **explanations(network, settings, facts, parts["test"]),
+        **appearance_of(network, settings, arrays, facts, params.appearances),
     )
     write_run_metrics(metrics, run_metrics)
     _log_summary(run_metrics)

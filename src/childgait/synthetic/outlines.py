@@ -62,7 +62,7 @@ class StreamSettings:
     mask_error: float  # share of windows with each kind of mask error
     margin: float  # of the crop, as in `prepare_clips`
     smoothing_seconds: float
-    refinement: RefinePose
+    refinement: RefinePose | None  # None: keypoints are exact, without an estimator's errors
 
 
 @dataclass(frozen=True)
@@ -356,6 +356,8 @@ class _Scene:
         """Return the exact keypoints (T, 23, 2) and those of an estimator after refinement (T, 23, 3)."""
         step, motion = VIDEO_RATE // RATE, self.walked.motion
         exact, depth = self.camera.project(into_world(motion.points + self.walked.offset, self.walked.way))
+        if settings.refinement is None:
+            return exact[::step], np.concatenate([exact, np.ones((*exact.shape[:2], 1))], axis=2)[::step]
         visible = np.repeat(self._visible(exact[::step], depth[::step]), step, axis=0)[: len(exact)]
         delivered = spoil(exact, visible, (WIDTH, HEIGHT), float(VIDEO_RATE), settings, self.rng)
         poses = make_poses(motion.seconds, delivered.points.astype(np.float32), delivered.scores.astype(np.float32))

@@ -49,17 +49,22 @@ def predict(
     """Return a trained model's logits for every window of a part."""
     if model.kind == "table":
         return _predict_table(model, settings, weights, part)
-    import torch
-
     from childgait.training.windows import Windows
 
     settings = inference_settings(model, settings)
+    network = load_network(model, settings, weights, facts)
+    windows = Windows(part.clips, part.atypical, loading_of(network, settings), windows_per_video=windows_per_video)
+    return predict_windows(network, windows, settings, settings.device)
+
+
+def load_network(model: Model, settings: Finetune, weights: Arrays, facts: Facts) -> Network:
+    """Return a trained network on its device."""
+    import torch
+
     prepare_torch(settings)
     network = model.build(settings, facts["pixels"])
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-    network.to(settings.device)
-    windows = Windows(part.clips, part.atypical, loading_of(network, settings), windows_per_video=windows_per_video)
-    return predict_windows(network, windows, settings, settings.device)
+    return network.to(settings.device)
 
 
 def _predict_table(model: Model, settings: Finetune, weights: Arrays, part: Part) -> WindowLogits:

@@ -1,4 +1,4 @@
-"""Inputs, parameter count, operations, feature importance and measured items of one trained model.
+"""Inputs, cost, feature importance, measured items and the test for shortcuts of one trained model.
 
 Reads a trained model's description and a part of the study; yields numbers that depend on neither the machine nor its
 load. Training time is in the untracked log only (bench/peers.py joins it to these numbers).
@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from childgait.metrics.run_metrics import ItemReading
+from childgait.metrics.run_metrics import AppearanceTest, ItemReading
 from childgait.training.features import READS
 
 if TYPE_CHECKING:
     from childgait.files.model_description import Facts
     from childgait.files.parts import Part
     from childgait.models.registry import Model
+    from childgait.models.table import Arrays
     from childgait.params import Finetune
 
 
@@ -50,6 +51,21 @@ def explanations(model: Model, settings: Finetune, facts: Facts, part: Part) -> 
     if model.kind == "table" and model.build_table(settings).features == "measured":
         fields["measured"] = item_readings(part)
     return fields
+
+
+def appearance_of(
+    model: Model, settings: Finetune, weights: Arrays, facts: Facts, appearances: int
+) -> dict[str, AppearanceTest]:
+    """Test a network that reads pictures for shortcuts; return nothing for other models."""
+    from childgait.training.appearance import measure_appearance
+    from childgait.training.predict import inference_settings, load_network, loading_of
+
+    if model.kind != "network":
+        return {}
+    settings = inference_settings(model, settings)
+    network = load_network(model, settings, weights, facts)
+    test = measure_appearance(network, settings, loading_of(network, settings), facts["pixels"], appearances)
+    return {} if test is None else {"appearance": test}
 
 
 def item_readings(part: Part) -> list[ItemReading]:

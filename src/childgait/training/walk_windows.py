@@ -170,10 +170,15 @@ class WalkWindows(Dataset[tuple[Sample, WalkTargets]]):
             draw = draw_changes(self.augmentation, rng)
         starts = self._starts(len(outlines.squares), draw.stretch)
         start = int(rng.choice(starts) if self.windows is None else spread(starts, self.windows)[window])
+        return self.make_window(outlines, number, start, rng, draw)
+
+    def make_window(
+        self, outlines: Outlines, row: int, start: int, rng: np.random.Generator, draw: Draw = UNCHANGED
+    ) -> tuple[Sample, WalkTargets]:
+        """Paint the window that begins at frame `start`; `rng` draws the colours, the room and the errors."""
         stretch = self.settings.frame_step * draw.stretch
         frames = window_frames(start, self.loading.frames, len(outlines.squares), stretch)
-        sample = self._sample(number, start, outlines, frames, draw, rng)
-        return sample, self._targets(outlines, frames, draw)
+        return self._sample(row, start, outlines, frames, draw, rng), self._targets(outlines, frames, draw)
 
     def _starts(self, length: int, stretch: float) -> NDArray[np.int64]:
         """Return the frames that a window may begin at without repeating its last frame."""
