@@ -137,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cohort", type=Path, help="a synthetic cohort; without it one is made and thrown away")
     parser.add_argument("--subjects", type=int, default=4)
+    parser.add_argument("--videos", type=int, help="only the first of them")
     parser.add_argument("--seed", type=int, default=941)
     parser.add_argument("--bystander", type=float, default=0.5)
     parser.add_argument("--landmarks", choices=("full", "heavy"), default="heavy")
@@ -145,7 +146,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cohort = arguments.cohort or make_cohort(Path(scratch) / "cohort", arguments)
-        videos = sorted(cohort.glob("dataset/*/*.mp4"))
+        videos = sorted(cohort.glob("dataset/*/*.mp4"))[: arguments.videos]
         rows = []
         for video in videos:
             rows.append(one_video(cohort, video, Path(scratch), arguments.params, arguments.landmarks))

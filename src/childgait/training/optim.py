@@ -62,14 +62,14 @@ def make_optimizer(network: Network, settings: Finetune) -> torch.optim.Optimize
     """
     from timm.optim import create_optimizer_v2
 
-    has_layers = network.group_matcher() is not None
+    decay = settings.layer_decay if settings.layer_decay < 1 and network.group_matcher() is not None else None
     return create_optimizer_v2(
         network,
         opt="adamw",
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
         betas=(0.9, 0.999),
-        layer_decay=settings.layer_decay if has_layers and settings.layer_decay < 1 else None,
+        layer_decay=decay,
         foreach=False,
         fused=next(network.parameters()).is_cuda,
     )
