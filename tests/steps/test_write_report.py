@@ -362,12 +362,12 @@ def test_a_pretrained_row_is_explained_with_its_curve_and_windows(
     for path in made.metrics:
         run = json.loads(path.read_text())
         if run["model"] == "childgait_video":
-            words = f"pre-trained on 4000 synthetic children ({summary.windows} windows, seed 990001)"
+            words = f"pre-trained on 4000 synthetic children ({summary['windows']} windows, seed 990001)"
             path.write_text(json.dumps(run | {"pretrained": summary, "weights_from": words}))
     write(made, tmp_path / "reports")
     page = (tmp_path / "reports" / "index.html").read_text()
     section = page[page.index('<section id="pretraining">') : page.index('<section id="items">')]
-    for words in (f"{summary.windows} windows", "What such a row shows", "What it does not show", "Painted windows"):
+    for words in (f"{summary['windows']} windows", "What such a row shows", "What it does not show", "Painted windows"):
         assert words in section
     assert section.count("data:image/png;base64,") == 2
     assert section.count('<img src="data:') == 2
