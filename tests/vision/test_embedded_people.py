@@ -17,13 +17,12 @@ from childgait.vision.head_covers.embedded import (
     LookAtFrame,
     Sighting,
     close_people,
-    differs,
     link_sightings,
     list_takeovers,
     list_unfollowed,
-    shirt_colour,
 )
 from childgait.vision.person_tracks import Person
+from childgait.vision.shirts import differs, shirt_colour
 
 STEP, LOOKS = 6, 20
 TIMES = np.arange(STEP * LOOKS) / 60
@@ -38,6 +37,10 @@ def person(x: float) -> Person:
         points[INDEX[f"{side}_hip"], :2] = x + way, 190
     look = Look(points, points[:, 0], 1.0, Square(0, 0, 256), np.zeros((256, 256), np.float32))
     return Person(np.array([x - 40, 60.0, x + 40, 320]), look)
+
+
+def colour_of(picture: np.ndarray, one: Person) -> np.ndarray:
+    return shirt_colour(picture, one.look.points, one.height)
 
 
 def looks_of(*people: tuple[range, float, float, np.ndarray]) -> list[LookAtFrame]:
@@ -75,10 +78,10 @@ def test_a_pan_does_not_part_one_person() -> None:
 
 def test_shirts_are_compared_by_colour_and_less_by_light() -> None:
     picture = np.full((360, 640, 3), (200, 30, 30), np.uint8)
-    red = shirt_colour(picture, person(300))
-    assert not differs(red, shirt_colour((picture * 0.8).astype(np.uint8), person(300)))
-    assert differs(red, shirt_colour(picture[..., ::-1], person(300)))
-    assert np.isnan(shirt_colour(picture, person(-200))).all()
+    red = colour_of(picture, person(300))
+    assert not differs(red, colour_of((picture * 0.8).astype(np.uint8), person(300)))
+    assert differs(red, colour_of(picture[..., ::-1], person(300)))
+    assert np.isnan(colour_of(picture, person(-200))).all()
     assert not differs(red, np.full(3, np.nan))
 
 
@@ -96,11 +99,16 @@ def test_who_stands_still_in_the_room_is_held_at_the_place(way: float, still: bo
 class OneClosePerson:
     """A landmark network that draws one person wherever a box is near the right edge, and nobody elsewhere."""
 
+    def __init__(self, feet: float) -> None:
+        self.feet = feet  # row of them
+
     def look_at_boxes(self, frame: np.ndarray, boxes: np.ndarray) -> list[Look | None]:
         x = float(boxes[0] + boxes[2]) / 2
         if x < 500:
             return [None]
         one = person(600)
+        for side in ("left", "right"):
+            one.look.points[INDEX[f"{side}_heel"], 1] = self.feet
         mask = np.zeros((256, 256), np.float32)
         mask[:, 100:156] = 1
         return [replace(one.look, presence=0.95, square=Square(420, 0, 360), crop_mask=mask)]
@@ -108,10 +116,23 @@ class OneClosePerson:
 
 def test_people_whom_the_picture_cuts_off_are_searched_across_it() -> None:
     picture = np.zeros((360, 640, 3), np.uint8)
-    model = cast(BlazePose, OneClosePerson())
+    model = cast(BlazePose, OneClosePerson(420))
     (one,) = close_people(picture, [], model)
     assert one.look.points[INDEX["nose"], 0] == 600
     assert close_people(picture, [one], model) == []
+    assert close_people(picture, [], cast(BlazePose, OneClosePerson(300))) == []  # a shadow: small, and not cut off
+
+
+def test_a_shirt_seen_from_the_side_has_one_colour() -> None:
+    """The arm in front of the trunk hides most of what lies between shoulders and hips."""
+    picture = np.full((360, 640, 3), (90, 60, 200), np.uint8)
+    side = person(300)
+    for joint, x in (("shoulder", 302), ("hip", 298)):
+        for limb, way in (("left", 2), ("right", -2)):
+            side.look.points[INDEX[f"{limb}_{joint}"], 0] = x + way
+    bare = colour_of(picture, side)
+    picture[150:170, 270:315] = 200, 150, 120  # the forearm, before the lower trunk
+    assert not differs(bare, colour_of(picture, side))
 
 
 def test_a_close_person_who_cannot_be_followed_is_in_doubt() -> None:

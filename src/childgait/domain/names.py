@@ -3,6 +3,7 @@
     {root}/dataset/0001/0001-0001_left_1-240.mp4                      a video
     {root}/dataset/0001/0001-0001_left_1-240_filtered_pose/frame_000001.json  delivered keypoints
     {root}/dataset/0001/0001-0001_left_1-240_filtered_pose.zip        ... or the same files, packed
+    {root}/dataset/0001/0001-0001_left_1-240_filtered_pose.csv        ... or one file of another program (.csv, .json)
     {root}/labels.json                                                scores per child, limb and item
     {root}/subjects.csv                                               age, sex, diagnosis, aid
 

@@ -18,6 +18,7 @@ from childgait.errors import StepError
 from childgait.user_files import mask
 
 _CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")  # DVC links a file to an object of its cache
+POSE_ENDINGS = (".zip", ".csv", ".json")  # of packed keypoints, and of one file per video of another program
 PSEUDONYMS = "name folders and files by pseudonyms of digits: `childgait pseudonymize SOURCE OUT KEY` does"
 
 
@@ -28,7 +29,7 @@ class Recording:
     name: str
     subject: str
     video: Path | None
-    poses: Path | None  # the packed keypoints (.zip) where they exist, else the folder of one-frame files
+    poses: Path | None  # packed keypoints (.zip) where they exist, else one file (.csv, .json) or a folder of files
 
 
 def list_recordings(root: Path) -> list[Recording]:
@@ -60,6 +61,8 @@ def collect_recordings(paths: list[Path], *, strict: bool = True) -> list[Record
             if name in videos:
                 raise StepError(f"two videos are named {name} ({videos[name]} and {path})", hint="keep one")
             videos[name] = path
+        elif name in poses and not {poses[name].suffix, path.suffix} <= {"", ".zip"}:
+            raise StepError(f"{name} has keypoints twice ({poses[name].name} and {path.name})", hint="keep one")
         elif path.suffix == ".zip":
             poses[name] = path
         else:
@@ -74,8 +77,8 @@ def recording_name(path: Path) -> str | None:
     """Return the name of the recording that a file or folder belongs to by its ending; None for any other."""
     if path.suffix.lower() in VIDEO_ENDINGS:
         return path.stem
-    if path.name.endswith(POSE_FOLDER + ".zip"):
-        return path.name.removesuffix(POSE_FOLDER + ".zip")
+    if path.name.endswith(tuple(POSE_FOLDER + ending for ending in POSE_ENDINGS)):
+        return path.name.removesuffix(path.suffix).removesuffix(POSE_FOLDER)
     if path.name.endswith(POSE_FOLDER) and path.is_dir():
         return path.name.removesuffix(POSE_FOLDER)
     return None

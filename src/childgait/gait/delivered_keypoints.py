@@ -1,5 +1,7 @@
 """Reads, checks and writes keypoints in the layout of the release: one JSON file per frame, in a folder or a zip.
 
+Files of OpenPose, DeepLabCut, COCO and MMPose are read as well (foreign_keypoints.py).
+
 A frame is `{"instance_info": [{"keypoints": [[x, y], ...], "keypoint_scores": [...]}], "video_info": {...},
 "frame_index": n}`. Variants that occur and are read: `video_info` on a few frames only, frames without people, several
 people in one frame, a frame rate truncated to an integer (59 for 59.94), points that are null or NaN. All of them are
@@ -29,6 +31,7 @@ from childgait.gait.keypoint_files import LONGEST, open_frames, parse_frame
 from childgait.gait.select_walker import People, select_walker
 
 _TRUNCATED_RATES: dict[float, float] = {23: 24000 / 1001, 29: 30000 / 1001, 59: 60000 / 1001, 119: 120000 / 1001}
+LARGEST_SHARE = 2.0  # all positions at most that: shares of the picture, not pixels
 _SPAN = re.compile(r"_([0-9]{1,9})-([0-9]{1,9})(?:_|\.|$)")
 _NUMBER = re.compile(r"([0-9]+)[^0-9]*$")
 
@@ -110,8 +113,12 @@ def _read_frames(path: Path, layout: Layout) -> _Frames:
                 f"{path} contains no JSON file", hint="it should contain one per frame, as the release does"
             )
         separator = "/" if path.is_dir() else ": "
+        layout = files.layout or layout
         frames = [(name, parse_frame(f"{path}{separator}{name}", files.read(name), layout)) for name in files.names]
+        of_file = files.oddities
     indices, oddities = _indices(path, [(name, frame.index) for name, frame in frames])
+    oddities += of_file
+    _check_unit(path, [frame.people for _, frame in frames])
     infos = [frame.info for _, frame in frames if frame.info is not None]
     if not infos:
         oddities.append("no frame has video_info")
@@ -122,6 +129,16 @@ def _read_frames(path: Path, layout: Layout) -> _Frames:
     _check_length(path, max(people) + 1, stated["total_frames"])
     facts = _facts(stated, people, oddities)
     return _Frames(people, facts)
+
+
+def _check_unit(path: Path, people: Sequence[NDArray[np.float32]]) -> None:
+    """Fail on positions that are shares of the picture, as OpenPose writes on request."""
+    largest = [float(np.nanmax(one[..., :2])) for one in people if np.isfinite(one[..., :2]).any()]
+    if largest and max(largest) <= LARGEST_SHARE:
+        raise StepError(
+            f"{path}: all positions lie between 0 and {max(largest):.3g}, so they are no pixels of the video",
+            hint="write positions in pixels (OpenPose: --keypoint_scale 0)",
+        )
 
 
 def _check_length(path: Path, frames: int, total: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Opens delivered keypoints, a folder or a zip of one JSON file per frame, and parses single frames, within bounds.
+"""Opens delivered keypoints (a folder or zip of a file per frame, or one file) and parses single frames, within bounds.
 
 What a file declares (unpacked size, frame numbers, rates, sizes, people) is accepted up to the limits below: a small
 file must not fill the memory.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from childgait.domain.skeleton import LAYOUTS, POINTS, Layout, to_points
 from childgait.errors import StepError
-from childgait.gait.foreign_keypoints import FRAME_FORM, is_openpose, people_of_openpose
+from childgait.gait.foreign_keypoints import FRAME_FORM, is_openpose, people_of_openpose, read_file
 from childgait.user_files import parse_json, read_bytes, shorten
 
 LONGEST = 100_000  # frames of a recording: 28 minutes at 60 Hz
@@ -36,6 +36,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # of the numbers in video_info
     "total_frames": (1.0, float(LAST_INDEX)),
 }
 LARGEST_POSITION = 1e6  # pixels
+ONE_FILE = (".csv", ".json")  # endings of keypoints of other programs, one file per video
 _CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
@@ -45,6 +46,8 @@ class FrameFiles:
 
     names: list[str]
     read: Callable[[str], bytes]
+    layout: Layout | None = None  # of these files; None: that of cohort.pose_layout
+    oddities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,16 @@ class Frame:
 
 @contextlib.contextmanager
 def open_frames(path: Path) -> Iterator[FrameFiles]:
-    """Open a folder or zip of keypoints; every read is bounded."""
+    """Open a folder or zip of keypoints, or one file of another program; every read is bounded."""
     if path.is_dir():
         names = sorted(file.name for file in path.iterdir() if file.suffix == ".json")
         _check_count(path, len(names))
         yield FrameFiles(names, lambda name: _read_loose(path, name))
+        return
+    if path.suffix.lower() in ONE_FILE:
+        content = read_file(path)
+        _check_count(path, len(content.frames))
+        yield FrameFiles(content.names(), content.read, content.layout, content.oddities)
         return
     try:
         with zipfile.ZipFile(path) as archive:

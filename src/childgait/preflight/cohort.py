@@ -106,7 +106,7 @@ def list_files(folder: Path, inventory: Inventory) -> None:
             files = inventory.videos if path.suffix.lower() in VIDEO_ENDINGS else inventory.poses
             add_recording(path, name, files, inventory)
         elif (other := describe_keypoints(path)) is not None:
-            inventory.error(path, f"{other[0]} and is not read", other[1])
+            inventory.error(path, f"{other[0]} and is not read under this name", other[1])
         elif not path.name.startswith("."):
             inventory.note(path, "is neither a video nor keypoints and is not read", "remove it, or correct its name")
     for path in sorted(folder.glob("*")):
@@ -273,10 +273,11 @@ def check_some_frames(path: Path, cohort: Cohort, inventory: Inventory) -> None:
     empty = odd = without_info = 0
     with open_frames(path) as files:
         last = len(files.names) - 1
+        layout = files.layout or LAYOUTS[cohort.pose_layout]
         picked = sorted({round(index * last / (SAMPLED - 1)) for index in range(SAMPLED)})
         for name in (files.names[index] for index in picked):
             try:
-                frame = parse_frame(f"{path}/{name}", files.read(name), LAYOUTS[cohort.pose_layout])
+                frame = parse_frame(f"{path}/{name}", files.read(name), layout)
             except StepError as problem:
                 inventory.refuse(path, problem)
                 return

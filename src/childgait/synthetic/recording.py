@@ -189,7 +189,7 @@ def _film(
         {limb: {"pattern": child.limb(limb).pattern, "strength": child.limb(limb).strength} for limb in LIMBS},
         scores,
         masks,
-        labels if params.camera != "static" or params.standing_people else [],
+        labels if params.camera != "static" or params.standing_people or params.logo else [],
     )
     save_truth(root / "truth" / f"{name}.npz", truth)
     return {

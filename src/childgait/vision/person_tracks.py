@@ -3,7 +3,7 @@
 Every sampled picture is searched by the detector on the whole and on tiles; where the camera stands still, whatever
 moves is a candidate, too, because the detector misses small people and those seen from behind. The landmark network
 then fits each candidate, so that a box is a body and its legs are known. Persons are linked from sample to sample by
-place and size, with the motion of the camera removed.
+place, size and the colour of the shirt, with the motion of the camera removed.
 
 The child is the person who walks: who covers ground (or grows and shrinks, coming and going) on moving legs. Where
 several walk, it is the smallest one. A selection by a person overrules that.
@@ -25,6 +25,7 @@ from childgait.gait.linking import assign_jointly
 from childgait.vision.background import Samples
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look, tiles_of
 from childgait.vision.motion_regions import Box, interpolate_box, motion_mask, regions_of
+from childgait.vision.shirts import UNKNOWN, differs, shirt_colour
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +43,9 @@ STEPPING = 0.04  # spread of the distance between the ankles, in body heights, o
 ALIKE = 0.92  # ratio of body heights above which two walkers may both be the child
 EQUAL = 0.7  # ... if also their walking measures are that alike
 LEAST_HEIGHT = 60  # pixels of a child that the landmark network can read (measured on synthetic walks)
+COLOURS = 6  # samples whose shirt colours are averaged
+SAME_SHOULDERS = 0.12  # body heights between the shoulders of two fits of one body
+_SHOULDERS = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
 _ANKLES = [INDEX["left_ankle"], INDEX["right_ankle"]]
 
 
@@ -51,6 +55,7 @@ class Person:
 
     box: Floats  # (4,)
     look: Look
+    colour: Floats = field(default_factory=lambda: UNKNOWN)  # of the shirt, Lab; NaN where unknown
 
     @property
     def height(self) -> float:
@@ -96,6 +101,11 @@ class PersonTrack:
             return np.asarray(places[-1])
         velocity = (places[-1] - places[0]) / (times[-1] - times[0])
         return np.asarray(places[-1] + velocity * min(seconds - times[-1], 0.5))
+
+    def colour(self) -> Floats:
+        """The median colour of the shirt in the last samples; NaN where none of them shows it."""
+        known = [one.colour for one in self.persons[-COLOURS:] if np.isfinite(one.colour).all()]
+        return np.median(known, axis=0) if known else UNKNOWN
 
     def walking(self) -> float:
         """How much the person walks: ground covered and growth, in body heights, on moving legs, for some time."""
@@ -145,8 +155,22 @@ def find_people(samples: Samples, model: BlazePose, static: bool) -> list[list[P
             hidden = everybody[-1] if everybody else []
             again += [p.box for p in hidden if all(overlap(p.box, q.box) < SAME for q in people)]
             people += [one for one in fit_people(empty, again, model) if not any(_same(one, other) for other in people)]
-        everybody.append(people)
+        colours = [shirt_colour(rgb, one.look.points, one.height) for one in people]
+        people = [Person(one.box, one.look, colour) for one, colour in zip(people, colours, strict=True)]
+        everybody.append(without_parts(people))
     return everybody
+
+
+def without_parts(people: Sequence[Person]) -> list[Person]:
+    """Return the people without second fits of one body: smaller, in the same shirt and with the same shoulders."""
+    kept: list[Person] = []
+    for one in sorted(people, key=lambda person: -person.height):
+        shoulders = one.look.points[_SHOULDERS, :2].mean(axis=0)
+        gaps = [np.linalg.norm(shoulders - other.look.points[_SHOULDERS, :2].mean(axis=0)) for other in kept]
+        same = [gap < SAME_SHOULDERS * other.height for gap, other in zip(gaps, kept, strict=True)]
+        if not any(near and not differs(one.colour, other.colour) for near, other in zip(same, kept, strict=True)):
+            kept.append(one)
+    return kept
 
 
 def without_people(rgb: NDArray[np.uint8], looks: Sequence[Look], room: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
@@ -249,6 +273,8 @@ def _distance_at(now: float, offset: Floats) -> Callable[[PersonTrack, int, Pers
 
 def _distance(track: PersonTrack, person: Person, now: float, offset: Floats) -> float:
     """Return how far a person is off a track, in body heights; infinite if they cannot be the same."""
+    if differs(track.colour(), person.colour):
+        return math.inf
     height = float(np.median([one.height for one in track.persons[-4:]]))
     away = float(np.linalg.norm(person.centre + offset - track.expected(now))) / height
     growth = abs(np.log(person.height / height))

@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from childgait.vision.blazepose import BlazePose, Pixels, tiles_of
 from childgait.vision.camera_path import CameraPath, apply_motion
 from childgait.vision.head_covers.raw_video import RawVideo
 from childgait.vision.person_tracks import LEAST_DETECTION, SAME, Person, fit_people, overlap, without_people
+from childgait.vision.shirts import differs, shirt_colour
 from childgait.vision.tracks import HeadTrack
 
 Floats = NDArray[np.float64]
@@ -35,17 +35,15 @@ CLOSE_SECONDS = 1.0  # between two searches for people so close that the picture
 CLOSE = ((1.3, -0.3), (1.6, -0.3), (2.0, -0.35))  # their heights and tops, in heights of the picture
 CLOSE_PLACES = 11  # across the picture
 CLOSE_PRESENCE = 0.9  # of them
+CLOSE_HEIGHT = 0.6  # of the picture's height: smaller ones are the detector's, and here shadows and bars
 BRIDGE_SECONDS = 0.5  # longest gap of a person's track: two searches
 MIN_LOOKS = 4  # of a track; anything shorter is a chair or a poster
 LEAST_PRESENCE = 0.7  # of a person; lower than that, the model sees people in doors and posters
 REACH, REACH_PER_SECOND = 0.08, 0.5  # body heights by which a person moves between two frames, beside the camera
-OTHER_SHIRT = 30.0  # distance in Lab between the shirts of two people
-MIN_SHIRT = 30  # pixels
 BESIDE = 0.25  # share of a further person's mask outside those in front; less of it is a remainder of theirs
 WALKS = 0.4  # share of the longest way, in body heights, from which somebody walks
 _TRUNK = [INDEX[f"{side}_{joint}"] for joint in ("shoulder", "hip") for side in ("left", "right")]
 _PLACE = [INDEX["nose"], *_TRUNK]
-_LIGHT = np.array([0.7, 1.0, 1.0])  # weight of the lightness, which shadows change
 
 
 @dataclass(frozen=True)
@@ -125,21 +123,11 @@ def _looks(video: RawVideo) -> Iterator[LookAtFrame]:
             close = []
         yield LookAtFrame(
             frame.index,
-            [Sighting(one, shirt_colour(rgb, one), any(one is other for other in close)) for one in known],
+            [
+                Sighting(one, shirt_colour(rgb, one.look.points, one.height), any(one is other for other in close))
+                for one in known
+            ],
         )
-
-
-def shirt_colour(rgb: Pixels, person: Person) -> Floats:
-    """Return the median colour (Lab) between shoulders and hips; NaN where too few pixels of it are in the picture."""
-    corners = person.look.points[_TRUNK, :2].astype(np.float64)
-    middle = corners.mean(axis=0)
-    shape = np.zeros(rgb.shape[:2], np.uint8)
-    cv2.fillConvexPoly(shape, cv2.convexHull(np.rint(middle + 0.8 * (corners - middle)).astype(np.int32)), 1)
-    pixels = rgb[shape > 0]
-    if len(pixels) < MIN_SHIRT:
-        return np.full(3, np.nan)
-    lab = cv2.cvtColor((pixels[None] / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB)
-    return np.median(lab[0], axis=0).astype(np.float64)
 
 
 def link_sightings(looks: Sequence[LookAtFrame], times: Floats, path: CameraPath) -> list[Chain[Sighting]]:
@@ -160,11 +148,6 @@ def link_sightings(looks: Sequence[LookAtFrame], times: Floats, path: CameraPath
         return away
 
     return link(((look.frame, look.sightings) for look in looks), cost, begin)
-
-
-def differs(a: Floats, b: Floats) -> bool:
-    """Whether two shirts have colours of their own; unknown colours do not differ."""
-    return bool(np.linalg.norm((a - b) * _LIGHT) > OTHER_SHIRT)
 
 
 def list_unfollowed(chains: Sequence[Chain[Sighting]], head_counts: Sequence[int]) -> list[str]:
@@ -223,6 +206,7 @@ def close_people(rgb: Pixels, known: list[Person], model: BlazePose) -> list[Per
         one
         for one in fit_people(rgb, boxes, model)
         if one.look.presence >= CLOSE_PRESENCE
+        and one.height >= CLOSE_HEIGHT * height
         and _is_beside(one, front)
         and all(overlap(one.box, other.box) < SAME for other in known)
     ]
