@@ -108,6 +108,7 @@ def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path,
     import pandas as pd
     from safetensors.numpy import load_file
 
+    from childgait.domain.evgs import TARGET_NAMES
     from childgait.files.model_description import ModelDescription
     from childgait.steps.finetune import finetune
     from childgait.training.predict import TrainedModel, probabilities_of_clips
@@ -143,6 +144,10 @@ def test_a_logged_model_is_loaded_by_mlflow_alone_and_scores_a_clip(store: Path,
     trained = TrainedModel(ModelDescription.read(paths["model"]), load_file(paths["weights"]))
     expected = probabilities_of_clips(trained, [clip])
     np.testing.assert_allclose(answer.to_numpy(), expected, rtol=1e-6)
+    signature = model.metadata.signature
+    assert (signature.inputs.input_names(), signature.outputs.input_names()) == (["clip"], list(TARGET_NAMES))
+    assert list(tmp_path.rglob("artifacts/*.safetensors")), "the weights keep their name"
+    assert not list((tmp_path / "mlruns").rglob(".partial-*"))
     logged = list(tmp_path.rglob("mlflow_model.py"))
     assert logged, "the package's code was not logged"
     assert not list(tmp_path.rglob("*.pkl"))

@@ -1,11 +1,16 @@
 """Deviation scores are 0 for the norm itself, and the RMS distance in degrees otherwise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from childgait.domain.evgs import LIMBS
+from childgait.engine.source_files import ROOT
 from childgait.gait.gvs import (
     NINE,
     SAGITTAL,
+    nine_curves,
     norm_of,
     profile_score,
     resample_stride,
@@ -15,6 +20,10 @@ from childgait.gait.gvs import (
 )
 from childgait.gait.normative import CYCLE, free_curves
 from childgait.gait.scoring import Stride
+from childgait.params import Synthesize, read_params
+from childgait.synthetic.child import Child, LimbPlan
+from childgait.synthetic.cohort import child_of
+from childgait.synthetic.motion import strides_of, typical_walk
 
 SECONDS = np.arange(0, 2.4, 0.005)
 STRIDES = [Stride(0.1, 0.2, 0.4, 0.6, 0.7, 1.1), Stride(1.1, 1.2, 1.4, 1.6, 1.7, 2.1)]
@@ -57,3 +66,28 @@ def test_a_stride_with_gaps_is_left_out() -> None:
     assert resample_stride(SECONDS, knee, STRIDES[0]) is None
     assert resample_stride(SECONDS, knee, STRIDES[1]) is not None
     assert variable_scores(SECONDS, {"knee": knee}, STRIDES)["knee"] < 0.3
+
+
+def limb_scores(child: Child) -> list[dict[str, float]]:
+    """The nine scores of both limbs in the child's typical stride."""
+    motion = typical_walk(child)
+    return [
+        variable_scores(motion.seconds, nine_curves(motion.curves[limb]), strides_of(motion, limb)[:1])
+        for limb in LIMBS
+    ]
+
+
+def test_true_3d_curves_of_synthetic_children_have_nine_scores_and_a_profile_score() -> None:
+    """A typical child is near the norm; the Gait Profile Score rises with the rated total."""
+    section = read_params(ROOT / "params.yaml")["synthesize"] | {"population": "clinic"}
+    params = Synthesize.model_validate(section)
+    drawn = [child_of(index, params) for index in range(40)]
+    normal = LimbPlan("normal", 0.0)
+    plain = replace(drawn[0][0], left=normal, right=normal, speed=0.43, phase_lag=0.5, tilt=0, obliquity=0, rotation=0)
+    for scores in limb_scores(plain):
+        assert set(scores) == set(NINE)
+        assert profile_score(scores) < 3
+    profile = [np.mean([profile_score(scores) for scores in limb_scores(child)]) for child, _ in drawn]
+    total = [sum(item["rated"] for limb in scores.values() for item in limb.values()) for _, scores in drawn]
+    assert np.corrcoef(profile, total)[0, 1] > 0.35
+    assert 6 < np.mean(profile) < 14

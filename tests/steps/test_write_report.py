@@ -142,6 +142,19 @@ def test_folds_are_pooled_and_kept_apart_from_the_holdout(study: tuple[Made, Pat
     }
 
 
+def test_the_majority_ranks_nobody_in_every_table(study: tuple[Made, Path, dict]) -> None:
+    """AUROC .5 and balanced accuracy .5 in every table with a column of them, folds included (statistics D4, D5)."""
+    checked = set()
+    for path in sorted((study[1] / "tables").glob("*.csv")):
+        table = pl.read_csv(path, infer_schema_length=None)
+        for column in {"auroc", "balanced_accuracy"} & set(table.columns) if "model" in table.columns else ():
+            values = table.filter(pl.col("model") == "majority")[column].drop_nulls().cast(pl.Float64)
+            assert set(values.to_list()) <= {0.5}, (path.name, column)
+            checked |= {(path.name, column)} if len(values) else set()
+    names = ("models.csv", "items.csv", "groups.csv")
+    assert checked >= {(name, column) for name in names for column in ("auroc", "balanced_accuracy")}
+
+
 class Loads(HTMLParser):
     """Collects everything that a browser would fetch, the links and the images."""
 
@@ -345,11 +358,13 @@ def test_totals_kappa_and_failures_have_tables(study: tuple[Made, Path, dict]) -
     kappa = pl.read_csv(folder / "kappa.csv")
     assert kappa["code"].to_list() == list(CODES)
     assert kappa["kappa"].mean() > 0.3, "the network's predictions agree with the labels"
+    assert 0.2 < kappa["weighted_kappa"].mean() < 1
     failures = pl.read_csv(folder / "failures.csv")
     assert failures["share_wrong"].is_sorted(descending=True)
     assert failures["videos"].to_list() == [2] * 4
+    assert failures["share_measured"].to_list() == [0.9] * 4, "the quality of the children's recordings"
     assert pl.read_csv(folder / "decision.csv")["threshold"][0] == 0.05
-    assert pl.read_csv(folder / "repeatability.csv").height == 37  # and three totals
+    assert pl.read_csv(folder / "repeatability.csv").height == 73  # 34 probabilities, 36 values, three totals
     assert pl.read_csv(folder / "sample_size.csv")["children"].unique().to_list() == [4]
 
 

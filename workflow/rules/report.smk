@@ -135,6 +135,7 @@ rule write_report:
         ),
         examples=list_example_pictures(),
         children=list_child_pages("json"),
+        clips=expand("data/prepare_clips/{video}.clip.json", video=VIDEOS),
         code=code("write_report"),
     output:
         metrics_out="reports/metrics.json",

@@ -127,12 +127,16 @@ class TrackedRun:
                 # The embedded weights (40 MB) serve perception; a logged model reads prepared clips.
                 code = Path(folder) / PACKAGE.name
                 shutil.copytree(PACKAGE, code, ignore=shutil.ignore_patterns("weights", "__pycache__"))
+                artifacts = {"weights": Path(folder) / "weights.safetensors", "model": Path(folder) / "model.json"}
+                shutil.copyfile(weights, artifacts["weights"])  # the job's own outputs still have a temporary name
+                shutil.copyfile(description, artifacts["model"])
                 mlflow.pyfunc.log_model(
                     name="model",
                     python_model=str(PACKAGE / "engine/mlflow_model.py"),
                     code_paths=[str(code)],
-                    artifacts={"weights": str(weights), "model": str(description)},
+                    artifacts={name: str(path) for name, path in artifacts.items()},
                     pip_requirements=_pinned(),
+                    signature=_signature(),
                 )
 
         self._do(send)
@@ -161,6 +165,18 @@ def store_errors() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return (MlflowException, RequestException, SQLAlchemyError, OSError, StoreUnavailable)
+
+
+def _signature() -> Any:
+    """Return the logged model's signature: the path of a clip, and a probability per target."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    from childgait.domain.evgs import TARGET_NAMES
+
+    return ModelSignature(
+        Schema([ColSpec("string", "clip")]), Schema([ColSpec("double", name) for name in TARGET_NAMES])
+    )
 
 
 def _pinned() -> list[str]:

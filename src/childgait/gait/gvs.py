@@ -37,6 +37,19 @@ UPRIGHT = 2.0  # mean forward lean of a child's trunk in degrees: a choice of ou
 FOOT_EXTERNAL = 7.0  # mean external foot progression of children in degrees (Schwartz et al. 2008: 5 to 10)
 
 
+def nine_curves(curves: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Return the nine curves of a limb from those of a 3D truth (synthetic/motion.py, CURVES).
+
+    The truth has no pelvic tilt, which follows from the angles of the leg and the foot's to the floor, and the foot's
+    direction in two parts: that of the knee, and that of the foot to the knee.
+    """
+    derived = {
+        "tilt": curves["hip"] - curves["knee"] + curves["ankle"] - curves["foot_pitch"],
+        "foot_progression": curves["knee_direction"] + curves["foot_rotation"],
+    }
+    return {name: derived[name] if name in derived else curves[name] for name in NINE}
+
+
 def norm_of(name: str) -> NDArray[np.float64]:
     """Return the norm's curve at the points of the cycle."""
     if name == "trunk_lean":

@@ -14,8 +14,10 @@ from childgait.metrics.agreement import weighted_kappa_interval
 from childgait.metrics.decision import children_for_precision, decision_curve
 from childgait.metrics.repeatability import repeatability
 from childgait.metrics.totals import compare_totals, expected_totals, mean_atypical_score, rated_totals
+from childgait.report.walk_values import DEVIATION
 
 if TYPE_CHECKING:
+    from childgait.files.agreement import Coefficient
     from childgait.metrics.of_study import ScopePredictions
     from childgait.report.study import Study
 
@@ -23,6 +25,7 @@ Array = NDArray[np.float64]
 Row = dict[str, object]
 DIGITS = 4
 SENSITIVITY, PRECISION = 0.80, 0.10  # of the sample size
+QUALITY = ("share_measured", "share_swapped", "share_filled", "share_missing")  # of a recording's keypoints
 
 
 def score_grid(labels: pl.DataFrame, children: list[str]) -> Array:
@@ -91,45 +94,68 @@ def _totals_row(predicted: Array, rated: Array) -> Row:
 
 
 def kappa_table(study: Study) -> list[Row]:
-    """One row per item: the headline model's kappa with the labels (atypical or not), beside the raters' own."""
+    """One row per item: the headline model's kappa with the labels, beside the raters' own.
+
+    `kappa` is of atypical or not, `weighted_kappa` of the scores 0 to 2, as the raters': a limb predicted atypical has
+    the score nearest to the mean one of atypical limbs, or to the one that an ordinal model predicts.
+    """
     predictions = study.headline_predictions
-    called = np.where(np.isnan(predictions.probability[0]), np.nan, predictions.probability[0] >= 0.5)
+    unknown, atypical = np.isnan(predictions.probability[0]), predictions.probability[0] >= 0.5
+    called = np.where(unknown, np.nan, atypical)
+    scores = np.where(unknown, np.nan, atypical * np.rint(expected_scores(predictions, study.labels)[1]))
+    rated = score_grid(study.labels, list(predictions.children))
     rows: list[Row] = []
     for code in CODES:
         members = [TARGET_NAMES.index(Target(limb, code).name) for limb in LIMBS]
         children = np.tile(np.arange(len(called)), len(members))
-        first, second = called[:, members].T.ravel(), predictions.truth[:, members].T.ravel()
-        agreement = weighted_kappa_interval(first, second, children, highest=1)
-        row: Row = {"item": BY_CODE[code].number, "code": code, "name": BY_CODE[code].name, "cases": agreement.cases}
-        row |= {
-            name: _rounded(value)
-            for name, value in (("kappa", agreement.value), ("low", agreement.low), ("high", agreement.high))
-        }
-        of_raters = [pair.weighted_kappa[code].value for pair in study.agreement.pairs if code in pair.weighted_kappa]
-        known = [value for value in of_raters if value is not None]
-        rows.append(
-            row | {"raters": _rounded(float(np.mean(known))) if known else None, "reason": agreement.reason or ""}
+        binary, weighted = (
+            weighted_kappa_interval(one[:, members].T.ravel(), two[:, members].T.ravel(), children, highest=highest)
+            for one, two, highest in ((called, predictions.truth, 1), (scores, rated, 2))
         )
+        row: Row = {"item": BY_CODE[code].number, "code": code, "name": BY_CODE[code].name, "cases": binary.cases}
+        row |= _kappa_fields(binary, "kappa", "") | _kappa_fields(weighted, "weighted_kappa", "weighted_")
+        pairs = [pair.weighted_kappa[code] for pair in study.agreement.pairs if code in pair.weighted_kappa]
+        rows.append(row | _of_raters(pairs) | {"reason": binary.reason or weighted.reason or ""})
     return rows
+
+
+def _kappa_fields(kappa: Coefficient, name: str, prefix: str) -> Row:
+    row: Row = {name: _rounded(kappa.value)}
+    return row | {f"{prefix}low": _rounded(kappa.low), f"{prefix}high": _rounded(kappa.high)}
+
+
+def _of_raters(pairs: list[Coefficient]) -> Row:
+    """Return the raters' mean weighted kappa; with its interval where there are two raters."""
+    known = [pair.value for pair in pairs if pair.value is not None]
+    row: Row = {"raters": _rounded(float(np.mean(known))) if known else None, "raters_low": None, "raters_high": None}
+    if len(pairs) == 1:
+        row |= {"raters_low": _rounded(pairs[0].low), "raters_high": _rounded(pairs[0].high)}
+    return row
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
 
 
-def repeatability_table(walks: pl.DataFrame) -> list[Row]:
-    """One row per target and per total: SEM, MDC95 and ICC over repeated walks of a child.
+def repeatability_table(walks: pl.DataFrame, values: pl.DataFrame) -> list[Row]:
+    """SEM, MDC95 and ICC over repeated walks of a child: one row per probability, measured value and total.
 
-    Targets: the calibrated probability per walk that shows the item. Totals of a limb and of the child: the expected
-    number of atypical items per session, whose four views together show all items.
+    Probabilities: the calibrated one of a target per walk that shows the item. Values: what the rules measure in such
+    a walk (walk_values.py). Totals of a limb and of the child: the expected number of atypical items per session,
+    whose four views together show all items.
     """
     rows: list[Row] = []
-    for name in TARGET_NAMES:
-        own = walks.filter(pl.col("target") == name)
-        values = own["calibrated"].cast(pl.Float64).fill_null(np.nan)
-        rows.append(_repeatability_row(name, own["subject"].to_list(), values.to_numpy()))
+    deviations = [Target(limb, DEVIATION).name for limb in LIMBS]
+    for measure, table, column, names in (
+        ("probability", walks, "calibrated", TARGET_NAMES),
+        ("value", values, "value", [*TARGET_NAMES, *deviations]),
+    ):
+        for name in names:
+            own = table.filter(pl.col("target") == name)
+            numbers = own[column].cast(pl.Float64).fill_null(np.nan)
+            rows.append(_repeatability_row(measure, name, own["subject"].to_list(), numbers.to_numpy()))
     children, totals = session_totals(walks)
-    rows += [_repeatability_row(name, children, total) for name, total in totals.items()]
+    rows += [_repeatability_row("total", name, children, total) for name, total in totals.items()]
     return rows
 
 
@@ -149,11 +175,11 @@ def session_totals(walks: pl.DataFrame) -> tuple[list[str], dict[str, Array]]:
     return children, limbs | {"child total": grid.sum(axis=(1, 2))}
 
 
-def _repeatability_row(name: str, children: list[str], values: Array) -> Row:
-    found = repeatability(children, values)
-    row: Row = {"target": name, "children": found.children, "walks": found.walks}
-    row |= {"sem": _rounded(found.sem), "mdc95": _rounded(found.mdc95), "icc": _rounded(found.icc)}
-    return row | {"reason": found.reason or ""}
+def _repeatability_row(measure: str, name: str, children: list[str], values: Array) -> Row:
+    result = repeatability(children, values)
+    row: Row = {"measure": measure, "target": name, "children": result.children, "walks": result.walks}
+    row |= {"sem": _rounded(result.sem), "mdc95": _rounded(result.mdc95), "icc": _rounded(result.icc)}
+    return row | {"reason": result.reason or ""}
 
 
 def decision_table(study: Study) -> list[Row]:
@@ -184,11 +210,15 @@ def failure_table(study: Study) -> list[Row]:
 
 
 def _recordings(study: Study) -> dict[str, Row]:
-    """Return by child the number of videos and frames, age, sex and walking aid."""
+    """Return by child the number of videos and frames, the quality of its keypoints, age, sex and walking aid."""
     clips = study.pooled["prepare_clips"].group_by("subject").agg(videos=pl.len(), frames=pl.col("frames").sum())
+    refined = study.pooled["refine_pose"]
+    quality = refined.group_by("subject").agg(
+        pl.col(name).mean().round(DIGITS) for name in QUALITY if name in refined.columns
+    )
     people = study.subjects.select("subject", "age_years", "sex", "aid")
-    rows = clips.join(people, on="subject", how="left").sort("subject").to_dicts()
-    return {row.pop("subject"): row for row in rows}
+    rows = clips.join(quality, on="subject", how="left").join(people, on="subject", how="left").sort("subject")
+    return {row.pop("subject"): row for row in rows.to_dicts()}
 
 
 def sample_size_table(study: Study) -> list[Row]:

@@ -64,6 +64,7 @@ def draw_all(paths: dict[str, Path], study: Study) -> None:
     draw_confusion(paths["confusion.png"], predictions)
     draw_curves(paths["curves.png"], predictions)
     draw_calibration(paths["calibration.png"], predictions, study.evaluation.bins)
+    draw_decision(paths["decision.png"], predictions)
     draw_learning(paths["learning.png"], study.histories)
     draw_pretraining(paths["pretraining.png"], study.pretraining)
     published = {code: row.atypical for code, row in PREVALENCE.items()}
@@ -190,15 +191,21 @@ def draw_curves(path: Path, predictions: ScopePredictions) -> None:
 
 
 def draw_calibration(path: Path, predictions: ScopePredictions, bins: int) -> None:
-    """Draw the reliability diagram over all cells of the first seed."""
+    """Draw the reliability diagram over all cells of the first seed, as trained and calibrated; counts: the latter."""
     from childgait.metrics.calibration import reliability
 
-    rows = [row for row in reliability(predictions.probability[0], predictions.truth, bins) if row.cells]
-    mean, share = [row.mean_probability for row in rows], [row.share_atypical for row in rows]
+    kinds = [("as trained", predictions.probability[0], ORANGE, "--", "s")]
+    if predictions.calibrated:
+        kinds.append(("calibrated", predictions.calibrated[0], BLUE, "-", "o"))
     with mpl.rc_context(STYLE):
         figure, (above, below) = plt.subplots(2, 1, figsize=(4.6, 5.4), sharex=True, height_ratios=(3, 1))
         above.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-        above.plot(mean, share, color=BLUE, marker="o", markersize=5, linewidth=1.2)
+        for name, probability, colour, style, marker in kinds:
+            rows = [row for row in reliability(probability, predictions.truth, bins) if row.cells]
+            mean, share = [row.mean_probability for row in rows], [row.share_atypical for row in rows]
+            look = {"color": colour, "linestyle": style, "marker": marker, "markersize": 5, "linewidth": 1.2}
+            above.plot(mean, share, label=name, **look)
+        above.legend(loc="upper left", fontsize=8)
         above.set_ylabel("observed share atypical")
         above.set_ylim(-0.02, 1.02)
         above.set_xlim(-0.02, 1.02)
@@ -206,6 +213,30 @@ def draw_calibration(path: Path, predictions: ScopePredictions, bins: int) -> No
         below.bar(middles, [row.cells for row in rows], width=0.9 / bins, color=BLUE, alpha=0.7)
         below.set_xlabel("predicted probability")
         below.set_ylabel("predictions")
+        figure.tight_layout()
+        save(figure, path)
+
+
+def draw_decision(path: Path, predictions: ScopePredictions) -> None:
+    """Draw net benefit by threshold probability, beside calling everything or nothing atypical."""
+    from childgait.metrics.decision import decision_curve
+
+    probability = np.mean(predictions.calibrated or predictions.probability, axis=0)
+    rows = decision_curve(probability, predictions.truth)
+    with mpl.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(4.6, 3.4))
+        axes.axhline(0, color=GREY, linewidth=1, linestyle=":", label="nothing called atypical")
+        thresholds = [row.threshold for row in rows]
+        axes.plot(thresholds, [row.everyone for row in rows], color=ORANGE, linestyle="--", label="everything")
+        axes.plot(
+            thresholds, [row.model for row in rows], color=BLUE, marker="o", markersize=4, label=predictions.model
+        )
+        highest = max((max(row.model, row.everyone) for row in rows), default=0.5)
+        axes.set_ylim(-0.1, highest + 0.05)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("threshold probability")
+        axes.set_ylabel("net benefit per prediction")
+        axes.legend(fontsize=8)
         figure.tight_layout()
         save(figure, path)
 

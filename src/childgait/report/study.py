@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from childgait.report.external import StudyPredictions, external_rows, split_has
 from childgait.report.headline import TOO_FEW, choose_headline
 from childgait.report.pretraining import PretrainedStart, pretrained_starts
 from childgait.report.promises import PromiseResult, read_promises
+from childgait.report.walk_values import measure_walks
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Study:
     model: str  # of the headline
     external: list[ExternalRow]  # predictions that were made elsewhere
     walks: pl.DataFrame  # the headline model's test predictions per video that shows the item, first seed
+    walk_values: pl.DataFrame  # what the rules measure in each video; empty without clips
 
     @property
     def headline(self) -> ScopeMetrics:
@@ -111,6 +114,7 @@ class StudyFiles:
     settings: Path
     pretraining: list[Path]  # outputs of the stage pretrain; none where it did not run
     external: Path | None = None  # annotations/external.csv
+    clips: Sequence[Path] = ()
 
 
 def read_study(files: StudyFiles) -> Study:
@@ -139,6 +143,7 @@ def read_study(files: StudyFiles) -> Study:
         model=model,
         external=_external_rows(files.external, predictions, runs, model, evaluation),
         walks=read_walks(files.predictions, scope, model),
+        walk_values=measure_walks(files.clips),
     )
 
 

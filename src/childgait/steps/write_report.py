@@ -39,12 +39,13 @@ def write_report(
     examples: list[Input] | None = None,
     children: list[Input] | None = None,
     external: Input | None = None,
+    clips: list[Input] | None = None,
 ) -> None:
     """Read the study, then write its numbers, tables, figures and page.
 
     `pretraining` are descriptions, learning curves and strips of the stage pretrain, `examples` pictures of a few
     recordings, `children` the numbers beside each child's page, `external` the manual table of predictions that were
-    made elsewhere.
+    made elsewhere, `clips` the recordings in which the rules measure each item again.
     """
     from childgait.engine.record import lock_hash
     from childgait.files.atomic import write_json
@@ -73,6 +74,7 @@ def write_report(
             settings,
             pretraining or [],
             external,
+            clips or [],
         )
     )
     headline, caveats = headline_numbers(study), list_caveats(study)
