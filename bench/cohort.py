@@ -98,7 +98,8 @@ def film(params: Synthesize, processes: int) -> str:
             digests.append(sha256_of_text("".join(sha256(path) for path in files))[:16])
             size = sum(path.stat().st_size for path in files) / 1e6
         text = (
-            f"{params.subjects} children, {len(recordings)} videos of {params.width}x{params.height}, "
+            f"{params.subjects} children of the population {params.population}, "
+            f"{len(recordings)} videos of {params.width}x{params.height}, "
             f"{sum(entry['frames'] for entry in recordings)} frames, {size:.0f} MB on {processes} processes: "
             f"{processor_seconds() - before:.0f} processor seconds; "
         )

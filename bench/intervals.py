@@ -47,7 +47,7 @@ Written by `python bench/intervals.py` ({repeats} simulated studies per row, 300
 CLINIC = """
 
 On children of `synthesize.population: clinic` (labels of a rater with own windows, bands and bias): class-weighted
-logistic regressions on the items' values with noise, 300 children each to train, to calibrate and to test.
+logistic regressions on the items' values with noise, {children} children each to train, to calibrate and to test.
 
 """
 CELLS = """
@@ -184,7 +184,7 @@ def clinic_children(children: int) -> tuple[np.ndarray, np.ndarray]:
     return values, np.array([[float(cell["rated"] > 0) for cell in row] for row in cells])
 
 
-def clinic_rows(rng: np.random.Generator, children: int = 300) -> list[str]:
+def clinic_rows(rng: np.random.Generator, children: int) -> list[str]:
     """Measure calibration of class-balanced predictions over children of the generator: train, validation, test."""
     values, truth = clinic_children(3 * children)
     deviation = values.std(axis=0)
@@ -224,6 +224,8 @@ def cell_rows(table: dict[int, list[Hits]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--truth", type=int, default=40_000, help="children of the true values, times of 4,000")
+    parser.add_argument("--children", type=int, default=300, help="of the clinic: to train, to calibrate, to test")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/intervals.md"))
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
@@ -234,8 +236,13 @@ def main() -> None:
     lines += [f"| {name} | " + " | ".join(f"{table[n][name]:.3f}" for n in SIZES) + " |" for name in names]
     text = HEADER.format(repeats=arguments.repeats) + "\n".join(lines) + "\n\n## Calibration\n\n"
     text += "900 test children; an ideal network under the loss's class weights.\n\n"
-    text += "\n".join(calibration_rows(rng)) + CLINIC + "\n".join(clinic_rows(rng))
-    cells = {n: coverage_of_cells(n, arguments.repeats // 2, true_cells(rng), rng) for n in (27, 60)}
+    text += (
+        "\n".join(calibration_rows(rng))
+        + CLINIC.format(children=arguments.children)
+        + "\n".join(clinic_rows(rng, arguments.children))
+    )
+    values = true_cells(rng, arguments.truth)
+    cells = {n: coverage_of_cells(n, arguments.repeats // 2, values, rng) for n in (27, 60)}
     text += CELLS.format(repeats=arguments.repeats // 2) + "\n".join(cell_rows(cells)) + "\n"
     arguments.out.write_text(text, encoding="utf-8")
 

@@ -25,7 +25,7 @@ SMALL = {  # bench -> its flags; OUT is its table, COHORT a small cohort, WORK a
     "loader": "--windows 1 --rounds 1 --pixels 32 --out OUT",
     "encoder": "--only training --device cpu --train-size tiny --train-batch 2 --workers 0 --out OUT",
     "lineage": "--children 8 --videos 8 --trainings 1 --megabytes 1 --repeats 1 --out OUT",
-    "intervals": "--repeats 2 --out OUT",
+    "intervals": "--repeats 2 --truth 4000 --children 60 --out OUT",
     "hostile": "--count 1 --out OUT",
     "pose": "--cohort COHORT --out OUT",
     "segment": "--keep COHORT --only 0001-0001_left --report OUT",
