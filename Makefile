@@ -18,10 +18,12 @@ run: $(READY)  ## the whole study, from raw videos to reports/index.html (PRESET
 	@workflow/run $(PRESET)
 
 test: $(READY)  ## all tests except those on a cluster
-	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 15 --ignore tests/cluster
+	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 \
+	  --ignore tests/cluster
 
 quick: $(READY)  ## the tests that take less than ten seconds each
-	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow" --ignore tests/cluster
+	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" \
+	  --ignore tests/cluster
 
 fuzz: $(READY)  ## malformed input of every kind to every reader of a user's file, with new seeds (FUZZ_EXAMPLES=2000)
 	@workflow/with-environment env OMP_NUM_THREADS=1 FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2000) \

@@ -32,7 +32,7 @@ from childgait.synthetic.truth import Truth, load_truth
 
 ROOT = Path(__file__).resolve().parents[1]
 VIEWS = ("left", "right", "forward", "backward")
-FRAME = 1 / 60  # seconds, of the two frames withwithin which an event must be detected
+FRAME = 1 / 60  # seconds, of the two frames within which an event must be detected
 
 
 @dataclass

@@ -65,6 +65,7 @@ def dvc(*arguments: str) -> None:
 
 
 def environment(monkeypatch, folder: Path) -> None:
+    """Go to a study's folder; temporary files are sought beside it, not in this computer's own folder of them."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", f"{TESTS}{os.pathsep}{ROOT / 'src'}")
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(folder.parent / "site"))
@@ -398,7 +399,8 @@ def write_index(children: list[Input], index: Output) -> None:
 
 
 def test_a_childs_page_goes_with_it_and_the_index_too(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    environment(monkeypatch, tmp_path / "study")
     toy_study.run_toy_study(["0001", "0007"], seed=1)
     folder = Path("reports/children")
     for child in ("0001", "0007"):

@@ -53,6 +53,7 @@ TINY = {
     "silhouette": {**SECTION["silhouette"], "width": 4},
     "skeleton": {**SECTION["skeleton"], "width": 8, "dropout": 0.0},
     "fusion": {**SECTION["fusion"], "heads": 2},
+    "frozen": {**SECTION["frozen"], "layers": 2, "width": 4},
     "encoder": {**SECTION["encoder"], "drop_path": 0.0, "head_dropout": 0.0, "min_tokens": 2, "head_hidden": 32},
     "drawing": {**SECTION["drawing"], "line_pixels": 1, "dot_pixels": 1},
 }

@@ -95,13 +95,29 @@ def run(study: Study, learnt: Path, out: Path, **changes: Any) -> dict[str, Any]
     return json.loads((out / "metrics.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def graded(study: Study, learnt: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of each network with what grade_severity leaves there."""
+    folders = {name: tmp_path_factory.mktemp("graded") for name in learnt}
+    for name, folder in folders.items():
+        run(study, learnt[name], folder)
+    return folders
+
+
+def trained_briefly(learnt: Path, out: Path) -> Path:
+    """Write a copy of a model.json with two epochs, for a test that needs no trained network."""
+    description = json.loads((learnt / "model.json").read_text())
+    description["settings"]["epochs"] = 2
+    path = out / "model.json"
+    path.write_text(json.dumps(description))
+    return path
+
+
 @pytest.mark.parametrize("name", ["stgcn", "stgcn_fusion"])
-def test_levels_that_show_in_the_legs_are_found(
-    study: Study, learnt: dict[str, Path], tmp_path: Path, name: str
-) -> None:
+def test_levels_that_show_in_the_legs_are_found(graded: dict[str, Path], name: str) -> None:
     assert name in KEYPOINTS
-    result = run(study, learnt[name], tmp_path)
-    table = pl.read_csv(tmp_path / "levels.csv", schema_overrides={"subject": pl.String})
+    result = json.loads((graded[name] / "metrics.json").read_text())
+    table = pl.read_csv(graded[name] / "levels.csv", schema_overrides={"subject": pl.String})
     assert table["level"].to_list() == [TOLD[is_sick(subject)] for subject in table["subject"]]
     assert result["metrics"]["accuracy"]["value"] == pytest.approx((table["level"] == table["said"]).mean())
     assert result["metrics"]["accuracy"]["value"] >= 0.8 > result["commonest"]["accuracy"]["value"]
@@ -111,12 +127,11 @@ def test_levels_that_show_in_the_legs_are_found(
 
 
 def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(
-    study: Study, learnt: dict[str, Path], tmp_path: Path
+    learnt: dict[str, Path], graded: dict[str, Path]
 ) -> None:
-    run(study, learnt["stgcn_fusion"], tmp_path)
     before, after = (
         load_file(learnt["stgcn_fusion"] / "weights.safetensors"),
-        load_file(tmp_path / "weights.safetensors"),
+        load_file(graded["stgcn_fusion"] / "weights.safetensors"),
     )
     changed = {name for name in before if before[name].shape != after[name].shape}
     assert before.keys() == after.keys()
@@ -128,7 +143,7 @@ def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(
 def test_the_same_again_gives_the_same_bytes(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        run(study, learnt["stgcn"], tmp_path / name)
+        run(study, learnt["stgcn"], tmp_path / name, model=trained_briefly(learnt["stgcn"], tmp_path))
     for file in ("weights.safetensors", "levels.csv", "metrics.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
@@ -136,7 +151,11 @@ def test_the_same_again_gives_the_same_bytes(study: Study, learnt: dict[str, Pat
 def test_a_child_without_a_level_is_left_out_by_name(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
     tested = sorted(set(pl.read_parquet(study.test)["subject"]))
     level_of = {f"{n:04d}": None if f"{n:04d}" == tested[0] else TOLD[is_sick(f"{n:04d}")] for n in range(1, 25)}
-    result = run(study, learnt["stgcn"], tmp_path, subjects=write_subjects(tmp_path / "subjects.parquet", level_of))
+    subjects, model = (
+        write_subjects(tmp_path / "subjects.parquet", level_of),
+        trained_briefly(learnt["stgcn"], tmp_path),
+    )
+    result = run(study, learnt["stgcn"], tmp_path, subjects=subjects, model=model)
     assert result["without_level"] == {"train": [], "validation": [], "test": [tested[0]]}
     assert result["children"]["test"] == len(tested) - 1
     assert tested[0] not in (tmp_path / "levels.csv").read_text()

@@ -84,7 +84,7 @@ def test_what_readers_of_the_release_trip_over_is_named(tmp_path: Path) -> None:
         "video_info on 1 of 10 frames only",
         "1 frames with nobody",
         "keypoints for 10 frames, but the video has 12",
-        "its name says 240 frames (1 to 240), but it has 12",
+        "its name states 240 frames (1 to 240), but it has 12",
     ):
         assert sentence in text
     assert row["pose_frames_empty"] == 1

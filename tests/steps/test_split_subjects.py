@@ -136,7 +136,7 @@ def test_listed_test_children_without_scores_judge_nobody(tmp_path: Path, caplog
     assert not held & {"0001", "0002"}
     who = pl.read_csv(out / "subjects.csv", infer_schema=False).filter(pl.col("subject") == "0001")
     assert set(who["part"]) == {"none"}
-    assert set(who["reason"]) == {"the child has no score; the list asks for it as test"}
+    assert set(who["reason"]) == {"the child has no score; the list requests it as test"}
     assert "no test child of" in caplog.text
     partly = run(tmp_path, lists="subject,part\n1,test\n3,test\n4,test\n", unscored=1)
     assert children(partly, "holdout", "test") == {"0003", "0004"}

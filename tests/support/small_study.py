@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import polars as pl
 import yaml
 
 from childgait.domain.evgs import BY_CODE, TARGETS, VIEWS_OF_PLANE
-from childgait.files.split import PARTS, hash_of_split
+from childgait.files.split import PART_NAMES, PARTS, hash_of_split
 from childgait.params import Evaluate, Finetune
 
 SIZE, LENGTH = 32, 20
@@ -47,24 +48,23 @@ def make_study(folder: Path, children: int = 12, seed: int = 0, never: str = "")
                 for target in TARGETS
             }
             sex, age = ("female", "male")[number % 3 == 0], 3.0 + number % 12
-            rows.append(
-                {
-                    "video": video,
-                    "subject": subject,
-                    "session": "0001",
-                    "view": view,
-                    "age_years": age,
-                    "sex": sex,
-                    "aid": "none",
-                    "split_hash": "",
-                    **scores,
-                }
-            )
-    table = pl.DataFrame(rows, schema=PARTS.schema()).with_columns(pl.lit(hash_of_split(who)).alias("split_hash"))
+            rows.append(part_row(video, view, age, sex, scores))
+    return write_parts(folder, rows, who)
+
+
+def part_row(video: str, view: str, age: float, sex: str, scores: Mapping[str, int | None]) -> dict[str, object]:
+    """Return the row of a video in the table of its part."""
+    known = {"video": video, "subject": video.split("-")[0], "session": "0001", "view": view}
+    return {**known, "age_years": age, "sex": sex, "aid": "none", "split_hash": "", **scores}
+
+
+def write_parts(folder: Path, rows: list[dict[str, object]], part_of: dict[str, str]) -> Study:
+    """Write the tables of the three parts, `part_of` a child, beside the clips of `folder`."""
+    table = pl.DataFrame(rows, schema=PARTS.schema()).with_columns(pl.lit(hash_of_split(part_of)).alias("split_hash"))
     paths = {}
-    for part in ("train", "validation", "test"):
+    for part in PART_NAMES:
         paths[part] = folder / f"{part}.parquet"
-        table.filter(pl.col("subject").is_in([s for s, p in who.items() if p == part])).write_parquet(paths[part])
+        table.filter(pl.col("subject").is_in([s for s, p in part_of.items() if p == part])).write_parquet(paths[part])
     return Study(**paths, clips=sorted(folder.glob("*.clip.json")))
 
 

@@ -16,11 +16,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import polars as pl
 
 from childgait.domain.evgs import TARGETS
 from childgait.engine.source_files import ROOT
-from childgait.files.split import PARTS, hash_of_split
 from childgait.gait.scoring import bands_of
 from childgait.params import Drawing, Synthesize, read_params
 from childgait.synthetic.camera import into_world, place_camera
@@ -29,7 +27,7 @@ from childgait.synthetic.cohort import child_of
 from childgait.synthetic.motion import walk
 from childgait.synthetic.rating import stream
 from childgait.vision.drawing import draw_skeletons
-from support.small_study import Study
+from support.small_study import Study, part_row, write_parts
 
 SIZE = 48
 SECONDS = 2.0
@@ -124,22 +122,5 @@ def make_walking_study(
         video = f"{subject}-0001_{VIEW}_1-240"
         write_clip(folder, video, child, neutral=neutral, rate=rate, pictures=pictures)
         scores = {name: 2 * sick if name == f"L.{ITEM}" else None for name in names}
-        rows.append(
-            {
-                "video": video,
-                "subject": subject,
-                "session": "0001",
-                "view": VIEW,
-                "age_years": child.age_years,
-                "sex": child.sex,
-                "aid": "none",
-                "split_hash": "",
-                **scores,
-            }
-        )
-    table = pl.DataFrame(rows, schema=PARTS.schema()).with_columns(pl.lit(hash_of_split(who)).alias("split_hash"))
-    paths = {}
-    for part in ("train", "validation", "test"):
-        paths[part] = folder / f"{part}.parquet"
-        table.filter(pl.col("subject").is_in([s for s, p in who.items() if p == part])).write_parquet(paths[part])
-    return Study(**paths, clips=sorted(folder.glob("*.clip.json")))
+        rows.append(part_row(video, VIEW, child.age_years, child.sex, scores))
+    return write_parts(folder, rows, who)

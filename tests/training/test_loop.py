@@ -85,6 +85,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
     ).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normed", [False, True])
 def test_two_processes_give_the_numbers_of_one(normed: bool, tmp_path: Path) -> None:
     """torchrun, gloo: two small batches a step, one a process; drop-out included, for its draws belong to the batch;

@@ -1,6 +1,6 @@
 """Remove a child from the study after consent is withdrawn: here, in the caches and (--remote) in the remotes.
 
-Lists everything that holds the child, asks for confirmation, removes it, leaves a tombstone (erased.jsonl), searches
+Lists everything that holds the child, waits for confirmation, removes it, leaves a tombstone (erased.jsonl), searches
 for remains, and lists what this machine cannot reach. From then on `register` refuses that child.
 """
 

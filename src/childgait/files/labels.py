@@ -33,7 +33,7 @@ LABELS = Table(
         Column("score", "Int64", "0 typical, 1, 2; on a binary scale 1 stands for 1 or 2; null where missing"),
         Column("atypical", "Boolean", "score above 0; null where missing"),
         Column("reason", "String", "why the score is missing; null where it is known"),
-        Column("views", "String", "views the item is judged from, parted by spaces"),
+        Column("views", "String", "views from which the item is scored, separated by spaces"),
         Column("rater", "String", "whose score it is; null where the file names nobody"),
     ),
 )

@@ -18,7 +18,7 @@ PREDICTIONS = Table(
         Column("window", "Int64", "number of the window in its video; -1 for a video or a child"),
         Column("start", "Int64", "first frame of the window; -1 for a video or a child"),
         Column("target", "String", "L.IC … R.TLT"),
-        Column("counts", "Boolean", "whether the item is scored and can be judged from this view"),
+        Column("counts", "Boolean", "whether the item is scored and can be scored from this view"),
         Column("atypical", "Int64", "the child's truth, 0 or 1; null where unknown"),
         Column("logit", "Float64", "the model's output; null for a child without a view that counts"),
         Column("probability", "Float64", "of atypical, from the logit"),

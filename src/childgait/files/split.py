@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PART_NAMES = ("train", "validation", "test")
 HOLDOUT = "holdout"
 
-REQUESTED = "; the list asks for it as test"  # end of the reason of a child in no part that no model may train on
+REQUESTED = "; the list requests it as test"  # end of the reason of a child in no part that no model may train on
 
 PARTS = Table(
     "parts",

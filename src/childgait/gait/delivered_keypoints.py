@@ -170,7 +170,7 @@ def _facts(
     if len(people) < last:
         oddities.append(f"{last - len(people)} frames without a file")
     if total is not None and total != last:
-        oddities.append(f"{last} frames, but video_info says {int(total)}")
+        oddities.append(f"{last} frames, but video_info states {int(total)}")
     return DeliveredFacts(
         width=_whole(stated["width"]),
         height=_whole(stated["height"]),

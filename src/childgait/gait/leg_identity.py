@@ -46,7 +46,7 @@ ORDER_COST = 10.0  # per body height by which knees and ankles stand against a f
 APART = 0.06  # body heights between the legs below which an exchange does no harm
 DOUBTFUL_SCORE = 0.1  # of leg points in doubtful frames, below refine_pose.min_score
 CLEAR = 3.0  # difference of exchange costs by which one of two paths is clearly the better
-NEARBY = 10  # frames between two disagreements that are judged together
+NEARBY = 10  # frames between two disagreements that are decided together
 LONG_GAP = 0.15  # seconds without legs after which a prediction is worthless
 
 
@@ -110,7 +110,7 @@ def _reconcile(forward: Bools, backward: Bools, bias: Floats, forward_first: boo
 def mirror_bodies(poses: Poses, height: Floats, view: View | None) -> Bools:
     """Mirror bodies whose shoulders and hips stand against the view; only seen from the front or from behind.
 
-    Seen from the front a child's left is on the right of the picture. The order is judged over a tenth of a second.
+    Seen from the front a child's left is on the right of the picture. The order is decided over a tenth of a second.
     """
     if view not in ("forward", "backward") or not len(poses):
         return np.zeros(len(poses), bool)
@@ -209,7 +209,7 @@ def _gains(step: float) -> tuple[float, float]:
 
 
 def _near_lead(depth: NDArray[np.floating], height: Floats, view: View) -> float | None:
-    """By how much the camera's side is nearer than the other, in body heights; None where depth tells too little.
+    """By how much the camera's side is nearer than the other, in body heights; None where depth is too uncertain.
 
     Depth belongs to the labels as estimated: it holds which side the network takes for the near one, in every frame.
     """

@@ -2,8 +2,8 @@
 
 A loss that gives both classes the same weight shifts the log-odds of a target by the log of its weight, which no
 temperature can undo. The shift is subtracted, then an intercept and a slope per item (Platt scaling; of both limbs) are
-fitted, shrunk towards the ones of all items together. How well probabilities hold is told by the same two numbers on
-the test children: intercept 0 and slope 1 are perfect (Van Calster et al. 2019,
+fitted, shrunk towards the ones of all items together. How well probabilities hold is measured by the same two numbers
+on the test children: intercept 0 and slope 1 are perfect (Van Calster et al. 2019,
 https://doi.org/10.1186/s12916-019-1466-7).
 """
 

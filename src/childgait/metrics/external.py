@@ -132,7 +132,7 @@ def _arrange(
         truth,
         tuple(probability[kept] for probability in reference.probability),
         reference.videos,
-        None if reference.calibrated is None else tuple(grid[kept] for grid in reference.calibrated),
+        None if reference.calibrated is None else tuple(calibrated[kept] for calibrated in reference.calibrated),
         of_fold,
     )
     return ScopePredictions(answers.source, tuple(children), truth, (grid,), 0, None, of_fold), own

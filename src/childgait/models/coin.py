@@ -12,7 +12,7 @@ from childgait.models.table import Arrays, Floats, TableModel
 class Coin(TableModel):
     """Normally distributed logits."""
 
-    features = "number"  # tells children apart and carries no information about them
+    features = "number"  # differs between children and carries no information about them
 
     def fit(self, features: Floats, atypical: NDArray[np.float32], seed: int) -> Arrays:
         return {"seed": np.array([seed], dtype=np.int64)}

@@ -1,7 +1,7 @@
 """Inputs of networks on keypoints: positions relative to the hips, in trunk lengths, with velocity and score.
 
 Reads Batch.points (B, T, 23, 3) in pixels of the crop; yields (B, C, T, 23). A point of score 0 is missing: it stands
-at the hips with speed 0, and its score says so.
+at the hips with speed 0, and its score is 0.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checkpoints of pre-training on synthetic walks: one safetensors file and its JSON description beside it.
 
 The file holds the network without its item head, the measures' head and the scale of the measures; floating-point
-weights are bf16, which halves the file and costs nothing measurable after fine-tuning. The description says what the
+weights are bf16, which halves the file and costs nothing measurable after fine-tuning. The description states what the
 network read and what it was trained on; a study whose settings differ is refused, because the weights would still
 load and silently mean something else (another frame step, another drawing).
 """

@@ -3,7 +3,7 @@
 A map's height is cut into equal bins; a bin's feature is its mean plus its maximum (Fu et al., "Horizontal Pyramid
 Matching for Person Re-identification", AAAI 2019, arXiv 1804.05275; in gait: GaitSet, arXiv 1811.06186). Every strip
 has its own linear map. The published networks end in identity classes on unit vectors, one matrix per strip; here one
-linear layer on all strips predicts the items, which is the sum of one layer per strip, so `strip_logits` tells which
+linear layer on all strips predicts the items, which is the sum of one layer per strip, so `strip_logits` shows which
 height a logit comes from.
 
 Reads Batch.silhouettes; yields logits (B, 34).

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 METHODS = (
     "Scores were read on the {scale} scale; scores 1 and 2 of the Edinburgh Visual Gait Score were merged to atypical. "
-    "An item is judged only from views that show its plane."
+    "An item is scored only from views that show its plane."
 )
 log = logging.getLogger("childgait")
 

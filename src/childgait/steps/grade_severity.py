@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from childgait.files.model_description import ModelDescription
     from childgait.training.severity import Graded
 
 log = logging.getLogger("childgait")
@@ -48,20 +49,13 @@ def grade_severity(
 
     from childgait.files.atomic import write_json
     from childgait.files.labels import SUBJECTS
-    from childgait.files.model_description import ModelDescription
     from childgait.files.parts import open_part
     from childgait.files.tables import read_table
     from childgait.training import severity
-    from childgait.training.leak_checks import check_children_unseen, check_run, check_split
+    from childgait.training.leak_checks import check_children_unseen, check_split
     from childgait.training.predict import TrainedModel, settings_from
 
-    description = ModelDescription.read(model)
-    check_run(description, model, model_name, fold, seed)
-    if description.kind != "network":
-        raise StepError(
-            f"{model_name} is no network: it has no last layer to replace",
-            hint="name networks in grade_severity.models",
-        )
+    description = _read_network(model, model_name, fold, seed)
     level_of = dict(read_table(subjects, SUBJECTS).select("subject", "severity").iter_rows())
     paths = {"train": train, "validation": validation, "test": test}
     parts = {name: severity.part_of_levels(open_part(path, clips), level_of, path) for name, path in paths.items()}
@@ -95,6 +89,21 @@ def grade_severity(
     run_name, accuracy = f"{model_name}, fold {fold}, seed {seed}", float(np.mean(graded.levels == truth))
     log.info("grade_severity: %s on %d children: accuracy %.3f", run_name, len(truth), accuracy)
     log.info("grade_severity: accuracy of the commonest level %.3f", np.mean(truth == commonest))
+
+
+def _read_network(model: Path, model_name: str, fold: str, seed: int) -> ModelDescription:
+    """Read the description of the run to start from; StepError for another run's, or a model without a last layer."""
+    from childgait.files.model_description import ModelDescription
+    from childgait.training.leak_checks import check_run
+
+    description = ModelDescription.read(model)
+    check_run(description, model, model_name, fold, seed)
+    if description.kind != "network":
+        raise StepError(
+            f"{model_name} is no network: it has no last layer to replace",
+            hint="name networks in grade_severity.models",
+        )
+    return description
 
 
 def _evaluation(

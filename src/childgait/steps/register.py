@@ -113,7 +113,7 @@ def note_video(facts: ProbedVideo, variable: bool, params: Register, oddities: l
     for kind in sorted(set(facts.other_streams)):
         oddities.append(f"the file carries {kind} beside the picture; it is not passed on")
     if any("creation" in key or "location" in key for key in facts.metadata):
-        oddities.append("the file says when or where it was made; that is not passed on")
+        oddities.append("the file contains when or where it was made; that is not passed on")
 
 
 def describe_poses(path: Path | None, layout: str, video: VideoFacts | None, oddities: list[str]) -> PoseFacts:
@@ -201,4 +201,4 @@ def from_poses(path: Path | None, poses: PoseFacts) -> VideoFacts:
 def compare_name(parsed: VideoName, frames: int, oddities: list[str]) -> None:
     length = parsed.end - parsed.start + 1
     if length != frames:
-        oddities.append(f"its name says {length} frames ({parsed.start} to {parsed.end}), but it has {frames}")
+        oddities.append(f"its name states {length} frames ({parsed.start} to {parsed.end}), but it has {frames}")

@@ -1,7 +1,7 @@
 """Write the lineage of every number: a table, a manifest, a page with a drawing of the graph, and an RO-Crate.
 
 Reads every record under data/ and reports/ (`report`, the report's own record, is the last of them) and no data. The
-table has a row for each file that a job read or wrote; `in_report` says whether the report was made of it.
+table has a row for each file that a job read or wrote; `in_report` states whether the report was made of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Renders heads from any viewing direction, with a face in front and hair behind.
 
 The face is the portrait that scikit-image ships (public domain, NASA); skin and hair are tinted, the features stretched
-and mirrored at random, so that a face says nothing about a child's gait.
+and mirrored at random, so that a face carries no information about a child's gait.
 """
 
 from __future__ import annotations

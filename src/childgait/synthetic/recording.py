@@ -19,7 +19,7 @@ from childgait.domain.evgs import LIMBS, VIEWS
 from childgait.domain.names import POSE_FOLDER
 from childgait.domain.skeleton import POINTS
 from childgait.params import Synthesize
-from childgait.synthetic.camera import PASS_OF_VIEW, Framing, frame_camera, into_world, place_camera
+from childgait.synthetic.camera import PASS_OF_VIEW, Camera, Framing, frame_camera, into_world, place_camera
 from childgait.synthetic.child import Child, Random
 from childgait.synthetic.figure import Figure, FigureBuilder, Look, Painter, draw_look
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
@@ -134,7 +134,7 @@ def _middle(motion: Motion) -> Array:
 def _film(
     child: Child, scores: Scores, view: str, session: Session, walked: Walk, root: Path, params: Synthesize, rng: Random
 ) -> Recording:
-    """One video with its keypoints and its truth."""
+    """Render one video; write it with its keypoints and its truth."""
     motion, size = walked.motion, (params.width, params.height)
     camera = place_camera(view, child.height, *size, rng)
     extra = stream(params.seed, int(child.subject), 5, session.number, tuple(PASS_OF_VIEW).index(view))  # options alone
@@ -144,20 +144,7 @@ def _film(
     count = len(motion.seconds)
     first = int(rng.integers(1, 600))
     name = f"{child.subject}-{session.number:04d}_{view}_{first}-{first + count - 1}"
-    figure = FigureBuilder(motion, child, session.look, camera, walked.way, walked.offset, CHILD).build()
-    people = {"child": figure}
-    if walked.other is not None:
-        assert session.other_look is not None
-        other, adult, offset = walked.other
-        people["bystander"] = FigureBuilder(
-            other, adult, session.other_look, camera, walked.way, offset, PERSON
-        ).build()
-    for number in range(params.standing_people):
-        still, adult, offset, way = stand_still(motion, view, number, extra)
-        identity = PERSON + (1 + number) * STEP
-        people[f"standing {number + 1}"] = FigureBuilder(
-            still, adult, draw_look(extra, adult=True), camera, way, offset, identity
-        ).build()
+    people = _build_people(child, session, walked, camera, view, extra, params.standing_people)
     lens = draw_lens(rng)
     painter = Painter([*people.values(), *build_aid(child, walked, camera, count)], lens.shutter)
     world = into_world(motion.points + walked.offset, walked.way)
@@ -202,6 +189,25 @@ def _film(
         "video": str(path.relative_to(root)),
         "poses": str(poses.relative_to(root)),
     }
+
+
+def _build_people(
+    child: Child, session: Session, walked: Walk, camera: Camera, view: str, rng: Random, standing: int
+) -> dict[str, Figure]:
+    """Build the figures of a video: the child, who walks along, and `standing` people at the walkway's side."""
+    builder = FigureBuilder(walked.motion, child, session.look, camera, walked.way, walked.offset, CHILD)
+    people = {"child": builder.build()}
+    if walked.other is not None:
+        assert session.other_look is not None
+        other, adult, offset = walked.other
+        builder = FigureBuilder(other, adult, session.other_look, camera, walked.way, offset, PERSON)
+        people["bystander"] = builder.build()
+    for number in range(standing):
+        still, adult, offset, way = stand_still(walked.motion, view, number, rng)
+        identity = PERSON + (1 + number) * STEP
+        builder = FigureBuilder(still, adult, draw_look(rng, adult=True), camera, way, offset, identity)
+        people[f"standing {number + 1}"] = builder.build()
+    return people
 
 
 def _expose(

@@ -76,7 +76,7 @@ READS: dict[str, tuple[str, ...]] = {  # inputs of each set of features
 
 
 def features_for(model: TableModel, part: Part, settings: Finetune) -> NDArray[np.float64]:
-    """Return the model's features of a part, one row per child or per clip as its `unit` tells."""
+    """Return the model's features of a part, one row per child or per clip as its `unit` states."""
     if model.unit == "clip":
         from childgait.training.clip_features import CLIP_FEATURES
 

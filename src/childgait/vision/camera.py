@@ -7,12 +7,27 @@ child; the median displacement is the camera's. With too few corners the result 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from cv2.typing import MatLike
+
 MIN_CORNERS = 12  # below which a background has too little texture
+
+
+def track_corners(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], corners: MatLike, max_error: float
+) -> tuple[MatLike, NDArray[np.bool_]]:
+    """Return where corners (N, 1, 2) lie in `after`, and which miss their place by less than `max_error` pixels after
+    optical flow there and back."""
+    forward, forward_ok, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(15, 15), maxLevel=3)
+    backward, backward_ok, _ = cv2.calcOpticalFlowPyrLK(after, before, forward, None, winSize=(15, 15), maxLevel=3)
+    error = np.linalg.norm((backward - corners).reshape(-1, 2), axis=1)
+    return forward, (forward_ok.ravel() == 1) & (backward_ok.ravel() == 1) & (error < max_error)
 
 
 def shift_between(
@@ -27,10 +42,7 @@ def shift_between(
     corners = cv2.goodFeaturesToTrack(before, 250, 0.002, apart, mask=region)
     if corners is None or len(corners) < MIN_CORNERS:
         return None
-    forward, forward_ok, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(15, 15), maxLevel=3)
-    backward, backward_ok, _ = cv2.calcOpticalFlowPyrLK(after, before, forward, None, winSize=(15, 15), maxLevel=3)
-    error = np.linalg.norm((backward - corners).reshape(-1, 2), axis=1)
-    reliable = (forward_ok.ravel() == 1) & (backward_ok.ravel() == 1) & (error < 0.5)
+    forward, reliable = track_corners(before, after, corners, max_error=0.5)
     distances = np.linalg.norm((forward - corners).reshape(-1, 2), axis=1)[reliable]
     return float(np.median(distances)) if len(distances) >= MIN_CORNERS else None
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.vision.camera import track_corners
+
 Floats = NDArray[np.float64]
 
 MIN_CORNERS = 10  # below which a frame keeps the motion of the frame before it
@@ -133,10 +135,7 @@ def _motion(before: NDArray[np.uint8], after: NDArray[np.uint8], free: NDArray[n
     corners = cv2.goodFeaturesToTrack(before, 200, 0.005, apart, mask=free)
     if corners is None or len(corners) < MIN_CORNERS:
         return None
-    forward, forward_ok, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(15, 15), maxLevel=3)
-    backward, backward_ok, _ = cv2.calcOpticalFlowPyrLK(after, before, forward, None, winSize=(15, 15), maxLevel=3)
-    error = np.linalg.norm((backward - corners).reshape(-1, 2), axis=1)
-    sure = (forward_ok.ravel() == 1) & (backward_ok.ravel() == 1) & (error < MAX_ERROR)
+    forward, sure = track_corners(before, after, corners, MAX_ERROR)
     if sure.sum() < MIN_CORNERS:
         return None
     start, end = corners[sure].reshape(-1, 2).astype(np.float64), forward[sure].reshape(-1, 2).astype(np.float64)

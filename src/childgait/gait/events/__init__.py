@@ -32,7 +32,7 @@ __all__ = ["EVENTS", "Gait", "GaitEvent", "Kind", "Travel", "as_table", "find_ev
 
 @dataclass
 class Gait:
-    """Events in order of time and strides by limb; `reason` tells why there are no events and is empty otherwise."""
+    """Events in order of time and strides by limb; `reason` states why there are no events and is empty otherwise."""
 
     events: list[GaitEvent] = field(default_factory=list)
     strides: dict[Limb, list[Stride]] = field(default_factory=lambda: {limb: [] for limb in LIMBS})

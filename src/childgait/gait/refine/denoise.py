@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 _DISTAL_NAMES = ("ankle", "heel", "big_toe", "small_toe", "wrist")
 DISTAL = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in _DISTAL_NAMES]
-SHORTEST_FRAMES = 40  # of a video, below which shared movement cannot be told from noise
+SHORTEST_FRAMES = 40  # of a video, below which shared movement cannot be distinguished from noise
 FEWEST_POINTS = 8  # that are seen in more than half of the frames
 LAGS = 6  # frames of one window of the shared movement, a thirtieth of a second apart
 PATH_HZ = 2.0  # low-pass of the body's path, which is taken off before

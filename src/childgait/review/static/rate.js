@@ -137,7 +137,7 @@ function overview() {
   get("overview").replaceChildren(...rows);
 }
 
-// In a side view the near leg is judged: the recording whose view is the item's limb is shown.
+// In a side view the near leg is scored: the recording whose view is the item's limb is shown.
 function to(at) {
   current = Math.min(Math.max(at, 0), items.length - 1);
   const item = items[current];
