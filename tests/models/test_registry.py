@@ -148,7 +148,7 @@ def overfitted(name: str, part: Part) -> tuple[list[float], torch.Tensor]:
         return losses, network(batch)
 
 
-@pytest.mark.parametrize("name", mark_slow(NETWORKS, {"biggergait"}))
+@pytest.mark.parametrize("name", mark_slow(NETWORKS, {"biggergait", "swingait"}))
 def test_a_network_learns_a_batch_by_heart_and_does_so_again(name: str, part: Part) -> None:
     losses, answers = overfitted(name, part)
     assert answers.shape == (4, len(TARGETS))

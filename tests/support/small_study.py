@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +94,16 @@ def write_clip(folder: Path, video: str, view: str, sick: bool, random: np.rando
         "crops": [f"0 0 {SIZE}"] * LENGTH,
     }
     (folder / f"{video}.clip.json").write_text(json.dumps(facts))
+
+
+def interrupt_after(epoch: int | None) -> Callable[[dict[str, float], dict[str, float]], None]:
+    """Return a callback of training that raises KeyboardInterrupt after an epoch; never for 0 or None."""
+
+    def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
+        if row["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    return on_epoch
 
 
 def settings(**changes: object) -> Finetune:

@@ -19,7 +19,7 @@ from childgait.params import Finetune
 from childgait.training import distributed
 from childgait.training.distributed import join_group, leave_group
 from childgait.training.loop import Outcome, Trainer
-from support.small_study import settings
+from support.small_study import interrupt_after, settings
 
 CLIPS, WIDTH = 10, 6
 
@@ -109,10 +109,6 @@ def run(
     normed: bool = False,
     in_sets: bool = False,
 ) -> Outcome:
-    def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
-        if row["epoch"] == stop_after:
-            raise KeyboardInterrupt
-
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     group = join_group(chosen.device)
@@ -129,7 +125,7 @@ def run(
             collate=collate_sets if in_sets else collate,
             name_of=lambda row: f"clip-{row}",
         )
-        outcome = trainer.run(folder / "state.safetensors", fingerprint, on_epoch)
+        outcome = trainer.run(folder / "state.safetensors", fingerprint, interrupt_after(stop_after))
     finally:
         leave_group(group)
     if group.leads:

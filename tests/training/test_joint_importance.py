@@ -22,7 +22,7 @@ from childgait.training.fit import FitResult, fit_network
 from childgait.training.joint_importance import features_of_joints, joint_importance, set_features
 from childgait.training.predict import predict
 from childgait.training.windows import Loading, Windows
-from support.small_study import PARAMS
+from support.small_study import PARAMS, interrupt_after
 from support.small_study import settings as small
 from support.walking_study import make_walking_study
 
@@ -42,10 +42,6 @@ def settings(**how: Any) -> Any:
 
 
 def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int = 0, **how: Any) -> FitResult:
-    def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
-        if row["epoch"] == stop_after:
-            raise KeyboardInterrupt
-
     folder.mkdir(exist_ok=True)
     parts = [open_part(path, study.clips) for path in (study.train, study.validation)]
     return fit_network(
@@ -55,7 +51,7 @@ def fitted(study: Any, folder: Path, name: str = "stgcn_fusion", stop_after: int
         seed=1,
         save_as=folder / "state.safetensors",
         fingerprint="same",
-        on_epoch=on_epoch,
+        on_epoch=interrupt_after(stop_after),
     )
 
 

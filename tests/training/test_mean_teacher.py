@@ -30,7 +30,7 @@ from childgait.training.mean_teacher import (
     visible_items_by_view,
 )
 from childgait.training.windows import Loading, Windows
-from support.small_study import PARAMS, SIZE, Study, make_study, settings
+from support.small_study import PARAMS, SIZE, Study, interrupt_after, make_study, settings
 
 HOW = Settings.model_validate(PARAMS["finetune"]["mean_teacher"])
 
@@ -164,10 +164,6 @@ def fitted(
     narrow = {**PARAMS["finetune"]["cnn"], "width": 2}
     run_settings = settings_of(MODELS["r3d18"], settings(epochs=3, cnn=narrow, mean_teacher=teaching))
 
-    def on_epoch(row: dict[str, float], speed: dict[str, float]) -> None:
-        if row["epoch"] == stop_after:
-            raise KeyboardInterrupt
-
     folder.mkdir(exist_ok=True)
     parts = [open_part(path, study.clips) for path in (study.train, study.validation)]
     return fit_network(
@@ -177,7 +173,7 @@ def fitted(
         seed=1,
         save_as=folder / "state.safetensors",
         fingerprint="same",
-        on_epoch=on_epoch,
+        on_epoch=interrupt_after(stop_after),
         unlabelled=[open_clip(path) for path in unlabelled],
     )
 

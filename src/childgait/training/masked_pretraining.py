@@ -11,13 +11,14 @@ from torch import Tensor
 
 from childgait.errors import StepError
 from childgait.models.batch import Batch
+from childgait.models.childgait_video import ChildGaitVideo
 from childgait.models.masked_decoder import MaskedDecoder, draw_masks
-from childgait.models.videomae import VideoMAE
 from childgait.training.precision import Precision, autocast_context
 
 if TYPE_CHECKING:
     from childgait.models.dense_heads import PretrainingModel
     from childgait.models.network import Network
+    from childgait.models.videomae import VideoMAE
     from childgait.params import Masking
 
 _MASKS = 1  # part of the seeds, so that masks and windows draw independent random numbers
@@ -35,13 +36,12 @@ class NoTargets:
 
 def encoder_of(network: Network) -> VideoMAE:
     """Return the encoder whose tokens can be masked."""
-    encoder = getattr(network, "encoder", None)
-    if network.packing is None or not isinstance(encoder, VideoMAE):
+    if not isinstance(network, ChildGaitVideo):
         raise StepError(
             f"pretrain.method masks patches, but {type(network).__name__} has none",
             hint="set pretrain.method to dense, or name a network of the VideoMAE family in pretrain.models",
         )
-    return encoder
+    return network.encoder
 
 
 def masked_loss(
