@@ -21,7 +21,7 @@ test: $(READY)  ## all tests except those on a cluster
 	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 \
 	  --ignore tests/cluster
 
-quick: $(READY)  ## the tests that take less than ten seconds each
+quick: $(READY)  ## the tests without the slow ones, in five minutes
 	@workflow/with-environment env OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" \
 	  --ignore tests/cluster
 

@@ -73,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cohorts = arguments.cohort or [
-            _make(Path(scratch) / "cohort", arguments.params, arguments.subjects, arguments.seed)
+            make_cohort(Path(scratch) / "cohort", arguments.params, arguments.subjects, arguments.seed)
         ]
         tallies, seconds = {view: Tally() for view in VIEWS}, []
         for cohort in cohorts:
@@ -85,7 +85,8 @@ def main() -> None:
     print(text)
 
 
-def _make(out: Path, params: Path, subjects: int, seed: int) -> Path:
+def make_cohort(out: Path, params: Path, subjects: int, seed: int) -> Path:
+    """Write a synthetic cohort of `subjects` children with the settings of a params file."""
     from childgait.synthetic.cohort import write_cohort
 
     section = load_section(params, Synthesize)

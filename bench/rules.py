@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from pose import make_cohort
 
 from childgait.domain.evgs import BY_NUMBER, CODES, TARGETS
 from childgait.domain.names import parse_video_name
@@ -30,7 +31,7 @@ from childgait.gait.events import EVENTS, as_table, find_events, find_travel
 from childgait.gait.features import item_values
 from childgait.gait.refine import refine
 from childgait.models.rules import beyond_band
-from childgait.params import Cohort, PrepareClips, RefinePose, Synthesize, load_section
+from childgait.params import Cohort, PrepareClips, RefinePose, load_section
 from childgait.steps.prepare_clips import prepare_clips
 from childgait.synthetic.truth import load_truth
 
@@ -50,7 +51,7 @@ def main() -> None:
     labels, seeds = [], []
     with tempfile.TemporaryDirectory() as scratch:
         cohorts = arguments.cohort or [
-            _make(Path(scratch) / "cohort", arguments.params, arguments.subjects, arguments.seed)
+            make_cohort(Path(scratch) / "cohort", arguments.params, arguments.subjects, arguments.seed)
         ]
         for number, cohort in enumerate(cohorts):
             folders = {kind: Path(scratch) / f"{number}-{kind}" for kind in KINDS}
@@ -63,14 +64,6 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(text, encoding="utf-8")
     print(text)
-
-
-def _make(out: Path, params: Path, subjects: int, seed: int) -> Path:
-    from childgait.synthetic.cohort import write_cohort
-
-    section = load_section(params, Synthesize)
-    write_cohort(out, Synthesize.model_validate(section.model_dump() | {"subjects": subjects, "seed": seed}), 1)
-    return out
 
 
 def _prepare(cohort: Path, params: Path, folders: dict[str, Path]) -> pl.DataFrame:

@@ -35,21 +35,8 @@ BY_CHANCE = 0.66  # .5 plus two and a half standard deviations of 60 coin tosses
 # Models that equal others when all read four frames; baselines, which read no clip, are left out too.
 ALIKE = {"childgait_video_t8", "childgait_video_t32"}
 ROWS = [name for name in MODELS if name not in {*BASELINES, *ALIKE}]
-SLOW = {  # rows above ten seconds on one core; the others keep the test among the quick ones
-    "biggergait",
-    "ctrgcn",
-    "deepgaitv2",
-    "deepgaitv2_2d",
-    "deepgaitv2_3d",
-    "gaitbase",
-    "gaitformer",
-    "gaitgl",
-    "gaitmixer",
-    "linear_probe",
-    "sconet",
-    "stgcn_fusion",
-    "swingait",
-}
+# `make quick` trains one row of each kind: a table, and networks on points, silhouettes, frames and patches.
+QUICK = {"rules", "lstm", "gaitset", "r3d18", "childgait_video"}
 TARGET = TARGET_NAMES.index(f"L.{ITEM}")
 NEEDS_STRIDES = {"stgcn_fusion", *(name for name in ROWS if MODELS[name].kind == "table")} - {*VIDEO_TABLES}
 SECTION = PARAMS["finetune"]
@@ -157,7 +144,7 @@ def logits_of_table(name: str, study: Study) -> tuple[np.ndarray, np.ndarray]:
     return predicted.logits[:, TARGET], part.atypical[predicted.rows, TARGET] == 1
 
 
-@pytest.mark.parametrize("name", mark_slow(ROWS, SLOW))
+@pytest.mark.parametrize("name", mark_slow(ROWS, {*ROWS} - QUICK))
 def test_it_finds_the_cue_and_only_the_cue(
     name: str, studies: dict[tuple[bool, bool], Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:

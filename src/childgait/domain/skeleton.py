@@ -48,7 +48,7 @@ BONES: tuple[tuple[str, str], ...] = (
 
 
 def side(name: str) -> str:
-    """`left`, `right` or `middle`."""
+    """Return `left`, `right` or `middle`."""
     prefix = name.split("_", 1)[0]
     return prefix if prefix in ("left", "right") else "middle"
 

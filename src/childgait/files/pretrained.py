@@ -97,7 +97,7 @@ def check_source(params: Pretrain) -> None:
 
 
 def shipped_checkpoint(model: str) -> Path:
-    """The repository's own checkpoint for a model."""
+    """Return the repository's own checkpoint for a model."""
     path = SHIPPED / f"{model}.safetensors"
     if not path.is_file():
         there = ", ".join(sorted(one.stem for one in SHIPPED.glob("*.safetensors"))) or "none"
@@ -127,7 +127,7 @@ def find_start(model: str, settings: Finetune) -> Path | None:
 
 
 def description_of(weights: Path) -> Path:
-    """Where a checkpoint's description lies."""
+    """Return the path of a checkpoint's description."""
     return weights.with_suffix(".json")
 
 

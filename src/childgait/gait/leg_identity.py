@@ -94,7 +94,7 @@ def lower_doubtful_scores(poses: Poses, legs: LegIdentity) -> None:
 
 
 def _reconcile(forward: Bools, backward: Bools, bias: Floats, forward_first: bool) -> tuple[Bools, Bools]:
-    """One path out of two, and where they disagree without a clear winner."""
+    """Return one path out of two, and where they disagree without a clear winner."""
     first, second = (forward, backward) if forward_first else (backward, forward)
     path, doubtful = first.copy(), np.zeros(len(first), bool)
     differ = np.flatnonzero(first != second)
@@ -125,7 +125,7 @@ def mirror_bodies(poses: Poses, height: Floats, view: View | None) -> Bools:
 
 
 def _relative_legs(poses: Poses, height: Floats) -> Floats:
-    """(T, 2, points, 2): left and right leg relative to the middle of the hips, in body heights."""
+    """Return (T, 2, points, 2): left and right leg relative to the middle of the hips, in body heights."""
     hips = poses.xy[:, [INDEX["left_hip"], INDEX["right_hip"]]].astype(np.float64).mean(axis=1)
     known = np.isfinite(hips).all(axis=1)
     if known.sum() > 5:
@@ -145,7 +145,7 @@ def _bias(poses: Poses, height: Floats, view: View | None) -> Floats:
 
 
 def follow_legs(legs: Floats, seconds: Floats, bias: Floats) -> tuple[Bools, float]:
-    """For each frame whether its legs are to be exchanged, so that both move steadily, and the path's cost.
+    """Return for each frame whether its legs are to be exchanged, so that both move steadily, and the path's cost.
 
     A Viterbi search whose states are the decisions of the last MEMORY frames; each carries the positions and velocities
     that its decisions led to (an alpha-beta filter), so that the prediction rests on more than two frames.
@@ -196,12 +196,12 @@ def follow_legs(legs: Floats, seconds: Floats, bias: Floats) -> tuple[Bools, flo
 
 
 def _options(legs: Floats) -> Floats:
-    """(n, 2, 2, points, 2): the legs as estimated and exchanged."""
+    """Return (n, 2, 2, points, 2): the legs as estimated and exchanged."""
     return np.stack([legs, legs[:, ::-1]], axis=1)
 
 
 def _gains(step: float) -> tuple[float, float]:
-    """The steady gains of a constant-velocity Kalman filter (Kalata, 1984, doi:10.1109/TAES.1984.310438)."""
+    """Return the steady gains of a constant-velocity Kalman filter (Kalata, 1984, doi:10.1109/TAES.1984.310438)."""
     index = ACCELERATION * step**2 / NOISE
     root = (4 + index - np.sqrt(8 * index + index**2)) / 4
     alpha = 1 - root**2
@@ -209,7 +209,7 @@ def _gains(step: float) -> tuple[float, float]:
 
 
 def _near_lead(depth: NDArray[np.floating], height: Floats, view: View) -> float | None:
-    """By how much the camera's side is nearer than the other, in body heights; None where depth is too uncertain.
+    """Return by how much the camera's side is nearer, in body heights; None where depth is too uncertain.
 
     Depth belongs to the labels as estimated: it holds which side the network takes for the near one, in every frame.
     """

@@ -188,7 +188,7 @@ def _box(group: str, count: int, place: tuple[int, int]) -> Box:
 
 
 def _curve(source: tuple[int, int], target: tuple[int, int]) -> str:
-    """A Bézier curve from the right side of one box to the left side of another."""
+    """Return a Bézier curve from the right side of one box to the left side of another."""
     x0, y0, x1, y1 = source[0] + BOX_WIDTH, source[1] + BOX_HEIGHT // 2, target[0], target[1] + BOX_HEIGHT // 2
     bend = max(24, (x1 - x0) // 2)
     return f"M{x0} {y0} C{x0 + bend} {y0} {x1 - bend} {y1} {x1} {y1}"

@@ -111,7 +111,7 @@ def cache_folder(root: Path) -> Path:
 
 
 def object_path(cache: Path, md5: str) -> Path:
-    """Path of an object in the cache."""
+    """Return the path of an object in the cache."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 

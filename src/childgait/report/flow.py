@@ -36,7 +36,7 @@ class Stage:
         return asdict(self)
 
     def counts(self) -> dict[str, int]:
-        """The counts that the step has."""
+        """Return the counts that the step has."""
         values = {name: getattr(self, name) for name in COUNTS}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -75,7 +75,7 @@ def _labels(labels: pl.DataFrame) -> Stage:
 
 
 def _splits(assignment: pl.DataFrame, clips: pl.DataFrame) -> list[Stage]:
-    """One stage for the hold-out, and one per fold."""
+    """Return one stage for the hold-out, and one per fold."""
     stages = []
     for fold in sorted(assignment["fold"].unique().to_list(), key=lambda name: (name != HOLDOUT, name)):
         rows = assignment.filter(pl.col("fold") == fold)

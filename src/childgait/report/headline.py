@@ -50,7 +50,7 @@ class Headline(Record):
     verdict: str = ""  # the first sentence of the report
 
     def interval(self, metric: str) -> tuple[Value, Value, Value]:
-        """Value, lower and upper bound of a headline metric."""
+        """Return value, lower and upper bound of a headline metric."""
         value, low, high = (getattr(self, metric + ending) for ending in ("", "_low", "_high"))
         return value, low, high
 

@@ -102,5 +102,5 @@ ITEM_ACCURACY: dict[tuple[str, str], tuple[int, ...]] = {
 
 
 def item_accuracy(name: str, limb: str) -> dict[str, int]:
-    """By item code, so that nobody counts columns."""
+    """Return the accuracy by item code, so that nobody counts columns."""
     return dict(zip(PUBLISHED_ORDER, ITEM_ACCURACY[name, limb], strict=True))

@@ -122,7 +122,7 @@ def summary_of(row: dict[str, float]) -> str:
 
 
 def check_network(name: str, kind: str) -> None:
-    """Only a network is pre-trained."""
+    """Fail unless the model is a network: only networks are pre-trained."""
     from childgait.errors import StepError
 
     if kind != "network":
@@ -132,7 +132,7 @@ def check_network(name: str, kind: str) -> None:
 
 
 def check_seeds(params: Pretrain, cohort_seed: int) -> None:
-    """The last line against a leak: the demo cohort's children are of another seed."""
+    """Fail if the demo cohort's children are of the stream's seed: the last check against a leak."""
     from childgait.errors import StepError
 
     if params.seed == cohort_seed:
@@ -143,7 +143,7 @@ def check_seeds(params: Pretrain, cohort_seed: int) -> None:
 
 
 def fingerprint_of(name: str, params: Pretrain, sections: StudyParams, clips: list[Path]) -> str:
-    """What a checkpoint must have been made of to be taken up: the same model, settings, clips and code."""
+    """Hash what a checkpoint must have been made of to be resumed: the same model, settings, clips and code."""
     from childgait.engine.record import describe_code
     from childgait.files.hashes import sha256, sha256_of_text
     from childgait.params import network_section, section_of_pretraining
@@ -191,14 +191,14 @@ def describe(
 
 
 def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """One row per validation."""
+    """Write one row per validation."""
     import polars as pl
 
     pl.DataFrame(rows).write_csv(path, float_precision=6)
 
 
 def _tracked(name: str, params: Pretrain, fingerprint: str) -> Any:
-    """The MLflow run of this job."""
+    """Return the MLflow run of this job."""
     from childgait.engine.mlflow_tracking import track_run
     from childgait.engine.record import git_state
     from childgait.params import section_of_pretraining

@@ -48,7 +48,7 @@ class Camera:
         return np.stack([x, y], axis=-1), depth
 
     def rays(self) -> Array:
-        """The direction of every pixel, (H, W, 3)."""
+        """Return the direction of every pixel, (H, W, 3)."""
         x = (np.arange(self.width) - (self.width - 1) / 2) / self.focal
         y = -(np.arange(self.height) - (self.height - 1) / 2) / self.focal
         grid = np.stack([*np.meshgrid(x, y), np.ones((self.height, self.width))], axis=-1)
@@ -56,7 +56,7 @@ class Camera:
 
 
 def place_camera(view: str, child_height: float, width: int, height: int, rng: Random) -> Camera:
-    """The camera of a view, placed by hand: height, aim and roll differ a little from one visit to the next."""
+    """Place the camera of a view as by hand: height, aim and roll differ a little from one visit to the next."""
     up_from_floor = 0.5 * child_height + rng.normal(0.22, 0.05)
     roll, pitch, yaw = np.radians(rng.normal(0, (0.7, 0.5, 0.7)))
     if view in ("left", "right"):

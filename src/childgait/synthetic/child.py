@@ -102,7 +102,7 @@ def pick(rng: Random, shares: dict[str, float]) -> str:
 
 
 def _shared(rng: Random, mean: float, spread: float, same: float) -> tuple[float, float]:
-    """A value for each limb, with correlation `same`."""
+    """Return a value for each limb, with correlation `same`."""
     common, left, right = rng.normal(size=3)
     return (
         mean + spread * (np.sqrt(same) * common + np.sqrt(1 - same) * left),
@@ -129,7 +129,7 @@ def _patterns(rng: Random, kind: str) -> tuple[tuple[str, float], tuple[str, flo
 
 
 def _offsets(rng: Random, kind: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Each limb's offsets from its pattern: mean, spread, correlation of the limbs."""
+    """Return each limb's offsets from its pattern: mean, spread, correlation of the limbs."""
     turned = 1.3 if kind == "rotational" else 1.0
     table = {
         "hip": (-2.8, 3.6, 0.85),

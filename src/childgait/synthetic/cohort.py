@@ -55,7 +55,7 @@ class WrittenChild(NamedTuple):
 
 
 def child_of(index: int, params: Synthesize) -> tuple[Child, Scores]:
-    """The cohort's child number `index`, from 0, and its scores: no picture is made."""
+    """Return the cohort's child number `index`, from 0, and its scores: no picture is made."""
     child = cohort_child(index, params)
     raters = []
     if params.population == "clinic":
@@ -81,7 +81,7 @@ def _rated(scores: Scores, limb: str, rating: str) -> dict[str, int]:
 
 
 def _make_child(index: int, root: Path, params: Synthesize) -> WrittenChild:
-    """All recordings of one child; returns what the cohort's tables need of it."""
+    """Render all recordings of one child; return what the cohort's tables need of it."""
     from childgait.synthetic.recording import record_child
 
     child, scores = child_of(index, params)

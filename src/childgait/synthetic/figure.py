@@ -97,7 +97,7 @@ class HeadPart:
         return self.half * np.hypot(WIDTH * np.cos(angle), DEPTH * np.sin(angle))
 
     def boxes(self, width: int, height: int) -> Array:
-        """(T, 4) x0, y0, x1, y1 with the ends exclusive, cut at the picture; NaN where out of view."""
+        """Return (T, 4) x0, y0, x1, y1 with the ends exclusive, cut at the picture; NaN where out of view."""
         half = np.stack([self.half_width(), self.half], axis=-1)
         low, high = self.middle - half, self.middle + half + 1
         limit = np.array([width, height])
@@ -117,7 +117,7 @@ class Figure:
 
 
 def _capsule(start: Array, end: Array, r0: Array, r1: Array) -> Array:
-    """The outline round two circles, (T, 14, 2)."""
+    """Return the outline round two circles, (T, 14, 2)."""
     along = end - start
     length = np.linalg.norm(along, axis=-1, keepdims=True)
     along = np.where(length > 1e-6, along / np.maximum(length, 1e-6), np.array([0.0, 1.0]))
@@ -157,7 +157,7 @@ class FigureBuilder:
         return self.place(self.motion.parts[name])
 
     def shade(self, colour: Array, factor: float) -> Colour:
-        """A colour under more or less light."""
+        """Return a colour under more or less light."""
         return _shade(colour, factor)
 
     def _add(self, part: Part) -> None:
@@ -379,7 +379,7 @@ def _fixed(outline: Array) -> NDArray[np.int32]:
 
 
 def _later(values: Array, share: float) -> Array:
-    """Every frame's values, moved on by a share of the way to the next frame's."""
+    """Return every frame's values, moved on by a share of the way to the next frame's."""
     following = np.concatenate([values[1:], values[-1:]])
     return values + share * (following - values)
 

@@ -77,7 +77,7 @@ class HeadPictures:
 
 
 def draw_head(rng: Random, skin: Array, hair: Array) -> HeadPictures:
-    """One person's head. `skin` and `hair` are colours, 0-255."""
+    """Draw one person's head. `skin` and `hair` are colours, 0-255."""
     wide, high = rng.uniform(0.92, 1.08, 2)
     return HeadPictures(
         skin, hair, (float(wide), float(high)), float(rng.uniform(0.30, 0.55)), bool(rng.random() < 0.5)

@@ -49,7 +49,7 @@ class Delivered:
 
 
 def _runs(rng: Random, count: int, rate: float, longest: int) -> list[tuple[int, int]]:
-    """Runs of frames, about `rate` of all frames in them."""
+    """Draw runs of frames, about `rate` of all frames in them."""
     runs = []
     for start in np.flatnonzero(rng.random(count) < rate * 2 / (1 + longest)):
         runs.append((int(start), min(count, int(start) + int(rng.integers(1, longest + 1)))))
@@ -59,7 +59,7 @@ def _runs(rng: Random, count: int, rate: float, longest: int) -> list[tuple[int,
 def spoil(
     exact: Array, visible: NDArray[np.bool_], size: tuple[int, int], rate: float, params: ErrorRates, rng: Random
 ) -> Delivered:
-    """Jitter, drop-outs, left-right swaps and confident outliers on the exact points."""
+    """Add jitter, drop-outs, left-right swaps and confident outliers to the exact points."""
     count = len(exact)
     body = float(np.median(np.ptp(exact[..., 1], axis=1)))  # the child's height in the picture
     speed = np.linalg.norm(np.gradient(exact, axis=0), axis=-1) * rate / max(body, 1)  # body heights per second
@@ -83,7 +83,7 @@ def spoil(
 def _swap_legs(
     exact: Array, points: Array, scores: Array, planted: list[Defect], params: ErrorRates, rng: Random
 ) -> None:
-    """Left and right change names for some frames while the legs cross in the picture."""
+    """Exchange the names left and right for some frames while the legs cross in the picture."""
     apart = exact[:, INDEX["left_ankle"], 0] - exact[:, INDEX["right_ankle"], 0]
     for crossing in np.flatnonzero(np.diff(np.sign(apart)) != 0):
         if rng.random() < params.swap:
@@ -133,7 +133,7 @@ def _whole_body(delivered: Delivered, rng: Random) -> tuple[Array, Array]:
 def frames_as_json(
     name: str, delivered: Delivered, size: tuple[int, int], rate: float, params: Synthesize, rng: Random
 ) -> tuple[list[bytes], list[Defect]]:
-    """The text of every frame's file, and the quirks that were planted."""
+    """Return the text of every frame's file, and the quirks that were planted."""
     points, scores = _whole_body(delivered, rng)
     count = len(points)
     with_video_info = np.ones(count, dtype=bool)
@@ -173,7 +173,7 @@ def frames_as_json(
 
 
 def write_packed(path: Path, texts: list[bytes]) -> None:
-    """One zip, members stored, dates fixed: the same frames give the same bytes."""
+    """Write one zip, members stored, dates fixed: the same frames give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for index, text in enumerate(texts, start=1):

@@ -58,13 +58,13 @@ class Motion:
 
 
 def ramp(x: Array, start: float, end: float) -> Array:
-    """0 before start, 1 after end, smooth between."""
+    """Return 0 before start, 1 after end, smooth between."""
     t = np.clip((x - start) / (end - start), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
 
 
 def window(x: Array, start: float, end: float, edge: float = 0.08) -> Array:
-    """1 from start to end of the cycle, smooth edges, periodic."""
+    """Return 1 from start to end of the cycle, smooth edges, periodic."""
     total = np.zeros_like(x)
     for shift in (-1, 0, 1):
         total += ramp(x, start + shift - edge / 2, start + shift + edge / 2) - ramp(
@@ -79,7 +79,7 @@ def _bump(center: float, width: float) -> Curve:
 
 
 def limb_cycle(child: Child, plan: LimbPlan) -> tuple[dict[str, Curve], float]:
-    """One limb's sagittal curves over its own cycle, with pattern and offsets, and its share of stance."""
+    """Return one limb's sagittal curves over its own cycle, with pattern and offsets, and its share of stance."""
     curves, foot_off = curves_at(child.speed)
     change, later = pattern_change(plan.pattern, plan.strength)
     foot_off = float(np.clip(foot_off + later + plan.duty, 0.54, 0.72))
@@ -109,7 +109,7 @@ def _at(curve: Curve, phase: Array) -> Array:
 
 
 def _rotation(axis: int, degrees: Array) -> Array:
-    """Right-handed rotations about x, y or z, (T, 3, 3)."""
+    """Return right-handed rotations about x, y or z, (T, 3, 3)."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     matrix = np.zeros((len(degrees), 3, 3))
     i, j = (axis + 1) % 3, (axis + 2) % 3
@@ -124,7 +124,7 @@ def _turn(matrix: Array, x: float = 0, y: float = 0, z: float = 0) -> Array:
 
 
 def _wobble(child: Child, name: str, seconds: Array, seed: int) -> Array:
-    """Slow change from stride to stride, about a degree; none for seed 0, the typical stride."""
+    """Return slow change from stride to stride, about a degree; none for seed 0, the typical stride."""
     if seed == 0:
         return np.zeros_like(seconds)
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -161,7 +161,7 @@ def walk(child: Child, seconds: Array, *, start: float = 0.0, seed: int = 0, neu
 def _neutralised(
     child: Child, cycles: dict[str, tuple[dict[str, Curve], float]], names: set[str]
 ) -> tuple[dict[str, tuple[dict[str, Curve], float]], Child]:
-    """The same child with some curves as in a normal one."""
+    """Return the same child with some curves as in a normal one."""
     typical = {
         "adduction": "adduction",
         "hip_rotation": "hip_rotation",
@@ -201,7 +201,7 @@ def _add_pelvis_and_trunk(
     seconds: Array,
     seed: int,
 ) -> None:
-    """One rigid pelvis: what is up or forward on the left is down or back on the right."""
+    """Add one rigid pelvis: what is up or forward on the left is down or back on the right."""
     left, right = cycles["left"][0], cycles["right"][0]
     stance = {limb: window(phase[limb] % 1, 0.06, 0.46) for limb in LIMBS}
     obliquity = (_at(left["obliquity"], phase["left"]) - _at(right["obliquity"], phase["right"])) / 2
@@ -273,7 +273,7 @@ def _build_leg(child: Child, limb: str, angles: dict[str, Array], pelvis: Array,
 
 
 def _progress(legs: dict[str, _Leg], weight: dict[str, Array], seconds: Array) -> Array:
-    """Where the pelvis is along the walk: it moves as the standing feet demand, so that they do not slide."""
+    """Return where the pelvis is along the walk: it moves as the standing feet demand, so that they do not slide."""
     if len(seconds) < 3:
         return np.zeros_like(seconds)
     total, mass = np.zeros_like(seconds), np.zeros_like(seconds)
@@ -397,7 +397,7 @@ def _place_upper_body(
 
 
 def _events(child: Child, phase: dict[str, Array], duties: dict[str, float], seconds: Array) -> list[GaitEvent]:
-    """Contacts and foot offs within the walk, exact."""
+    """Return contacts and foot offs within the walk, exact."""
     events: list[GaitEvent] = []
     for limb in LIMBS:
         first, last = phase[limb][0], phase[limb][-1]
@@ -409,7 +409,7 @@ def _events(child: Child, phase: dict[str, Array], duties: dict[str, float], sec
 
 
 def strides_of(motion: Motion, limb: str) -> list[Stride]:
-    """The whole strides of a limb, with the other limb's events in between."""
+    """Return the whole strides of a limb, with the other limb's events in between."""
     other = "right" if limb == "left" else "left"
 
     def moments(side: str, kind: str) -> list[float]:
@@ -437,6 +437,6 @@ def typical_walk(child: Child, *, neutral: Collection[str] = ()) -> Motion:
 
 
 def measure(child: Child, *, neutral: Collection[str] = ()) -> dict[str, dict[str, Measurement]]:
-    """What the bands say about this child's typical stride: limb: item: value and score."""
+    """Return what the bands give for this child's typical stride: limb: item: value and score."""
     motion = typical_walk(child, neutral=neutral)
     return {limb: score_limb(motion.seconds, motion.curves[limb], strides_of(motion, limb)[:1]) for limb in LIMBS}

@@ -41,7 +41,7 @@ Rater = Mapping[str, Reading]  # by item code
 
 
 def stream(seed: int, *key: int) -> Random:
-    """A source of chance of its own for every child, session and purpose."""
+    """Return a random generator of its own for every child, session and purpose."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
@@ -59,7 +59,7 @@ def _draw_reading(code: str, rng: Random) -> Reading:
 
 
 def rate(code: str, measured: Measurement, margin: float, rng: Random, own: Bands | None = None) -> int:
-    """The score a rater would give: near a band's edge sometimes the one beyond it, at most every second time."""
+    """Draw the score a rater would give: near a band's edge sometimes the one beyond it, at most every second time."""
     bands = own or bands_of(code)
     width = margin * _UNIT.get(code, 1.0)
     edges = [edge for edge in (bands.two_low, bands.zero_low, bands.zero_high, bands.two_high) if np.isfinite(edge)]
@@ -73,7 +73,7 @@ def rate(code: str, measured: Measurement, margin: float, rng: Random, own: Band
 
 
 def rate_child(child: Child, margin: float, rng: Random, raters: Sequence[Rater] = ()) -> Scores:
-    """Every item of both limbs: the measured value, the score by the bands, and the score per rater (RATINGS).
+    """Rate every item of both limbs: the measured value, the score by the bands, the score per rater (RATINGS).
 
     Without raters one rating follows from the measured values and the bands alone.
     """

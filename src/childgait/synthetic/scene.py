@@ -141,7 +141,7 @@ def paint_room(room: Room, camera: Camera) -> Image:
 
 
 def shadow_lines(points: Array, camera: Camera) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The body's bones as they fall on the floor, (T, bones, 2, 2) pixels, and how thick, (T, bones)."""
+    """Return the body's bones as they fall on the floor, (T, bones, 2, 2) pixels, and how thick, (T, bones)."""
     ends = np.stack([points[:, [INDEX[a] for a, _ in BONES]], points[:, [INDEX[b] for _, b in BONES]]], axis=2)
     fallen = ends.copy()
     fallen[..., 0] += 0.18 * ends[..., 2]

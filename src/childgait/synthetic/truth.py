@@ -70,7 +70,7 @@ class Truth:
         return {who: labels == number for number, who in enumerate(self.heads, 1)}
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """The child's pixels in one frame, (H, W)."""
+        """Return the child's pixels in one frame, (H, W)."""
         packed = np.frombuffer(zlib.decompress(self.masks[index]), np.uint8)
         return np.unpackbits(packed, count=self.width * self.height).astype(bool).reshape(self.height, self.width)
 
@@ -84,7 +84,7 @@ def pack_labels(labels: NDArray[np.uint8]) -> bytes:
 
 
 def save_truth(path: Path, truth: Truth) -> None:
-    """One npz without pickles: arrays, the masks end to end, and the rest as JSON text."""
+    """Write one npz without pickles: arrays, the masks end to end, and the rest as JSON text."""
     rest = {
         "video": truth.video,
         "width": truth.width,

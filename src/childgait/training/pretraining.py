@@ -94,7 +94,7 @@ class DenseScale:
 
 
 def standardised(targets: Targets, scale: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The targets in the units that the heads predict."""
+    """Return the targets in the units that the heads predict."""
     curves = (targets.curves - scale["curve_mean"]) / scale["curve_deviation"]
     clipped = torch.minimum(torch.maximum(targets.measures, scale["measure_low"]), scale["measure_high"])
     return {
@@ -106,7 +106,7 @@ def standardised(targets: Targets, scale: dict[str, Tensor]) -> dict[str, Tensor
 
 
 def dense_losses(prediction: DensePrediction, truth: dict[str, Tensor], visible: Tensor) -> dict[str, Tensor]:
-    """Mean squared errors by kind of target; a network without a time axis has only the measures'."""
+    """Return the mean squared errors by kind of target; a network without a time axis has only the measures'."""
     losses = {}
     for name in ("curves", "phases", "points"):
         predicted = getattr(prediction, name)
@@ -262,7 +262,7 @@ def _step(
     settings: Pretrain,
     step: int,
 ) -> dict[str, float]:
-    """One update; the losses before it."""
+    """Take one optimizer step; return the losses before it."""
     model.train()
     torch.manual_seed(int(np.random.SeedSequence([settings.seed, step]).generate_state(1, np.uint64)[0] >> 1))
     losses = {} if scale is None else _dense_step(model, batch, scale, settings)

@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 def make_validator(
     batches: Iterable[tuple[Batch, Any]], scale: DenseScale, *, device: str, precision: Precision
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """A function from the model to its validation figures; `batches` yields the same windows each time.
+    """Make a function from the model to its validation figures; `batches` yields the same windows each time.
 
     `batch.rows` numbers the child of each window.
     """
@@ -79,7 +79,7 @@ def r_squared(truth: Array, predicted: Array, known: NDArray[np.bool_] | None = 
 
 
 def r_squared_figures(pairs: dict[str, tuple[Array, Array]], visible: NDArray[np.bool_]) -> dict[str, float]:
-    """Mean R² by kind of target; NaN for kinds that a network without a time axis does not predict."""
+    """Return the mean R² by kind of target; NaN for kinds that a network without a time axis does not predict."""
     nan = float("nan")
     figures = dict.fromkeys(
         (f"validation_r2_{name}" for name in ("knee", "ankle", "curves", "phases", "points", "measures")), nan
@@ -99,7 +99,7 @@ def r_squared_figures(pairs: dict[str, tuple[Array, Array]], visible: NDArray[np
 def bands_accuracy(
     truth: Array, predicted: Array, visible: NDArray[np.bool_], children: NDArray[np.int64], scale: DenseScale
 ) -> float:
-    """Mean balanced accuracy over the targets that have typical and atypical children; NaN where none has."""
+    """Return mean balanced accuracy over the targets that have typical and atypical children; NaN where none has."""
     moments = (scale.measure_mean, scale.measure_deviation)
     true = outside_bands(truth * moments[1] + moments[0], visible, children)
     logits = outside_bands(predicted * moments[1] + moments[0], visible, children)
@@ -108,7 +108,7 @@ def bands_accuracy(
 
 
 def outside_bands(values: Array, visible: NDArray[np.bool_], children: NDArray[np.int64]) -> Array:
-    """(children, 34): by how much the mean over a child's windows leaves the typical band; NaN where unseen."""
+    """Return (children, 34): by how much the mean over a child's windows leaves the typical band; NaN where unseen."""
     bands = [bands_of(code) for code in CODES] * (len(TARGETS) // len(CODES))
     low, high = (np.array([getattr(band, edge) for band in bands]) for edge in ("zero_low", "zero_high"))
     names = np.unique(children)

@@ -60,7 +60,7 @@ class PretrainingResult:
 
 
 def make_stream_settings(pretrain: Pretrain, clips: PrepareClips, refine_pose: RefinePose) -> StreamSettings:
-    """The stream as the study has its crops and its refinement."""
+    """Return the stream's settings with the study's crops and refinement."""
     own = ("pixels", "frame_step", "seconds", "bystander", "jitter", "dropout", "swap", "outlier", "mask_error")
     return StreamSettings(
         **{name: getattr(pretrain, name) for name in own},
@@ -187,7 +187,7 @@ def make_validators(
 
 
 def prepare_device(settings: Pretrain) -> None:
-    """Threads from params, because the last bits of a sum depend on them; deterministic kernels on a CPU."""
+    """Set threads from params, because the last bits of a sum depend on them; deterministic kernels on a CPU."""
     torch.set_num_threads(settings.threads)
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise StepError("pretrain.device is cuda, but torch finds no GPU here", hint="set pretrain.device to cpu")
@@ -204,7 +204,7 @@ def check_can_be_pretrained(model: Model, network: Network) -> None:
 
 
 def measure_scale(settings: Pretrain, stream_settings: StreamSettings, windows: WalkWindows) -> DenseScale:
-    """Means, deviations and clipping bounds over the first children of the stream."""
+    """Measure means, deviations and clipping bounds over the first children of the stream."""
     targets = target_scale(settings.seed, stream_settings, range(min(settings.children, SCALE_CHILDREN)))
     points_of_windows = [windows[0, index][1].points for index in range(min(len(windows), SCALE_WINDOWS))]
     points = np.concatenate(points_of_windows).astype(np.float64)
@@ -219,7 +219,7 @@ def measure_scale(settings: Pretrain, stream_settings: StreamSettings, windows: 
 def held_out_batches(
     settings: Pretrain, stream_settings: StreamSettings, loading: Loading, cache: Path | None
 ) -> list[tuple[Any, Any]]:
-    """The validation windows, painted once and kept in memory (0.1 MB each at 64 pixels, pruned)."""
+    """Return the validation windows, painted once and kept in memory (0.1 MB each at 64 pixels, pruned)."""
     children = range(settings.children, settings.children + settings.held_out_children)
     each = max(settings.validation_windows // (len(children) * VIEWS_PER_CHILD), 1)
     windows = WalkWindows(children, settings.seed, stream_settings, loading, windows=each, cache=cache)

@@ -106,7 +106,7 @@ def spread(starts: NDArray[np.int64], windows_per_video: int) -> NDArray[np.int6
 
 
 def window_frames(start: int, frames: int, length: int, stretch: float = 1.0) -> NDArray[np.int64]:
-    """The clip's frames that a window shows; a clip that ends too early repeats its last frame."""
+    """Return the clip's frames that a window shows; a clip that ends too early repeats its last frame."""
     return np.minimum(start + np.rint(np.arange(frames) * stretch), length - 1).astype(np.int64)
 
 
@@ -181,7 +181,7 @@ class Windows(Dataset[Sample]):
         return start, UNCHANGED if self.augmentation is None else draw_changes(self.augmentation, rng)
 
     def sample(self, row: int, start: int, draw: Draw, roughen: Callable[[Window], Window] | None = None) -> Sample:
-        """One window, changed as drawn, then roughened, if asked; what the model is shown is made last."""
+        """Return one window, changed as drawn, roughened if requested; what the model reads is made last."""
         window = change(self._window(row, start, draw.stretch), draw)
         features = None if self.features is None else self.features[row]
         if features is not None and draw.flip:

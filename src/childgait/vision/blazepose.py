@@ -57,7 +57,7 @@ class Square:
     side: float
 
     def to_picture(self, size: int) -> NDArray[np.float64]:
-        """The affine map (2, 3) from a crop of `size` pixels per side to the picture, between pixel centres."""
+        """Return the affine map (2, 3) from a crop of `size` pixels per side to the picture, between pixel centres."""
         step = self.side / size
         return np.array([[step, 0, self.x + 0.5 * step - 0.5], [0, step, self.y + 0.5 * step - 0.5]])
 
@@ -73,7 +73,7 @@ class Look:
     crop_mask: NDArray[np.float32]  # (256, 256) probability per pixel of the square
 
     def mask(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The person's pixels in a picture of (height, width)."""
+        """Return the person's pixels in a picture of (height, width)."""
         spread = cv2.warpAffine(
             self.crop_mask,
             self.square.to_picture(SIDE),
@@ -85,7 +85,7 @@ class Look:
         return np.asarray(spread > 0.5)
 
     def box(self, least: float = 0.0) -> Floats:
-        """The box around the points of at least that score and the top of the head; NaN if there are none."""
+        """Return the box around the points of at least that score and the top of the head; NaN if there are none."""
         known = self.points[(self.points[:, 2] >= least) & np.isfinite(self.points[:, 0])]
         if len(known) < 2:
             return np.full(4, np.nan)
@@ -94,7 +94,7 @@ class Look:
 
 
 def square_of(box: Sequence[float] | Floats) -> Square:
-    """The upright square around a box, with the margin that the network expects."""
+    """Return the upright square around a box, with the margin that the network expects."""
     x0, y0, x1, y1 = (float(value) for value in box)
     side = MARGIN * max(x1 - x0, y1 - y0, 2.0)
     return Square((x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side)
@@ -137,7 +137,7 @@ class BlazePose:
         return dict(zip(outputs, session.run(outputs, {"input_1": values[None]}), strict=True))
 
     def look_at_boxes(self, frame: Pixels, boxes: Floats) -> list[Look | None]:
-        """One pass of the landmark network per box (N, 4); None where the box has NaN or is outside the picture."""
+        """Run the landmark network once per box (N, 4); None where the box has NaN or is outside the picture."""
         height, width = frame.shape[:2]
         return [
             self.look(frame, square_of(box))
@@ -147,7 +147,7 @@ class BlazePose:
         ]
 
     def look(self, frame: Pixels, square: Square) -> Look:
-        """Landmarks, depth and mask of the person in a square of the picture."""
+        """Return landmarks, depth and mask of the person in a square of the picture."""
         crop = cut(frame, square, SIDE)
         out = self._run(self.landmarks, crop.astype(np.float32) / np.float32(255))
         landmarks = out["Identity"].reshape(39, 5)[: LAYOUT.size]
@@ -164,7 +164,7 @@ class BlazePose:
         return Look(points, depth, float(out["Identity_1"].ravel()[0]), square, mask)
 
     def detect_people(self, frame: Pixels, tiles: Sequence[Square], least: float = 0.5) -> Floats:
-        """Boxes of people (N, 5) with their score, best first; overlapping detections are averaged.
+        """Return boxes of people (N, 5) with their score, best first; overlapping detections are averaged.
 
         A box is the square around the circle that the detector draws about a whole body. One tile yields mostly one
         person; several people need several tiles.
@@ -220,7 +220,7 @@ ANCHORS = make_anchors()
 
 
 def average_overlapping(boxes: Floats, overlap: float) -> Floats:
-    """Weighted non-maximum suppression: rows (N, box + score + any) that overlap the best one are averaged."""
+    """Average the rows (N, box + score + any) that overlap the best one: weighted non-maximum suppression."""
     left = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     averaged = []
     while len(left):
@@ -238,7 +238,7 @@ def average_overlapping(boxes: Floats, overlap: float) -> Floats:
 
 
 def tiles_of(size: tuple[int, int]) -> list[Square]:
-    """The whole picture of (height, width) as one tile, and squares of its shorter side that overlap by half."""
+    """Return the whole picture of (height, width) as one tile, and squares of its shorter side that overlap by half."""
     height, width = size
     longer, shorter = max(size), min(size)
     whole = Square((width - longer) / 2, (height - longer) / 2, longer)

@@ -81,7 +81,7 @@ def blazepose(film: Film, selections: Sequence[Selection], params: Segment, name
 def _masks(
     film: Film, child: PersonTrack, others: Sequence[PersonTrack], model: BlazePose, doubtful: set[int]
 ) -> Iterator[Mask]:
-    """The child's mask in every frame; frames that cannot be trusted are added to `doubtful`."""
+    """Yield the child's mask in every frame; frames that cannot be trusted are added to `doubtful`."""
     reach = 2 * film.samples.step
     previous: Floats | None = None
     for frame in read_frames(film.path):
@@ -102,7 +102,7 @@ def _masks(
 def _look(
     frame: Frame, box: Floats, previous: Floats | None, crowd: Sequence[Floats], model: BlazePose
 ) -> tuple[Look | None, bool]:
-    """The network's result in the child's box, and whether its skeleton is at the child's place.
+    """Return the network's result in the child's box, and whether its skeleton is at the child's place.
 
     If it is not, the network is run again around the previous skeleton, and then without the other people.
     """
@@ -130,7 +130,7 @@ def _look(
 
 
 def _gated(look: Look, box: Floats, size: tuple[int, int], sure: bool) -> Mask:
-    """The mask near the skeleton; where the skeleton is somebody else's, only within the child's box."""
+    """Return the mask near the skeleton; where the skeleton is somebody else's, only within the child's box."""
     mask = look.mask(size)
     height = float(box[3] - box[1])
     grow = NEAR * height

@@ -180,7 +180,7 @@ def merge(tracks: list[HeadTrack], reach: int) -> list[HeadTrack]:
 
 
 def _same(a: HeadTrack, b: HeadTrack, frames: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """In which of these frames two tracks contain one head; of a silhouette only the top is reliable."""
+    """Return in which of these frames two tracks contain one head; of a silhouette only the top is reliable."""
     tops = [np.array([name == "silhouette" for name in track.source])[frames] for track in (a, b)]
     box_a, box_b = a.box[frames], b.box[frames]
     same = _same_head(box_a, box_b)
@@ -235,7 +235,7 @@ def without_bodies(
 
 
 def _rank(track: HeadTrack) -> int:
-    """Reliability of a track's best source: 0 keypoints, 1 a detected head, 2 a silhouette."""
+    """Return the reliability of a track's best source: 0 keypoints, 1 a detected head, 2 a silhouette."""
     names = {name for source in track.source for name in source.split("+")}
     return 0 if "keypoints" in names else 1 if names & set(HEAD_SOURCES) else 2
 
