@@ -197,7 +197,7 @@ def in_training(
         f"{name}: matrix products {rate / 1e12:.3g} TFLOP/s in bf16; torch {torch.__version__}, width {size.width}, "
         f"{size.depth} blocks, batch {batch}{', blocks compiled' if compiled else ''}.",
         "",
-        "| kept | clips a second | share of the matrix rate | peak GB |",
+        "| kept | clips per second | share of the matrix rate | peak GB |",
         "|---|---|---|---|",
     ]
 
@@ -301,7 +301,7 @@ def main() -> None:
             )
         else:
             parts["Training"] = [
-                "No CUDA device was at hand: clips a second and the share of the matrix rate are not measured here."
+                "No CUDA device was at hand: clips per second and the share of the matrix rate are not measured here."
             ]
     lines = ["# Encoder", *(line for title, part in parts.items() for line in ("", f"## {title}", "", *part))]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

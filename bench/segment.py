@@ -97,7 +97,7 @@ def one_video(cohort: Path, video: Path, work: Path, params: Any, keypoints: boo
 
 MEANING = (
     "IoU: median over a video's frames, then over videos; p5: the twentieth worst frame. Recall and precision: "
-    "16-pixel patches of a 224-pixel crop, +1 after growing by a patch; means. fps: frames a second of one core's time."
+    "16-pixel patches of a 224-pixel crop, +1 after growing by a patch; means. fps: frames per core second."
 )
 COLUMNS = ("IoU", "IoU p5", "recall", "precision", "recall +1", "right", "fps", "share_below_gate", "bytes")
 

@@ -67,7 +67,7 @@ OWN_PACE = {
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool], Study]:
-    """By whether strides can be found (30 frames a second, no pictures; else 8), and whether the cue is there."""
+    """By whether strides can be found (30 frames per second, no pictures; else 8), and whether the cue is there."""
     return {
         (strides, cue): make_walking_study(
             tmp_path_factory.mktemp("walk"),

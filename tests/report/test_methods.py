@@ -52,7 +52,7 @@ def test_the_sentences_hold_the_values_that_ran() -> None:
     )
     assert "fitted in one go: rules" in sentences["finetune"]
     assert "seeds 3" in sentences["finetune"]
-    assert "321 pixels a side" in sentences["prepare_clips"]
+    assert "321 pixels per side" in sentences["prepare_clips"]
     assert "centerface, sam3" in sentences["deidentify"]
     for step, text in sentences.items():
         assert text.endswith("."), step

@@ -64,7 +64,7 @@ def test_the_same_recording_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_another_rate_is_named_but_not_that_of_television(tmp_path: Path, rate: Fraction, named: bool) -> None:
     video = make_video(tmp_path / "a.mp4", seconds=[index / Fraction(rate) for index in range(12)])
     row = run(tmp_path, video, None)
-    assert any("frames a second, not 60" in oddity for oddity in row["oddities"]) is named
+    assert any("frames per second, not 60" in oddity for oddity in row["oddities"]) is named
     assert Fraction(row["rate"]) == rate
 
 

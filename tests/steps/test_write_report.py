@@ -207,7 +207,7 @@ def test_the_page_says_what_must_be_said(study: tuple[Made, Path, dict]) -> None
         "a steady rate is better",
         "No child stands in two parts of a fold.",
         "decoded whole",
-        "60 frames a second",
+        "60 frames per second",
         "kept for the hold-out test",
         "childgait_video of a test",
         "Networks: childgait_video from scratch. All rows",

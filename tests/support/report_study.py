@@ -161,7 +161,7 @@ def write_gates(
 ) -> tuple[list[Path], list[Path]]:
     base = videos.select("video", "subject", "view")
     tables = {
-        "register": base.with_columns(frames=240, oddities=pl.lit(["59.00 frames a second, not 60"])),
+        "register": base.with_columns(frames=240, oddities=pl.lit(["59.00 frames per second, not 60"])),
         "deidentify": base.with_columns(frames=240, verdict=pl.lit("covered")),
         "refine_pose": base.with_columns(frames=240, share_measured=pl.lit(0.9), share_missing=pl.lit(0.02)),
         "prepare_clips": base.with_columns(frames=120, source_frames=240),

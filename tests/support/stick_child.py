@@ -125,6 +125,6 @@ def _seen(body: np.ndarray, view: str, width: int, height: int) -> np.ndarray:
 
 
 def scored_points(view: str = "right", frames: int = 40) -> np.ndarray:
-    """(1, T, 23, 3) of a walk at 30 frames a second, every point known: what a network on keypoints is given."""
+    """(1, T, 23, 3) of a walk at 30 frames per second, every point known: what a network on keypoints is given."""
     xy = walk(view, rate=30.0).xy[:frames]
     return np.concatenate([xy, np.full((*xy.shape[:2], 1), 0.9, np.float32)], axis=2)[None]

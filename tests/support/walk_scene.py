@@ -28,7 +28,7 @@ class Scene:
     size: tuple[int, int] = (180, 320)
     coronal: bool = False
     bystander: bool = False
-    pan: float = 0.0  # pixels a frame
+    pan: float = 0.0  # pixels per frame
     seed: int = 0
     rate: float = 60.0
 

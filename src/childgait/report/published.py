@@ -64,7 +64,7 @@ class Published:
     f1: tuple[float, float] | None  # left, right; where given
 
 
-# 25 to 28 test clips an item, about as many atypical as typical; some averages are cut rather than rounded.
+# 25 to 28 test clips per item, about as many atypical as typical; some averages are cut rather than rounded.
 AVERAGES: tuple[Published, ...] = (
     Published("Gemini 3 Pro", 53, 55, None), Published("GPT-5.2", 53, 56, None),
     Published("Qwen3-VL-235B", 54, 59, None), Published("GLM4.6V", 52, 55, None),

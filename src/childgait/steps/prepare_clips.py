@@ -16,7 +16,7 @@ from childgait.threads import threads
 
 METHODS = (
     "Frames were resampled to {rate:g} per second by time stamp and cropped to a square that follows the child "
-    "smoothly, {size} pixels a side."
+    "smoothly, {size} pixels per side."
 )
 METHODS_OF_KEYPOINTS = (
     "Keypoints were resampled to {rate:g} per second by time stamp and placed in a square of {size} units that follows "

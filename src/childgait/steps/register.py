@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 METHODS = (
     "Every recording was decoded whole; size, rotation, frame times and counts are those of the decoded frames, not of "
-    "file headers, and deviations from the expected {expected_rate:g} frames a second were listed."
+    "file headers, and deviations from the expected {expected_rate:g} frames per second were listed."
 )
 METHODS_OF_KEYPOINTS = "Every recording's delivered keypoints were read whole; there are no videos."
 
@@ -104,7 +104,7 @@ def describe_video(path: Path, params: Register, oddities: list[str]) -> VideoFa
 def note_video(facts: ProbedVideo, variable: bool, params: Register, oddities: list[str]) -> None:
     rate = float(facts.rate)
     if abs(rate - params.expected_rate) > 0.005 * params.expected_rate:  # 59.94 counts as 60
-        oddities.append(f"{rate:.2f} frames a second, not {params.expected_rate:g}")
+        oddities.append(f"{rate:.2f} frames per second, not {params.expected_rate:g}")
     if variable:
         steps = [float(b - a) for a, b in zip(facts.seconds, facts.seconds[1:], strict=False)]
         oddities.append(f"the frame rate varies: intervals of {1000 * min(steps):.1f} to {1000 * max(steps):.1f} ms")
@@ -165,11 +165,11 @@ def compare_poses(facts: DeliveredFacts, video: VideoFacts, oddities: list[str])
     size = (facts.width, facts.height)
     if None not in size and size != (video["width"], video["height"]):
         oddities.append(
-            f"keypoints say {size[0]}x{size[1]} pixels, but the video is {video['width']}x{video['height']}"
+            f"keypoints state {size[0]}x{size[1]} pixels, but the video is {video['width']}x{video['height']}"
         )
     if facts.rate and abs(facts.rate - video["frames_per_second"]) > 0.005 * facts.rate:
         oddities.append(
-            f"keypoints say {facts.rate:.2f} frames a second, the video has {video['frames_per_second']:.2f}"
+            f"keypoints state {facts.rate:.2f} frames per second, the video has {video['frames_per_second']:.2f}"
         )
 
 
