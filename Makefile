@@ -9,7 +9,7 @@ override SNAKEMAKE_PROFILE := profiles/$(PROFILE)
 endif
 export SNAKEMAKE_PROFILE ?= profiles/$(PROFILE)
 
-.PHONY: help run test quick fuzz cluster-test cancel plan lint lock borders remarks doctor
+.PHONY: help run test quick fuzz cluster-test cancel plan lint lock borders remarks publish doctor
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ borders: $(READY)  ## write the stamps of the stages' source files, as the DVC s
 
 remarks: $(READY)  ## write the remarks of params.yaml and its JSON schema, from params.py
 	@workflow/with-environment python workflow/params_remarks.py --write
+
+publish: $(READY)  ## stage the finished demo's dvc.lock and figures for the next commit
+	@workflow/publish
 
 doctor: $(READY)  ## check the installation
 	@workflow/with-environment childgait doctor

@@ -237,7 +237,8 @@ def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[s
     first = overall["balanced_accuracy"]
     items = {code: groups[f"item.{code}"]["balanced_accuracy"].value for code in CODES}
     spent = weights.with_name("seconds")
-    validation = json.loads(weights.with_name("weights.json").read_text())["validation"]
+    description = json.loads(weights.with_name("weights.json").read_text())
+    validation = description["validation"]
     return {
         "name": row.name,
         "model": row.model,
@@ -246,6 +247,7 @@ def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[s
         "low": first.low,
         "high": first.high,
         "items": items,
+        "code": description["code"][:12],
         "held_out": {name: validation.get(name) for name in ("r2_knee", "r2_measures")},
         "processor_seconds": int(spent.read_text()) if spent.exists() else None,
     }
@@ -285,6 +287,7 @@ def to_markdown(results: dict[str, Any]) -> str:
         f"{', '.join(map(str, results['seeds']))}. Means over the targets and seeds; intervals over draws "
         "of the test children; R² on held-out children of the stream. One pre-training seed each, but where stated."
     )
+    about += sources_sentence(results)
     head = "| row | windows | balanced accuracy | 95 % | F1 | AUROC | knee R² | measures R² | processor s |"
     rule = "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     lines = ["# Pre-training on synthetic walks", "", about, "", head, rule]
@@ -301,6 +304,19 @@ def to_markdown(results: dict[str, Any]) -> str:
         lines += ["", TRANSFER, "", "| cohort | children | balanced accuracy | 95 % | F1 | AUROC | loss to the first |"]
         lines += ["|---|--:|--:|--:|--:|--:|--:|", *map(to_transfer_line, results["transfer"])]
     return "\n".join(lines) + "\n"
+
+
+def sources_sentence(results: dict[str, Any]) -> str:
+    """Return which rows were pre-trained by which state of the sources, if there are several."""
+    rows = [(name, results[name]) for name in SETTINGS if name in results]
+    rows += [(row["name"], row) for key in CAPTIONS for row in results[key]]
+    by_code: dict[str, list[str]] = {}
+    for name, row in rows:
+        by_code.setdefault(row["code"], []).append(name)
+    if len(by_code) < 2:
+        return ""
+    groups = "; ".join(f"{code}: {', '.join(dict.fromkeys(names))}" for code, names in by_code.items())
+    return f" Pre-trained by several states of the sources, by their hash ({groups})."
 
 
 def to_items(row: dict[str, Any]) -> str:
@@ -380,7 +396,7 @@ def describe_study(work: Path, seeds: list[int], study: Path | None) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, help="checkout of a finished study of this cohort")
-    parser.add_argument("--windows", type=int, nargs="+", default=[48000, 6000, 12000, 24000, 192000])
+    parser.add_argument("--windows", type=int, nargs="+", default=[48000, 6000, 12000, 24000, 192000, 384000])
     parser.add_argument("--frames", type=int, nargs="*", default=[8, 32], help="frames of a window, divisors of 32")
     parser.add_argument("--pretraining-seeds", type=int, nargs="*", default=[990002, 990003])
     parser.add_argument("--methods", nargs="*", default=["masked", "both"], choices=["masked", "both"])
