@@ -165,7 +165,7 @@ def run(work: Path, name: str, seed: int, changes: dict[str, Any], views: int) -
         (trained / "seconds").write_text(f"{ended - began:.0f}")
         (trained / "unfinished").rename(weights)
     if not metrics.exists():
-        how = sections["evaluate"].model_copy(update={"windows_per_video": views})
+        how = sections["evaluate"].model_copy(update={"windows_per_video": views, "appearances": 0})
         evaluate(
             weights,
             model,

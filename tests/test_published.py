@@ -1,4 +1,4 @@
-"""The committed dvc.lock and figures of the demo are true: made by the committed params and the sources of their commit."""
+"""The committed dvc.lock and figures of the demo are true: of the committed params and the sources of their commit."""
 
 from __future__ import annotations
 

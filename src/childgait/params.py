@@ -386,6 +386,10 @@ class Skeleton(Section):
     width: int = Field(ge=4, le=512, description="channels of the first block; 64 in the published ST-GCN")
     temporal_kernel: Literal[3, 5, 7, 9, 11] = Field(description="frames per temporal convolution")
     dropout: float = Field(ge=0, lt=1, description="dropout rate")
+    extra: list[Literal["wavelets", "proportions"]] = Field(
+        description="inputs beside joints and velocities: wavelets (of velocities), proportions (bone lengths)"
+    )
+    attention: Literal["none", "channel"] = Field(description="channel: a gate weighs the input channels of a window")
 
 
 class Cnn(Section):

@@ -31,6 +31,8 @@ SETTINGS = {  # of a description's `network`, and the key of params.yaml that mu
     "cnn_width": "finetune.cnn.width",
     "skeleton_width": "finetune.skeleton.width",
     "temporal_kernel": "finetune.skeleton.temporal_kernel",
+    "skeleton_extra": "finetune.skeleton.extra",
+    "skeleton_attention": "finetune.skeleton.attention",
 }
 
 

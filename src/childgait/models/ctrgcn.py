@@ -24,7 +24,7 @@ from childgait.domain.skeleton import POINTS
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
 from childgait.models.network import Network
-from childgait.models.points import CHANNELS, body_centred
+from childgait.models.point_inputs import PointInputs
 from childgait.models.stgcn import partitioned_graph
 
 if TYPE_CHECKING:
@@ -39,9 +39,8 @@ TIME_KERNEL = 5
 class RefinedGraph(nn.Module):
     """Graph convolution by one learned graph, corrected per channel: (B, C, T, V) to (B, C', T, V)."""
 
-    def __init__(self, channels_in: int, channels: int, graph: Tensor) -> None:
+    def __init__(self, channels_in: int, channels: int, graph: Tensor, narrow: int = FIRST_CORRECTION) -> None:
         super().__init__()
-        narrow = FIRST_CORRECTION if channels_in == CHANNELS else max(channels_in // REDUCTION, 1)
         self.graph = nn.Parameter(graph.clone())
         self.to_row, self.to_column = nn.Conv2d(channels_in, narrow, 1), nn.Conv2d(channels_in, narrow, 1)
         self.correct = nn.Conv2d(narrow, channels, 1)
@@ -58,9 +57,9 @@ class RefinedGraph(nn.Module):
 class GraphLayer(nn.Module):
     """The sum of three refined graphs, batch norm, and a shortcut."""
 
-    def __init__(self, channels_in: int, channels: int, graphs: Tensor) -> None:
+    def __init__(self, channels_in: int, channels: int, graphs: Tensor, narrow: int) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(RefinedGraph(channels_in, channels, graph) for graph in graphs)
+        self.parts = nn.ModuleList(RefinedGraph(channels_in, channels, graph, narrow) for graph in graphs)
         self.norm = nn.BatchNorm2d(channels)
         nn.init.constant_(self.norm.weight, 1e-6)
         self.shortcut: nn.Module = nn.Identity()
@@ -91,7 +90,8 @@ class Block(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, stride: int, graphs: Tensor, *, residual: bool = True) -> None:
         super().__init__()
-        self.over_joints = GraphLayer(channels_in, channels, graphs)
+        correction = max(channels_in // REDUCTION, 1) if residual else FIRST_CORRECTION  # the first has no residual
+        self.over_joints = GraphLayer(channels_in, channels, graphs, correction)
         narrow = channels // 4
         self.over_time = nn.ModuleList(temporal_branch(channels, branch, narrow, stride) for branch in range(4))
         self.shortcut: nn.Module | None = nn.Identity() if residual else None
@@ -139,12 +139,13 @@ class Ctrgcn(SkeletonNetwork):
         outputs = [width] * 4 + [2 * width] * 3 + [4 * width] * 3
         strides = [1, 1, 1, 1, 2, 1, 1, 2, 1, 1]
         graphs = partitioned_graph()
-        self.data_norm = nn.BatchNorm1d(CHANNELS * len(POINTS))
+        self.points = PointInputs(settings)
+        self.data_norm = nn.BatchNorm1d(self.points.channels * len(POINTS))
         self.blocks = nn.Sequential(
             *(
                 Block(channels_in, channels, stride, graphs, residual=number > 0)
                 for number, (channels_in, channels, stride) in enumerate(
-                    zip([CHANNELS, *outputs[:-1]], outputs, strides, strict=True)
+                    zip([self.points.channels, *outputs[:-1]], outputs, strides, strict=True)
                 )
             )
         )
@@ -156,7 +157,7 @@ class Ctrgcn(SkeletonNetwork):
     def maps(self, batch: Batch) -> Tensor:
         """Return the output of the last block, (B, 4 width, T / 4, 23)."""
         assert batch.points is not None
-        return self.blocks(normalise_joints(self.data_norm, body_centred(batch.points)))
+        return self.blocks(normalise_joints(self.data_norm, self.points(batch.points)))
 
 
 def normalise_joints(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from childgait.domain.skeleton import POINTS
 from childgait.models.batch import Batch
 from childgait.models.ctrgcn import SkeletonNetwork, normalise_joints
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
-from childgait.models.points import CHANNELS, body_centred
+from childgait.models.point_inputs import PointInputs
 
 if TYPE_CHECKING:
     from childgait.params import Finetune, Skeleton
@@ -66,12 +66,12 @@ def transformer(width: int, dropout: float) -> nn.Sequential:
 
 
 class JointMixer(nn.Module):
-    """Transformer over the joints of each frame: (B, 5, T, V) to (B, T, V, width)."""
+    """Transformer over the joints of each frame: (B, C, T, V) to (B, T, V, width)."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, channels: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.data_norm = nn.BatchNorm1d(CHANNELS * len(POINTS))
-        self.project = nn.Linear(CHANNELS, width)
+        self.data_norm = nn.BatchNorm1d(channels * len(POINTS))
+        self.project = nn.Linear(channels, width)
         self.joint_embedding = nn.Parameter(torch.empty(len(POINTS), width))
         nn.init.trunc_normal_(self.joint_embedding, std=0.02)
         self.blocks = transformer(width, dropout)
@@ -109,7 +109,8 @@ class Gaitmixer(SkeletonNetwork):
     def __init__(self, settings: Skeleton) -> None:
         width = settings.width
         super().__init__(4 * width, settings.dropout)
-        self.joints = JointMixer(width, settings.dropout)
+        self.points = PointInputs(settings)
+        self.joints = JointMixer(self.points.channels, width, settings.dropout)
         channels = [width, width, 2 * width, 4 * width, 8 * width]
         self.time = nn.Sequential(
             *(
@@ -127,7 +128,7 @@ class Gaitmixer(SkeletonNetwork):
     def maps(self, batch: Batch) -> Tensor:
         """Return the last temporal block's output, (B, 8 width, T, 23)."""
         assert batch.points is not None
-        mixed = self.joints(body_centred(batch.points))
+        mixed = self.joints(self.points(batch.points))
         per_joint = mixed.permute(0, 2, 3, 1).flatten(0, 1)  # (B V, width, T)
         return self.time(per_joint).unflatten(0, (batch.size, -1)).permute(0, 2, 3, 1)
 
@@ -141,7 +142,8 @@ class Gaitformer(SkeletonNetwork):
     def __init__(self, settings: Skeleton) -> None:
         width = settings.width
         super().__init__(4 * width, settings.dropout)
-        self.joints = JointMixer(width, settings.dropout)
+        self.points = PointInputs(settings)
+        self.joints = JointMixer(self.points.channels, width, settings.dropout)
         self.class_token = nn.Parameter(torch.empty(1, width))
         self.time_embedding = nn.Parameter(torch.empty(MAX_FRAMES + 1, width))
         nn.init.trunc_normal_(self.class_token, std=0.02)
@@ -157,7 +159,7 @@ class Gaitformer(SkeletonNetwork):
     def maps(self, batch: Batch) -> Tensor:
         """Return the joints' tokens, (B, width, T, 23)."""
         assert batch.points is not None
-        return self.joints(body_centred(batch.points)).permute(0, 3, 1, 2)
+        return self.joints(self.points(batch.points)).permute(0, 3, 1, 2)
 
     def over_time(self, maps: Tensor) -> Tensor:
         """Return the class token and the frames' tokens, joints side by side: (B, 1 + T, width x 23)."""

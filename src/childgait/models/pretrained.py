@@ -48,7 +48,7 @@ def describe_network(network: Network, settings: Finetune, pixels: int, frame_st
     elif "frames" in network.inputs:
         keys |= {"pixels", "cnn_width"}
     else:
-        keys |= {"skeleton_width", "temporal_kernel"}
+        keys |= {"skeleton_width", "temporal_kernel", "skeleton_extra", "skeleton_attention"}
     return study_values(keys, settings, pixels) | {"frame_step": frame_step}
 
 

@@ -9,6 +9,7 @@ Reads Batch.points; yields logits (B, 34).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,12 +20,13 @@ from childgait.domain.skeleton import POINTS
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
 from childgait.models.network import Network
-from childgait.models.points import CHANNELS, body_centred
+from childgait.models.point_inputs import PointInputs
 
 if TYPE_CHECKING:
     from childgait.params import Finetune, Skeleton
 
-INPUTS = CHANNELS * len(POINTS)
+
+MakeTrunk = Callable[[int], nn.Module]  # from the numbers per frame
 
 
 class SequenceNetwork(Network):
@@ -33,18 +35,21 @@ class SequenceNetwork(Network):
     inputs: frozenset[InputName] = frozenset({"points"})
     maps_are_inputs = True
 
-    def __init__(self, trunk: nn.Module, width: int, dropout: float) -> None:
+    def __init__(self, settings: Skeleton, make_trunk: MakeTrunk, width: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(INPUTS)
+        self.points = PointInputs(settings)
+        numbers = self.points.channels * len(POINTS)
+        trunk = make_trunk(numbers)
+        self.norm = nn.BatchNorm1d(numbers)
         self.trunk = trunk
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(width, len(TARGETS))
         self.feature_width = width
 
     def maps(self, batch: Batch) -> Tensor:
-        """Return the centred and scaled joints, (B, C, T, 23)."""
+        """Return the centred and scaled joints and their extras, (B, C, T, 23)."""
         assert batch.points is not None
-        return body_centred(batch.points)
+        return self.points(batch.points)
 
     def frame_features(self, maps: Tensor) -> Tensor:
         """Return the trunk's output per frame, (B, T, width)."""
@@ -63,9 +68,9 @@ class SequenceNetwork(Network):
 class RecurrentTrunk(nn.Module):
     """Two bidirectional recurrent layers, (B, T, F) to (B, T, 2 width)."""
 
-    def __init__(self, kind: type[nn.GRU] | type[nn.LSTM], width: int, dropout: float) -> None:
+    def __init__(self, kind: type[nn.GRU] | type[nn.LSTM], numbers: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.cells = kind(INPUTS, width, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
+        self.cells = kind(numbers, width, num_layers=2, batch_first=True, bidirectional=True, dropout=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cells(x)[0]
@@ -96,10 +101,10 @@ class TemporalBlock(nn.Module):
 class TcnTrunk(nn.Module):
     """Blocks of doubling dilation, (B, T, F) to (B, T, width)."""
 
-    def __init__(self, width: int, kernel: int, dropout: float, levels: int = 4) -> None:
+    def __init__(self, numbers: int, width: int, kernel: int, dropout: float, levels: int = 4) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
-            *(TemporalBlock(INPUTS if n == 0 else width, width, kernel, 2**n, dropout) for n in range(levels))
+            *(TemporalBlock(numbers if n == 0 else width, width, kernel, 2**n, dropout) for n in range(levels))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,7 +115,10 @@ class Gru(SequenceNetwork):
     """Bidirectional GRU."""
 
     def __init__(self, settings: Skeleton) -> None:
-        super().__init__(RecurrentTrunk(nn.GRU, settings.width, settings.dropout), 2 * settings.width, settings.dropout)
+        def make_trunk(numbers: int) -> RecurrentTrunk:
+            return RecurrentTrunk(nn.GRU, numbers, settings.width, settings.dropout)
+
+        super().__init__(settings, make_trunk, 2 * settings.width)
 
     @classmethod
     def from_settings(cls, settings: Finetune, pixels: int) -> Gru:
@@ -121,9 +129,10 @@ class Lstm(SequenceNetwork):
     """Bidirectional LSTM."""
 
     def __init__(self, settings: Skeleton) -> None:
-        super().__init__(
-            RecurrentTrunk(nn.LSTM, settings.width, settings.dropout), 2 * settings.width, settings.dropout
-        )
+        def make_trunk(numbers: int) -> RecurrentTrunk:
+            return RecurrentTrunk(nn.LSTM, numbers, settings.width, settings.dropout)
+
+        super().__init__(settings, make_trunk, 2 * settings.width)
 
     @classmethod
     def from_settings(cls, settings: Finetune, pixels: int) -> Lstm:
@@ -134,8 +143,10 @@ class Tcn(SequenceNetwork):
     """Temporal convolutional network."""
 
     def __init__(self, settings: Skeleton) -> None:
-        trunk = TcnTrunk(settings.width, settings.temporal_kernel, settings.dropout)
-        super().__init__(trunk, settings.width, settings.dropout)
+        def make_trunk(numbers: int) -> TcnTrunk:
+            return TcnTrunk(numbers, settings.width, settings.temporal_kernel, settings.dropout)
+
+        super().__init__(settings, make_trunk, settings.width)
 
     @classmethod
     def from_settings(cls, settings: Finetune, pixels: int) -> Tcn:

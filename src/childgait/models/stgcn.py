@@ -21,7 +21,7 @@ from childgait.domain.skeleton import BONES, INDEX, POINTS
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
 from childgait.models.network import Network
-from childgait.models.points import CHANNELS, body_centred
+from childgait.models.point_inputs import PointInputs
 
 if TYPE_CHECKING:
     from childgait.params import Finetune, Skeleton
@@ -103,8 +103,9 @@ class Stgcn(Network):
         width = settings.width
         outputs = [width] * 4 + [2 * width] * 3 + [4 * width] * 3
         strides = [1, 1, 1, 1, 2, 1, 1, 2, 1, 1]
-        inputs = [CHANNELS, *outputs[:-1]]
-        self.data_norm = nn.BatchNorm1d(CHANNELS * len(POINTS))
+        self.points = PointInputs(settings)
+        inputs = [self.points.channels, *outputs[:-1]]
+        self.data_norm = nn.BatchNorm1d(self.points.channels * len(POINTS))
         self.blocks = nn.ModuleList(
             Block(channels_in, channels, stride, len(self.graph), settings)
             for channels_in, channels, stride in zip(inputs, outputs, strides, strict=True)
@@ -119,7 +120,7 @@ class Stgcn(Network):
     def maps(self, batch: Batch) -> Tensor:
         """Return the output of the last block, joint by joint: (B, C, T / 4, 23)."""
         assert batch.points is not None
-        x = body_centred(batch.points)
+        x = self.points(batch.points)
         clips, channels, time, joints = x.shape
         flat = x.permute(0, 3, 1, 2).reshape(clips, joints * channels, time)
         x = self.data_norm(flat).reshape(clips, joints, channels, time).permute(0, 2, 3, 1)
