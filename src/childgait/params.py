@@ -95,6 +95,7 @@ class Synthesize(Section):
         description="static, handheld (small shake), or panning (follows the child, with shake)"
     )
     standing_people: int = Field(ge=0, le=2, description="people who stand still at the side, seen from behind")
+    therapist: bool = Field(description="true: an adult walks close beside the child in every video")
     logo: bool = Field(description="true: burn a logo into a corner of every video")
     rater_margin: float = Field(
         ge=0, le=10, description="degrees from a score's limit within which a rater may choose the other score"

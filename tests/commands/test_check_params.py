@@ -14,6 +14,7 @@ from childgait.preflight.params import (
     check_remotes,
     check_severity_models,
     check_unseen_policy,
+    explain_missing_keypoints,
     unmatched_rows,
     videos_of_table,
 )
@@ -179,3 +180,23 @@ def test_recordings_are_checked_before_a_run(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"problem\(s\) that would stop a run, first .*cannot be opened") as caught:
         check_recordings(cohort)
     assert f"`childgait check-cohort {tmp_path}` lists them all" in caught.value.hint
+
+
+def test_videos_without_keypoints_are_explained(tmp_path: Path) -> None:
+    sections = load_params(ROOT / "params.yaml")
+    names = ("0001-0001_left_1-240", "0001-0001_right_1-240")
+    cohort = make_cohort(tmp_path, *names)
+    sections["cohort"] = sections["cohort"].model_copy(update={"root": str(cohort)})
+    sections["segment"] = sections["segment"].model_copy(update={"backend": "auto"})
+    sections["estimate_pose"] = sections["estimate_pose"].model_copy(update={"backend": "auto"})
+    sections["deidentify"] = sections["deidentify"].model_copy(update={"backends": ["centerface"]})
+    lines = explain_missing_keypoints(sections)
+    assert lines[0].startswith("2 of 2 videos have no keypoints (first 0001-0001_left_1-240): segment uses blazepose")
+    assert ["FCL" in line for line in lines] == [False, True, False]
+    assert "waits for a reviewer" in lines[2]
+    sections["estimate_pose"] = sections["estimate_pose"].model_copy(update={"backend": "delivered"})
+    with pytest.raises(StepError, match=r"2 of 2 videos have no keypoints .* but estimate_pose.backend is delivered"):
+        explain_missing_keypoints(sections)
+    for name in names:
+        (cohort / "dataset" / "0001" / f"{name}_filtered_pose.zip").touch()
+    assert explain_missing_keypoints(sections) == []

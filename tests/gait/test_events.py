@@ -9,7 +9,7 @@ from childgait.domain.evgs import LIMBS
 from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import INDEX
 from childgait.files.tables import write_table
-from childgait.gait.events import EVENTS, as_table, find_events, find_travel
+from childgait.gait.events import EVENTS, as_table, find_events, find_speed, find_travel
 from support.stick_child import Walk, walk
 
 PATTERNS = {
@@ -87,6 +87,21 @@ def test_a_camera_that_follows_the_child_leaves_zenis_rule() -> None:
     assert {event.method for event in gait.events} == {"zeni"}
     contacts = [e.seconds for e in gait.events if e.limb == "left" and e.kind == "contact"]
     assert np.abs(late(true.contacts["left"], contacts, true.seconds)).max() <= 5
+
+
+@pytest.mark.parametrize("pattern", ["normal", "equinus", "slow"])
+def test_the_speed_is_the_same_for_a_camera_that_follows_the_child(pattern: str) -> None:
+    true = walk("right", seconds=5.0, **PATTERNS[pattern])
+    speeds = []
+    for _ in range(2):
+        poses = seen(true)
+        gait = find_events(poses, "right", 1)
+        speeds.append(find_speed(poses, "right", find_travel(poses, "right"), gait.strides))
+        hips = true.xy[:, [INDEX["left_hip"], INDEX["right_hip"]], 0].mean(axis=1)
+        true.xy[..., 0] -= (hips - 320)[:, None]
+    assert speeds[0] > 0.3
+    assert speeds[1] == pytest.approx(speeds[0], rel=0.12)
+    assert np.isnan(find_speed(poses, "forward", find_travel(poses, "forward"), gait.strides))
 
 
 def test_a_few_lost_foot_points_do_not_lose_the_event() -> None:

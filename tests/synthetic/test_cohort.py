@@ -240,3 +240,26 @@ def test_a_panning_camera_keeps_the_truth_exact(tmp_path: Path) -> None:
             if truth.visible[frame, INDEX["right_hip"]] or truth.visible[frame, INDEX["left_hip"]]:
                 inside += mask[hips[1], hips[0]]
         assert inside > 0.7 * len(truth.seconds)
+
+
+def test_a_therapist_walks_beside_every_child_in_portrait(tmp_path: Path) -> None:
+    options = {"therapist": True, "bystander": 0.0, "width": 160, "height": 240, "rates": ["30"], "seconds": (1.0, 1.1)}
+    write_cohort(tmp_path / "clinic", small(**options), 1)
+    paths = sorted((tmp_path / "clinic" / "truth").glob("*-*.npz"))
+    assert len(paths) >= 4
+    for truth in map(load_truth, paths):
+        assert (truth.width, truth.height) == (160, 240)
+        assert truth.heads.keys() == {"child", "bystander"}
+        child, adult = ((boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in truth.heads.values())
+        both = np.isfinite(child + adult).all(axis=1)
+        height = np.ptp(truth.points[..., 1], axis=1)
+        assert both.any()
+        assert (np.abs(child - adult)[both, 0] < 0.9 * height[both]).all()  # beside the child all the way
+        frame = int(np.flatnonzero(both)[0])
+        labels = truth.visible_heads(frame)
+        for who, box in ((who, truth.heads[who][frame]) for who in ("child", "bystander")):
+            rows, columns = np.nonzero(labels[who])
+            if len(rows):
+                assert columns.min() >= box[0] - 1
+                assert columns.max() <= box[2] + 1
+                assert rows.min() >= box[1] - 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,9 +15,12 @@ from childgait.vision.person_tracks import (
     Person,
     PersonTrack,
     camera_path,
+    check_height,
     choose_child,
+    describe_absence,
     link_people,
     overlap,
+    without_parts,
     without_people,
 )
 
@@ -93,6 +98,46 @@ def test_two_children_of_equal_claim_need_a_selection() -> None:
         choose_child(tracks_of(people), [], "v", 0.5)
     assert "v,0," in raised.value.hint
     assert "selections.csv" in raised.value.hint
+
+
+def test_a_child_that_is_too_small_is_refused() -> None:
+    (track,) = tracks_of([[person(100 + 20 * n, 50, step_of(n))] for n in range(20)])
+    with pytest.raises(StepError, match="v: the child is 50 pixels tall, and the embedded model needs 60"):
+        check_height(track, "v", 1.0)
+    check_height(track, "v", 0.5)
+
+
+def test_a_child_that_leaves_the_picture_is_described() -> None:
+    people = [[person(100 + 20 * n, 150, step_of(n))] if 4 <= n <= 10 else [] for n in range(20)]
+    (track,) = tracks_of(people)
+    assert describe_absence(track, SECONDS, 8) == "the child is in the picture from 0.4 to 1.5 s of 2.6 s"
+    (track,) = tracks_of([[person(100 + 20 * n, 150, step_of(n))] for n in range(20)])
+    assert describe_absence(track, SECONDS, 8) == ""
+
+
+RED, BLUE = np.array([50.0, 60, 40]), np.array([40.0, 10, -50])
+
+
+def test_shirts_keep_people_apart() -> None:
+    """A part of the adult appears where the child was a moment ago, and the child where the part was."""
+    small, tall = ([replace(person(200 + way, size), colour=colour) for way in (0, 30)] for size, colour in PEOPLE)
+    people = [[small[n % 2], tall[(n + 1) % 2]] for n in range(20)]
+    tracks = [track for track in tracks_of(people) if len(track.frames) > 5]
+    assert sorted(round(track.height) for track in tracks) == [160, 190]
+    assert all(len({tuple(one.colour) for one in track.persons}) == 1 for track in tracks)
+
+
+PEOPLE = ((160, RED), (190, BLUE))
+
+
+def test_a_second_fit_of_one_body_is_left_out() -> None:
+    adult, part = replace(person(200, 240), colour=BLUE), replace(person(202, 160, bottom=300), colour=BLUE)
+    for side in ("left", "right"):
+        for one in (adult, part):
+            one.look.points[INDEX[f"{side}_shoulder"], :2] = 200, 150
+    child = replace(part, colour=RED)
+    assert without_parts([part, adult]) == [adult]
+    assert len(without_parts([child, adult])) == 2  # a child in another shirt in front of an adult
 
 
 def test_a_panning_camera_is_removed() -> None:

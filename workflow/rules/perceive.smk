@@ -19,6 +19,7 @@ rule segment:
     input:
         video="data/deidentify/{video}.mp4",
         poses="data/deidentify/{video}.poses.parquet",
+        regions="data/deidentify/{video}.regions.parquet",
         selections=annotation_for("selections"),
         code=code("segment"),
     output:
@@ -48,6 +49,7 @@ rule estimate_pose:
         poses="data/deidentify/{video}.poses.parquet",
         video=if_video("data/deidentify/{video}.mp4"),
         boxes=if_video("data/segment/{video}.frames.parquet"),
+        regions=if_video("data/deidentify/{video}.regions.parquet"),
         code=code("estimate_pose"),
     output:
         multiext(

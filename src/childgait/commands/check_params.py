@@ -10,20 +10,24 @@ from childgait.preflight.params import (
     check_recordings,
     check_remotes,
     check_unseen_policy,
+    explain_missing_keypoints,
     unmatched_rows,
 )
 
 
 def check_params(params: Path = Path("params.yaml"), cohort: bool = False) -> None:
-    """Check params.yaml and the files that it names; prints manual rows without effect.
+    """Check params.yaml and the files that it names; prints manual rows without effect, and what a run will do with
+    videos without keypoints.
 
     --cohort also checks the recordings, as check-cohort does; the demo cohort, which a run makes itself, is skipped.
     """
     section = load_section(params, Cohort)  # checks every other section as well
     check_remotes(Path(section.root))
     check_unseen_policy(Path(section.root), load_section(params, Deidentify))
-    check_later_stages(load_params(params))
+    sections = load_params(params)
+    check_later_stages(sections)
+    notes = explain_missing_keypoints(sections)
     if cohort and Path(section.root) != SYNTHETIC_ROOT and (Path(section.root) / "dataset").is_dir():
         check_recordings(section)
-    for line in unmatched_rows(Path(section.root), Path(section.annotations)):
+    for line in [*notes, *unmatched_rows(Path(section.root), Path(section.annotations))]:
         print(line)

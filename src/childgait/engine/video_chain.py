@@ -48,7 +48,11 @@ CHAIN = (
     ),
     ChainStep(
         "segment",
-        {"video": "data/deidentify/{video}.mp4", "poses": "data/deidentify/{video}.poses.parquet"},
+        {
+            "video": "data/deidentify/{video}.mp4",
+            "poses": "data/deidentify/{video}.poses.parquet",
+            "regions": "data/deidentify/{video}.regions.parquet",
+        },
         {
             "masks": "data/segment/{video}.masks",
             "boxes": "data/segment/{video}.frames.parquet",
@@ -62,6 +66,7 @@ CHAIN = (
             "poses": "data/deidentify/{video}.poses.parquet",
             "video": "data/deidentify/{video}.mp4",
             "boxes": "data/segment/{video}.frames.parquet",
+            "regions": "data/deidentify/{video}.regions.parquet",
         },
         {
             "poses_out": "data/estimate_pose/{video}.poses.parquet",

@@ -1,9 +1,10 @@
 """Computes features of a clip's keypoints: the score's items by rule, and gait features for models that read a table.
 
-Reads clips (their keypoints, events and crops) and works in pixels of the video, where floor and camera do not move.
-Returns for every limb and item the value with its moment (`measure_items`), and for every child a row of features
-(`item_values`, `kinematics`), NaN where no view shows it or there is no stride. In a side view the limb near the camera
-is used; the far one, half hidden, only where no recording shows it near.
+Reads clips (their keypoints, events and crops) and works in pixels of the video, where the floor does not move; where
+the camera moves, the speed is that over the standing foot. Returns for every limb and item the value with its moment
+(`measure_items`), and for every child a row of features (`item_values`, `kinematics`), NaN where no view shows it or
+there is no stride. In a side view the limb near the camera is used; the far one, half hidden, only where no recording
+shows it near.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from childgait.domain.skeleton import INDEX
 from childgait.files.clips import Clip
 from childgait.files.tables import Column, Table
 from childgait.gait.body import body_height
-from childgait.gait.events import GaitEvent, Kind, find_strides, find_travel
+from childgait.gait.events import GaitEvent, Kind, find_speed, find_strides, find_travel
 from childgait.gait.feature_names import NAMES
 from childgait.gait.kinematics import END_CURVES, SIDE_CURVES, Angles, measure_angles
 from childgait.gait.scoring import Measurement, Stride, bands_of, score_limb
@@ -83,9 +84,7 @@ def measure_clip(clip: Clip) -> ClipKinematics:
         if (limb, kind) == (event.limb, event.kind)
     ]
     strides = find_strides(poses, view, travel.facing, events)
-    length = poses.seconds[-1] - poses.seconds[0] if len(poses) > 1 else 0.0
-    side_view = view in ("left", "right")
-    speed = abs(travel.across) / length if side_view and length > 0 else np.nan
+    speed = find_speed(poses, view, travel, strides)
     return ClipKinematics(view, poses, measure_angles(poses, view, travel.facing or 1), strides, speed)
 
 

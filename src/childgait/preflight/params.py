@@ -19,6 +19,7 @@ from childgait.preflight.weights import required_weights
 if TYPE_CHECKING:
     from childgait.params import Cohort, Finetune, Params
 
+SECONDS_PER_SECOND = 9  # of one core, of video at 60 Hz and 640 x 360, through deidentify, segment and estimate_pose
 VIDEO_TABLES = ("regions", "cleared", "selections", "corrections")  # tables in cohort.annotations, one row per video
 
 
@@ -123,6 +124,39 @@ def unmatched_rows(cohort: Path, annotations: Path) -> list[str]:
         for line, name in videos_of_table(path)
         if name not in recordings and name.strip().split("-", 1)[0] in children
     ]
+
+
+def explain_missing_keypoints(sections: Params) -> list[str]:
+    """List what a run will do with videos without keypoints: backends, time, and what stays unmeasured.
+
+    Fails if estimate_pose would stop at them.
+    """
+    cohort, segment = sections["cohort"], sections["segment"]
+    root = Path(cohort.root)
+    if cohort.modality != "video" or not (root / "dataset").is_dir():
+        return []
+    recordings = [one for one in list_recordings(root) if one.video is not None and one.name not in cohort.exclude]
+    missing = [one.name for one in recordings if one.poses is None]
+    if not missing:
+        return []
+    count = f"{len(missing)} of {len(recordings)} videos have no keypoints (first {missing[0]})"
+    if sections["estimate_pose"].backend == "delivered":
+        raise StepError(
+            f"{count}, but estimate_pose.backend is delivered",
+            hint="set estimate_pose.backend to auto, deliver the keypoints, or name the videos in cohort.exclude",
+        )
+    pose = sections["estimate_pose"].backend.replace("auto", "blazepose")
+    mask = segment.backend.replace("auto", "blazepose")
+    lines = [f"{count}: segment uses {mask} and estimate_pose {pose}, {SECONDS_PER_SECOND} s of one core per second."]
+    if pose == "blazepose":
+        lines.append("BlazePose has no small toes: the item FCL and clearance are not measured from these videos.")
+    if mask == "classical":
+        lines.append(
+            "Without keypoints the backend classical of segment takes a walking adult for the child in places."
+        )
+    if not {"blazepose", "sam3"} & {*sections["deidentify"].backends}:
+        lines.append("Each of these videos waits for a reviewer, unless deidentify.backends lists blazepose or sam3.")
+    return lines
 
 
 def videos_of_table(table: Path) -> list[tuple[int, str]]:

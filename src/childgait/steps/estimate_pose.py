@@ -42,8 +42,12 @@ def estimate_pose(
     layout: str | None = None,
     name: str | None = None,
     summary: Output | None = None,
+    regions: Input | None = None,
 ) -> None:
-    """Write the child's keypoints by the backend that params name. The view in `name` settles left and right."""
+    """Write the child's keypoints by the backend that params name. The view in `name` settles left and right.
+
+    `regions` are deidentify's covers, for BlazePose.
+    """
     from childgait.files.estimate_summary import write_estimate_summary
     from childgait.files.masks import read_boxes
     from childgait.files.poses import write_poses
@@ -52,7 +56,7 @@ def estimate_pose(
     backend = params.backend if params.backend != "auto" else _choose_backend(poses)
     legs: LegFacts | None = None
     if backend == "blazepose":
-        estimated, legs = _blazepose(video, child, params, name)
+        estimated, legs = _blazepose(video, child, params, name, regions)
     elif backend == "sapiens2":
         estimated = _sapiens2(video, child, params)
     else:
@@ -74,12 +78,13 @@ def _choose_backend(poses: Path | None) -> str:
 
 
 def _blazepose(
-    video: Path | None, boxes: Boxes | None, params: EstimatePose, name: str | None
+    video: Path | None, boxes: Boxes | None, params: EstimatePose, name: str | None, regions: Path | None
 ) -> tuple[Poses, LegFacts]:
     """Return BlazePose's keypoints inside the child's boxes with settled legs, and how the legs were settled."""
     from childgait.domain.names import parse_video_name
     from childgait.files.video import read_frames
     from childgait.gait.leg_identity import lower_doubtful_scores, settle_legs
+    from childgait.vision.drawn_heads import read_head_covers
     from childgait.vision.estimate_blazepose import estimate
 
     if video is None or boxes is None:
@@ -87,7 +92,7 @@ def _blazepose(
             "estimate_pose needs a video and its table of boxes to estimate keypoints, because none were delivered",
             hint="deliver the keypoints of a cohort without videos, or name the video in cohort.exclude",
         )
-    estimated, depth = estimate(read_frames(video), boxes.corners, params.landmarks)
+    estimated, depth = estimate(read_frames(video), boxes.corners, params.landmarks, read_head_covers(regions))
     if not estimated.seen.any():
         raise StepError(
             f"{name or video}: no person found inside the child's boxes in any of {len(estimated)} frames",

@@ -43,8 +43,9 @@ def segment(
     params: Segment,
     poses: Input | None = None,
     selections: Input | None = None,
+    regions: Input | None = None,
 ) -> None:
-    """Write masks, boxes and summary of one video."""
+    """Write masks, boxes and summary of one video. `regions` are deidentify's covers, for the embedded model."""
     import cv2
     import polars as pl
 
@@ -61,9 +62,10 @@ def segment(
     selected = [] if selections is None else read_selections(selections, name, len(film), film.size)
     backend = params.backend if params.backend != "auto" else "blazepose" if keypoints is None else "classical"
     if backend == "blazepose":
+        from childgait.vision.drawn_heads import read_head_covers
         from childgait.vision.segment_blazepose import blazepose
 
-        segmentation = blazepose(film, selected, params, name)
+        segmentation = blazepose(film, selected, params, name, read_head_covers(regions))
     else:
         segmentation = BACKENDS[backend](film, keypoints, selected, params)
     rows: list[FrameRow] = []

@@ -38,7 +38,17 @@ from childgait.synthetic.scene import (
     shadow_lines,
 )
 from childgait.synthetic.truth import Truth, pack_labels, pack_mask, save_truth
-from childgait.synthetic.walks import CHILD, PERSON, STEP, Walk, build_aid, draw_other, seen_points, stand_still
+from childgait.synthetic.walks import (
+    CHILD,
+    PERSON,
+    STEP,
+    Walk,
+    build_aid,
+    draw_other,
+    seen_points,
+    stand_still,
+    walk_beside,
+)
 
 Array = NDArray[np.float64]
 RATES = {"25": Fraction(25), "30": Fraction(30), "59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
@@ -88,6 +98,8 @@ def record_child(index: int, child: Child, scores: Scores, root: Path, params: S
         rng = stream(params.seed, index, 3, number)
         accompanied = rng.random() < params.bystander and number <= params.sessions  # nobody else at a repeated visit
         other = draw_look(rng, adult=True) if accompanied else None
+        if params.therapist:
+            other = draw_look(stream(params.seed, index, 9, number), adult=True)
         rate = RATES[params.rates[int(rng.integers(len(params.rates)))]]
         session = Session(number, rate, draw_room(rng), look, other)
         walks = {way: _draw_walk(child, base, way, session, params, rng) for way in ("out", "back")}
@@ -98,6 +110,11 @@ def record_child(index: int, child: Child, scores: Scores, root: Path, params: S
             seed = stream(params.seed, index, 4, number, place)
             recordings.append(_film(child, scores, view, session, walks[PASS_OF_VIEW[view]], root, params, seed))
     return recordings
+
+
+def has_head_labels(params: Synthesize) -> bool:
+    """Return whether the truth has the visible pixels of heads: with any option that the demo does not use."""
+    return params.camera != "static" or params.standing_people > 0 or params.logo or params.therapist
 
 
 def sessions_of(index: int, params: Synthesize) -> int:
@@ -120,7 +137,11 @@ def _draw_walk(child: Child, base: Child, way: str, session: Session, params: Sy
     other = None
     if session.other_look is not None:
         usual = walk(base, seconds, start=start, seed=seed)
-        other = draw_other(usual, way, aside - _middle(usual), rng, pace)
+        if params.therapist:
+            extra = stream(params.seed, int(child.subject), 10, session.number)
+            other = walk_beside(usual, way, aside - _middle(usual), extra, pace)
+        else:
+            other = draw_other(usual, way, aside - _middle(usual), rng, pace)
     motion = walk(child, seconds, start=start, seed=seed)
     return Walk(way, motion, aside - _middle(motion), other)
 
@@ -176,7 +197,7 @@ def _film(
         {limb: {"pattern": child.limb(limb).pattern, "strength": child.limb(limb).strength} for limb in LIMBS},
         scores,
         masks,
-        labels if params.camera != "static" or params.standing_people or params.logo else [],
+        labels if has_head_labels(params) else [],
     )
     save_truth(root / "truth" / f"{name}.npz", truth)
     return {

@@ -45,6 +45,17 @@ def draw_other(motion: Motion, way: str, offset: Array, rng: Random, pace: float
     return replace(still, points=points, parts=parts), adult, np.array([rng.uniform(-1.5, 1.5), side * 0.95, 0.0])
 
 
+def walk_beside(motion: Motion, way: str, offset: Array, rng: Random, pace: float) -> tuple[Motion, Child, Array]:
+    """Draw a therapist who walks close beside the child all the way, on either side: motion, body, offset."""
+    adult = draw_adult(rng)
+    probe = walk(adult, np.arange(0, 2, 0.02))
+    own = probe.parts["pelvis"][-1, 0] / 1.98
+    adult = replace(adult, stride=float(adult.stride * own / max(pace, 0.3)))  # the child's pace
+    side = 1.0 if (way == "out") == (rng.random() < 0.5) else -1.0
+    moving = walk(adult, motion.seconds, start=float(rng.random()))
+    return moving, adult, offset + np.array([rng.uniform(-0.3, 0.2), side * rng.uniform(0.5, 0.65), 0.0])
+
+
 def stand_still(motion: Motion, view: str, number: int, rng: Random) -> tuple[Motion, Child, Array, str]:
     """Draw an adult who stands still with the back to the camera of this view: motion, body, offset, way."""
     adult = draw_adult(rng)

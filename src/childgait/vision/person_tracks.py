@@ -12,8 +12,9 @@ several walk, it is the smallest one. A selection by a person overrules that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from childgait.errors import StepError
 from childgait.gait.linking import assign_jointly
 from childgait.vision.background import Samples
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look, tiles_of
+from childgait.vision.drawn_heads import draw_heads
 from childgait.vision.motion_regions import Box, interpolate_box, motion_mask, regions_of
 from childgait.vision.shirts import UNKNOWN, differs, shirt_colour
 
@@ -43,6 +45,8 @@ STEPPING = 0.04  # spread of the distance between the ankles, in body heights, o
 ALIKE = 0.92  # ratio of body heights above which two walkers may both be the child
 EQUAL = 0.7  # ... if also their walking measures are that alike
 LEAST_HEIGHT = 60  # pixels of a child that the landmark network can read (measured on synthetic walks)
+ABSENT_SECONDS = 0.5  # at either end of a video, from which a child has left the picture
+OTHER_SHIRT_COST = 1.0  # body heights that a change of shirt adds to the distance from a track
 COLOURS = 6  # samples whose shirt colours are averaged
 SAME_SHOULDERS = 0.12  # body heights between the shoulders of two fits of one body
 _SHOULDERS = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
@@ -136,11 +140,20 @@ def overlap(a: Floats, b: Floats) -> float:
     return both / max(float((a[2:4] - a[:2]).prod() + (b[2:4] - b[:2]).prod()) - both, 1e-9)
 
 
-def find_people(samples: Samples, model: BlazePose, static: bool) -> list[list[Person]]:
-    """The bodies in every sample."""
+def find_people(
+    samples: Samples,
+    model: BlazePose,
+    static: bool,
+    covers: Mapping[int, Floats] = MappingProxyType({}),
+    scale: float = 1,
+) -> list[list[Person]]:
+    """The bodies in every sample. `covers` are those of heads, in pixels of the video; `scale` of the samples."""
     tiles = tiles_of((samples.pictures[0].shape[0], samples.pictures[0].shape[1]))
     everybody: list[list[Person]] = []
-    pictures = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_YUV2RGB), np.uint8) for picture in samples.pictures]
+    pictures = [
+        draw_heads(np.asarray(cv2.cvtColor(picture, cv2.COLOR_YUV2RGB), np.uint8), frame, covers, scale)
+        for frame, picture in zip(samples.frames, samples.pictures, strict=True)
+    ]
     room = np.median(pictures, axis=0).astype(np.uint8) if static else None
     for index, rgb in enumerate(pictures):
         candidates = [row[:4] for row in model.detect_people(rgb, tiles, LEAST_DETECTION)]
@@ -273,13 +286,12 @@ def _distance_at(now: float, offset: Floats) -> Callable[[PersonTrack, int, Pers
 
 def _distance(track: PersonTrack, person: Person, now: float, offset: Floats) -> float:
     """Return how far a person is off a track, in body heights; infinite if they cannot be the same."""
-    if differs(track.colour(), person.colour):
-        return math.inf
+    other = OTHER_SHIRT_COST if differs(track.colour(), person.colour) else 0.0  # a cover may hide a part of the shirt
     height = float(np.median([one.height for one in track.persons[-4:]]))
     away = float(np.linalg.norm(person.centre + offset - track.expected(now))) / height
     growth = abs(np.log(person.height / height))
     late = now - track.seconds[-1]
-    return away + growth if away < REACH + REACH_PER_SECOND * late and growth < 0.4 + late else math.inf
+    return away + growth + other if away < REACH + REACH_PER_SECOND * late and growth < 0.4 + late else math.inf
 
 
 def choose_child(
@@ -310,6 +322,24 @@ def choose_child(
                 hint=f"write a row like {name},{frame},{','.join(f'{value:.0f}' for value in row)} in selections.csv",
             )
     return child, "the one who walks" if len(walkers) == 1 else "the smallest of those who walk"
+
+
+def check_height(child: PersonTrack, name: str, scale: float) -> None:
+    """Fail on a child that is too small for the landmark network; `scale` is working pixels per pixel of the video."""
+    height = child.height / scale
+    if height < LEAST_HEIGHT:
+        raise StepError(
+            f"{name}: the child is {height:.0f} pixels tall, and the embedded model needs {LEAST_HEIGHT}",
+            hint="deliver a larger picture or keypoints, or name the video in cohort.exclude",
+        )
+
+
+def describe_absence(child: PersonTrack, seconds: Floats, step: int) -> str:
+    """Return between which times the child is in the picture, `step` frames apart; an empty text if throughout."""
+    first, last = seconds[max(child.frames[0] - step, 0)], seconds[min(child.frames[-1] + step, len(seconds) - 1)]
+    if first <= ABSENT_SECONDS and seconds[-1] - last <= ABSENT_SECONDS:
+        return ""
+    return f"the child is in the picture from {first:.1f} to {last:.1f} s of {seconds[-1]:.1f} s"
 
 
 def _hits(track: PersonTrack, selections: Sequence[tuple[int, Box]]) -> float:

@@ -8,26 +8,30 @@ and without the other people, else it is doubtful and has only what of the mask 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.masks import Mask
 from childgait.files.selections import Selection
-from childgait.files.video import Frame, read_frames
+from childgait.files.video import read_frames
 from childgait.params import Segment
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look
 from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import draw
+from childgait.vision.drawn_heads import draw_heads
 from childgait.vision.person_tracks import (
     AT_PLACE,
-    LEAST_HEIGHT,
     Floats,
     PersonTrack,
     camera_path,
+    check_height,
     choose_child,
+    describe_absence,
     find_people,
     link_people,
     overlap,
@@ -43,13 +47,19 @@ NEAR = 0.1  # body heights around the skeleton's capsules in which a mask's pixe
 CROWDED = 0.15  # overlap with another person's box from which a frame's mask is doubtful
 
 
-def blazepose(film: Film, selections: Sequence[Selection], params: Segment, name: str) -> Segmentation:
-    """Segment by BlazePose, without keypoints."""
+def blazepose(
+    film: Film,
+    selections: Sequence[Selection],
+    params: Segment,
+    name: str,
+    covers: Mapping[int, Floats] = MappingProxyType({}),
+) -> Segmentation:
+    """Segment by BlazePose, without keypoints; `covers` are those of heads by frame, in which heads are drawn."""
     model = BlazePose("full")
     light = [np.ascontiguousarray(one[..., 0]) for one in film.samples.pictures]
     shift = camera_shift(light, None)
     camera = "unclear" if shift is None else "moving" if shift > params.camera_pixels else "static"
-    people = find_people(film.samples, model, camera == "static")
+    people = find_people(film.samples, model, camera == "static", covers, film.scale)
     path = camera_path(film.samples, people) if camera != "static" else np.zeros((len(people), 2))
     tracks = link_people(film.samples, film.seconds, people, path)
     if not tracks:
@@ -59,12 +69,7 @@ def blazepose(film: Film, selections: Sequence[Selection], params: Segment, name
         )
     pointed = [(one.frame, scaled(one.box, film.scale)) for one in selections]
     child, person = choose_child(tracks, pointed, name, film.scale)
-    height = child.height / film.scale
-    if height < LEAST_HEIGHT:
-        raise StepError(
-            f"{name}: the child is {height:.0f} pixels tall, and the embedded model needs {LEAST_HEIGHT}",
-            hint="deliver a larger picture or keypoints, or name the video in cohort.exclude",
-        )
+    check_height(child, name, film.scale)
     others = [track for track in tracks if track is not child and len(track.frames) >= 3]
     facts: SegmentationFacts = {
         "path": "blazepose",
@@ -73,13 +78,21 @@ def blazepose(film: Film, selections: Sequence[Selection], params: Segment, name
         "camera": camera,
         "camera_shift_pixels": None if shift is None else round(shift / film.scale, 3),
     }
-    segmentation = Segmentation(iter(()), facts, [] if camera == "static" else [f"the camera is {camera}"])
-    segmentation.masks = _masks(film, child, others, model, segmentation.doubtful)
+    flags = [] if camera == "static" else [f"the camera is {camera}"]
+    if absence := describe_absence(child, film.seconds, film.samples.step):
+        flags.append(absence)
+    segmentation = Segmentation(iter(()), facts, flags)
+    segmentation.masks = _masks(film, child, others, model, covers, segmentation.doubtful)
     return segmentation
 
 
 def _masks(
-    film: Film, child: PersonTrack, others: Sequence[PersonTrack], model: BlazePose, doubtful: set[int]
+    film: Film,
+    child: PersonTrack,
+    others: Sequence[PersonTrack],
+    model: BlazePose,
+    covers: Mapping[int, Floats],
+    doubtful: set[int],
 ) -> Iterator[Mask]:
     """Yield the child's mask in every frame; frames that cannot be trusted are added to `doubtful`."""
     reach = 2 * film.samples.step
@@ -92,7 +105,7 @@ def _masks(
             continue
         near = [other.box_at(frame.index, 0) for other in others]
         crowd = [one / film.scale for one in near if one is not None and overlap(one / film.scale, box) > 0]
-        look, sure = _look(frame, box, previous, crowd, model)
+        look, sure = _look(draw_heads(frame.pixels, frame.index, covers), box, previous, crowd, model)
         previous = look.box() if look is not None and sure else None
         if not sure or any(overlap(one, box) > CROWDED for one in crowd):
             doubtful.add(frame.index)
@@ -100,13 +113,12 @@ def _masks(
 
 
 def _look(
-    frame: Frame, box: Floats, previous: Floats | None, crowd: Sequence[Floats], model: BlazePose
+    pixels: NDArray[np.uint8], box: Floats, previous: Floats | None, crowd: Sequence[Floats], model: BlazePose
 ) -> tuple[Look | None, bool]:
     """Return the network's result in the child's box, and whether its skeleton is at the child's place.
 
     If it is not, the network is run again around the previous skeleton, and then without the other people.
     """
-    pixels = frame.pixels
     best: Look | None = None
     for attempt in ("box", "previous", "alone"):
         picture, square = pixels, box

@@ -28,6 +28,18 @@ MID_STANCE = 0.08  # of a stride, on either side of mid-stance, in which a foot 
 
 def feet_rest(walk: Walk) -> bool:
     """Return whether feet rest in the picture at mid-stance, as they do unless the camera moves."""
+    speeds = _standing_speeds(walk)
+    return bool(speeds) and float(np.median(speeds)) < REST_SPEED
+
+
+def camera_moves(walk: Walk) -> bool:
+    """Return whether standing feet move in the picture; false where no foot is seen to stand."""
+    speeds = _standing_speeds(walk)
+    return bool(speeds) and float(np.median(speeds)) >= REST_SPEED
+
+
+def _standing_speeds(walk: Walk) -> list[float]:
+    """Return the speeds of feet at mid-stance in the picture, in body heights per second."""
     poses, speeds = walk.poses, []
     for limb in LIMBS:
         for moment in walk.mid_stances[limb]:
@@ -38,7 +50,7 @@ def feet_rest(walk: Walk) -> bool:
                     way = places[-len(near) // 3 :].mean(axis=0) - places[: len(near) // 3 + 1].mean(axis=0)
                     duration = 0.1 * walk.stride_seconds  # between the middles of the first and the last third
                     speeds.append(float(np.linalg.norm(way)) / walk.height[near[0]] / duration)
-    return bool(speeds) and float(np.median(speeds)) < REST_SPEED
+    return speeds
 
 
 def side_view_events(walk: Walk, limb: Limb) -> list[GaitEvent]:

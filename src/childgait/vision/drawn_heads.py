@@ -1,0 +1,47 @@
+"""Draws a plain head over every cover of a de-identified video, in memory, for the embedded model.
+
+BlazePose finds a body from the head down. Under a mosaic it takes the shoulders for the head: the skeleton is squeezed
+down, and in some frames nobody is found. A plain ellipse in each cover of a head brings most of it back
+(docs/LOG.md). The video itself is not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from childgait.files.regions import REGIONS
+from childgait.files.tables import read_table
+
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+SKIN = (185, 138, 110)  # RGB
+HALF_WIDTH, HALF_HEIGHT = 0.33, 0.38  # of a cover, which is larger than its head
+
+
+def read_head_covers(path: Path | None) -> dict[int, Floats]:
+    """Return the covers of heads (n, 4) by frame, from deidentify's table REGIONS; whole-person covers are left out."""
+    if path is None:
+        return {}
+    table = read_table(path, REGIONS)
+    table = table.filter(~table["whole"])
+    corners = table.select("x0", "y0", "x1", "y1").to_numpy().astype(np.float64)
+    frames = table["frame"].to_numpy()
+    return {int(frame): corners[frames == frame] for frame in np.unique(frames)}
+
+
+def draw_heads(pixels: Pixels, frame: int, covers: Mapping[int, Floats], scale: float = 1.0) -> Pixels:
+    """Return the RGB picture of a frame with a plain head in each of its covers; `scale` is its pixels per cover's."""
+    if frame not in covers:
+        return pixels
+    drawn = pixels.copy()
+    for box in covers[frame] * scale:
+        centre = np.rint((box[:2] + box[2:]) / 2).astype(int)
+        half = np.maximum(np.rint((box[2:] - box[:2]) * (HALF_WIDTH, HALF_HEIGHT)).astype(int), 1)
+        cv2.ellipse(drawn, (int(centre[0]), int(centre[1])), (int(half[0]), int(half[1])), 0, 0, 360, SKIN, -1)
+    return drawn

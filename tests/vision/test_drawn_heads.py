@@ -1,0 +1,35 @@
+"""Plain heads in the covers of a de-identified video, for the embedded model alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from childgait.files.regions import REGIONS
+from childgait.files.tables import write_table
+from childgait.vision.drawn_heads import SKIN, draw_heads, read_head_covers
+
+
+def row(frame: int, whole: bool, x0: int) -> tuple[object, ...]:
+    return (frame, frame / 30, 0, whole, "blazepose", 0.9, x0, 20, x0 + 40, 70, 2000)
+
+
+def test_heads_are_drawn_in_the_covers_of_heads(tmp_path: Path) -> None:
+    path = tmp_path / "v.regions.parquet"
+    rows = [row(0, False, 10), row(0, True, 100), row(2, False, 12)]
+    write_table(path, pl.DataFrame(rows, schema=REGIONS.schema(), orient="row"), REGIONS)
+    covers = read_head_covers(path)
+    assert {frame: len(boxes) for frame, boxes in covers.items()} == {0: 1, 2: 1}
+    picture = np.full((120, 200, 3), 7, np.uint8)
+    drawn = draw_heads(picture, 0, covers)
+    assert tuple(drawn[45, 30]) == SKIN
+    assert (drawn[20:70, 10:50] != 7).any(axis=2).sum() > 500
+    outside = drawn.copy()
+    outside[20:70, 10:50] = 7
+    assert (outside == 7).all()  # nothing beyond the cover, and nothing in that of a whole person
+    assert (picture == 7).all()
+    assert draw_heads(picture, 1, covers) is picture
+    assert tuple(draw_heads(picture, 0, covers, scale=0.5)[22, 15]) == SKIN
+    assert read_head_covers(None) == {}
