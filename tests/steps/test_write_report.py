@@ -399,6 +399,8 @@ def test_cards_are_written_from_the_report(study: tuple[Made, Path, dict]) -> No
     assert "| sex: female |" in model
     assert f"{metrics['headline']['accuracy']:.2f} (" in model
     assert "| register |" in data
+    assert "| diagnosis | unknown | 16 |" in data
+    assert re.search(r"\| sex \| female \| \d+ \|", data)
     assert "children needed" in data
     checklist = (reports / "tripod_ai.md").read_text()
     assert "| 17 Ethical approval | not answered by this software: authors |" in checklist

@@ -5,8 +5,6 @@ Of the population whose rater reads the bands themselves; tests/synthetic/test_p
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -16,10 +14,10 @@ from childgait.engine.source_files import ROOT
 from childgait.gait.scoring import Measurement, bands_of
 from childgait.params import Synthesize, read_params
 from childgait.report.published import PREVALENCE
-from childgait.synthetic.child import Child
 from childgait.synthetic.cohort import child_of, label_row
 from childgait.synthetic.motion import measure
 from childgait.synthetic.rating import rate, stream
+from support.mirror import mirrored
 
 CHILDREN = 250
 TOLERANCE = {"HL": 0.06, "FCL": 0.0015, "TLT": 0.003}  # of the sampling; degrees: 0.2
@@ -53,19 +51,6 @@ def test_scores_follow_from_the_measured_values_alone(drawn: list) -> None:
             for code in CODES:
                 result = scores[limb][code]
                 assert result["score"] == bands_of(code).score(result["value"])
-
-
-def mirrored(child: Child) -> Child:
-    """Exchange the limbs, as in a mirror."""
-    return replace(
-        child,
-        left=child.right,
-        right=child.left,
-        phase_lag=1 - child.phase_lag,
-        obliquity=-child.obliquity,
-        rotation=-child.rotation,
-        bent_arm={"left": "right", "right": "left"}.get(child.bent_arm, ""),
-    )
 
 
 def test_a_mirrored_child_has_mirrored_labels(drawn: list) -> None:

@@ -19,10 +19,11 @@ from childgait.report.published import CHILD_TOTAL_SD, ITEM_CORRELATIONS, LIMB_T
 from childgait.synthetic.child import Child
 from childgait.synthetic.cohort import child_of, write_cohort
 from childgait.synthetic.population import base_child
-from childgait.synthetic.rating import RATINGS, Scores, draw_rater, stream
+from childgait.synthetic.rating import RATINGS, Scores, draw_rater, rate_child, stream
 from childgait.synthetic.recording import sessions_of
 from childgait.synthetic.truth import load_truth
 from childgait.training.walk_windows import OutlineCache
+from support.mirror import mirrored
 from support.walk_stream import COHORT_ERRORS, stream_settings
 
 CHILDREN = 250
@@ -97,6 +98,21 @@ def test_a_rater_is_the_same_for_all_children_and_has_own_windows_bands_and_bias
         own = rater[code].bands
         assert own.two_low <= own.zero_low < own.zero_high <= own.two_high
         assert own != bands_of(code)
+
+
+def test_a_mirrored_child_has_mirrored_scores_by_either_rater(drawn: list[tuple[Child, Scores]]) -> None:
+    """Without a margin; what differs stands at a band's edge, where sampling decides."""
+    raters = [draw_rater(stream(7, 0, 7, number)) for number in range(len(RATINGS))]
+    same = []
+    for child, _ in drawn[:12]:
+        plain, other = (rate_child(one, 0.0, stream(1), raters) for one in (child, mirrored(child)))
+        same += [
+            plain[limb][code][rating] == other[mirror][code][rating]
+            for limb, mirror in zip(LIMBS, LIMBS[::-1], strict=True)
+            for code in CODES
+            for rating in RATINGS
+        ]
+    assert np.mean(same) > 0.97
 
 
 def test_only_the_gait_differs_between_the_populations(params: Synthesize) -> None:

@@ -109,7 +109,7 @@ def subgroup_metrics(
     age = people["age_years"].to_numpy().astype(float)
     members: dict[str, NDArray[np.bool_]] = {}
     for low, high in pairwise([-np.inf, *params.age_edges, np.inf]):
-        members[f"age.{_age_range(low, high)}"] = (age >= low) & (age < high)
+        members[f"age.{age_range(low, high)}"] = (age >= low) & (age < high)
     members["age.unknown"] = np.isnan(age)
     for column in ("sex", "aid"):
         values = list(people[column])
@@ -122,7 +122,8 @@ def subgroup_metrics(
     return rows
 
 
-def _age_range(low: float, high: float) -> str:
+def age_range(low: float, high: float) -> str:
+    """Name an age group in years; an infinite edge is open."""
     if np.isinf(low):
         return f"under {high:g}"
     return f"{low:g} and over" if np.isinf(high) else f"{low:g} to {high:g}"

@@ -4,7 +4,8 @@ A percentile bootstrap has no width where every child is right, and covers too s
 proportion has Wilson's interval (1927, https://doi.org/10.1080/01621459.1927.10502953), a mean of two proportions the
 square-and-add of theirs (Newcombe 1998, https://pubmed.ncbi.nlm.nih.gov/9595617/), an AUROC DeLong's variance on the
 logit scale (1988, https://doi.org/10.2307/2531595). Any other metric and every mean over targets has the jackknife over
-children with Student's t, which covers better than BCa at 10 to 27 children (bench/intervals.py).
+children with Student's t, which covers better than BCa at 10 to 27 children (bench/intervals.py). Metrics of which it
+covers too little have no interval (target_cells.py).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ TABLES = (
     "appearance.csv",
     "measured.csv",
     "flow.csv",
+    "population.csv",
     "gates.csv",
     "totals.csv",
     "kappa.csv",

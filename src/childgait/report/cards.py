@@ -46,7 +46,7 @@ TRIPOD: tuple[tuple[str, str], ...] = (
     ("17 Ethical approval", ""),
     ("18a-f Funding, interests, protocol, registration, data and code", "data_card.md, Provenance; rest: authors"),
     ("19 Patient and public involvement", ""),
-    ("20a-c Participants: flow, characteristics", "report, Cohort flow; data_card.md"),
+    ("20a-c Participants: flow, characteristics", "report, Cohort flow; data_card.md, Population"),
     ("21 Numbers per analysis", "tables/items.csv, columns children and atypical"),
     ("22 Full model", "finetune/MODEL/FOLD-SEED: weights and model.json"),
     ("23a-b Performance with intervals, heterogeneity", "tables/items.csv, tables/strata.csv, tables/decision.csv"),
@@ -117,6 +117,10 @@ def model_card(study: StudyMetrics, tables: Path) -> str:
 def data_card(study: StudyMetrics, tables: Path, root: str) -> str:
     """Write the data card of the cohort."""
     flow, sizes = read_table(tables, "flow.csv"), read_table(tables, "sample_size.csv")
+    people = [
+        [str(row["characteristic"]), str(row["value"]), str(row["children"])]
+        for row in read_table(tables, "population.csv").to_dicts()
+    ]
     counts = ("children", "videos", "scores")
     steps = [
         [str(row["step"]), *("–" if row[name] is None else str(row[name]) for name in counts)]
@@ -131,6 +135,8 @@ def data_card(study: StudyMetrics, tables: Path, root: str) -> str:
         "## Composition",
         "Videos of walking children, each scored by a rater on 17 items per limb; the child is the unit.",
         markdown_table(["step", "children", "videos", "scores"], steps),
+        "## Population",
+        markdown_table(["characteristic", "value", "children"], people),
         "## Outcome and sample size",
         "Share atypical among test children, and the children needed so that a sensitivity of .80 is known to ± .10.",
         markdown_table(["item", "share atypical", "children needed", "children here"], items),

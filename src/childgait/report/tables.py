@@ -5,6 +5,7 @@ An undefined metric is an empty field; the reason stands in a column of its own.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import polars as pl
 
 from childgait.domain.evgs import BY_CODE, TARGET_NAMES
 from childgait.metrics.cells import Cell
+from childgait.metrics.of_run import age_range
 from childgait.metrics.scores import METRICS
 from childgait.report.agreement_tables import (
     decision_table,
@@ -45,6 +47,7 @@ def write_tables(paths: dict[str, Path], study: Study, flow: list[Stage]) -> Non
         "items.csv": item_table(study.metrics),
         "groups.csv": group_table(study.metrics),
         "flow.csv": [stage.row() for stage in flow],
+        "population.csv": population_table(study.subjects, study.evaluation.age_edges),
         "gates.csv": gate_table(study.gates),
         "strata.csv": subgroup_table(study.runs),
         "importance.csv": importance_table(study.runs),
@@ -121,6 +124,24 @@ def external_table(rows: list[ExternalRow]) -> list[Row]:
         cells |= {"minus_model": difference.difference, "minus_low": difference.low, "minus_high": difference.high}
         table.append(cells)
     return table
+
+
+def population_table(subjects: pl.DataFrame, age_edges: list[float]) -> list[Row]:
+    """Count the cohort's children by age group, sex, diagnosis and walking aid."""
+    edges = [-float("inf"), *age_edges, float("inf")]
+    ages = [
+        {"characteristic": "age", "value": age_range(low, high), "children": subjects.filter(inside).height}
+        for low, high in pairwise(edges)
+        for inside in [(pl.col("age_years") >= low) & (pl.col("age_years") < high)]
+    ]
+    unknown = subjects["age_years"].null_count()
+    rows: list[Row] = [*ages, {"characteristic": "age", "value": "unknown", "children": unknown}]
+    for column in ("sex", "diagnosis", "aid"):
+        counts = subjects.with_columns(pl.col(column).fill_null("").replace("", "unknown")).group_by(column).len()
+        rows += [
+            {"characteristic": column, "value": value, "children": count} for value, count in counts.sort(column).rows()
+        ]
+    return [row for row in rows if row["children"]]
 
 
 def gate_table(gates: list[GateResult]) -> list[Row]:
