@@ -304,13 +304,31 @@ def test_mlflow_forgets(tmp_path, monkeypatch):
     Path("note.txt").write_text("seen 0007-0001_left_1-240 in training")
     client.log_artifact(made.info.run_id, "note.txt")
     Path("note.txt").unlink()
+    client.create_registered_model("childgait")  # the version of a bundle, whose runs were trained on the child
+    client.create_model_version("childgait", made.info.artifact_uri, made.info.run_id, tags={"bundle": "0007-hash"})
     # A clone that was moved: the database names another place than the one where the artefacts lie.
     Path("mlruns/artifacts/m-1").mkdir(parents=True)
     Path("mlruns/artifacts/m-1/model.json").write_text('{"children": ["0007"]}')
     assert len(traces(tmp_path)) == 3  # both artefacts, the database
     mlflow_runs.remove_runs(mlflow_runs.find_runs(Path()))
     assert traces(tmp_path) == {}
-    assert mlflow_runs.find_runs(Path()).ids == []
+    left = mlflow_runs.find_runs(Path())
+    assert (left.ids, left.registered) == ([], [])
+
+
+def test_the_pages_of_scored_visits_go_too(tmp_path, monkeypatch):
+    """`childgait score` writes below scores/, with or without the child's number in the name of the folder."""
+    monkeypatch.chdir(tmp_path)
+    toy_study.run_toy_study(["0001", "0007"], seed=1)
+    for child, folder in (("0001", Path("scores/0001")), ("0007", Path("scores")), ("0007", Path("scores/0007"))):
+        (folder / "data/deidentify").mkdir(parents=True, exist_ok=True)
+        (folder / f"data/deidentify/{child}-0001_left_1-240.mp4").write_bytes(child.encode())
+        (folder / "child.json").write_text(json.dumps({"child": child}))
+        (folder / "child.csv").write_text(f"child,session,limb\n{child},0001,left\n")
+        (folder / "visits_0001_0002.html").write_text(f"<code>{child}-0001_left_1-240</code>")
+    erase("0007", yes=True)
+    assert {path.parts[1] for path in Path("scores").rglob("*") if path.is_file()} == {"0001"}
+    assert len([path for path in Path("scores/0001").rglob("*") if path.is_file()]) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,21 @@
 """One child from videos to the page: the study's steps, a bundle, and a sentence for what cannot be scored."""
 
+import contextlib
 import csv
 import json
+import math
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +26,9 @@ from childgait.files.atomic import atomic_outputs
 from childgait.files.clips import open_clip
 from childgait.gait.features import measure_items
 from childgait.params import Synthesize
+from childgait.report.child.compare import read_comparison
+from childgait.report.child.find_recordings import Request, find_recordings
 from childgait.report.child.record import ChildRecord, read_record
-from childgait.report.child.score import Request, find_recordings
 from childgait.report.child.visits_table import read_requests
 from childgait.steps.synthesize import synthesize
 from childgait.training.bundle import open_bundle
@@ -143,6 +155,138 @@ def test_a_held_video_is_neither_scored_nor_shown(made: BundledStudy, cohort: Pa
     assert not (tmp_path / "out/data/segment").exists()
 
 
+def copy_recording(source: Path, stem: Path) -> None:
+    """Copy a video with its keypoints to files of another name."""
+    for one in source.parent.glob(f"{source.stem}*"):
+        target = stem.with_name(one.name.replace(source.stem, stem.name))
+        _ = shutil.copytree(one, target) if one.is_dir() else shutil.copy(one, target)
+
+
+@pytest.mark.slow
+def test_two_sessions_are_compared(
+    copied: Path, made: BundledStudy, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second session is the first one's side view once more: nothing has changed, and one view is missing."""
+    again = tmp_path / "0001"
+    again.mkdir()
+    copy_recording(videos_of(cohort, "left")[0], again / "0001-0002_left_1-99")
+    paths = [*videos_of(cohort, "left", "forward"), again]
+    score(paths, bundle=made.bundle, out=copied, processes=1)
+    first, second = (read_record(copied / session / "child.json") for session in ("0001", "0002"))
+    comparison = read_comparison(copied / "visits_0001_0002.json")
+    assert comparison is not None
+    assert comparison.sessions == ("0001", "0002")
+    assert not (copied / "child.html").exists()  # of the call with one session
+    described = open_bundle(made.bundle).description
+    for item, one, two in zip(comparison.items, first.items, second.items, strict=True):
+        assert (item.answer_before, item.answer_after) == (one.answer, two.answer)
+        assert (item.reason is None) == (one.evidence and two.evidence)
+        if "left" not in described.views[item.code]:
+            assert "visit 0002: no usable recording" in str(item.reason)
+        elif item.probability.change is not None:
+            assert item.probability.change == pytest.approx(0.0, abs=1e-4)
+        assert item.rule.change in (0.0, None)
+    assert {one.rms for one in comparison.curves} == {0.0, None}
+    assert "visit 0002: no usable recording" in (copied / "visits_0001_0002.html").read_text()
+    before = {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    score(paths, bundle=made.bundle, out=copied, processes=1)
+    assert capsys.readouterr().out.count("nothing to compute, the input is the same") == 3
+    assert {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_a_view_that_nothing_states_is_found_and_shown(
+    made: BundledStudy, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_recording(videos_of(cohort, "left")[0], tmp_path / "clip")
+    score([tmp_path / "clip.mp4"], bundle=made.bundle, out=tmp_path / "out", child="0042", processes=1)
+    assert "clip.mp4: the view is left" in capsys.readouterr().err
+    record = read_record(tmp_path / "out/child.json")
+    assert (record.recordings[0].view, record.recordings[0].used) == ("left", True)
+    assert record.recordings[0].remarks[0].startswith("the view was found")
+    assert "the view was found" in (tmp_path / "out/child.html").read_text()
+    before = (tmp_path / "out/child.html").stat().st_mtime_ns
+    score([tmp_path / "clip.mp4"], bundle=made.bundle, out=tmp_path / "out", child="0042", processes=1)
+    assert (tmp_path / "out/child.html").stat().st_mtime_ns == before
+
+
+@pytest.fixture
+def registered(made: BundledStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The bundle as a version in an MLflow store of its own; returns its address."""
+    from childgait.engine.mlflow_registry import register_bundle
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
+    assert register_bundle(made.bundle) == "1"
+    assert register_bundle(made.bundle) == "1"  # the same hash is not registered again
+    return "models:/childgait@study"
+
+
+@pytest.mark.slow
+def test_the_bundle_is_a_model_of_mlflow(registered: str, copied: Path, made: BundledStudy, cohort: Path) -> None:
+    """The registered version predicts what the page states, in this process and from a server on 127.0.0.1."""
+    import mlflow
+    import pandas as pd
+
+    client = mlflow.MlflowClient()
+    version = client.get_model_version_by_alias("childgait", "study")
+    assert version.tags["bundle"] == open_bundle(made.bundle).hash
+    assert any(name.startswith("overall/") for name in client.get_run(version.run_id).data.metrics)
+    model = mlflow.pyfunc.load_model(registered)
+    assert model.metadata.signature.inputs.input_names()[0] == "path"
+    assert model.metadata.saved_input_example_info is not None
+    record = read_record(copied / "child.json")
+    rows = {"path": [str(path) for path in videos_of(cohort, "left", "forward")]}
+    answers = model.predict(pd.DataFrame(rows | {"child": ["0001", "0001"]}), params={"out": str(copied)})
+    check_answers(answers.to_dict("records"), record)
+    with pytest.raises(mlflow.MlflowException, match="does not exist"):
+        model.predict(pd.DataFrame({"path": ["nothing.mp4"]}))
+    with serving(registered) as address:
+        body = {"dataframe_records": [{"path": path, "child": "0001"} for path in rows["path"]]}
+        served = post(f"{address}/invocations", body | {"params": {"out": str(copied)}})
+    check_answers(served["predictions"], record)
+
+
+def check_answers(rows: list[dict[str, Any]], record: ChildRecord) -> None:
+    assert [row["target"] for row in rows] == [item.target for item in record.items]
+    for row, item in zip(rows, record.items, strict=True):
+        assert (row["answer"], row["reason"]) == (item.answer, item.reason or "")
+        number = row["probability"]
+        if item.probability is None:
+            assert number is None or math.isnan(number)
+        else:
+            assert number == pytest.approx(item.probability, abs=1e-6)
+
+
+@contextlib.contextmanager
+def serving(model: str) -> Iterator[str]:
+    """Start `mlflow models serve` in this environment on a free port of 127.0.0.1; stop it with its workers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    process = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(port)], start_new_session=True)
+    try:
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            assert process.poll() is None, "the server has ended"
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
+                break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def post(address: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        return json.loads(answer.read())
+
+
 def test_a_record_of_another_form_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "child.json"
     path.write_text("{}")
@@ -226,3 +370,27 @@ def test_rows_of_one_child_are_its_recordings(tmp_path: Path) -> None:
     first, second = read_requests(table)
     assert first == Request([tmp_path / "a.mp4", Path("/b.mp4")], ["left", "forward"], "0001", 8.5, "female")
     assert second == Request([tmp_path / "folder"])
+
+
+def test_ages_may_differ_between_the_sessions_of_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "visits.csv"
+    rows = [
+        "path,child,session,age,view",
+        "a.mp4,0001,0001,8.5,left",
+        "b.mp4,0001,0002,9.25,left",
+        "c.mp4,0001,0002,,forward",
+    ]
+    table.write_text("\n".join(rows) + "\n")
+    (request,) = read_requests(table)
+    assert request.sessions == ["0001", "0002", "0002"]
+    assert request.ages_years == {"0001": 8.5, "0002": 9.25}
+
+
+def test_sessions_are_named_like_views(folder: Path) -> None:
+    (folder / "clip.mp4").touch()
+    for sessions, sentence in (
+        (["0001", "0002"], r"1 video\(s\) have names without a session"),
+        (["two"], "the session is"),
+    ):
+        with pytest.raises(StepError, match=sentence):
+            find_recordings(Request([folder / "clip.mp4"], views=["left"], sessions=sessions))

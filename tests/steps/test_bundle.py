@@ -83,7 +83,7 @@ def test_another_format_is_refused(copied: Path) -> None:
     path = copied / "bundle.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps(values | {"format": 99}))
-    with pytest.raises(StepError, match="has format 99, but this version of childgait reads format 1"):
+    with pytest.raises(StepError, match="has format 99, but this version of childgait reads format 2"):
         open_bundle(copied)
 
 

@@ -129,6 +129,9 @@ def test_a_page_with_four_recordings_prints_on_two_sheets(made: BundledStudy, tm
     with chromium(tmp_path) as page:
         page.go(f"file://{tmp_path}/page/{TEST_CHILD}.html")
         assert page.run("document.querySelectorAll('.stills img').length") == 4 * STILLS
+        for width in (1280, 400):
+            page.resize(width, 900)
+            assert page.run("document.documentElement.scrollWidth <= innerWidth"), f"wider than {width} pixels"
         assert page.printed_pages() == 2
 
 

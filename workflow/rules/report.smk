@@ -4,6 +4,7 @@
 
 from childgait.models.registry import ABLATION, FRAMES
 from childgait.report import FIGURES, TABLES
+from childgait.report.stale_pages import remove_stale_pages
 
 
 include: "common.smk"
@@ -218,6 +219,11 @@ rule bench:  # `snakemake bench`: the same, with training times; no step, becaus
         runtime=minutes(5),
     shell:
         "python {input.program} --tables {input.models} --out {output} > {log} 2>&1"
+
+
+onstart:  # a child may have left the test and validation parts since the last run
+    if ASSIGNMENT.exists():
+        remove_stale_pages(Path("reports/children"), list_scored_children())
 
 
 onsuccess:  # a lost MLflow costs no result

@@ -2,7 +2,8 @@
 
 Each run of training gets its test metrics with their 95 % intervals, overall (`test/accuracy`) and per item
 (`L.IC/accuracy`); tables, rules and baselines get a run of their own. Each model's parent run has the means over folds
-and seeds (`holdout/accuracy`), and the run `comparison` has the means of all models, the table and the figures.
+and seeds (`holdout/accuracy`), and the run `comparison` has the means of all models, the table and the figures. The
+study's bundle becomes a version of the registered model `childgait`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ def log_results(
     evaluated: Path = Path("data/evaluate"),
     trained: Path = Path("data/finetune"),
     reports: Path = Path("reports"),
+    bundle: Path = Path("data/bundle"),
 ) -> None:
     """Log the results of the runs in `evaluated`; weights and settings are those in `trained`."""
+    from childgait.engine.mlflow_registry import NAME, register_bundle
     from childgait.engine.mlflow_results import log_study
+    from childgait.training.bundle import DESCRIPTION
 
     results = [
         result_of(path, trained / path.parent.relative_to(evaluated))
@@ -44,6 +48,8 @@ def log_results(
     files = [report, reports / "tables" / "models.csv", *sorted((reports / "figures").glob("*.png"))]
     written = log_study(results, by_model, [path for path in files if path.exists()])
     print(f"MLflow: results of {written} of {len(results)} runs are new")
+    if (bundle / DESCRIPTION).is_file() and (version := register_bundle(bundle)):
+        print(f"MLflow: {bundle} is version {version} of the model {NAME}")
 
 
 def result_of(path: Path, trained: Path) -> RunResult:

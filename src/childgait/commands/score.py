@@ -4,7 +4,9 @@
     childgait score side.mp4 front.mp4 --view left forward --child 0042
 
 A PATH is a video, a child's folder, or a cohort's folder in the release's layout; keypoints beside a video are used.
-The steps and records are those of the study. A second call with the same input computes nothing.
+Several sessions of a child get a page each, and a page that compares them. A view that neither the name nor --view
+states is found by the child's path, size and toes. The steps and records are those of the study. A second call with
+the same input computes nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ def score(
     bundle: Path = Path("data/bundle"),
     out: Path | None = None,
     view: list[str] | None = None,
+    session: list[str] | None = None,
     child: str | None = None,
     age: float | None = None,
     sex: str | None = None,
@@ -29,8 +32,12 @@ def score(
     table: Path | None = None,
     processes: int = min(2, os.cpu_count() or 1),
 ) -> None:
-    """Score one child's recordings, or every row of `table` (columns path, child, age, sex), and write the pages."""
-    from childgait.report.child.score import Request, score_requests
+    """Score one child's recordings, or every row of `table`, and write the pages.
+
+    Columns of the table: path, and child, session, age, sex, view where known.
+    """
+    from childgait.report.child.find_recordings import Request
+    from childgait.report.child.score import score_requests
     from childgait.report.child.visits_table import read_requests
     from childgait.training.bundle import open_bundle
 
@@ -42,5 +49,5 @@ def score(
         if sex is not None and sex.lower() not in SEXES:
             raise StepError(f"--sex is {sex!r}", hint="give F, M or unknown")
         known_sex = None if sex is None else SEXES[sex.lower()]
-        requests = [Request(paths, view or [], child, age, known_sex)]
+        requests = [Request(paths, view or [], child, age, known_sex, sessions=session or [])]
     score_requests(requests, opened, out or Path("scores"), annotations, processes)

@@ -135,7 +135,7 @@ class TrackedRun:
                     python_model=str(PACKAGE / "engine/mlflow_model.py"),
                     code_paths=[str(code)],
                     artifacts={name: str(path) for name, path in artifacts.items()},
-                    pip_requirements=_pinned(),
+                    pip_requirements=pinned(),
                     signature=_signature(),
                 )
 
@@ -179,10 +179,11 @@ def _signature() -> Any:
     )
 
 
-def _pinned() -> list[str]:
+def pinned(further: tuple[str, ...] = ()) -> list[str]:
+    """Return the requirements of a logged model, each with the installed version."""
     from importlib.metadata import version
 
-    return [f"{name}=={version(name)}" for name in REQUIREMENTS]
+    return [f"{name}=={version(name)}" for name in REQUIREMENTS + further]
 
 
 @contextlib.contextmanager

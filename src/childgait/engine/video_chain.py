@@ -7,6 +7,7 @@ test compares the two. A step whose record already states the same inputs, outpu
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from childgait.engine.flags import find_function, flags_of
 from childgait.engine.record import ENDING, is_current
 from childgait.engine.run_step import run_step
 from childgait.errors import StepError
+from childgait.files.atomic import write_text
 
 log = logging.getLogger("childgait")
 
@@ -132,8 +134,17 @@ class Prepared:
     stopped_at: str | None
 
 
-def prepare(job: Job, report: Callable[[str], None] = log.info) -> Prepared:
-    """Run the chain of one recording; a StepError ends it and is returned, so that a page can state it.
+def write_params(folder: Path, params: dict[str, Any]) -> Path:
+    """Write a study's params into a working folder, unless they are there; returns the file. JSON is YAML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, text = folder / "params.yaml", json.dumps(params, indent=1, ensure_ascii=False) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+    return path
+
+
+def prepare(job: Job, report: Callable[[str], None] = log.info, last: str = CHAIN[-1].name) -> Prepared:
+    """Run the chain of one recording to its step `last`; a StepError ends it and is returned, so that a page states it.
 
     A held recording stops after deidentify: nothing else may read it before a person has looked at it.
     """
@@ -147,6 +158,8 @@ def prepare(job: Job, report: Callable[[str], None] = log.info) -> Prepared:
                     report(f"{job.name}: {step.name}, {time.monotonic() - began:.1f} s")
                 if step.name == "deidentify" and (reasons := _held(job.name)):
                     return Prepared(job.name, tuple(ran), f"a person must review it first: {reasons}", step.name)
+                if step.name == last:
+                    break
             except StepError as error:
                 report(f"{job.name}: {step.name} stopped: {error.message}")
                 return Prepared(job.name, tuple(ran), error.message, step.name)
@@ -191,8 +204,6 @@ def _annotation(job: Job, table: str) -> Path | None:
 
 def _held(name: str) -> str:
     """Return the reasons why de-identification holds a recording for a manual review; empty otherwise."""
-    import json
-
     facts = json.loads(Path(f"data/deidentify/{name}.evidence.json").read_text(encoding="utf-8"))
     return "; ".join(facts["reasons"]) if facts["verdict"] == "held" else ""
 

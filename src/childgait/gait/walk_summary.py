@@ -20,6 +20,7 @@ from childgait.gait.normative import CYCLE, GRID, curves_at, height_of, periodic
 Floats = NDArray[np.float64]
 SHARES: Floats = np.linspace(0.0, 1.0, 51)  # of the gait cycle, at which a stride's curve is read
 GRAVITY = 9.81
+CURVES = ("hip", "knee", "ankle", "obliquity")  # shown on the page of a child
 # Name of a stride's value in gait/features.py: words, unit and factor to it.
 STRIDE_VALUES: dict[str, tuple[str, str, float]] = {
     "stride seconds": ("stride time", "s", 1.0),

@@ -42,6 +42,7 @@ from childgait.lineage.versions import cache_folder, dvc_files, git, listing, ve
 if TYPE_CHECKING:
     from childgait.lineage.pixels import ReferencePicture
 
+SCORES = "scores"  # the default output of `childgait score`
 NOTES = ("logs", ".snakemake")  # of tools, written during a run
 TABLES = (".json", ".csv", ".tsv")
 CHECKPOINTS = Path(".cache/finetune")  # of killed trainings: weights trained on the child
@@ -110,7 +111,7 @@ def plan_erasure(subject: str, root: Path, *, remote: bool) -> ErasurePlan:
     """List everything that holds a child, in the study, the caches, MLflow and (`remote`) DVC's remotes."""
     plan = ErasurePlan(subject)
     cohort = cohort_folders(root)
-    study = [p for folder in {root / "data", root / "reports", *cohort} for p in files_under(folder)]
+    study = [p for folder in {root / "data", root / "reports", root / SCORES, *cohort} for p in files_under(folder)]
     plan.own = sorted({p for p in study if subject_of(os.path.relpath(p, root)) == subject})
     delivered = {p for folder in cohort for p in files_under(folder)}
     plan.tables = sorted(p for p in delivered - set(plan.own) if _is_table_with(p, subject))
@@ -156,7 +157,7 @@ def _unrecorded(root: Path, subject: str, study: Iterable[Path]) -> Iterable[Pat
 
     The erasure of another child removes the records of all pooled files, and keeps the tables that did not name it.
     """
-    folders = (*(f"data/{path.stem}/" for path in (PACKAGE / "steps").glob("*.py")), "reports/")
+    folders = (*(f"data/{path.stem}/" for path in (PACKAGE / "steps").glob("*.py")), "reports/", f"{SCORES}/")
     names = {path: os.path.relpath(path, root) for path in study}
     shared = [p for p, name in names.items() if name.startswith(folders) and subject_of(name) is None]
     return find_traces(subject, set(), (p for p in shared if not names[p].startswith(UNTRACKED)))

@@ -256,7 +256,7 @@ class Graph:
         return pairs
 
 
-ID_COLUMNS = ("patient_id", "subject", "video")
+ID_COLUMNS = ("patient_id", "subject", "child", "video")
 
 
 def is_subject(value: object, subject: str) -> bool:

@@ -11,6 +11,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from childgait.engine.mlflow_registry import NAME
 from childgait.engine.mlflow_tracking import EXPERIMENT, FOLDER
 from childgait.errors import StepError
 from childgait.files.atomic import remove as remove_path
@@ -23,6 +24,7 @@ class MlflowRuns:
     uri: str = ""
     ids: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    registered: list[str] = field(default_factory=list)  # names of registered models, whose versions are bundles
     artifacts: list[Path] = field(default_factory=list)  # folders on this machine
 
     def folders(self) -> list[Path]:
@@ -47,6 +49,7 @@ def find_runs(root: Path) -> MlflowRuns:
             return MlflowRuns(uri)
         runs = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL, max_results=10_000)
         models = list(client.search_logged_models([experiment.experiment_id], max_results=10_000))
+        registered = [one.name for one in client.search_registered_models(f"name = '{NAME}'")]
     except MlflowException as error:
         raise StepError(
             f"MLflow at {uri} does not respond: {error}", hint="start it, or unset MLFLOW_TRACKING_URI"
@@ -57,7 +60,8 @@ def find_runs(root: Path) -> MlflowRuns:
     named = [Path(place.removeprefix("file://")) for place in places if place and place.startswith(("file://", "/"))]
     own = [root / FOLDER, *MlflowRuns(uri).folders()]
     local += [place for place in named if any(place.resolve().is_relative_to(folder.resolve()) for folder in own)]
-    return MlflowRuns(uri, [run.info.run_id for run in runs], [model.model_id for model in models], local)
+    run_ids, model_ids = [run.info.run_id for run in runs], [model.model_id for model in models]
+    return MlflowRuns(uri, run_ids, model_ids, registered, local)
 
 
 def remove_runs(runs: MlflowRuns) -> None:
@@ -69,6 +73,8 @@ def remove_runs(runs: MlflowRuns) -> None:
     from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient(runs.uri)
+    for name in runs.registered:
+        client.delete_registered_model(name)
     for model in runs.models:
         with contextlib.suppress(MlflowException):  # a registered one is refused here; its files go below
             client.delete_logged_model(model)

@@ -56,6 +56,7 @@ def bundle(
     from childgait.params import load_params
     from childgait.training.bundle import REFERENCE, BundleDescription, write_description
     from childgait.training.bundle_measures import fit_feature_reference
+    from childgait.training.bundle_repeatability import measure_repeatability
 
     params = load_params(settings)
     files = {"weights": weights, "models": models, "metrics": metrics, "predictions": predictions}
@@ -64,12 +65,13 @@ def bundle(
     arrays: dict[str, NDArray[Any]] = {}
     for run, path in zip(runs, paths["weights"], strict=True):
         arrays |= {f"{run.name}/{name}": value for name, value in load_file(path).items()}
-    reference, children = fit_feature_reference(
-        runs[0].description, clips or sorted(Path("data/prepare_clips").glob("*.clip.json"))
-    )
+    clips = clips or sorted(Path("data/prepare_clips").glob("*.clip.json"))
+    reference, children = fit_feature_reference(runs[0].description, clips)
     arrays |= {REFERENCE + "centre": reference.centre, REFERENCE + "scale": reference.scale}
     save_file(arrays, weights_out)
-    facts = describe(runs, paths, labels, settings, params) | {
+    facts = describe(runs, paths, labels, settings, params)
+    facts |= {
+        "repeatability": measure_repeatability(runs, paths["predictions"], clips, facts["views"]),
         "reference_children": children,
         "distance_limit": reference.limit,
         "weights_sha256": sha256(weights_out),

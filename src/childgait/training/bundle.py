@@ -26,13 +26,14 @@ from childgait.gait.feature_distance import Reference
 from childgait.metrics.abstention import AbstentionMetrics, ItemLimits
 from childgait.metrics.calibration import CalibrationMap
 from childgait.metrics.cells import Cell, Record
+from childgait.metrics.repeatability import StudyRepeatability
 from childgait.metrics.run_metrics import Recalibration
 
 if TYPE_CHECKING:
     from childgait.files.parts import Part
     from childgait.models.table import Arrays
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION, WEIGHTS = "bundle.json", "weights.safetensors"
 REFERENCE = "reference/"  # prefix of the arrays of the gait features' reference
 AGAIN = "write it again with `childgait bundle`, or give the folder of another one by --bundle"
@@ -79,6 +80,7 @@ class BundleDescription(Record):
     abstention: dict[str, AbstentionMetrics]  # by item code, and `overall`, on the test children
     performance: dict[str, TargetPerformance]  # by target, on the test children
     test_children: int
+    repeatability: StudyRepeatability  # of a single walk; two visits of a child are compared with it
     reference_children: int
     distance_limit: float
     split_hashes: dict[str, str]  # by fold

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from childgait.domain.evgs import VIEWS, View
 from childgait.domain.poses import Poses
@@ -49,11 +50,7 @@ def find_travel(poses: Poses, view: View) -> Travel:
     if len(usable) < FEWEST_FRAMES:
         few = "the child's body is seen in fewer than ten frames"
         return Travel(None, 0.0, 0.0, _toe_direction(poses) or _FACING.get(view, 0), None, False, few)
-    tenth = max(3, len(usable) // 10)
-    first, last = usable[:tenth], usable[-tenth:]
-    typical = float(np.median(height[usable]))
-    across = float(np.median(middle[last, 0]) - np.median(middle[first, 0])) / typical
-    growth = float(np.log(np.median(height[last]) / np.median(height[first])))
+    across, growth = _travel(height, middle[:, 0], usable)
     toes = _toe_direction(poses)
     observed = view if _is_hidden_by_camera(view, toes, across, growth) else _observed_view(across, growth)
     # A reversed name exchanges the limbs. In a side view the toes decide, because a panning camera hides the travel.
@@ -66,6 +63,31 @@ def find_travel(poses: Poses, view: View) -> Travel:
     else:
         note = "the child hardly moves" if observed is None else ""
     return Travel(observed, across, growth, facing, None if observed is None else observed == view, name_reversed, note)
+
+
+def find_view(poses: Poses) -> View | None:
+    """Return the view that fits the body's path, size and toes; None where they are unclear or disagree."""
+    height, middle = body_height(poses.xy), hip_middle(poses)
+    usable = np.flatnonzero(np.isfinite(middle).all(axis=1) & np.isfinite(height))
+    if len(usable) < FEWEST_FRAMES:
+        return None
+    across, growth = _travel(height, middle[:, 0], usable)
+    toes, observed = _toe_direction(poses), _observed_view(across, growth)
+    if observed is None and abs(across) < ACROSS and toes:  # a camera that follows the child
+        return next(view for view, facing in _FACING.items() if facing == toes)
+    if observed in _FACING:
+        return observed if toes == _FACING[observed] else None
+    return observed if toes == 0 else None
+
+
+def _travel(
+    height: NDArray[np.floating], across: NDArray[np.floating], usable: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Return the distance across the picture in body heights, and the natural logarithm of the change of height."""
+    tenth = max(3, len(usable) // 10)
+    first, last = usable[:tenth], usable[-tenth:]
+    distance = float(np.median(across[last]) - np.median(across[first])) / float(np.median(height[usable]))
+    return distance, float(np.log(np.median(height[last]) / np.median(height[first])))
 
 
 def _is_hidden_by_camera(view: View, toes: int, across: float, growth: float) -> bool:

@@ -24,6 +24,7 @@ from childgait.files.parts import Part
 from childgait.files.split import PARTS
 from childgait.gait.features import ClipKinematics, kinematics, measure_clip
 from childgait.gait.walk_summary import (
+    CURVES,
     STRIDE_VALUES,
     NormCurves,
     StrideCurve,
@@ -51,7 +52,6 @@ from childgait.training.bundle import Bundle, calibrated_probability
 from childgait.training.run_facts import item_readings
 
 FEWEST_STRIDES = 2
-CURVES = ("hip", "knee", "ankle", "obliquity")
 UNITS = {"HL": "0 feet adjacent, 1 opposite contact", "FCL": "leg lengths", "TLT": "shoulder widths"}
 VIEW_WORDS = {
     "left": "from the left",
@@ -75,6 +75,7 @@ class Visit:
     problems: dict[str, str]  # by video
     folder: Path = Path()  # with data/
     part: str | None = None  # of the study
+    found_views: frozenset[str] = frozenset()  # videos whose view the tool found
     files: dict[str, Path] | None = None  # by `step/name`: the inputs of a workflow's job, which reads no other file
 
     def path(self, step: str, video: str, ending: str) -> Path:
@@ -113,7 +114,7 @@ def _describe_recording(visit: Visit, video: str, gate: Gate) -> RecordingQualit
         view=name.view,
         used=not reasons,
         reasons=reasons,
-        remarks=_remarks(name, summary, masks, evidence),
+        remarks=_remarks(name, summary, masks, evidence, found_view=video in visit.found_views),
         **{key: facts.get(key) for key in ("seconds", "frames", "frames_per_second", "width", "height", "sha256")},
         verdict=evidence.get("verdict"),
         frames_covered=evidence.get("frames_covered"),
@@ -147,9 +148,11 @@ def _reasons(
     return reasons
 
 
-def _remarks(name: VideoName, summary: dict[str, Any], masks: dict[str, Any], evidence: dict[str, Any]) -> list[str]:
+def _remarks(
+    name: VideoName, summary: dict[str, Any], masks: dict[str, Any], evidence: dict[str, Any], *, found_view: bool
+) -> list[str]:
     """Return what a reader should know of a recording that can be used."""
-    remarks = []
+    remarks = ["the view was found by path, size and toes of the child; nothing states it"] if found_view else []
     if summary and summary.get("view_fits") is False:
         remarks.append(f"the direction of travel does not fit the view {name.view}")
     if summary and not summary["strides_left"] + summary["strides_right"]:
@@ -277,8 +280,9 @@ def answer_items(walks: Walks, part: Part, bundle: Bundle, logits: Logits, dista
             reason = "the gait is unlike that of every training child"
         if reason is None and np.isnan(main[number]):
             reason = "the model has no prediction"
+        evidence = reason is None
         inside = [("typical", "atypical")[place] for place in (TYPICAL, ATYPICAL) if sets[number, place]]
-        if reason is None and answers[number] == CANNOT_TELL:
+        if evidence and answers[number] == CANNOT_TELL:
             reason = _undecided(len(inside), described.error_rate)
         reading = readings.get((target.limb, target.code))
         rule = None if reading is None else _rule(reading, target, walks)
@@ -291,6 +295,7 @@ def answer_items(walks: Walks, part: Part, bundle: Bundle, logits: Logits, dista
                 name=BY_CODE[target.code].name,
                 answer="cannot tell" if reason else "atypical" if answers[number] == ATYPICAL else "typical",
                 reason=reason,
+                evidence=evidence,
                 probability=_probability(main[number]),
                 prediction_set=inside,
                 models={name: float(p[number]) for name, p in models.items() if not np.isnan(p[number])},
@@ -374,5 +379,6 @@ def inputs_of(visit: Visit, bundle: Bundle, extra: str = "") -> str:
     ]
     seals = [json.loads(path.read_text(encoding="utf-8"))["seal"] if path.is_file() else "" for path in records]
     facts = [bundle.hash, visit.child, visit.session, str(visit.age_years), visit.sex, *seals]
+    facts += sorted(visit.found_views & set(visit.videos))
     problems = [f"{video}: {problem}" for video, problem in sorted(visit.problems.items())]
     return sha256_of_text("\n".join([*facts, *problems, extra]))

@@ -19,17 +19,15 @@ RANGES = {"hip": (-20, 70), "knee": (-15, 85), "ankle": (-45, 45), "obliquity": 
 WIDTH, HEIGHT = 220, 150
 LEFT, RIGHT, TOP, BOTTOM = 30, 6, 20, 20  # margins of the plot
 COLOURS: dict[Limb, str] = {"left": "#b3261e", "right": "#1f5fbf"}
+FIRST_VISIT = "#3d4650"
 
 
 def draw_panel(curve: str, limb: Limb, strides: list[StrideCurve], norm: NormCurves) -> str:
     """Draw one curve of one limb: thin lines for strides, a thick one for their mean, grey for norm mean and ± 1 SD."""
     own = [one.values for one in strides if (one.limb, one.curve) == (limb, curve)]
     low, high = _range(curve, own)
-    parts = [_frame(curve, limb, low, high, len(own))]
-    mean, sd = norm.mean[curve], norm.sd[curve]
-    outline = [*_points(mean + sd, low, high), *reversed(_points(mean - sd, low, high))]
-    parts.append(f'<polygon points="{_text(outline)}" fill="#9aa5b1" fill-opacity=".38"/>')
-    parts.append(_line(mean, low, high, "#6b7682", 1.0, "3 2"))
+    count = f"{len(own)} stride{'' if len(own) == 1 else 's'}"
+    parts = [_axes(curve, limb, low, high, f"{TITLES[curve][1]} · {count}"), _band(norm, curve, low, high)]
     parts += [_line(values, low, high, COLOURS[limb], 0.8, opacity=0.5) for values in own]
     if own:
         parts.append(_line(np.mean(own, axis=0), low, high, COLOURS[limb], 2.2))
@@ -38,7 +36,35 @@ def draw_panel(curve: str, limb: Limb, strides: list[StrideCurve], norm: NormCur
         parts.append(f'<text x="{middle}" y="{HEIGHT / 2}" class="none" text-anchor="middle">no complete stride</text>')
     title, direction = TITLES[curve]
     label = f"{title}, {limb} leg, degrees {direction}, over the gait cycle; {len(own)} strides"
+    return _svg(label, parts)
+
+
+def draw_two_visits(curve: str, limb: Limb, before: Floats | None, after: Floats | None, norm: NormCurves) -> str:
+    """Draw the mean curve of both visits of one limb: the first dashed, the second solid, grey the norm's ± 1 SD."""
+    known = [one for one in (before, after) if one is not None]
+    low, high = _range(curve, known)
+    title, direction = TITLES[curve]
+    parts = [_axes(curve, limb, low, high, direction), _band(norm, curve, low, high)]
+    if before is not None:
+        parts.append(_line(before, low, high, FIRST_VISIT, 1.6, "5 3"))
+    if after is not None:
+        parts.append(_line(after, low, high, COLOURS[limb], 2.2))
+    if len(known) < 2:
+        words = "no complete stride" if not known else "one visit only"
+        parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT / 2}" text-anchor="middle">{words}</text>')
+    return _svg(f"{title}, {limb} leg, degrees {direction}, over the gait cycle; both visits", parts)
+
+
+def _svg(label: str, parts: list[str]) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _band(norm: NormCurves, curve: str, low: float, high: float) -> str:
+    """Draw the norm's mean ± 1 SD and its mean."""
+    mean, sd = norm.mean[curve], norm.sd[curve]
+    outline = [*_points(mean + sd, low, high), *reversed(_points(mean - sd, low, high))]
+    area = f'<polygon points="{_text(outline)}" fill="#9aa5b1" fill-opacity=".38"/>'
+    return area + _line(mean, low, high, "#6b7682", 1.0, "3 2")
 
 
 def _range(curve: str, own: list[Floats]) -> tuple[float, float]:
@@ -72,9 +98,9 @@ def _line(
     )
 
 
-def _frame(curve: str, limb: Limb, low: float, high: float, strides: int) -> str:
-    """Draw title, axes and grid."""
-    title, direction = TITLES[curve]
+def _axes(curve: str, limb: Limb, low: float, high: float, remark: str) -> str:
+    """Draw title, axes and grid; the remark stands at the top right."""
+    title = TITLES[curve][0]
     step = 10 if high - low <= 50 else 20 if high - low <= 110 else 40
     ticks = [tick for tick in range(-200, 201, step) if low <= tick <= high]
     lines = []
@@ -87,7 +113,6 @@ def _frame(curve: str, limb: Limb, low: float, high: float, strides: int) -> str
         x, _ = _place(share, low, low, high)
         anchor = {0.0: "start", 0.5: "middle", 1.0: "end"}[share]
         lines.append(f'<text x="{x}" y="{HEIGHT - 6}" text-anchor="{anchor}">{share:.0%}</text>')
-    count = f"{strides} stride{'' if strides == 1 else 's'}"
     lines.append(f'<text x="{LEFT}" y="13" class="title" fill="{COLOURS[limb]}">{title}, {limb}</text>')
-    lines.append(f'<text x="{WIDTH - RIGHT}" y="13" text-anchor="end">{direction} · {count}</text>')
+    lines.append(f'<text x="{WIDTH - RIGHT}" y="13" text-anchor="end">{remark}</text>')
     return "".join(lines)

@@ -6,17 +6,21 @@ import json
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from childgait.domain.evgs import CODES, LIMBS, Limb
 from childgait.domain.skeleton import BONES, POINTS, bone_side
-from childgait.gait.walk_summary import STRIDE_VALUES
-from childgait.report.child.assess import CURVES, VIEW_WORDS, Visit, Walks
+from childgait.gait.walk_summary import CURVES, STRIDE_VALUES
+from childgait.report.child.assess import VIEW_WORDS, Visit, Walks
 from childgait.report.child.curves_svg import draw_panel
 from childgait.report.child.film import Film, make_film
 from childgait.report.child.record import ChildRecord, ItemAnswer, StrideStatistic
 from childgait.report.formats import number, reading
 from childgait.training.bundle import Bundle
 from childgait.training.predict import settings_from
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,8 @@ def band(low: float | None, high: float | None) -> str:
     return f"{reading(low)} or more" if high is None else f"{reading(low)} to {reading(high)}"
 
 
-def render_child(page: ChildPage) -> str:
-    """Fill in the template."""
+def template_environment() -> Environment:
+    """Return the environment of the pages' templates: strict, escaping, with the filters for numbers."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -143,4 +147,10 @@ def render_child(page: ChildPage) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update({"number": number, "reading": reading, "percent": percent})
-    return environment.get_template("child.html").render(page=page, band=band, view_words=VIEW_WORDS)
+    return environment
+
+
+def render_child(page: ChildPage) -> str:
+    """Fill in the template."""
+    template = template_environment().get_template("child.html")
+    return template.render(page=page, band=band, view_words=VIEW_WORDS)

@@ -12,7 +12,7 @@ from childgait.domain.evgs import Limb, View
 from childgait.errors import StepError
 from childgait.metrics.cells import Record
 
-FORMAT = 1
+FORMAT = 2
 Answer = Literal["typical", "atypical", "cannot tell"]
 
 
@@ -64,6 +64,7 @@ class ItemAnswer(Record):
     name: str
     answer: Answer
     reason: str | None  # why the answer is "cannot tell"
+    evidence: bool  # whether the recordings show enough to answer at all
     probability: float | None  # calibrated probability of atypical, of the main model
     prediction_set: list[Literal["typical", "atypical"]]
     models: dict[str, float]  # the same of every model

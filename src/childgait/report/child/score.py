@@ -1,49 +1,50 @@
 """Score children from their raw recordings: find the files, run the study's steps, predict, write the pages.
 
 Everything is written below the output folder: `data/` as in a study (with records), child.html, child.json, child.csv.
+Several sessions get a folder each, and every two that follow each other a comparison (visits_0001_0002.html).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
-from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
-from childgait.domain.evgs import VIEWS, View
-from childgait.domain.names import VIDEO_ENDINGS, parse_video_name
+from childgait.domain.names import parse_video_name
 from childgait.engine.record import describe_code
-from childgait.engine.video_chain import Job, prepare_all
+from childgait.engine.video_chain import Job, prepare_all, write_params
 from childgait.errors import StepError
 from childgait.files.atomic import write_json, write_text
 from childgait.files.hashes import sha256_of_text
-from childgait.files.recordings import Recording, collect_recordings, list_recordings
-from childgait.files.tombstones import refuse_erased
+from childgait.files.recordings import Recording
 from childgait.params import Evaluate, Gate
-from childgait.report.child.assess import Logits, Visit, assess, describe_recordings, inputs_of, measure_walks, part_of
+from childgait.report.child.assess import (
+    Logits,
+    Visit,
+    assess,
+    describe_recordings,
+    inputs_of,
+    measure_walks,
+    part_of,
+)
+from childgait.report.child.compare import (
+    VisitComparison,
+    compare_visits,
+    inputs_of_pair,
+    read_comparison,
+    write_comparison_csv,
+)
+from childgait.report.child.compare_page import build_comparison_page, render_comparison
+from childgait.report.child.find_recordings import UNNUMBERED, Request, find_recordings
+from childgait.report.child.find_view import ViewFinder
 from childgait.report.child.page import build_page, render_child
 from childgait.report.child.record import ChildRecord, read_record, write_csv
 from childgait.training.bundle import Bundle, child_logits_by_run
-from childgait.user_files import mask, shorten
 
 log = logging.getLogger("childgait")
 PAGE, RECORD, TABLE = "child.html", "child.json", "child.csv"
-YOUNGEST, OLDEST = 0.05, 120.0  # years, as in subjects.csv
-UNNUMBERED = "0000"  # child of videos without a number in their names
-
-
-@dataclass(frozen=True)
-class Request:
-    """One child to score: its paths, and what is known of it."""
-
-    paths: list[Path]
-    views: list[str] = field(default_factory=list)  # of videos whose names do not state it, in their order
-    child: str | None = None
-    age_years: float | None = None
-    sex: str | None = None
 
 
 def score_requests(
@@ -52,128 +53,53 @@ def score_requests(
     """Score every request; several children get a folder each below `out`."""
     records = []
     for request in requests:
-        recordings = find_recordings(request)
+        folder = out / (request.child or UNNUMBERED) if len(requests) > 1 else out
+        finder = ViewFinder(folder, bundle.description.params)
+        recordings = find_recordings(request, finder)
         child = recordings[0].subject
         folder = out / child if len(requests) > 1 else out
-        records += score_child(request, child, recordings, bundle, folder, annotations, processes)
+        records += score_child(request, child, recordings, finder.found, bundle, folder, annotations, processes)
     if len(requests) > 1:
         write_csv(out / TABLE, records)
     return records
-
-
-def check_request(request: Request) -> None:
-    """Check the child's number and its age, which become file names and the normative band."""
-    if request.child is not None and not re.fullmatch("[0-9]{4,12}", request.child):
-        raise StepError(
-            f"the child's number is {shorten(request.child)}",
-            hint="give four to twelve digits, as 0042: a pseudonym, never a name",
-        )
-    if request.age_years is not None and not YOUNGEST < request.age_years < OLDEST:
-        raise StepError(f"the age is {request.age_years:g} years", hint="give it in years, as 8.5, or leave it out")
-
-
-def find_recordings(request: Request) -> list[Recording]:
-    """Find the recordings of the one child that a request names."""
-    check_request(request)
-    recordings: list[Recording] = []
-    files: list[Path] = []
-    for path in request.paths:
-        if not path.exists():
-            raise StepError(f"{path} does not exist", hint="give a video, a child's folder, or a cohort's folder")
-        if (path / "dataset").is_dir():
-            recordings += list_recordings(path)
-        elif path.is_dir():
-            recordings += collect_recordings(sorted(path.iterdir()))
-        else:
-            files.append(path)
-    recordings += name_files(files, request)
-    children = sorted({recording.subject for recording in recordings})
-    if request.child is not None:
-        recordings = [recording for recording in recordings if recording.subject == request.child]
-    if not recordings:
-        where = ", ".join(map(str, request.paths)) or "no path"
-        who = f"child {request.child}" if request.child else "a child"
-        raise StepError(f"there is no recording of {who} in {where}", hint="check the path and --child")
-    if len({recording.subject for recording in recordings}) > 1:
-        raise StepError(
-            f"there are recordings of {len(children)} children ({children[0]} to {children[-1]})",
-            hint="name one by --child, or list several in a table for --table",
-        )
-    if any(recording.video is None for recording in recordings):
-        recordings = [recording for recording in recordings if recording.video is not None]
-        if not recordings:
-            raise StepError("there are keypoints, but no video", hint="give the videos, or run a study on keypoints")
-    refuse_erased(recordings[0].subject)
-    return recordings
-
-
-def name_files(files: list[Path], request: Request) -> list[Recording]:
-    """Return recordings of single files; one whose name does not state child and view is named from --view."""
-    from childgait.files.video import probe
-
-    named, unnamed = [], []
-    for path in files:
-        if path.suffix.lower() not in VIDEO_ENDINGS:
-            raise StepError(f"{path} is no video", hint=f"videos end in {', '.join(VIDEO_ENDINGS)}")
-        try:
-            parse_video_name(path.stem)
-            named.append(path)
-        except StepError:
-            unnamed.append(path)
-    if len(request.views) != len(unnamed):
-        raise StepError(
-            f"{len(unnamed)} video(s) have names without a view, but {len(request.views)} view(s) were given"
-            + (f"; first {mask(unnamed[0].name)}" if unnamed else ""),
-            hint=f"give one of {', '.join(VIEWS)} for each by --view, in the order of the paths",
-        )
-    recordings = [
-        recording for path in named for recording in collect_recordings(sorted(path.parent.glob(f"{path.stem}*")))
-    ]
-    for path, view in zip(unnamed, request.views, strict=True):
-        name = f"{request.child or UNNUMBERED}-0001_{_check_view(view)}_1-{probe(path).frames}"
-        if any(recording.name == name for recording in recordings):
-            raise StepError(f"two videos are {view} views of one session", hint="score them one by one")
-        poses = [one.poses for one in collect_recordings(sorted(path.parent.glob(f"{path.stem}_*")), strict=False)]
-        recordings.append(Recording(name, parse_video_name(name).subject, path, poses[0] if poses else None))
-    return recordings
-
-
-def _check_view(view: str) -> View:
-    for candidate in VIEWS:
-        if view == candidate:
-            return candidate
-    raise StepError(f"{view!r} is no view", hint=f"views are {', '.join(VIEWS)}")
 
 
 def score_child(
     request: Request,
     child: str,
     recordings: list[Recording],
+    found_views: set[str],
     bundle: Bundle,
     out: Path,
     annotations: Path | None,
     processes: int,
 ) -> list[ChildRecord]:
-    """Prepare the recordings of a child, then score each of its sessions."""
-    out.mkdir(parents=True, exist_ok=True)
-    params = out / "params.yaml"  # JSON is YAML
-    settings = json.dumps(bundle.description.params, indent=1, ensure_ascii=False) + "\n"
-    if not params.exists() or params.read_text(encoding="utf-8") != settings:
-        write_text(params, settings)
+    """Prepare the recordings of a child, score each of its sessions, and compare sessions that follow each other."""
+    write_params(out, bundle.description.params)
     problems = prepare_recordings(recordings, bundle, out, annotations, processes)
-    age, sex = known_facts(request, child)
     sessions = groupby(
         sorted(recording.name for recording in recordings), key=lambda name: parse_video_name(name).session
     )
-    visits = [Visit(child, session, age, sex, list(names), problems, out) for session, names in sessions]
-    return [score_visit(visit, bundle, out / visit.session if len(visits) > 1 else out) for visit in visits]
+    visits = []
+    for session, names in sessions:
+        age, sex = known_facts(request, child, session)
+        visits.append(Visit(child, session, age, sex, list(names), problems, out, found_views=frozenset(found_views)))
+    if len(visits) == 1:
+        return [score_visit(visits[0], bundle, out)]
+    for name in (PAGE, RECORD, TABLE):  # of an earlier call with one session
+        (out / name).unlink(missing_ok=True)
+    records = [score_visit(visit, bundle, out / visit.session) for visit in visits]
+    pairs = list(pairwise(range(len(visits))))
+    for first, second in pairs + ([(0, len(visits) - 1)] if len(visits) > 2 else []):
+        compare((visits[first], visits[second]), (records[first], records[second]), bundle, out)
+    return records
 
 
-def known_facts(request: Request, child: str) -> tuple[float | None, str]:
-    """Return age and sex: as given, else as the cohort's subjects.csv beside the recordings lists them."""
+def known_facts(request: Request, child: str, session: str) -> tuple[float | None, str]:
+    """Return age and sex at a session: as given, else as the cohort's subjects.csv beside the recordings lists them."""
     from childgait.files.labels import read_children
 
-    age, sex = request.age_years, request.sex
+    age, sex = request.ages_years.get(session, request.age_years), request.sex
     for path in request.paths:
         for folder in (path, path.parent.parent, path.parent.parent.parent):
             listed = folder / "subjects.csv"
@@ -243,9 +169,32 @@ def score_visit(visit: Visit, bundle: Bundle, folder: Path) -> ChildRecord:
     return record
 
 
+def compare(
+    visits: tuple[Visit, Visit], records: tuple[ChildRecord, ChildRecord], bundle: Bundle, folder: Path
+) -> VisitComparison:
+    """Compare two sessions of a child and write their page, unless the files there were made of the same input."""
+    inputs = inputs_of_pair(*records, _code())
+    stem = folder / f"visits_{visits[0].session}_{visits[1].session}"
+    page, numbers, table = (stem.with_suffix(ending) for ending in (".html", ".json", ".csv"))
+    if page.is_file() and table.is_file() and numbers.is_file():
+        before = read_comparison(numbers)
+        if before is not None and before.inputs == inputs:
+            print(f"{page}: nothing to compute, the input is the same")
+            return before
+    first, second = (measure_walks(visit, record.recordings) for visit, record in zip(visits, records, strict=True))
+    repeatability = bundle.description.repeatability
+    comparison = compare_visits(*records, (first.curves, second.curves), repeatability, inputs)
+    write_text(page, render_comparison(build_comparison_page(comparison, records, (first, second), bundle)))
+    write_comparison_csv(table, comparison)
+    write_json(numbers, comparison.model_dump(mode="json"))
+    both = comparison.totals[-1]
+    print(f"{page}: {both.judged} of {len(comparison.items)} items judged in both visits")
+    return comparison
+
+
 def _code() -> str:
     """Return one hash of the source files that a score depends on."""
-    return sha256_of_text(json.dumps(describe_code(score_visit), sort_keys=True))
+    return sha256_of_text(json.dumps(describe_code(score_child), sort_keys=True))
 
 
 def bundle_settings(bundle: Bundle) -> tuple[Gate, int]:

@@ -1,14 +1,14 @@
-"""Reads a table of children to score: columns path, and child, age, sex, view where known."""
+"""Reads a table of children to score: columns path, and child, session, age, sex, view where known."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from childgait.errors import StepError
-from childgait.report.child.score import Request
+from childgait.report.child.find_recordings import Request
 from childgait.user_files import read_rows, shorten
 
-COLUMNS = ("path", "child", "age", "sex", "view")
+COLUMNS = ("path", "child", "session", "age", "sex", "view")
 SEXES = {"f": "female", "female": "female", "m": "male", "male": "male", "unknown": "unknown", "": None}
 Row = tuple[int, dict[str, str]]  # number of the line, and the values by column
 
@@ -25,29 +25,47 @@ def read_requests(table: Path) -> list[Request]:
             f"{table} has the unknown column {shorten(unknown[0])}",
             hint=f"columns are {', '.join(COLUMNS)}; all but path may be missing",
         )
+    return group_requests(rows, str(table), table.parent)
+
+
+def group_requests(rows: list[Row], source: str, folder: Path) -> list[Request]:
+    """Return one request per child of a table's rows; relative paths start at `folder`."""
     groups: dict[str, list[Row]] = {}
     for number, row in rows:
         if not row["path"].strip():
-            raise StepError(f"{table}, line {number}: the path is empty", hint="name a video or a child's folder")
+            raise StepError(f"{source}, line {number}: the path is empty", hint="name a video or a child's folder")
         groups.setdefault(row.get("child") or row["path"], []).append((number, row))
-    return [_request(group, table) for group in groups.values()]
+    return [_request(group, source, folder) for group in groups.values()]
 
 
-def _request(rows: list[Row], table: Path) -> Request:
-    child, age, sex = (_one_value(rows, table, column) for column in ("child", "age", "sex"))
+def _request(rows: list[Row], table: str, folder: Path) -> Request:
+    child, sex = (_one_value(rows, table, column) for column in ("child", "sex"))
     line = f"{table}, line {rows[0][0]}"
-    try:
-        years = float(age) if age else None
-    except ValueError:
-        raise StepError(f"{line}: the age {shorten(age)} is no number", hint="give it in years, as 8.5") from None
     if sex.lower() not in SEXES:
         raise StepError(f"{line}: the sex {shorten(sex)} is unknown", hint="give F, M or unknown")
-    views = [row["view"] for _, row in rows if row.get("view")]
-    paths = [table.parent / row["path"] for _, row in rows]
-    return Request(paths, views, child or None, years, SEXES[sex.lower()])
+    by_session: dict[str, list[Row]] = {}
+    for row in rows:
+        by_session.setdefault(row[1].get("session", "").strip(), []).append(row)
+    ages = {session: _age(own, table) for session, own in by_session.items()}
+    known = {session: age for session, age in ages.items() if session and age is not None}
+    views, sessions = ([row[column] for _, row in rows if row.get(column)] for column in ("view", "session"))
+    paths = [folder / row["path"] for _, row in rows]
+    return Request(paths, views, child or None, ages.get(""), SEXES[sex.lower()], sessions=sessions, ages_years=known)
 
 
-def _one_value(rows: list[Row], table: Path, column: str) -> str:
+def _age(rows: list[Row], table: str) -> float | None:
+    """Return the age in years that the rows of one session share."""
+    age = _one_value(rows, table, "age")
+    try:
+        return float(age) if age else None
+    except ValueError:
+        number = next(number for number, row in rows if row.get("age", "").strip() == age)
+        raise StepError(
+            f"{table}, line {number}: the age {shorten(age)} is no number", hint="give it in years, as 8.5"
+        ) from None
+
+
+def _one_value(rows: list[Row], table: str, column: str) -> str:
     """Return the value of a column that all rows of a child share; rows may leave it empty."""
     values = {value: number for number, row in reversed(rows) if (value := row.get(column, "").strip())}
     if len(values) > 1:
