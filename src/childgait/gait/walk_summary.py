@@ -75,8 +75,9 @@ def stride_curves(walks: list[ClipKinematics], names: tuple[str, ...]) -> list[S
                 for stride in walk.strides[limb]:
                     moments = stride.contact + SHARES * (stride.next_contact - stride.contact)
                     inside = (walk.poses.seconds >= stride.contact) & (walk.poses.seconds <= stride.next_contact)
-                    if inside.any() and np.isfinite(curve[inside]).all():
-                        curves.append(StrideCurve(limb, name, np.interp(moments, walk.poses.seconds, curve)))
+                    values = np.interp(moments, walk.poses.seconds, curve)
+                    if inside.any() and np.isfinite(curve[inside]).all() and np.isfinite(values).all():
+                        curves.append(StrideCurve(limb, name, values))  # a gap at its ends counts, too
     return curves
 
 
