@@ -45,6 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> BundledStudy:
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("synthetic") / "cohort"
     small = {"subjects": 2, "width": 320, "height": 180, "seconds": [2.6, 2.8], "missing_views": 0.0, "bystander": 0.0}
+    small |= {"sessions": 1, "repeated_visits": 0.0}
     with atomic_outputs([root]) as partial:
         synthesize(partial[root], Synthesize.model_validate(PARAMS["synthesize"] | small))
     return root

@@ -92,6 +92,8 @@ def name_files(files: list[Path], request: Request, find_view: ViewFinder | None
             + (f"; first {mask(unnamed[0].name)}" if unnamed else ""),
             hint=f"give one of {', '.join(VIEWS)} for each by --view, in the order of the paths",
         )
+    for view in request.views:
+        _check_view(view)
     if request.sessions and len(request.sessions) != len(unnamed):
         raise StepError(
             f"{len(unnamed)} video(s) have names without a session, but {len(request.sessions)} session(s) were given",
