@@ -33,7 +33,9 @@ def finish_study(folder: Path) -> None:
         history = trained / "history.csv"
         finetune(study.train, study.validation, study.clips, **paths, history=history, **run, params=settings())
         out = {"predictions": evaluated / "predictions.parquet", "metrics": evaluated / "metrics.json"}
-        draws = Evaluate(bootstrap=20, seed=1, windows_per_video=1, bins=5, age_edges=[6, 12], error_rate=0.1)
+        draws = Evaluate(
+            bootstrap=20, appearances=0, seed=1, windows_per_video=1, bins=5, age_edges=[6, 12], error_rate=0.1
+        )
         evaluate(*paths.values(), study.validation, study.test, study.clips, **out, **run, params=draws)
     (folder / "reports" / "tables").mkdir(parents=True)
     (folder / "reports" / "tables" / "models.csv").write_text("model,accuracy\n")
