@@ -135,6 +135,45 @@ def test_corrections_of_this_video_override_and_others_do_not(tmp_path: Path) ->
     assert (poses.status[60] == Status.MEASURED).all()
 
 
+WIDE = "video,frame,last,joint,action,x,y,reason"
+
+
+def test_points_are_marked_as_unseen_and_sides_exchanged_over_a_range(tmp_path: Path) -> None:
+    plain = (run(tmp_path), read_poses(tmp_path / "poses.parquet"))[1]
+    table = corrections(
+        tmp_path,
+        f"{NAME},50,52,left_heel,unseen,,,hidden by the other foot",
+        f"{NAME},100,140,legs,exchange,,,the legs cross",
+        f"{NAME},120,140,legs,keep,,,no further than this",
+        header=WIDE,
+    )
+    facts = run(tmp_path, corrections=table)
+    poses = read_poses(tmp_path / "poses.parquet")
+    left, right = INDEX["left_ankle"], INDEX["right_ankle"]
+    assert facts["corrections"] == 5
+    assert (poses.status[50:53, INDEX["left_heel"]] == Status.MISSING).all()  # three frames would be filled otherwise
+    assert poses.seen[[49, 53], INDEX["left_heel"]].all()
+    assert np.abs(poses.xy[105:115, left] - plain.xy[105:115, right]).max() < 3
+    assert np.abs(poses.xy[125:135, left] - plain.xy[125:135, left]).max() < 3
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (f"{NAME},50,,left_knee,exchange,,,x", "there is no joint 'left_knee'.*legs, arms"),
+        (f"{NAME},50,,legs,unseen,,,x", "there is no joint 'legs'"),
+        (f"{NAME},50,,left_knee,hide,,,x", "there is no action 'hide'"),
+        (f"{NAME},50,40,left_knee,unseen,,,x", "the range is 50 to 40"),
+        (f"{NAME},50,52,left_knee,,1,2,x", "the range is 50 to 52"),
+        (f"{NAME},50,240,legs,keep,,,x", "frame 240 is not in the video"),
+        (f"{NAME},50,x,legs,keep,,,x", "not numbers"),
+    ],
+)
+def test_a_range_or_action_that_cannot_be_meant_is_named(tmp_path: Path, row: str, says: str) -> None:
+    with pytest.raises(StepError, match=says):
+        run(tmp_path, corrections=corrections(tmp_path, row, header=WIDE))
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [

@@ -1,7 +1,13 @@
-"""Reads manual corrections of single points: corrections.csv, which overrides every estimate.
+"""Reads manual corrections of keypoints: corrections.csv, which overrides every estimate.
 
-Columns: video, frame (from 0), joint (a name of domain/skeleton.py), x, y in pixels, reason; others are ignored. Reads
-the whole file and returns the rows of one video. The delivered data are never overwritten.
+Columns: video, frame (from 0), joint (a name of domain/skeleton.py), x, y in pixels, reason. Two more may be left out:
+
+    action   empty: the joint is at x, y. `unseen`: it cannot be seen, x and y are empty. `exchange` or `keep` with the
+             joint `legs` or `arms`: left and right of these limbs are exchanged, or kept, as estimated.
+    last     the last frame of a range that begins at `frame`, for unseen, exchange and keep.
+
+Other columns are ignored. Reads the whole file and returns the rows of one video. The delivered data are never
+overwritten.
 """
 
 from __future__ import annotations
@@ -10,42 +16,96 @@ import difflib
 import math
 from pathlib import Path
 
-from childgait.domain.corrections import Correction
+from childgait.domain.corrections import LIMB_GROUPS, Correction, SideCorrection
 from childgait.domain.skeleton import INDEX
 from childgait.errors import StepError
 from childgait.files.annotations import rows_of
 
 COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
+ACTIONS = ("", "unseen", "exchange", "keep")
+UNKNOWN_LENGTH = 10_000_000  # frames; no video is longer
 
 
 def read_corrections(path: Path, video: str, frames: int) -> list[Correction]:
-    """Read the rows of a video; of two corrections of one point in one frame the later row counts, as in a log."""
+    """Read the corrected points of a video; of two rows on one point in one frame the later one counts, as in a log."""
     corrections: dict[tuple[int, int], Correction] = {}
-    for line, row in rows_of(path, COLUMNS):
-        if row["video"] == video:
-            correction = _correction(f"{path}, line {line}", row, frames)
-            corrections[correction.frame, correction.point] = correction
+    for row in _rows(path, video, frames):
+        if isinstance(row, list):
+            corrections |= {(one.frame, one.point): one for one in row}
     return [corrections[key] for key in sorted(corrections)]
 
 
-def _correction(where: str, row: dict[str, str], frames: int) -> Correction:
-    joint = row["joint"] or ""
-    if joint not in INDEX:
-        near = difflib.get_close_matches(joint, INDEX, n=1)
-        raise StepError(
-            f"{where}: there is no joint {joint!r}",
-            hint=f"did you mean {near[0]}?" if near else f"joints are {', '.join(INDEX)}",
-        )
-    try:
-        frame, x, y = int(row["frame"] or ""), float(row["x"] or ""), float(row["y"] or "")
-    except ValueError:
-        raise StepError(
-            f"{where}: frame, x and y are {row['frame']}, {row['x']}, {row['y']}, not numbers", hint="give numbers"
-        ) from None
-    if not 0 <= frame < frames:
-        raise StepError(f"{where}: frame {frame} is not in the video, which has {frames}", hint="frames count from 0")
-    if not (math.isfinite(x) and math.isfinite(y)):
-        raise StepError(f"{where}: x and y are {x} and {y}", hint="give the place in pixels of the de-identified video")
+def read_side_corrections(path: Path, video: str, frames: int) -> list[SideCorrection]:
+    """Read the corrected sides of a video in the order of the file: in a frame the last one counts."""
+    return [row for row in _rows(path, video, frames) if isinstance(row, SideCorrection)]
+
+
+def check_corrections(path: Path) -> None:
+    """Check every row of the file but for the length of its video, which is not known before a run."""
+    for line, row in rows_of(path, COLUMNS):
+        parse_row(f"{path}, line {line}", row, UNKNOWN_LENGTH, expand=False)
+
+
+def _rows(path: Path, video: str, frames: int) -> list[list[Correction] | SideCorrection]:
+    rows = rows_of(path, COLUMNS)
+    return [parse_row(f"{path}, line {line}", row, frames) for line, row in rows if row["video"] == video]
+
+
+def parse_row(where: str, row: dict[str, str], frames: int, expand: bool = True) -> list[Correction] | SideCorrection:
+    """Parse one row, whose errors begin with `where`: points in one frame or in several, or sides over a range.
+
+    Without `expand` a range of points is checked but only its first frame is returned.
+    """
+    action, joint = (row.get("action") or "").strip(), row["joint"] or ""
+    if action not in ACTIONS:
+        raise StepError(f"{where}: there is no action {action!r}", hint="leave it empty, or unseen, exchange or keep")
+    _check_joint(where, joint, LIMB_GROUPS if action in ("exchange", "keep") else tuple(INDEX))
+    first, last = _range(where, row, action, frames)
     if not (row["reason"] or "").strip():
         raise StepError(f"{where}: the correction has no reason", hint="state why the point was moved")
-    return Correction(frame, INDEX[joint], x, y)
+    if action in ("exchange", "keep"):
+        limbs = next(one for one in LIMB_GROUPS if one == joint)
+        return SideCorrection(limbs, first, last, action == "exchange")
+    x, y = (math.nan, math.nan) if action == "unseen" else _place(where, row)
+    return [Correction(frame, INDEX[joint], x, y) for frame in range(first, last + 1 if expand else first + 1)]
+
+
+def _check_joint(where: str, joint: str, valid: tuple[str, ...]) -> None:
+    if joint not in valid:
+        near = difflib.get_close_matches(joint, valid, n=1)
+        raise StepError(
+            f"{where}: there is no joint {joint!r}",
+            hint=f"did you mean {near[0]}?" if near else f"joints are {', '.join(valid)}",
+        )
+
+
+def _range(where: str, row: dict[str, str], action: str, frames: int) -> tuple[int, int]:
+    """Return the first and the last frame of a row."""
+    try:
+        first = int(row["frame"] or "")
+        last = int(row.get("last") or first)
+    except ValueError:
+        raise StepError(
+            f"{where}: frame and last are {row['frame']} and {row.get('last')}, not numbers", hint="give whole numbers"
+        ) from None
+    for frame in (first, last):
+        if not 0 <= frame < frames:
+            raise StepError(
+                f"{where}: frame {frame} is not in the video, which has {frames}", hint="frames count from 0"
+            )
+    if last < first or (last > first and not action):
+        raise StepError(
+            f"{where}: the range is {first} to {last}",
+            hint="let last follow frame; a place is given for one frame at a time",
+        )
+    return first, last
+
+
+def _place(where: str, row: dict[str, str]) -> tuple[float, float]:
+    try:
+        x, y = float(row["x"] or ""), float(row["y"] or "")
+    except ValueError:
+        raise StepError(f"{where}: x and y are {row['x']} and {row['y']}, not numbers", hint="give numbers") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise StepError(f"{where}: x and y are {x} and {y}", hint="give the place in pixels of the de-identified video")
+    return x, y

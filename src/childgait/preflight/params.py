@@ -54,6 +54,7 @@ def check_later_stages(sections: Params) -> None:
 
 def _check_cohort_folder(cohort: Cohort) -> None:
     """Check that the cohort and the manual tables exist; the synthetic cohort is made by the run itself."""
+    from childgait.files.corrections import check_corrections
     from childgait.files.external_answers import read_kept_answers
     from childgait.files.split_list import read_split_list
 
@@ -68,6 +69,7 @@ def _check_cohort_folder(cohort: Cohort) -> None:
                 f"cohort.annotations is {cohort.annotations}, but there is no {path}",
                 hint="copy the folder annotations/ of this repository and keep the first line of each table",
             )
+    check_corrections(Path(cohort.annotations) / "corrections.csv")
     read_split_list(Path(cohort.annotations) / "split.csv")
     read_kept_answers(Path(cohort.annotations) / "external.csv")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from childgait.files.corrections import read_corrections
+from childgait.files.corrections import read_corrections, read_side_corrections
 from childgait.files.regions import cleared_by, read_cover_changes, read_regions
 from childgait.files.selections import read_selections
 from childgait.review.decisions import Check
@@ -24,7 +24,7 @@ def check_for(table: str, video: str, evidence: Evidence) -> Check:
             case "selections":
                 return read_selections(path, video, frames, size)
             case "corrections":
-                return read_corrections(path, video, frames)
+                return read_corrections(path, video, frames), read_side_corrections(path, video, frames)
         raise AssertionError(table)
 
     return check

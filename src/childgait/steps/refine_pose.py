@@ -42,17 +42,17 @@ def refine_pose(
     """Write refined poses, angles, events and summary of one video."""
     from childgait.domain.names import parse_video_name
     from childgait.files.atomic import write_json
-    from childgait.files.corrections import read_corrections
+    from childgait.files.corrections import read_corrections, read_side_corrections
     from childgait.files.estimate_summary import read_estimate_summary
     from childgait.files.masks import read_boxes
     from childgait.files.poses import read_poses, write_poses
     from childgait.files.tables import write_table
-    from childgait.gait.events import EVENTS, find_events, find_travel
+    from childgait.gait.events import EVENTS
     from childgait.gait.events import as_table as event_table
     from childgait.gait.events.turning import find_turn
-    from childgait.gait.kinematics import ANGLES, measure_angles
+    from childgait.gait.kinematics import ANGLES
     from childgait.gait.kinematics import as_table as angle_table
-    from childgait.gait.refine import refine
+    from childgait.gait.refined_walk import refine_walk
 
     video = parse_video_name(name)
     estimated = read_poses(poses)
@@ -62,14 +62,14 @@ def refine_pose(
             hint="look at the video, or name it in cohort.exclude with the reason",
         )
     manual = [] if corrections is None else read_corrections(corrections, name, len(estimated))
+    sides = [] if corrections is None else read_side_corrections(corrections, name, len(estimated))
     trusted = None if boxes is None else read_boxes(boxes, len(estimated)).trusted()
     settled = estimate is not None and read_estimate_summary(estimate)["sides_settled"]
-    refined, report = refine(estimated, params, video.view, trusted, manual, settled)
-    travel = find_travel(refined, video.view)
+    walk = refine_walk(estimated, params, video.view, trusted, manual, settled, sides)
+    refined, gait = walk.poses, walk.gait
     turn = find_turn(refined, video.view)
-    gait = find_events(refined, video.view, travel.facing)
     write_poses(poses_out, refined)
-    write_table(angles, angle_table(measure_angles(refined, video.view, travel.facing or 1)), ANGLES)
+    write_table(angles, angle_table(walk.angles), ANGLES)
     write_table(events, event_table(gait.events), EVENTS)
     facts = {
         "video": name,
@@ -77,16 +77,18 @@ def refine_pose(
         "view": video.view,
         "frames": len(refined),
         "seconds": round(float(refined.seconds[-1]), 6),
-        "corrections": len(manual),
-        **vars(report),
+        "corrections": len(manual) + len(sides),
+        **vars(walk.report),
         **_shares(refined),
-        **_describe_walk(travel, gait),
+        **_describe_walk(walk.travel, gait),
         "turns_at": None if turn is None else round(turn, 2),
     }
     if turn is not None:
         log.warning("%s: the child turns round at %.1f s; cut the video there into two recordings", name, turn)
     write_json(summary, facts)
-    log.info("%s: %d frames swapped back, %s", name, report.frames_swapped, gait.reason or f"{len(gait.events)} events")
+    log.info(
+        "%s: %d frames swapped back, %s", name, walk.report.frames_swapped, gait.reason or f"{len(gait.events)} events"
+    )
 
 
 def _shares(poses: Poses) -> dict[str, float]:

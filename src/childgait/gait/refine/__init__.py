@@ -11,21 +11,28 @@ faster than adults, and below about 6 Hz their filtered ankles are worse than un
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.domain.corrections import Correction
+from childgait.domain.corrections import Correction, SideCorrection
 from childgait.domain.evgs import View
 from childgait.domain.poses import Poses
 from childgait.gait.refine.confidence import drop_points, find_other_people, find_points_outside
 from childgait.gait.refine.denoise import low_pass_points, remove_joint_noise
 from childgait.gait.refine.gaps import fill_gaps
-from childgait.gait.refine.manual import apply_corrections, corrected_points, shift_neighbours, sides_by_correction
+from childgait.gait.refine.manual import (
+    apply_corrections,
+    apply_sides,
+    corrected_points,
+    shift_neighbours,
+    sides_by_correction,
+)
 from childgait.gait.refine.outliers import find_outliers
-from childgait.gait.refine.sides import undo_swaps
+from childgait.gait.refine.sides import Swaps, undo_swaps
 
 if TYPE_CHECKING:
     from childgait.params import RefinePose
@@ -54,9 +61,26 @@ def refine(
     legs_settled: bool = False,
 ) -> tuple[Poses, Report]:
     """Return refined poses and what was changed. The input is not modified. `boxes` (T, 4) is NaN without a child."""
+    return refine_with_sides(poses, params, view, boxes, corrections, legs_settled)[:2]
+
+
+def refine_with_sides(
+    poses: Poses,
+    params: RefinePose,
+    view: View | None,
+    boxes: NDArray[np.float64] | None,
+    corrections: list[Correction],
+    legs_settled: bool = False,
+    side_corrections: Sequence[SideCorrection] = (),
+) -> tuple[Poses, Report, Swaps]:
+    """Return refined poses, what was changed, and whose sides differ from the estimate.
+
+    The input is not modified. `boxes` (T, 4) is NaN without a child.
+    """
     poses = poses.copy()
     report = Report()
     corrected = corrected_points(poses, corrections)
+    unseen = corrected_points(poses, corrections, seen=False)
 
     report.gated = drop_points(poses, (poses.score < params.min_score) & poses.seen)
     outside = find_points_outside(poses, boxes, params.box_margin)
@@ -66,15 +90,17 @@ def refine(
     drop_points(poses, others[:, None] & poses.seen)
 
     swaps = undo_swaps(poses, params.swap_penalty, view, sides_by_correction(poses, corrections), legs_settled)
+    apply_sides(poses, side_corrections, swaps)
     report.frames_swapped, report.arm_frames_swapped = int(swaps.legs.sum()), int(swaps.arms.sum())
     report.sides = swaps.decided_by or report.sides
     apply_corrections(poses, corrections)
 
     report.outliers = drop_points(poses, find_outliers(poses, params.outlier_sigmas) & ~corrected)
     report.filled = fill_gaps(poses, params.longest_gap_seconds)
+    report.filled -= drop_points(poses, unseen & poses.seen)
     before = poses.xy.copy()
     if params.joint_noise:
         remove_joint_noise(poses, params.joint_noise)
     low_pass_points(poses, params.distal_hz, params.proximal_hz)
     shift_neighbours(poses, before, corrected)
-    return poses, report
+    return poses, report, swaps

@@ -1,31 +1,47 @@
-"""Applies manual corrections of single points: they fix a limb's side, keep their place and shift their neighbours."""
+"""Applies manual corrections: points keep their place and shift their neighbours; sides of limbs are fixed."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.domain.corrections import Correction
+from childgait.domain.corrections import Correction, SideCorrection
 from childgait.domain.poses import Poses, Status
-from childgait.gait.refine.sides import LEG
+from childgait.gait.refine.confidence import drop_points
+from childgait.gait.refine.sides import ARM, LEG, Swaps, swap_sides
 
 REACH_SECONDS = 0.1  # on either side of a correction, within which its neighbours are shifted
 
 
-def corrected_points(poses: Poses, corrections: list[Correction]) -> NDArray[np.bool_]:
-    """Return which points (T, 23) were corrected."""
+def corrected_points(poses: Poses, corrections: list[Correction], seen: bool = True) -> NDArray[np.bool_]:
+    """Return which points (T, 23) were corrected to a place; with `seen` false, which were marked as unseen."""
     corrected = np.zeros(poses.score.shape, bool)
     for correction in corrections:
-        corrected[correction.frame, correction.point] = True
+        corrected[correction.frame, correction.point] = correction.seen == seen
     return corrected
 
 
 def apply_corrections(poses: Poses, corrections: list[Correction]) -> None:
-    """Set the corrected points."""
+    """Set the corrected points; drop those that cannot be seen."""
     for correction in corrections:
-        poses.xy[correction.frame, correction.point] = correction.x, correction.y
-        poses.score[correction.frame, correction.point] = 1.0
-        poses.status[correction.frame, correction.point] = Status.CORRECTED
+        if correction.seen:
+            poses.xy[correction.frame, correction.point] = correction.x, correction.y
+            poses.score[correction.frame, correction.point] = 1.0
+            poses.status[correction.frame, correction.point] = Status.CORRECTED
+    drop_points(poses, corrected_points(poses, corrections, seen=False))
+
+
+def apply_sides(poses: Poses, corrections: Sequence[SideCorrection], swaps: Swaps) -> None:
+    """Set the sides of limbs in the corrected frames and note them in `swaps`, which holds what was swapped before."""
+    for correction in corrections:
+        pairs, swapped = (LEG, swaps.legs) if correction.limbs == "legs" else (ARM, swaps.arms)
+        frames = np.zeros(len(poses), bool)
+        frames[correction.first : correction.last + 1] = True
+        frames &= swapped != correction.exchanged
+        swap_sides(poses, pairs, frames)
+        swapped[frames] = correction.exchanged
 
 
 def sides_by_correction(poses: Poses, corrections: list[Correction]) -> NDArray[np.float64]:

@@ -57,18 +57,18 @@ def undo_swaps(poses: Poses, penalty: float, view: View | None, corrected: Float
     if not settled:
         legs = _continuous(poses, LEG, height, penalty, corrected)
         legs, decided_by = _orient(poses, legs, view, corrected)
-    _swap(poses, LEG, legs)
+    swap_sides(poses, LEG, legs)
     if view in ("forward", "backward"):  # from the side the hips overlap: their sides cannot be seen, and matter little
-        _swap(poses, HIPS, _wrong_by_view(poses, HIPS, view) & poses.seen[:, HIPS].all(axis=(1, 2)))
+        swap_sides(poses, HIPS, _wrong_by_view(poses, HIPS, view) & poses.seen[:, HIPS].all(axis=(1, 2)))
         shoulders = np.nan_to_num(_order(poses, ARM[:1], view) / height)  # never cross: evidence in every frame
         arms = _continuous(poses, ARM, height, 2 * penalty, 0.01 * np.tanh(shoulders / 0.05))
     else:  # arms overlap: change sides reluctantly
         arms = _minority(_continuous(poses, ARM, height, 2 * penalty, np.zeros(len(poses))))
-    _swap(poses, ARM, arms)
+    swap_sides(poses, ARM, arms)
     return Swaps(legs, arms, decided_by)
 
 
-def _swap(poses: Poses, pairs: Pairs, frames: Bools) -> None:
+def swap_sides(poses: Poses, pairs: Pairs, frames: Bools) -> None:
     """Exchange left and right of these pairs in these frames; measured points get the status SWAPPED."""
     rows = np.flatnonzero(frames)[:, None]
     for values in (poses.xy, poses.score, poses.status):

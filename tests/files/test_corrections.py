@@ -1,0 +1,44 @@
+"""Rows of corrections.csv are checked before a run, whatever video they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from childgait.errors import StepError
+from childgait.files.corrections import check_corrections, read_corrections
+
+HEADER = "video,frame,last,joint,action,x,y,reason\n"
+
+
+def written(tmp_path: Path, row: str) -> Path:
+    path = tmp_path / "corrections.csv"
+    path.write_text(f"{HEADER}{row}\n")
+    return path
+
+
+def test_a_table_without_the_newer_columns_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text("video,frame,joint,x,y,reason\na,3,nose,1,2,moved\n")
+    check_corrections(path)
+    (one,) = read_corrections(path, "a", 9)
+    assert (one.frame, one.x, one.y, one.seen) == (3, 1, 2, True)
+
+
+def test_a_long_range_is_no_burden(tmp_path: Path) -> None:
+    check_corrections(written(tmp_path, "a,0,9000000,nose,unseen,,,hidden"))
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("a,3,,tail,,1,2,moved", "line 2: there is no joint 'tail'"),
+        ("a,3,,nose,hide,,,moved", "line 2: there is no action 'hide'"),
+        ("a,3,,nose,,1,2,", "line 2: the correction has no reason"),
+        ("a,-3,,nose,,1,2,moved", "line 2: frame -3 is not in the video"),
+    ],
+)
+def test_a_row_of_any_video_is_checked(tmp_path: Path, row: str, sentence: str) -> None:
+    with pytest.raises(StepError, match=sentence):
+        check_corrections(written(tmp_path, row))
