@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from childgait.commands.audit import audit
-from childgait.lineage.check import audit_tree
+from childgait.files.annotations import rows_by_video
+from childgait.files.hashes import sha256_of_text
+from childgait.lineage.check import _hash_video_rows, audit_tree
 from support import toy_study
 
 
@@ -155,3 +157,21 @@ def test_a_whole_folder_without_its_listing_is_whole():
     dvc("add", "-q", "data/register")
     shutil.rmtree(".dvc/cache")
     assert findings() == {}
+
+
+def test_rows_of_a_video_are_compared_with_the_table_as_it_is():
+    """Their files are written by each plan, so that a clone without them is whole, and an edited table is not."""
+    name = "0001-0001_left_1-9"
+    table = Path("annotations/corrections.csv")
+    table.parent.mkdir()
+    Path("params.yaml").write_text("cohort: {root: data/raw, annotations: annotations}\n")
+    table.write_text(f"video,frame,reason\n{name},3,x\n")
+    text = rows_by_video(table)[name]
+    path = f".snakemake/annotations/corrections/{name}.csv"
+    assert _hash_video_rows(Path(), [path])[path].sha256 == sha256_of_text(text)
+    table.write_text(f"video,frame,reason\n0002-0001_left_1-9,1,y\n{name},3,x\n")
+    assert _hash_video_rows(Path(), [path])[path].sha256 == sha256_of_text(text)
+    table.write_text(f"video,frame,reason\n{name},4,x\n")
+    assert _hash_video_rows(Path(), [path])[path].sha256 != sha256_of_text(text)
+    table.write_text("video,frame,reason\n")
+    assert _hash_video_rows(Path(), [path]) == {}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from childgait.errors import StepError
-from childgait.files.annotations import rows_of
+from childgait.files.annotations import rows_by_video, rows_of, write_video_rows
 
 COLUMNS = ("video", "frame", "reason")
 
@@ -37,3 +37,20 @@ def test_what_cannot_be_read_whole_is_refused(tmp_path: Path, content: bytes, me
     path.write_bytes(content)
     with pytest.raises(StepError, match=f"table.csv.*{message}"):
         rows_of(path, COLUMNS)
+
+
+def test_a_video_has_a_file_of_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row about another video leaves the file as it is, date included, so that nothing reruns."""
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "notes.csv"
+    table.write_text('# remark\n"video",frame,reason\na,3,"one, two"\nb,4,x\n')
+    path = write_video_rows(table, "a", rows_by_video(table)["a"])
+    assert rows_of(path, COLUMNS) == [(3, {"video": "a", "frame": "3", "reason": "one, two"})]
+    before = path.stat()
+    assert before.st_mtime_ns == table.stat().st_mtime_ns
+    table.write_text('video,frame,reason\nb,9,y\na,3,"one, two"\n')
+    assert write_video_rows(table, "a", rows_by_video(table)["a"]).stat() == before
+    table.write_text("video,frame,reason\na,3,other\n")
+    assert write_video_rows(table, "a", rows_by_video(table)["a"]).stat() != before
+    assert "b" not in rows_by_video(table)
+    assert rows_by_video(tmp_path / "none.csv") == {}

@@ -9,8 +9,8 @@ from pathlib import Path
 from childgait.domain.names import parse_video_name
 from childgait.engine.command_line import format_call
 from childgait.engine.source_files import stamp_of
-from childgait.preflight.params import videos_of_table
 from childgait.errors import StepError
+from childgait.files.annotations import rows_by_video, write_video_rows
 from childgait.files.pooled_tables import GATED
 from childgait.files.recordings import list_recordings
 from childgait.params import load_params
@@ -75,10 +75,15 @@ def select_videos(subject):
 
 
 def annotation_for(table):
-    """Return an input function: the manual table for the videos with a row in it, so that an edit reruns only these."""
+    """Return an input function: a file with the video's rows of a manual table, so that an edit reruns only this video."""
     path = ANNOTATIONS / f"{table}.csv"
-    videos = {video for _, video in as_workflow_error(videos_of_table, path)}
-    return lambda wildcards: [str(path)] if wildcards.video in videos else []
+    texts = as_workflow_error(rows_by_video, path)
+
+    def rows(wildcards):
+        text = texts.get(wildcards.video)
+        return [] if text is None else [str(write_video_rows(path, wildcards.video, text))]
+
+    return rows
 
 
 def if_video(path):
