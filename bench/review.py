@@ -25,14 +25,14 @@ from childgait.review.access import Sessions
 from childgait.review.app import create_app
 from childgait.review.study import Study
 from support.chromium import Page, chromium, served
-from support.review_study import HELD, write_recording, write_study
+from support.review_study import COVERED, HELD, write_recording, write_study
 
 PAINT_AIM, STEP_AIM = 1000.0, 60.0  # ms
 OUT = Path("reports/bench/review.md")
 
 
 def write_noisy_study(root: Path, width: int, height: int, frames: int) -> Study:
-    """Write a study whose held recordings are textured and noisy."""
+    """Write a study with a textured and noisy recording of either kind: one held, one covered."""
     from support import review_study
 
     random = np.random.default_rng(1)
@@ -47,6 +47,7 @@ def write_noisy_study(root: Path, width: int, height: int, frames: int) -> Study
     study = write_study(root)
     review_study.write_pictures = write_pictures
     write_recording(study, HELD[0], "held", width, height, frames)
+    write_recording(study, COVERED[0], "covered", width, height, frames)
     return study
 
 
@@ -94,23 +95,30 @@ def main() -> None:
             page.key("Enter")
             page.wait("document.title.startsWith('Queue')")
             paints = {name: [first_paint(page, base + path) for _ in range(3)] for name, path in PAGES.items()}
-            page.wait("document.querySelector('[data-at=load]').textContent === ''", 300)
-            last = arguments.frames - 1
-            times = step_times(page, [*range(last), *range(last, last // 2, -1)])
-            jumps = step_times(page, [n * 37 % last for n in range(30)])
+            steps = {}
+            for name in ("clear", "correct"):
+                page.go(base + PAGES[name])
+                page.wait("document.querySelector('[data-at=load]').textContent === ''", 300)
+                steps[name] = measure_steps(page, arguments.frames - 1)
     for name, values in paints.items():
         rows.append(f"| first paint, {name} (median of 3) | {PAINT_AIM:.0f} ms | {statistics.median(values):.0f} ms |")
-    size = f"{arguments.width}x{arguments.height}"
-    rows.append(
-        f"| frame step, {size} (median of {len(times)}) | {STEP_AIM:.0f} ms | {statistics.median(times):.1f} ms |"
-    )
-    rows.append(f"| frame step, {size} (95th percentile) | | {np.quantile(times, 0.95):.1f} ms |")
-    rows.append(f"| jump to any frame, {size} (median of {len(jumps)}) | | {statistics.median(jumps):.1f} ms |")
+    for name, (times, jumps) in steps.items():
+        size = f"{name}, {arguments.width}x{arguments.height}"
+        median, jump = statistics.median(times), statistics.median(jumps)
+        rows.append(f"| frame step, {size} (median of {len(times)}) | {STEP_AIM:.0f} ms | {median:.1f} ms |")
+        rows.append(f"| frame step, {size} (95th percentile) | | {np.quantile(times, 0.95):.1f} ms |")
+        rows.append(f"| jump to any frame, {size} (median of {len(jumps)}) | | {jump:.1f} ms |")
     write_text(arguments.out, "# The review app in Chromium\n\n" + "\n".join(rows) + "\n")
     print("\n".join(rows))
 
 
-PAGES = {"queue": "/", "clear": f"/clear/{HELD[0]}"}
+def measure_steps(page: Page, last: int) -> tuple[list[float], list[float]]:
+    """Return the times of single steps, forwards and backwards, and of jumps."""
+    steps = step_times(page, [*range(last), *range(last, last // 2, -1)])
+    return steps, step_times(page, [n * 37 % last for n in range(30)])
+
+
+PAGES = {"queue": "/", "clear": f"/clear/{HELD[0]}", "correct": f"/correct/{COVERED[0]}"}
 
 if __name__ == "__main__":
     main()

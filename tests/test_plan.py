@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ import pytest
 import yaml
 
 from childgait.engine.source_files import ROOT
+from childgait.files.annotations import rows_by_video, write_video_rows
 from childgait.files.split import REQUESTED
+from childgait.review.access import Sessions
+from childgait.review.app import create_app
+from childgait.review.study import Study
+from review.conftest import Browser
+from review.test_clear import data_of
+from support.review_study import write_recording
 
 # `sources` writes the stamps of the others and calls no Snakemake.
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "pretrain", "finetune", "evaluate", "report")
@@ -67,7 +75,9 @@ def plan(folder: Path, stage: str) -> list[Job]:
 
 
 def behind(folder: Path, path: str) -> list[str]:
-    """List the source files of a step's or a stage's stamp, or the input itself if it is no stamp."""
+    """List the source files of a step's or a stage's stamp, the table of one video's rows, else the input itself."""
+    if path.startswith(".snakemake/annotations/"):
+        return [f"annotations/{path.split('/')[2]}.csv"]
     if not path.startswith((".snakemake/code/", "workflow/sources/")):
         return [path]
     return [line.split("  ", 1)[1] for line in (folder / path).read_text().splitlines()]
@@ -357,6 +367,108 @@ def test_a_persons_row_reaches_its_video_and_no_other(workspace: Path, plans: di
     assert [job.outputs[0] for job in given] == [f"data/deidentify/{video}.mp4"]
     assert refused.returncode != 0
     assert "annotations/regions.csv lacks the column(s) video" in refused.stdout + refused.stderr
+
+
+def rerun(folder: Path, stage: str) -> set[tuple[str, str]]:
+    """Return rule and recording of the jobs of a stage that a run would repeat, those of pooled rules left out."""
+    done = snakemake(
+        folder, "-s", f"workflow/rules/{stage}.smk", "--dry-run", "--rerun-triggers", "mtime", "--", f"{stage}_all"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    blocks = re.split(r"^(?:local)?rule ", done.stdout, flags=re.MULTILINE)[1:]
+    names = {(block.split(":", 1)[0], re.search(r"^    wildcards: video=(\S+)$", block, re.M)) for block in blocks}
+    return {(rule, match.group(1)) for rule, match in names if match} | {
+        (rule, "") for rule, _ in names if rule == "build_labels"
+    }
+
+
+@pytest.mark.usefixtures("plans")
+def test_decisions_of_the_review_app_rerun_what_reads_them(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each decision is made on its page, for a recording of its own; one more has an older correction."""
+    cleared, covered, chosen, corrected, older = (f"{n}_{v}_1-200" for n, v in NAMES)
+    tables = workspace / "annotations"
+    kept = {path: path.read_bytes() for path in (*tables.glob("*.csv"), workspace / "data/demo/labels.json")}
+    study = app_study(tmp_path, workspace, cleared, (covered, chosen, corrected))
+    monkeypatch.chdir(workspace)
+    try:
+        (tables / "corrections.csv").write_text(f"video,frame,joint,x,y,reason\n{older},3,nose,1,1,old\n")
+        write_video_rows(tables / "corrections.csv", older, rows_by_video(tables / "corrections.csv")[older])
+        moment = time.time()
+        for path in (workspace / "data").rglob("*"):
+            os.utime(path, (moment, moment))
+        decide(study, cleared, covered, chosen, corrected)
+        jobs = {stage: rerun(workspace, stage) for stage in ("deidentify", "perceive", "dataset")}
+    finally:
+        for path, content in kept.items():
+            path.write_bytes(content)
+    assert {job for job in jobs["deidentify"] if job[0] == "deidentify"} == {
+        ("deidentify", video) for video in (cleared, covered, chosen)
+    }
+    assert jobs["perceive"] == {
+        *((step, chosen) for step in ("segment", "estimate_pose", "refine_pose", "prepare_clips")),
+        *((step, corrected) for step in ("refine_pose", "prepare_clips")),
+    }
+    assert ("build_labels", "") in jobs["dataset"]
+
+
+NAMES = (
+    ("0001-0001", "forward"),
+    ("0001-0001", "left"),
+    ("0002-0001", "left"),
+    ("0003-0001", "left"),
+    ("0004-0001", "left"),
+)
+
+
+def app_study(root: Path, workspace: Path, held: str, others: tuple[str, ...]) -> Study:
+    """Return a study for the app whose decisions go to the tables and the labels of the workspace."""
+    study = Study(
+        root / "data",
+        workspace / "annotations",
+        root / "raw",
+        workspace / "data" / "demo" / "labels.json",
+        root / "review.jsonl",
+        params_file=ROOT / "params.yaml",
+    )
+    for name in (held, *others):
+        write_recording(study, name, "held" if name == held else "covered", 128, 96, 24)
+    return study
+
+
+def decide(study: Study, cleared: str, covered: str, chosen: str, corrected: str) -> None:
+    """Clear, cover, choose, correct and rate through the app's requests."""
+    sessions = Sessions()
+    app = create_app(study, sessions, 8765)
+    one = Browser(app, sessions, "AB", "rater")
+
+    def version(page: str, video: str, table: str) -> str:
+        return str(data_of(one.get(f"/{page}/{video}"))["versions"][table])
+
+    cover = {"region": "head A", "frame": None, "box": [1, 1, 9, 9], "action": "cover"}
+    edit = {"frame": 3, "joint": "left_knee", "x": 40, "y": 50}
+    answers = {"heads_covered": True, "child_visible": True, "sha256": study.evidence(cleared)["decoded_sha256"]}
+    answer = {"limb": "left", "number": 1, "score": 1, "before": ""}
+    posts = (
+        ("accept", cleared, {**answers, "version": version("clear", cleared, "cleared")}),
+        ("covers", covered, {"rows": [cover], "reason": "x", "version": version("clear", covered, "regions")}),
+        (
+            "choose",
+            chosen,
+            {"frame": 3, "box": [40, 50], "reason": "x", "version": version("choose", chosen, "selections")},
+        ),
+        (
+            "correct",
+            corrected,
+            {"edits": [edit], "reason": "x", "version": version("correct", corrected, "corrections")},
+        ),
+    )
+    for path, video, body in posts:
+        done = one.post(f"/api/{path}", video=video, **body)
+        assert done.status_code == 200, done.text
+    assert one.post("/api/rate", child=chosen[:4], session="0001", **answer).status_code == 200
+    app.state.review.previews.close()
 
 
 def test_a_long_list_goes_through_a_file(workspace: Path) -> None:

@@ -7,6 +7,10 @@
   for (const one of document.querySelectorAll("[tabindex]")) if (one.tabIndex > 0) problems.push("tabindex: " + one.outerHTML.slice(0, 80));
   const ids = [...document.querySelectorAll("[id]")].map(one => one.id);
   for (const id of new Set(ids.filter((id, n) => ids.indexOf(id) !== n))) problems.push("id twice: " + id);
+  for (const one of document.querySelectorAll("[aria-label]")) {  // what is visible must be part of the name, for speech input
+    const text = one.tagName === "BUTTON" ? one.innerText.trim().toLowerCase() : "";
+    if (/[a-z0-9]/.test(text) && !one.getAttribute("aria-label").toLowerCase().includes(text)) problems.push("name lacks the text: " + text);
+  }
   let level = 0;
   for (const one of document.querySelectorAll("h1, h2, h3, h4")) { const own = Number(one.tagName[1]); if (own > level + 1) problems.push("heading: " + one.textContent); level = own; }
   if (document.querySelectorAll("h1").length !== 1) problems.push("not one h1");

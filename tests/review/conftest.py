@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ def study(tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def browser(study: Study) -> Callable[..., Browser]:
+def browser(study: Study) -> Iterator[Callable[..., Browser]]:
     """Open a browser of the study: `browser("AB", "rater")`."""
     sessions = Sessions()
     app = create_app(study, sessions, 8765)
-    return lambda name="AB", role="rater": Browser(app, sessions, name, role)
+    yield lambda name="AB", role="rater": Browser(app, sessions, name, role)
+    app.state.review.previews.close()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from childgait.domain.skeleton import INDEX
+from childgait.files.corrections import read_corrections, read_side_corrections
 from childgait.files.labels import read_sheets
 from childgait.files.regions import cleared_by, read_cover_changes, read_regions
 from childgait.files.selections import read_selections
@@ -19,6 +21,7 @@ from support.review_study import COUNT, COVERED, HEIGHT, HELD, WIDTH
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 FIRST, SECOND = sorted(HELD)
+KNEE = INDEX["left_knee"]
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +34,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.fixture
 def address(study: Study) -> Iterator[str]:
     sessions = Sessions()
-    with served(create_app(study, sessions, 1)) as base:
+    app = create_app(study, sessions, 1)
+    with served(app) as base:
         yield f"{base}/?token={sessions.new_link('rater')}"
+    app.state.review.previews.close()
 
 
 def enter(page: Page, address: str, path: str, name: str = "AB") -> None:
@@ -120,6 +125,60 @@ def test_the_child_is_chosen_by_a_click(study: Study, page: Page, address: str) 
     assert row.box[:2] == pytest.approx((36, 50), abs=1)
 
 
+def test_joints_are_corrected_by_mouse_and_keys(study: Study, page: Page, address: str) -> None:
+    video = COVERED[0]
+    enter(page, address, f"/correct/{video}")
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
+    at = page.run(
+        f"(() => {{ const p = JSON.parse(document.getElementById('data').textContent).walk.points[0]; "
+        f"return [p[{2 * KNEE}], p[{2 * KNEE + 1}]]; }})()"
+    )
+    page.drag(page.on_canvas(*at), page.on_canvas(at[0] + 10, at[1] + 5))
+    page.wait("document.querySelector('#state').textContent === 'Not saved: 1 moved.'")
+    page.key("d")  # one pixel to the right: the same correction
+    page.wait(f"document.querySelector('#values').textContent.includes('{at[0] + 11:.0f}.')")
+    for n in range(3):
+        page.key("ArrowRight")
+        page.wait(f"document.querySelector('[data-at=time]').textContent.startsWith('frame {n + 1},')")
+    page.key("u")
+    page.wait("document.querySelector('#state').textContent === 'Not saved: 1 moved, 1 unseen.'")
+    page.key("b")
+    for n in range(3, 6):
+        page.key("ArrowRight")
+        page.wait(f"document.querySelector('[data-at=time]').textContent.startsWith('frame {n + 1},')")
+    page.key("x")
+    page.wait("document.querySelector('#state').textContent.endsWith('1 ranges exchanged.')")
+    page.key("Enter")
+    page.wait("document.body.innerText.includes('3 rows: the joint, by sight')")
+    moved, unseen = read_corrections(study.annotations / "corrections.csv", video, COUNT)
+    assert (moved.frame, moved.point) == (0, KNEE)
+    assert (moved.x, moved.y) == pytest.approx((at[0] + 11, at[1] + 5), abs=1)
+    assert (unseen.frame, unseen.point, unseen.seen) == (3, KNEE, False)
+    (sides,) = read_side_corrections(study.annotations / "corrections.csv", video, COUNT)
+    assert (sides.limbs, sides.first, sides.last, sides.exchanged) == ("legs", 3, 6, True)
+
+
+def test_unsaved_corrections_survive_a_second_window(study: Study, page: Page, address: str) -> None:
+    video = COVERED[0]
+    enter(page, address, f"/correct/{video}")
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    page.key("u")
+    page.wait("document.querySelector('#state').textContent === 'Not saved: 1 unseen.'")
+    decisions = Decisions(study.annotations)
+    row = {"frame": 3, "joint": "nose", "x": 9, "y": 9}
+    decisions.add("corrections", video, [row], "CD", "mine", decisions.version("corrections", video), str)
+    page.key("Enter")
+    page.wait("!document.querySelector('#message').hidden")
+    assert "was changed for" in page.text()
+    assert "Not saved: 1 unseen." in page.text()
+    page.wait("document.querySelector('#message').textContent.includes('save again')")
+    assert len(decisions.rows("corrections")) == 1
+    page.key("Enter")
+    page.wait("document.body.innerText.includes('the joint, by sight')")
+    assert [row["reviewer"] for row in decisions.rows("corrections")] == ["CD", "AB"]
+
+
 def test_a_child_is_rated_by_keys_and_resumed(study: Study, page: Page, address: str) -> None:
     enter(page, address, "/rate/0002")
     page.wait("document.querySelector('#item').textContent === '1 initial contact: left leg'")
@@ -145,9 +204,30 @@ def test_a_child_is_rated_by_keys_and_resumed(study: Study, page: Page, address:
 
 def test_every_control_has_a_name_and_text_is_readable(study: Study, page: Page, address: str) -> None:
     enter(page, address, "/")
-    for path in ("/", f"/clear/{FIRST}", f"/choose/{COVERED[0]}", "/rate/0002"):
+    for path in ("/", f"/clear/{FIRST}", f"/choose/{COVERED[0]}", f"/correct/{COVERED[0]}", "/rate/0002", "/none"):
         page.go(address.split("/?")[0] + path)
+        page.run("new Promise(done => setTimeout(done, 300))")  # scripts of the page have added its controls
         assert page.run(ACCESSIBILITY) == [], path
+        assert tab_stops(page) == page.run(FOCUSABLE), path
+
+
+def tab_stops(page: Page) -> list[str]:
+    """Press Tab through the page: which element has the focus after each."""
+    page.run("document.activeElement.blur()")
+    stops: list[str] = []
+    while len(stops) < 200:
+        page.key("Tab")
+        stop = page.run("document.activeElement === document.body ? '' : document.activeElement.outerHTML.slice(0, 90)")
+        if not stop or (stops and stop == stops[0]):
+            break
+        stops.append(stop)
+    return stops
+
+
+# Everything that can be used, in the order of the page: Tab must reach it in this order.
+FOCUSABLE = """[...document.querySelectorAll(
+    "a[href], button:enabled, input:enabled, select:enabled, summary, [tabindex='0']")]
+  .filter(one => one.checkVisibility()).map(one => one.outerHTML.slice(0, 90))"""
 
 
 # Finds controls without a name, text of less than 4.5:1 contrast, images without a text, positive tabindexes, skipped

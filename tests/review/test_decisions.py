@@ -105,6 +105,15 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(decisions: Decisions, monke
     assert len(decisions.rows("cleared")) == 2
 
 
+def test_a_log_that_cannot_be_written_loses_no_decision(
+    decisions: Decisions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    decisions.log = tmp_path / "cleared.csv" / "review.jsonl"  # below a file
+    clear(decisions)
+    assert len(decisions.rows("cleared")) == 2
+    assert "seen, all covered" in caplog.text
+
+
 def test_a_missing_table_is_made_and_an_unreadable_one_is_left(tmp_path: Path) -> None:
     decisions = Decisions(tmp_path)
     clear(decisions)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +65,50 @@ def test_a_second_window_does_not_overwrite(study: Study, ratings: Ratings) -> N
     with pytest.raises(Changed, match="item 1 of the left limb was changed"):
         ratings.rate(CHILD, "AB", "0001", "left", 1, 0, "")
     assert study.labels.read_bytes() == before
+
+
+def rate_many(labels: Path, folder: Path, rater: str) -> None:
+    own = Ratings(labels, folder, 2)
+    for number in range(1, 13):
+        own.rate(CHILD, rater, "0001", "left", number, 1, "")
+
+
+def test_two_studies_that_share_one_labels_file_lose_no_answer(study: Study, tmp_path: Path) -> None:
+    """Each study has annotations of its own, so that only the labels file itself is common to them."""
+    context, folders = multiprocessing.get_context("fork"), {}
+    for rater in ("AB", "CD"):
+        folders[rater] = tmp_path / f"annotations {rater}"
+        folders[rater].mkdir()
+    writers = [context.Process(target=rate_many, args=(study.labels, folders[name], name)) for name in folders]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    sheets = {sheet.rater: sheet for sheet in read_sheets(study.labels, highest=2)}
+    for rater in folders:
+        assert sum(score == 1 for score in sheets[rater].scores["left"].values()) == 12
+
+
+def test_a_full_disk_leaves_the_labels_as_they_were(
+    study: Study, ratings: Ratings, browser: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"child": CHILD, "session": "0001", "limb": "left", "number": 4, "score": 1, "before": ""}
+    one = browser()
+
+    def fail(path: Path, text: str, **_: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for before in (None, b'[{"patient_id": "0002", "rater": "XY", "left": {"1": 1}, "right": {}}]'):
+        if before:
+            study.labels.write_bytes(before)
+        monkeypatch.setattr(Path, "write_text", fail)
+        answer = one.post("/api/rate", **body)
+        monkeypatch.undo()
+        assert answer.status_code == 400
+        assert "is full; nothing was written" in answer.json()["error"]
+        assert (study.labels.read_bytes() if study.labels.exists() else None) == before
+    assert one.post("/api/rate", **body).status_code == 200  # the page is still there, and the lock is free
 
 
 def test_a_rater_sees_the_own_answers_only(study: Study, ratings: Ratings, browser: Callable[..., Any]) -> None:

@@ -45,7 +45,12 @@ HEADERS = {
 def write_study(root: Path, width: int = WIDTH, height: int = HEIGHT, count: int = COUNT) -> Study:
     """Write the study and return it; a raw file lies in its cohort, which no page may show."""
     study = Study(
-        root / "data", root / "annotations", root / "raw", root / "raw" / "labels.json", root / "review.jsonl"
+        root / "data",
+        root / "annotations",
+        root / "raw",
+        root / "raw" / "labels.json",
+        root / "review.jsonl",
+        params_file=Path(__file__).parents[2] / "params.yaml",
     )
     study.annotations.mkdir(parents=True)
     for table, header in HEADERS.items():

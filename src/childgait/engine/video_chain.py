@@ -143,14 +143,16 @@ def write_params(folder: Path, params: dict[str, Any]) -> Path:
     return path
 
 
-def prepare(job: Job, report: Callable[[str], None] = log.info, last: str = CHAIN[-1].name) -> Prepared:
-    """Run the chain of one recording to its step `last`; a StepError ends it and is returned, so that a page states it.
+def prepare(
+    job: Job, report: Callable[[str], None] = log.info, last: str = CHAIN[-1].name, first: str = CHAIN[0].name
+) -> Prepared:
+    """Run the chain of one recording from its step `first` to `last`; a StepError ends it and is returned for a page.
 
     A held recording stops after deidentify: nothing else may read it before a person has looked at it.
     """
     ran: list[str] = []
     with contextlib.chdir(job.folder):
-        for step in CHAIN:
+        for step in CHAIN[[one.name for one in CHAIN].index(first) :]:
             began = time.monotonic()
             try:
                 if _run(step, job):

@@ -12,12 +12,13 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +35,10 @@ SECURITY_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+PAGE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Not possible: childgait</title></head>'
+    '<body><main><h1>This is not possible</h1><p>{}</p><p><a href="/">Queue</a></p></main></body></html>'
+)
 FORBIDDEN = "Forbidden: only de-identified files are served, to a browser that was opened by this server's link."
 
 
@@ -103,26 +108,29 @@ class Gate:
     def _answer(self, scope: Scope) -> Response | None:
         """Return the refusal or the redirection of a request; None lets it through."""
         headers = Headers(scope=scope)
+        page = wants_page(headers)
         if not is_own_host(headers.get("host", "")):
-            return _refusal("Forbidden: this server answers to 127.0.0.1 and localhost only.", 421)
+            return refusal("Forbidden: this server answers to 127.0.0.1 and localhost only.", 421, page)
         if not is_own_origin(headers, scope["method"]):
-            return _refusal("Forbidden: the request comes from another page.")
+            return refusal("Forbidden: the request comes from another page.", page=page)
         if scope["method"] not in ("GET", "HEAD", "POST"):
-            return _refusal("Forbidden: the method is not allowed.", 405)
+            return refusal("Forbidden: the method is not allowed.", 405, page)
         if not is_plain_path(scope):
-            return _refusal(FORBIDDEN)
+            return refusal(FORBIDDEN, page=page)
         if token := parse_qs(scope["query_string"].decode("latin-1")).get("token"):
-            return self._open(token[0])
+            return self._open(token[0], page)
         session = self.sessions.find(cookie_of(headers, self.cookie))
         if session is None:
-            return _refusal(FORBIDDEN)
+            return refusal(FORBIDDEN, page=page)
         scope["session"] = session
         return None
 
-    def _open(self, token: str) -> Response:
+    def _open(self, token: str, page: bool) -> Response:
         opened = self.sessions.open(token)
         if opened is None:
-            return _refusal("Forbidden: this link was used before. The terminal of the server shows a new one.")
+            return refusal(
+                "Forbidden: this link was used before. The terminal of the server shows a new one.", page=page
+            )
         key, role = opened
         self.on_link(role)
         answer = RedirectResponse("/", 303)
@@ -130,8 +138,14 @@ class Gate:
         return answer
 
 
-def _refusal(text: str, status: int = 403) -> Response:
-    return PlainTextResponse(text + "\n", status)
+def refusal(text: str, status: int = 403, page: bool = False) -> Response:
+    """Return a sentence as plain text, or as a small page to a browser's window."""
+    return HTMLResponse(PAGE.format(escape(text)), status) if page else PlainTextResponse(text + "\n", status)
+
+
+def wants_page(headers: Headers) -> bool:
+    """Whether a request comes from a browser's window and not from a script."""
+    return "text/html" in headers.get("accept", "")
 
 
 def is_own_host(host: str) -> bool:

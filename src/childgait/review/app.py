@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.staticfiles import StaticFiles
 
 from childgait.errors import StepError
-from childgait.review import choose_routes, clear_routes, rate_routes
-from childgait.review.access import FORBIDDEN, Gate, Role, Sessions
+from childgait.review import choose_routes, clear_routes, correct_routes, rate_routes
+from childgait.review.access import FORBIDDEN, Gate, Role, Sessions, refusal, wants_page
 from childgait.review.checks import check_for
 from childgait.review.decisions import COLUMNS, Changed, check_reviewer
 from childgait.review.queue import progress
@@ -48,19 +48,19 @@ def create_app(
 ) -> FastAPI:
     """Make the application of a study; `on_link` is called with the role of a link that was used."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    state = AppState(study)
+    state = app.state.review = AppState(study)
     app.add_middleware(Gate, sessions=sessions, cookie=f"childgait_review_{port}", on_link=on_link)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     _add_errors(app, state)
     _add_common(app, state)
     _add_films(app, state)
-    for routes in (clear_routes, choose_routes, rate_routes):
+    for routes in (clear_routes, choose_routes, correct_routes, rate_routes):
         routes.add_routes(app, state)
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST"])
-    def refuse(path: str) -> Response:
+    def refuse(request: Request, path: str) -> Response:
         """Refuse every other path: no file is ever served by its path."""
-        return Response(FORBIDDEN + "\n", 403, media_type="text/plain")
+        return refusal(FORBIDDEN, page=wants_page(request.headers))
 
     return app
 
@@ -95,6 +95,7 @@ def _add_common(app: FastAPI, state: AppState) -> None:
             entries=entries,
             progress=progress(state.study, entries),
             history=state.history(),
+            covered=state.study.with_keypoints(),
             versions={one.video: state.versions(one.video) for one in state.history()},
         )
 

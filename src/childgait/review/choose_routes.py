@@ -8,8 +8,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
+from childgait.domain.names import parse_video_name
 from childgait.review.checks import check_for
 from childgait.review.state import AppState, session_of
+from childgait.review.study import Study
 
 
 class Selection(BaseModel):
@@ -31,13 +33,16 @@ def add_routes(app: FastAPI, state: AppState) -> None:
     def show(request: Request, video: str) -> Response:
         evidence = state.study.evidence(video)
         state.films.open(state.study.covered_video(video))
-        boxes = child_boxes(state, video)
+        preview = state.previews.find(video, state.decisions.version("selections", video))
+        shown = preview.study or state.study
+        boxes, points = child_boxes(shown, video), skeletons(shown, video)
         data = state.page_data(
             video,
             evidence,
             boxes=boxes,
-            points=skeletons(state, video),
+            points=points,
             bones=bones(),
+            preview={"state": preview.state, "message": preview.message},
             selections=[
                 {key: row[key] for key in ("frame", "x0", "y0", "x1", "y1")}
                 for row in state.decisions.rows("selections", video)
@@ -46,7 +51,13 @@ def add_routes(app: FastAPI, state: AppState) -> None:
         )
         doubtful = [frame for frame, box in enumerate(boxes) if not box["ok"]]
         return state.page(
-            request, "choose.html", video=video, data=data, doubtful=doubtful, history=state.history(video)
+            request,
+            "choose.html",
+            video=video,
+            data=data,
+            data_points=bool(points),
+            doubtful=doubtful,
+            history=state.history(video),
         )
 
     @app.post("/api/choose")
@@ -56,28 +67,38 @@ def add_routes(app: FastAPI, state: AppState) -> None:
         row = {"frame": body.frame} | dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True))
         check = check_for("selections", body.video, state.study.evidence(body.video))
         state.decisions.add("selections", body.video, [row], session.name, body.reason, body.version, check)
+        state.previews.start(body.video, state.decisions.version("selections", body.video))
         return {"next": f"/choose/{body.video}"}
 
+    @app.get("/api/preview/{video}")
+    def preview(video: str) -> dict[str, object]:
+        """Return how far the preview is, and mask boxes and skeleton once it is done."""
+        one = state.previews.find(str(parse_video_name(video)), state.decisions.version("selections", video))
+        drawn = (
+            {} if one.study is None else {"boxes": child_boxes(one.study, video), "points": skeletons(one.study, video)}
+        )
+        return {"state": one.state, "message": one.message, **drawn}
 
-def child_boxes(state: AppState, video: str) -> list[dict[str, Any]]:
+
+def child_boxes(study: Study, video: str) -> list[dict[str, Any]]:
     """Return per frame the box of the child's mask and whether it passes the gate; nothing before `segment` ran."""
     from childgait.files.masks import read_frame_rows
 
-    if not state.study.has("segment", video, ".frames.parquet"):
+    if not study.has("segment", video, ".frames.parquet"):
         return []
-    rows = read_frame_rows(state.study.file("segment", video, ".frames.parquet"))
+    rows = read_frame_rows(study.file("segment", video, ".frames.parquet"))
     return [{"box": [row["x0"], row["y0"], row["x1"], row["y1"]], "ok": row["ok"]} for row in rows]
 
 
-def skeletons(state: AppState, video: str) -> list[list[float | None]]:
+def skeletons(study: Study, video: str) -> list[list[float | None]]:
     """Return per frame x and y of every point of the refined skeleton; nothing before `refine_pose` ran."""
     import numpy as np
 
     from childgait.files.poses import read_poses
 
-    if not state.study.has("refine_pose", video, ".poses.parquet"):
+    if not study.has("refine_pose", video, ".poses.parquet"):
         return []
-    poses = read_poses(state.study.file("refine_pose", video, ".poses.parquet"))
+    poses = read_poses(study.file("refine_pose", video, ".poses.parquet"))
     return [[round(float(value), 1) if np.isfinite(value) else None for value in frame.ravel()] for frame in poses.xy]
 
 

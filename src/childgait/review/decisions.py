@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ COLUMNS = {
     "regions": ("video", "region", "frame", "x0", "y0", "x1", "y1", "action", "reviewer", "time", "reason"),
     "cleared": ("video", "sha256", "reviewer", "time", "reason"),
     "selections": ("video", "frame", "x0", "y0", "x1", "y1", "reviewer", "time", "reason"),
-    "corrections": ("video", "frame", "joint", "x", "y", "reviewer", "time", "reason"),
+    "corrections": ("video", "frame", "last", "joint", "action", "x", "y", "reviewer", "time", "reason"),
 }
+log = logging.getLogger(__name__)
 NAME = re.compile(r"[^\W_][\w .-]{0,39}")  # of a reviewer: pseudonym or initials
 LONGEST_REASON = 500  # characters
 
@@ -182,11 +184,16 @@ class Decisions:
                 partial[path].chmod(path.stat().st_mode & 0o777)
 
     def _note(self, action: str, decision: Decision) -> None:
-        """Append to the log of decisions, which also keeps what was taken back."""
-        if self.log is not None:
+        """Append to the log of decisions, which also keeps what was taken back; the decision itself is written."""
+        if self.log is None:
+            return
+        line = json.dumps({"action": action, "at": now(), **vars(decision)}, sort_keys=True) + "\n"
+        try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"action": action, "at": now(), **vars(decision)}, sort_keys=True) + "\n")
+                stream.write(line)
+        except OSError as error:
+            log.warning("%s lacks the line %s: %s", self.log, line.strip(), error.strerror or error)
 
 
 # --- the text of a table, line by line: a row is one line (user_files.py)

@@ -10,10 +10,11 @@ from typing import Literal, cast
 
 from childgait.review.decisions import Decisions
 from childgait.review.ratings import Ratings
+from childgait.review.second_reading import open_items
 from childgait.review.study import Study
 from childgait.user_files import read_facts
 
-Kind = Literal["clear", "choose", "gate", "legs", "rate", "arbitrate"]
+Kind = Literal["clear", "choose", "gate", "legs", "rate", "reread", "arbitrate"]
 State = Literal["waits", "held", "run"]
 TITLES: dict[Kind, str] = {
     "clear": "Held videos",
@@ -21,6 +22,7 @@ TITLES: dict[Kind, str] = {
     "gate": "Frames below the gate",
     "legs": "Doubtful legs",
     "rate": "Unscored items",
+    "reread": "Second readings",
     "arbitrate": "Disagreements",
 }
 DOUBTFUL_LEGS = 0.05  # share of frames with exchanged legs from which a person should look
@@ -62,6 +64,7 @@ def make_queue(study: Study, decisions: Decisions, rater: str | None = None, arb
     entries = [entry for video in videos for entry in _entries_of(study, rows, video)]
     if rater is not None:
         entries += list(_unscored(study, rater))
+        entries += list(_unread(study, rater))
     if arbiter:
         entries += list(_disputed(study, rater))
     kinds, states = list(TITLES), ("waits", "held", "run")
@@ -72,7 +75,7 @@ def progress(study: Study, entries: list[Entry]) -> list[Progress]:
     """Count what is decided per kind; a decision that waits for a run counts as decided."""
     videos = study.recordings()
     children = len({video.subject for video in videos})
-    totals = {kind: children if kind in ("rate", "arbitrate") else len(videos) for kind in TITLES}
+    totals = {kind: children if kind in ("rate", "reread", "arbitrate") else len(videos) for kind in TITLES}
     return [
         Progress(kind, title, totals[kind] - sum(one.kind == kind and one.state != "run" for one in entries), total)
         for kind, title in TITLES.items()
@@ -167,6 +170,11 @@ def _unscored(study: Study, rater: str) -> Iterator[Entry]:
     for child in _children(study):
         if (count := done.get(child, 0)) < ratings.items:
             yield Entry("rate", child, f"{ratings.items - count} of {ratings.items} items without your score")
+
+
+def _unread(study: Study, rater: str) -> Iterator[Entry]:
+    for child, targets in open_items(study, rater).items():
+        yield Entry("reread", child, f"{len(targets)} items for a second reading, without your first scores")
 
 
 def _disputed(study: Study, arbiter: str | None) -> Iterator[Entry]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +15,8 @@ from childgait.review.access import Role, Session
 from childgait.review.agreement import rater_agreement
 from childgait.review.band_texts import BAND_TEXTS
 from childgait.review.decisions import check_reviewer
+from childgait.review.ratings import second_name
+from childgait.review.second_reading import is_reading, second_items
 from childgait.review.state import AppState, safe_json, session_of
 from childgait.review.study import Evidence, Forbidden
 
@@ -29,6 +33,7 @@ class Rating(BaseModel):
     score: int | str
     before: int | str
     arbiter: bool = False
+    second: bool = False  # an answer of the second reading
 
 
 class RoleMissing(Forbidden):
@@ -53,15 +58,34 @@ def add_routes(app: FastAPI, state: AppState) -> None:
     def show(request: Request, child: str, session: str = "") -> Response:
         person = check_reviewer(session_of(request).name)
         check_practice(state)
+        check_blinded(state, child, person)
         sessions = sessions_of(state, child)
         own = state.ratings.session(child, person)
         chosen = own or session or next(iter(sessions))
         if chosen not in sessions:
             raise StepError(f"child {child} has no session {chosen}", hint=f"it has {', '.join(sessions)}")
         data = rating_data(state, child, chosen, sessions[chosen], person)
-        return state.page(
-            request, "rate.html", child=child, chosen=chosen, sessions=list(sessions), data=safe_json(data)
-        )
+        return rate_page(state, request, list(sessions), data)
+
+    @app.get("/reread/{child}")
+    def read_again(request: Request, child: str) -> Response:
+        """Show the items of the second reading without the scores of the first one."""
+        person = check_reviewer(session_of(request).name)
+        check_practice(state)
+        sessions = sessions_of(state, child)
+        targets = second_items(state.study, person).get(child)
+        if not targets:
+            raise StepError(
+                f"child {child} has no item for a second reading by {person}", hint="open it from the queue"
+            )
+        chosen = state.ratings.session(child, person) or next(iter(sessions))
+        if chosen not in sessions:
+            raise StepError(f"child {child} has no session {chosen}", hint=f"it has {', '.join(sessions)}")
+        data = rating_data(state, child, chosen, sessions[chosen], second_name(person))
+        keys = {key_of(target) for target in targets}
+        data |= {"second": True, "items": [item for item in data["items"] if item["key"] in keys]}
+        data["answers"] = {key: value for key, value in data["answers"].items() if key in keys}
+        return rate_page(state, request, [chosen], data)
 
     @app.get("/arbitrate/{child}")
     def arbitrate(request: Request, child: str) -> Response:
@@ -80,7 +104,7 @@ def add_routes(app: FastAPI, state: AppState) -> None:
             if target.name in targets
         }
         data |= {"arbiter": True, "opinions": {key_of(name): value for name, value in opinions.items()}}
-        return state.page(request, "rate.html", child=child, chosen=chosen, sessions=[chosen], data=safe_json(data))
+        return rate_page(state, request, [chosen], data)
 
     @app.post("/api/rate")
     def rate(request: Request, body: Rating) -> dict[str, object]:
@@ -91,8 +115,15 @@ def add_routes(app: FastAPI, state: AppState) -> None:
         if body.arbiter:
             require(session, "arbiter", "coordinator")
             state.ratings.adopt_agreement(body.child, session.name, body.session)
-        state.ratings.rate(body.child, session.name, body.session, body.limb, body.number, body.score, body.before)
-        return {"answered": state.ratings.answered(session.name).get(body.child, 0)}
+        if body.second:
+            check_offered(state, body, session.name)
+        else:
+            check_blinded(state, body.child, session.name)
+        state.ratings.rate(
+            body.child, session.name, body.session, body.limb, body.number, body.score, body.before, body.second
+        )
+        name = second_name(session.name) if body.second else session.name
+        return {"answered": state.ratings.answered(name).get(body.child, 0)}
 
     @app.get("/agreement")
     def agreement(request: Request) -> Response:
@@ -108,6 +139,30 @@ def check_practice(state: AppState) -> None:
         raise StepError(
             f"{study.labels} is made by synthesize: the synthetic children have scores",
             hint="to practise on them, start `childgait review --labels logs/practice.json`",
+        )
+
+
+def rate_page(state: AppState, request: Request, sessions: list[str], data: dict[str, Any]) -> Response:
+    """Render the page on which a child is rated."""
+    chosen = {"child": data["child"], "chosen": data["session"], "second": data["second"]}
+    return state.page(request, "rate.html", sessions=sessions, data=safe_json(data), **chosen)
+
+
+def check_blinded(state: AppState, child: str, person: str) -> None:
+    """Fail while this person's second reading of the child is under way: it must not see the first one."""
+    if is_reading(state.study, child, person):
+        raise Forbidden(
+            f"your first scores of child {child} are hidden until your second reading is complete",
+            hint=f"open /reread/{child} from the queue",
+        )
+
+
+def check_offered(state: AppState, body: Rating, person: str) -> None:
+    """Fail unless the item is one of those offered to this person for a second reading."""
+    offered = {key_of(target) for target in second_items(state.study, person).get(body.child, [])}
+    if f"{body.limb} {body.number}" not in offered:
+        raise StepError(
+            f"item {body.number} of the {body.limb} limb is not offered for a second reading", hint="reload the page"
         )
 
 
@@ -130,7 +185,7 @@ def sessions_of(state: AppState, child: str) -> dict[str, list[VideoName]]:
     return sessions
 
 
-def rating_data(state: AppState, child: str, session: str, names: list[VideoName], rater: str) -> dict[str, object]:
+def rating_data(state: AppState, child: str, session: str, names: list[VideoName], rater: str) -> dict[str, Any]:
     """Return what the page's script reads: the videos, the items in working order, and the person's own answers."""
     videos = []
     for name in names:
@@ -161,6 +216,7 @@ def rating_data(state: AppState, child: str, session: str, names: list[VideoName
         "answers": answers,
         "highest": state.study.highest,
         "arbiter": False,
+        "second": False,
         "opinions": {},
     }
 

@@ -7,8 +7,10 @@ A second reading of a rater A is the entry of the rater "A (2)", so that `build_
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from childgait.errors import StepError
 from childgait.files.atomic import atomic_outputs
 from childgait.files.labels import read_sheets, subject_name
 from childgait.review.decisions import Changed, check_reviewer, now
-from childgait.review.locks import lock_for_writing
+from childgait.review.locks import lock_for_writing, lock_labels
 from childgait.user_files import read_json
 
 NOT_SEEN = "not seen"
@@ -39,7 +41,7 @@ class Ratings:
 
     def entries(self) -> list[Entry]:
         """Read all entries; an existing file that `build_labels` would refuse is an error."""
-        if not self.path.exists():
+        if not self.path.exists() or self.path.stat().st_size == 0:  # empty: another process is making it
             return []
         read_sheets(self.path, highest=self.highest)
         entries: list[Entry] = read_json(self.path)
@@ -47,36 +49,50 @@ class Ratings:
 
     def scores(self, child: str, rater: str) -> dict[str, dict[str, Score]]:
         """Return one rater's answers of one child, by limb and number of the item."""
-        entry = _find(self.entries(), child, rater) or {}
-        return {limb: {str(n): _answer(entry, limb, n) for n in BY_NUMBER} for limb in LIMBS}
+        entry = entry_of(self.entries(), child, rater) or {}
+        return {limb: {str(n): answer_of(entry, limb, n) for n in BY_NUMBER} for limb in LIMBS}
 
     def session(self, child: str, rater: str) -> str:
         """Return the session whose videos this rater watched; empty before the first score."""
-        return str((_find(self.entries(), child, rater) or {}).get("session", ""))
+        return str((entry_of(self.entries(), child, rater) or {}).get("session", ""))
 
     def answered(self, rater: str) -> dict[str, int]:
         """Count one rater's answers per child, items that were not seen included."""
         counts = {}
         for entry in self.entries():
             if str(entry.get("rater") or "") == rater:
-                answers = [_answer(entry, limb, n) for limb in LIMBS for n in BY_NUMBER]
+                answers = [answer_of(entry, limb, n) for limb in LIMBS for n in BY_NUMBER]
                 counts[subject_name(entry["patient_id"])] = sum(one != UNANSWERED for one in answers)
         return counts
 
-    def rate(self, child: str, rater: str, session: str, limb: Limb, number: int, score: Score, before: Score) -> None:
-        """Write one answer; `before` is the answer that the page shows, and must still stand in the file."""
+    def rate(
+        self,
+        child: str,
+        rater: str,
+        session: str,
+        limb: Limb,
+        number: int,
+        score: Score,
+        before: Score,
+        second: bool = False,
+    ) -> None:
+        """Write one answer; `before` is the answer that the page shows, and must still stand in the file.
+
+        `second` writes it to the rater's second reading.
+        """
         rater = check_reviewer(rater)
+        rater = second_name(rater) if second else rater
         if number not in BY_NUMBER or limb not in LIMBS:
             raise StepError(f"there is no item {number} of the {limb} limb", hint="items are 1 to 17")
         if score not in (*range(self.highest + 1), NOT_SEEN, UNANSWERED) or isinstance(score, bool):
             raise StepError(f"the score is {score!r}", hint=f"0 to {self.highest}, or {NOT_SEEN}")
-        with lock_for_writing(self.folder, self.path.parent):
+        with self._lock():
             entries = self.entries()
-            entry = _find(entries, child, rater)
+            entry = entry_of(entries, child, rater)
             if entry is None:
                 entry = {"patient_id": child, "rater": rater, "session": session, "left": {}, "right": {}}
                 entries.append(entry)
-            if _answer(entry, limb, number) != before:
+            if answer_of(entry, limb, number) != before:
                 raise Changed(
                     f"{self.path}: item {number} of the {limb} limb was changed after this page was opened",
                     hint="nothing was written; another window may be open: reload this page and score again",
@@ -84,6 +100,12 @@ class Ratings:
             self._set(entry, limb, number, score)
             entry |= {"session": session, "changed": now()}
             self._replace(entries)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Hold the locks of the annotations and of the labels file, which another study may share."""
+        with lock_for_writing(self.folder, self.path.parent), lock_labels(self.path):
+            yield
 
     def _set(self, entry: Entry, limb: Limb, number: int, score: Score) -> None:
         """Set one answer in an entry and the limb's total."""
@@ -106,7 +128,8 @@ class Ratings:
                 target.name
                 for target in TARGETS
                 if len(set(self.opinions(entries, child, target.limb, target.code, arbiter))) > 1
-                and _answer(_find(entries, child, arbiter or "") or {}, target.limb, _number(target.code)) == UNANSWERED
+                and answer_of(entry_of(entries, child, arbiter or "") or {}, target.limb, item_number(target.code))
+                == UNANSWERED
             ]
             if targets:
                 found[child] = targets
@@ -120,7 +143,7 @@ class Ratings:
         scores = []
         for entry in entries:
             rater = str(entry.get("rater") or "")
-            value = _answer(entry, limb, _number(code))
+            value = answer_of(entry, limb, item_number(code))
             other = rater != but and not SECOND_READING.search(rater)
             if subject_name(entry["patient_id"]) == child and other and isinstance(value, int):
                 scores.append(value)
@@ -129,16 +152,16 @@ class Ratings:
     def adopt_agreement(self, child: str, arbiter: str, session: str) -> int:
         """Copy to the arbiter's entry what at least two raters agree on and the arbiter has not scored; count it."""
         copied = 0
-        with lock_for_writing(self.folder, self.path.parent):
+        with self._lock():
             entries = self.entries()
-            entry = _find(entries, child, check_reviewer(arbiter))
+            entry = entry_of(entries, child, check_reviewer(arbiter))
             if entry is None:
                 entry = {"patient_id": child, "rater": arbiter, "session": session, "left": {}, "right": {}}
                 entries.append(entry)
             for target in TARGETS:
-                number = _number(target.code)
+                number = item_number(target.code)
                 given = self.opinions(entries, child, target.limb, target.code, arbiter)
-                if _answer(entry, target.limb, number) == UNANSWERED and len(given) > 1 and len(set(given)) == 1:
+                if answer_of(entry, target.limb, number) == UNANSWERED and len(given) > 1 and len(set(given)) == 1:
                     self._set(entry, target.limb, number, given[0])
                     copied += 1
             if copied:
@@ -156,11 +179,18 @@ class Ratings:
                 partial[self.path].chmod(self.path.stat().st_mode & 0o777)
 
 
-def _number(code: str) -> int:
+def item_number(code: str) -> int:
+    """Return the number of an item from its code, 1 for IC."""
     return CODES.index(code) + 1
 
 
-def _find(entries: list[Entry], child: str, rater: str) -> Entry | None:
+def second_name(rater: str) -> str:
+    """Return the name under which a rater's second reading stands; no person can work by it."""
+    return f"{rater} (2)"
+
+
+def entry_of(entries: list[Entry], child: str, rater: str) -> Entry | None:
+    """Return the entry of one child by one rater."""
     return next(
         (
             entry
@@ -171,7 +201,7 @@ def _find(entries: list[Entry], child: str, rater: str) -> Entry | None:
     )
 
 
-def _answer(entry: Entry, limb: Limb, number: int) -> Score:
+def answer_of(entry: Entry, limb: Limb, number: int) -> Score:
     """Return the answer in an entry, however its key is written (`1` or `01`)."""
     for key, value in (entry.get(limb) or {}).items():
         if key != "Total" and int(key) == number:

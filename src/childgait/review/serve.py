@@ -66,4 +66,7 @@ def serve(study: Study, port: int, roles: Sequence[str]) -> None:
             timeout_graceful_shutdown=2,
             lifespan="off",
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            app.state.review.previews.close()

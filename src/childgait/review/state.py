@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from childgait.review.access import Role, Session
 from childgait.review.decisions import Decision, Decisions
 from childgait.review.film import FilmStore
+from childgait.review.preview import Previews
 from childgait.review.queue import Entry, Kind, make_queue
 from childgait.review.ratings import Ratings
 from childgait.review.study import Evidence, Study
@@ -24,8 +25,9 @@ PAGE_OF: dict[Kind, str] = {
     "clear": "clear",
     "choose": "choose",
     "gate": "choose",
-    "legs": "choose",
+    "legs": "correct",
     "rate": "rate",
+    "reread": "reread",
     "arbitrate": "arbitrate",
 }
 
@@ -52,6 +54,7 @@ class AppState:
     def __post_init__(self) -> None:
         self.decisions = Decisions(self.study.annotations, self.study.logs)
         self.ratings = Ratings(self.study.labels, self.study.annotations, self.study.highest)
+        self.previews = Previews(self.study)
         self.templates = _environment()
 
     def page(self, request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:

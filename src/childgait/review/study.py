@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from childgait.domain.names import VideoName, parse_video_name
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.records import Record
 from childgait.user_files import check_regular, read_facts, read_json
+
+if TYPE_CHECKING:
+    from childgait.params import RefinePose
 
 MAKE_AGAIN = "run `make run`"
 
@@ -42,12 +45,29 @@ class Study:
     highest: int = 2  # of the labels' scale
     most_legs_missing: float = 0.4
     min_ok_share: float = 0.9
+    params_file: Path = Path("params.yaml")
+
+    def refinement(self) -> RefinePose:
+        """Read the settings by which `refine_pose` runs."""
+        from childgait.params import RefinePose, load_section
+
+        return load_section(self.params_file, RefinePose)
+
+    def networks(self) -> list[str]:
+        """List the networks that the study trains, baselines left out."""
+        from childgait.params import Finetune, load_section
+
+        return list(load_section(self.params_file, Finetune).models)
 
     def recordings(self) -> list[VideoName]:
         """List the de-identified recordings, by name."""
         suffix = ".evidence.json"
         names = (path.name.removesuffix(suffix) for path in (self.data / "deidentify").glob(f"*{suffix}"))
         return sorted(parse_video_name(name) for name in names)
+
+    def with_keypoints(self) -> list[str]:
+        """List the recordings whose keypoints are refined, by name."""
+        return [name for name in map(str, self.recordings()) if self.has("refine_pose", name, ".poses.parquet")]
 
     def evidence(self, video: str) -> Evidence:
         """Read what de-identification found in one recording."""
@@ -132,4 +152,5 @@ def open_study(params_file: Path, labels: Path | None = None, data: Path = Path(
         highest=2 if params["build_labels"].scale == "ordinal" else 1,
         most_legs_missing=params["gate"].most_legs_missing,
         min_ok_share=params["segment"].min_ok_share,
+        params_file=params_file,
     )

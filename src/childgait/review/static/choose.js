@@ -37,6 +37,21 @@ function mark(pen, box) {
   pen.stroke();
 }
 
+// The steps run anew for this video after a choice; the page shows their mask and skeleton once they are there.
+async function follow() {
+  const note = get("preview");
+  while (data.preview.state === "running") {
+    note.textContent = "The steps run anew for your choice; mask and skeleton follow.";
+    await new Promise(done => setTimeout(done, 700));
+    const answer = await fetch(`/api/preview/${data.video}`).catch(() => null);
+    if (!answer || !answer.ok) { note.textContent = "The preview cannot be read; `make run` makes mask and skeleton."; return; }
+    data.preview = await answer.json();
+    if (data.preview.boxes) { data.boxes = data.preview.boxes; data.points = data.preview.points; player.paint(); }
+  }
+  if (data.preview.state === "done") note.textContent = "Drawn: a preview of your choice. make run writes it.";
+  if (data.preview.state === "failed") note.textContent = `No preview: ${data.preview.message}`;
+}
+
 function update() {
   get("save").disabled = get("drop").disabled = !choice;
   get("state").textContent = choice ? `Frame ${choice.frame}: ${choice.box.length === 2 ? "point" : "box"} ${choice.box.map(Math.round).join(", ")}.` : "Nothing is chosen yet.";
@@ -69,3 +84,4 @@ get("drop").addEventListener("click", () => { choice = null; update(); });
 for (const button of document.querySelectorAll("[data-frame]")) button.addEventListener("click", () => { player.pause(); player.seek(Number(button.dataset.frame)); });
 onKeys({...player.keys(), Enter: save});
 offerUndo(table => data.versions[table]);
+follow();

@@ -230,7 +230,7 @@ export class Player {
 
   slower() {
     this.speed = (this.speed + 1) % SPEEDS.length;
-    this.root.querySelector("[data-do=speed]").textContent = `${SPEEDS[this.speed]}×`;
+    this.root.querySelector("[data-at=speed]").textContent = `${SPEEDS[this.speed]}×`;
     if (this.playing) { this.pause(); this.play(); }
   }
 }

@@ -154,7 +154,7 @@ function answer(score) {
   unsaved++;
   if (score !== "" && current < items.length - 1) to(current + 1); else render();
   busy = busy.then(async () => {
-    const body = {child: data.child, session: data.session, limb: item.limb, number: item.number, score, before, arbiter: data.arbiter};
+    const body = {child: data.child, session: data.session, limb: item.limb, number: item.number, score, before, arbiter: data.arbiter, second: data.second};
     if (!(await send("/api/rate", body))) data.answers[item.key] = before;
     unsaved--;
     render();
