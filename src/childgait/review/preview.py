@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 FIRST, LAST = "segment", "refine_pose"  # of the steps that run
-READ = (".mp4", ".poses.parquet")  # outputs of deidentify that these steps read
 FOLDER = "review-preview"
 FAILURE = "failure.txt"
 VERSION = "selections.txt"  # of the rows that a preview was made of
@@ -72,10 +71,8 @@ class Previews:
         shutil.rmtree(folder, ignore_errors=True)
         inputs = folder / "data" / "deidentify"
         inputs.mkdir(parents=True)
-        for ending in READ:
-            source = self._study.file("deidentify", video, ending)
-            if source.is_file():
-                (inputs / source.name).symlink_to(source.resolve())
+        for source in (self._study.data / "deidentify").glob(f"{video}.*"):
+            (inputs / source.name).symlink_to(source.resolve())
         write_text(folder / VERSION, version)
         return folder
 
