@@ -7,7 +7,7 @@ import torch
 
 from childgait.models.batch import Batch
 from childgait.models.registry import MODELS
-from childgait.models.sequence import INPUTS, SequenceNetwork, TemporalBlock
+from childgait.models.sequence import SequenceNetwork, TemporalBlock
 from support.small_study import settings
 from support.stick_child import scored_points
 
@@ -39,7 +39,8 @@ def test_a_walk_backwards_in_time_is_another_walk(kind: str) -> None:
 def test_the_first_frame_is_seen_at_the_last_one() -> None:
     """What a GRU in both directions has and a pass in one would not: each end knows the other."""
     for kind in ("gru", "lstm"):
-        network, frames = built(kind), torch.randn(1, 12, INPUTS, requires_grad=True)
+        network = built(kind)
+        frames = torch.randn(1, 12, network.norm.num_features, requires_grad=True)
         seen = network.trunk(frames)
         for here, there in ((0, -1), (-1, 0)):
             (gradient,) = torch.autograd.grad(seen[0, here].sum(), frames, retain_graph=True)
