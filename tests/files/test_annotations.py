@@ -50,6 +50,8 @@ def test_a_video_has_a_file_of_its_own_rows(tmp_path: Path, monkeypatch: pytest.
     assert before.st_mtime_ns == table.stat().st_mtime_ns
     table.write_text('video,frame,reason\nb,9,y\na,3,"one, two"\n')
     assert write_video_rows(table, "a", rows_by_video(table)["a"]).stat() == before
+    table.write_text('video,frame,reason,reviewer,time\na,3,"one, two",,\nb,9,y,AB,now\n')  # the app adds columns
+    assert write_video_rows(table, "a", rows_by_video(table)["a"]).stat() == before
     table.write_text("video,frame,reason\na,3,other\n")
     assert write_video_rows(table, "a", rows_by_video(table)["a"]).stat() != before
     assert "b" not in rows_by_video(table)

@@ -14,6 +14,7 @@ from pathlib import Path
 from childgait.files.atomic import write_text
 from childgait.user_files import read_rows
 
+ADDED = ("last", "action", "reviewer", "time")  # columns that the review app adds to a table that lacks them
 VIDEO_ROWS = Path(".snakemake/annotations")  # {table}/{video}.csv
 
 
@@ -32,9 +33,11 @@ def rows_by_video(table: Path) -> dict[str, str]:
 
 
 def _as_text(name: str, rows: list[dict[str, str]]) -> str:
+    """Format rows as a table; an added column that is empty in all of them is left out, so that it reruns nothing."""
+    columns = [key for key in rows[0] if key not in ADDED or any(row[key] for row in rows)]
     stream = io.StringIO()
     stream.write(f"# rows of {name}: edit them there, not here\n")
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
