@@ -12,16 +12,20 @@ from childgait.files.tables import write_table
 from childgait.vision.drawn_heads import SKIN, draw_heads, read_head_covers
 
 
-def row(frame: int, whole: bool, x0: int) -> tuple[object, ...]:
-    return (frame, frame / 30, 0, whole, "blazepose", 0.9, x0, 20, x0 + 40, 70, 2000)
+def row(frame: int, whole: bool, x0: int, region: int = 0) -> tuple[object, ...]:
+    return (frame, frame / 30, region, whole, "blazepose", 0.9, x0, 20, x0 + 40, 70, 2000)
 
 
 def test_heads_are_drawn_in_the_covers_of_heads(tmp_path: Path) -> None:
     path = tmp_path / "v.regions.parquet"
-    rows = [row(0, False, 10), row(0, True, 100), row(2, False, 12)]
+    rows = [row(0, False, 10), row(0, True, 100), row(2, False, 12), row(4, False, 14), row(4, False, 90, region=1)]
     write_table(path, pl.DataFrame(rows, schema=REGIONS.schema(), orient="row"), REGIONS)
     covers = read_head_covers(path)
-    assert {frame: len(boxes) for frame, boxes in covers.items()} == {0: 1, 2: 1}
+    assert {frame: len(boxes) for frame, boxes in covers.items()} == {
+        0: 1,
+        2: 1,
+        4: 1,
+    }  # a region of one frame beside one of three is no head
     picture = np.full((120, 200, 3), 7, np.uint8)
     drawn = draw_heads(picture, 0, covers)
     assert tuple(drawn[45, 30]) == SKIN

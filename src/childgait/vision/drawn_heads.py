@@ -7,6 +7,7 @@ down, and in some frames nobody is found. A plain ellipse in each cover of a hea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,15 +22,23 @@ Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
 SKIN = (185, 138, 110)  # RGB
+LASTING = 0.5  # of the longest cover, in frames
 HALF_WIDTH, HALF_HEIGHT = 0.33, 0.38  # of a cover, which is larger than its head
 
 
 def read_head_covers(path: Path | None) -> dict[int, Floats]:
-    """Return the covers of heads (n, 4) by frame, from deidentify's table REGIONS; whole-person covers are left out."""
+    """Return the covers of heads (n, 4) by frame, from deidentify's table REGIONS.
+
+    Whole-person covers are left out, and short ones, which may cover a shadow or a part of somebody: a head drawn
+    there would be a second person.
+    """
     if path is None:
         return {}
     table = read_table(path, REGIONS)
     table = table.filter(~table["whole"])
+    frames_of = Counter(table["region"].to_list())
+    longest = max(frames_of.values(), default=0)
+    table = table.filter(table["region"].is_in([one for one, n in frames_of.items() if n >= LASTING * longest]))
     corners = table.select("x0", "y0", "x1", "y1").to_numpy().astype(np.float64)
     frames = table["frame"].to_numpy()
     return {int(frame): corners[frames == frame] for frame in np.unique(frames)}

@@ -393,12 +393,13 @@ def _margins(source: list[str], times: NDArray[np.float64], params: Deidentify) 
     """Return the margin of each frame of an unbroken stretch, as a share of its box.
 
     It is smallest where keypoints give the head, away from the ends of the stretch, and larger at these ends and where
-    a silhouette shows the top of the head at best.
+    a silhouette shows the top of the head at best, or the embedded model shows a head for the first or last time.
     """
     keypoints = np.array(["keypoints" in name for name in source])
     at_end = np.minimum(times - times[0], times[-1] - times) <= params.smooth_seconds
     silhouette_only = np.array([name in ("silhouette", "extended") for name in source])
-    factor = np.where(keypoints, KEYPOINT_END_MARGIN, np.where(silhouette_only, SILHOUETTE_MARGIN, 1))
+    first_seen = np.array(["blazepose" in name for name in source]) & at_end
+    factor = np.where(keypoints, KEYPOINT_END_MARGIN, np.where(silhouette_only | first_seen, SILHOUETTE_MARGIN, 1))
     return np.where(keypoints & ~at_end, params.keypoint_margin, factor * params.margin)
 
 
