@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parents[1] / "tests")]
 
 from childgait.errors import StepError  # noqa: E402
+from support.hostile_deliveries import deliveries  # noqa: E402
 from support.hostile_files import Try, tries  # noqa: E402
 from support.mutated_files import mutated_tries  # noqa: E402
 
@@ -131,7 +132,7 @@ def main() -> None:
     arguments = parser.parse_args()
     import_readers()
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))  # the machine survives what is broken
-    planned = list(tries())
+    planned = [*tries(), *deliveries()]
     planned += mutated_tries(arguments.count - len(planned), arguments.seed)
     outcomes = [(one, attempt(one)) for one in planned[: arguments.count]]
     arguments.out.write_text(table(outcomes), encoding="utf-8")

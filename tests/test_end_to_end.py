@@ -28,6 +28,7 @@ from childgait.lineage.search import files_under, find_traces
 from childgait.report.child.record import read_record
 from support.cloned_study import Study, clone, clone_of
 from test_no_raw_pixels import bare_heads
+from test_rights import readable_by_others
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -85,6 +86,13 @@ def test_every_step_ran_and_the_report_stands(study: Study) -> None:
     page = (study.folder / "reports/index.html").read_text()
     assert "<html" in page
     assert len(page) > 20_000
+
+
+def test_no_other_user_can_read_the_study(study: Study) -> None:
+    """Only what git tracks may be read by others."""
+    tracked = {study.folder / name for name in study.run("git", "ls-files").stdout.splitlines()}
+    folders = [path for path in study.folder.iterdir() if path.is_dir() and path.name != ".git"]
+    assert {path for folder in folders for path in readable_by_others(folder)} - tracked == set()
 
 
 def test_every_child_of_test_and_validation_has_a_page(study: Study) -> None:

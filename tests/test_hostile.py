@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from childgait.errors import StepError
+from support.hostile_deliveries import deliveries
 from support.hostile_files import Try, tries
 
 
-@pytest.mark.parametrize("one", tries(), ids=lambda one: f"{one.group}: {one.title}"[:60])
+@pytest.mark.parametrize("one", [*tries(), *deliveries()], ids=lambda one: f"{one.group}: {one.title}"[:60])
 def test_it_becomes_a_sentence(tmp_path: Path, one: Try) -> None:
     read = one.make(tmp_path)
     with pytest.raises(StepError) as caught:

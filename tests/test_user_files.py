@@ -68,6 +68,10 @@ CELLS = st.one_of(
     st.integers(-(10**40), 10**40).map(str),
     st.text(max_size=6),
 )
+TREE_READERS = ["labels", "frame", "facts", "tombstones", "model", "pretraining", "params", "dvc", "lock"]
+TREE_READERS += ["reply", "answer", "bundle", "ratings"]
+ROW_READERS = ["subjects", "regions", "cleared", "selections", "corrections", "split", "submission", "laboratory"]
+ROW_READERS += ["external", "kept", "visits"]
 WORDS = st.sampled_from(
     [
         "&a",
@@ -126,9 +130,7 @@ def test_a_valid_file_that_was_changed(name: str) -> None:
     run()
 
 
-@pytest.mark.parametrize(
-    "name", ["labels", "frame", "facts", "tombstones", "model", "pretraining", "params", "dvc", "lock"]
-)
+@pytest.mark.parametrize("name", TREE_READERS)
 def test_any_tree_of_values(name: str) -> None:
     """JSON is YAML, too."""
 
@@ -142,9 +144,7 @@ def test_any_tree_of_values(name: str) -> None:
     run()
 
 
-@pytest.mark.parametrize(
-    "name", ["subjects", "regions", "cleared", "selections", "corrections", "split", "submission", "laboratory"]
-)
+@pytest.mark.parametrize("name", ROW_READERS)
 def test_any_rows(name: str) -> None:
     header = READERS[name].valid().split(b"\n")[0].decode()
 
@@ -157,9 +157,7 @@ def test_any_rows(name: str) -> None:
     run()
 
 
-@pytest.mark.parametrize(
-    "name", ["labels", "frame", "facts", "tombstones", "model", "pretraining", "params", "dvc", "lock"]
-)
+@pytest.mark.parametrize("name", TREE_READERS)
 @pytest.mark.parametrize("opening", ["[", '{"a":', "- "])
 def test_nesting_of_100_000_levels(name: str, opening: str) -> None:
     check(name, opening.encode() * 100_000)

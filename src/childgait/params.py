@@ -775,7 +775,11 @@ def load_params(path: Path) -> Params:
 
 def load_sections(path: Path) -> dict[str, Section]:
     """Load and check the whole file, as a mapping of any section by its name."""
-    values = read_params(path)
+    return check_sections(read_params(path), str(path))
+
+
+def check_sections(values: Mapping[str, object], where: str) -> dict[str, Section]:
+    """Check the values of all sections; `where` names their file in the error, which lists all problems."""
     problems = []
     for name in values:
         if name not in SECTIONS and name != "preset":
@@ -792,7 +796,7 @@ def load_sections(path: Path) -> dict[str, Section]:
     if problems:
         rest = f"; and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
         raise StepError(
-            f"{path}: " + "; ".join(problems[:MOST_PROBLEMS]) + rest,
+            f"{where}: " + "; ".join(problems[:MOST_PROBLEMS]) + rest,
             hint="src/childgait/params.py lists the keys and their ranges",
         )
     return loaded

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 import reprlib
@@ -24,6 +25,7 @@ LARGEST_PARAMS = 1 << 20  # bytes of params.yaml and of a preset
 LONGEST_NUMBER = 30  # characters of a number
 LONGEST_FIELD = 10_000  # characters of a field of a table
 DEEPEST_YAML = 20  # levels of nesting; params.yaml has four
+_NUMBER = re.compile(r"[-+]?([0-9]{1,12}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _KINDS = (
@@ -90,6 +92,11 @@ def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
     if "\0" in text:
         raise StepError(f"{path} contains a zero byte", hint="save it as plain text in UTF-8")
     return text
+
+
+def parse_number(text: str) -> float:
+    """Parse a decimal number as people write it; NaN for anything else, such as 1_0, ٨, 0x10 or inf."""
+    return float(text) if _NUMBER.fullmatch(text.strip()) else math.nan
 
 
 # --- JSON

@@ -24,6 +24,7 @@ from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
 from childgait.lineage.erasure import CHECKPOINTS, plan_erasure, strip_table
 from childgait.lineage.search import files_under, find_traces
+from childgait.lineage.stores import Removals, Store
 from support import toy_study
 from support.walking_videos import walk, write_video
 
@@ -266,6 +267,52 @@ def test_one_child_after_another_before_anything_is_made_again(clone, capsys):
     ]
     assert "of older versions whose listing an earlier erasure removed" in output
     assert not Path("data/split_subjects/0.test.csv").exists()
+
+
+@pytest.mark.parametrize("after", [4, 9, 14])
+def test_a_call_that_is_killed_within_a_remote_is_completed(clone, tmp_path, monkeypatch, after):
+    """The listings of older versions are removed last: without them an object of the remote has no name."""
+    remove = Store.remove
+
+    def stop(self: Store, removals: Removals) -> None:
+        left = iter(range(after))
+        taken = self.fs.remove
+
+        def remove_some(path: str) -> None:
+            if "remote" in self.name and next(left, None) is None:
+                raise KeyboardInterrupt
+            taken(path)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.fs, "remove", remove_some)
+            remove(self, removals)
+
+    monkeypatch.setattr(Store, "remove", stop)
+    with pytest.raises(KeyboardInterrupt):
+        erase("0007", yes=True, remote=True)
+    monkeypatch.setattr(Store, "remove", remove)
+    assert erase("0007", yes=True, remote=True) == 0
+    assert not any(b"older take of this child" in p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    left = {path.read_bytes() for path in (tmp_path / "remote" / "files").rglob("*") if path.is_file()}
+    assert left <= {path.read_bytes() for path in Path("data/raw").rglob("*") if path.is_file()}
+
+
+def test_an_erased_child_is_searched_for_again(clone, capsys):
+    """A call may have been killed between the removal and the search."""
+    assert erase("0007", yes=True) == 0
+    Path("found.txt").write_text("0007-0001_left_1-240")
+    assert erase("0007", yes=True) == 1
+    assert "STILL THERE" in capsys.readouterr().out
+    assert len(Path("erased.jsonl").read_text().splitlines()) == 1
+
+
+def test_scores_of_the_child_go_too(clone):
+    own, shared, other = Path("scores/0007/child.html"), Path("scores/child.csv"), Path("scores/0001/child.html")
+    for path, text in ((own, "a page"), (shared, "child\n0007\n"), (other, "a page")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert erase("0007", yes=True) == 0
+    assert [path.exists() for path in (own, shared, other)] == [False, False, True]
 
 
 @pytest.mark.parametrize("lock", ["run", "stage", "jobs"])

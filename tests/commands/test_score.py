@@ -59,7 +59,9 @@ def videos_of(cohort: Path, *views: str) -> list[Path]:
 def scored(made: BundledStudy, cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one child, scored on a side view and a front view."""
     out = tmp_path_factory.mktemp("out")
+    before = os.umask(0o027)  # as the command line sets it
     score(videos_of(cohort, "left", "forward"), bundle=made.bundle, out=out, processes=1)
+    os.umask(before)
     return out
 
 
@@ -77,6 +79,13 @@ def test_the_page_and_the_numbers_are_there(scored: Path, made: BundledStudy) ->
     with (scored / "child.csv").open(newline="") as rows:
         table = list(csv.DictReader(rows))
     assert [row["answer"] for row in table] == [item.answer for item in record.items]
+
+
+@pytest.mark.slow
+def test_no_other_user_can_read_what_was_scored(scored: Path) -> None:
+    files = [path for path in scored.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".html", ".mp4", ".npy", ".parquet", ".jpg"}
+    assert [path for path in files if path.stat().st_mode & 0o007] == []
 
 
 @pytest.mark.slow
@@ -146,7 +155,8 @@ def test_a_video_that_cannot_be_read_is_stated_on_the_page(
 @pytest.mark.slow
 def test_a_held_video_is_neither_scored_nor_shown(made: BundledStudy, cohort: Path, tmp_path: Path) -> None:
     """Without keypoints and SAM 3 a person may have been missed: nothing after deidentify reads the video."""
-    bare = tmp_path / "clip.mp4"
+    bare = tmp_path / "Anna_Mueller" / "anna.MP4"
+    bare.parent.mkdir()
     shutil.copy(videos_of(cohort, "left")[0], bare)
     score([bare], bundle=made.bundle, out=tmp_path / "out", view=["left"], child="0042", processes=1)
     record = read_record(tmp_path / "out/child.json")
@@ -154,6 +164,13 @@ def test_a_held_video_is_neither_scored_nor_shown(made: BundledStudy, cohort: Pa
     assert record.recordings[0].reasons[0].startswith("a person must review it first: ")
     assert "data:image/webp" not in (tmp_path / "out/child.html").read_text().split("<script>")[0]
     assert not (tmp_path / "out/data/segment").exists()
+    names = [path for path in (tmp_path / "out").rglob("*") if re.search(rb"(?i)anna", str(path).encode() + read(path))]
+    assert names == [], "the folder and the file are named after a person"
+
+
+def read(path: Path) -> bytes:
+    """Read a file, or the target of a link."""
+    return str(path.readlink()).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
 
 
 def copy_recording(source: Path, stem: Path) -> None:

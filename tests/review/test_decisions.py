@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,15 @@ def test_a_missing_table_is_made_and_an_unreadable_one_is_left(tmp_path: Path) -
     with pytest.raises(StepError, match="open quotation mark"):
         clear(decisions)
     assert decisions.path("cleared").read_text().endswith('\n"open')
+
+
+def test_new_files_are_closed_to_other_users(tmp_path: Path) -> None:
+    before = os.umask(0o027)  # as the command line sets it
+    clear(Decisions(tmp_path, tmp_path / "logs" / "review.jsonl"))
+    os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 3, "the table, the log and the lock"
+    assert [path for path in files if path.stat().st_mode & 0o007] == []
 
 
 def write_many(folder: Path, reviewer: str) -> None:

@@ -16,7 +16,9 @@
 | a real face (public-domain portrait) moving before a wall | `portrait_scene` | a second |
 | settings of the stream of painted synthetic walks | `walk_stream` | a second per child and view |
 | every reader of a user's file, with a valid content | `user_file_readers` | - |
-| malformed files: planned ones, and mutations by the hundred | `hostile_files`, `mutated_files` | - |
+| malformed files: planned, from elsewhere, mutated | `hostile_files`, `hostile_deliveries`, `mutated_files` | - |
+| a bundle without a study | `small_bundle` | milliseconds |
+| the smoke study under kills, full disks and other faults | `disturbed_study` | minutes |
 | the mark `slow` on some rows of a parametrised test | `marks` | - |
 | a real browser, and an application served to it | `chromium` | seconds |
 | an attack on a covered face | `attack` | seconds |

@@ -75,7 +75,7 @@ LEAVES = (
         '"0001"',
     ),
 )
-JSON = ("labels", "frame", "facts", "tombstones", "model", "pretraining")
+JSON = ("labels", "frame", "facts", "tombstones", "model", "pretraining", "reply", "answer", "bundle", "ratings")
 
 
 def mutated_tries(count: int, seed: int = 21) -> Iterator[Try]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import pickle
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -15,6 +17,9 @@ import numpy as np
 
 from childgait.domain.evgs import LIMBS
 from childgait.files.corrections import read_corrections
+from childgait.files.external_answers import read_external_table, read_kept_answers
+from childgait.files.foreign_gait import SilhouetteSequence, read_skeletons
+from childgait.files.hashes import sha256_of_text
 from childgait.files.labels import read_children, read_sheets
 from childgait.files.model_description import ModelDescription
 from childgait.files.pretrained import read_description
@@ -25,11 +30,16 @@ from childgait.files.submission import COLUMNS as SUBMISSION
 from childgait.files.submission import read_submission
 from childgait.files.tombstones import tombstones
 from childgait.files.video import probe, write_video
+from childgait.files.vlm_protocol import parse_reply, recorded_reply
 from childgait.gait.delivered_keypoints import frame_record, inspect_delivered
 from childgait.gait.lab_angles import read_lab_angles
 from childgait.lineage.versions import outs_of, versions_in_lock
 from childgait.params import load_params
+from childgait.report.child.visits_table import read_requests
+from childgait.review.ratings import Ratings
 from childgait.steps.deidentify import read_layout
+from childgait.training.bundle import DESCRIPTION, WEIGHTS, open_bundle
+from support.small_bundle import rewrite, small_bundle
 
 ROOT = Path(__file__).parents[2]
 NAME = "0001-0001_left_1-12"
@@ -97,7 +107,78 @@ def safetensors() -> bytes:
     return save({"a": np.zeros(2, np.float32)})
 
 
+def pickled(value: object) -> bytes:
+    return pickle.dumps(value, protocol=4)
+
+
+def skeletons() -> bytes:
+    sample = {"frame_dir": "a", "label": 0, "total_frames": 2, "keypoint": np.zeros((1, 2, 17, 2), np.float16)}
+    return pickled({"split": {"train": ["a"]}, "annotations": [sample]})
+
+
+@cache
+def bundle_files() -> tuple[bytes, bytes]:
+    """Return the bytes of bundle.json and of its weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = small_bundle(Path(folder))
+        return (path / DESCRIPTION).read_bytes(), (path / WEIGHTS).read_bytes()
+
+
+def read_bundle(path: Path) -> object:
+    """Open a bundle whose description or weights were changed; with the hashes made right, as an attacker would."""
+    for name, content in zip((DESCRIPTION, WEIGHTS), bundle_files(), strict=True):
+        if name != path.name:
+            (path.parent / name).write_bytes(content)
+    with contextlib.suppress(ValueError, RecursionError, AttributeError, TypeError, KeyError):
+        rewrite(path.parent, lambda values: None)
+    return open_bundle(path.parent)
+
+
+@cache
+def c3d_bytes() -> bytes:
+    import ezc3d
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = ezc3d.c3d()
+        file["parameters"]["POINT"]["RATE"]["value"] = [60.0]
+        file["parameters"]["POINT"]["LABELS"]["value"] = ["LHipAngles", "RKneeAngles"]
+        file["data"]["points"] = np.ones((4, 2, 12))
+        file.write(f"{folder}/walk.c3d")
+        return (Path(folder) / "walk.c3d").read_bytes()
+
+
 READERS = {
+    "external": Reader(
+        "answers.csv",
+        lambda path: read_external_table(path, "raters"),
+        lines("child,target,probability,split_hash", f"0013,L.IC,0.82,{'a' * 64}"),
+    ),
+    "kept": Reader(
+        "external.csv",
+        read_kept_answers,
+        lines("source,split_hash,subject,target,probability", f"raters,{'a' * 64},0013,L.IC,0.82"),
+    ),
+    "visits": Reader("visits.csv", read_requests, lines("path,child,age,sex,view", "a.mp4,0042,8.5,F,left")),
+    "reply": Reader(
+        f"{NAME}.json",
+        lambda path: recorded_reply(path.parent, NAME, "p"),
+        lambda: json.dumps({"video": NAME, "prompt_sha256": sha256_of_text("p"), "reply": "{}"}).encode(),
+    ),
+    "answer": Reader(
+        "reply.txt",
+        lambda path: parse_reply(path.read_text(errors="replace"), ["L.IC", "R.IC"]),
+        lambda: b'{"L.IC": 0, "R.IC": "cannot tell"}',
+    ),
+    "bundle": Reader(DESCRIPTION, read_bundle, lambda: bundle_files()[0]),
+    "bundle_weights": Reader(WEIGHTS, read_bundle, lambda: bundle_files()[1]),
+    "silhouettes": Reader(
+        "090.pkl",
+        lambda path: SilhouetteSequence("001", "nm-01", "090", path.parent).read(),
+        lambda: pickled(np.ones((2, 4, 3), np.uint8)),
+    ),
+    "skeletons": Reader("annotations.pkl", read_skeletons, skeletons),
+    "c3d": Reader("walk.c3d", read_lab_angles, c3d_bytes),
+    "ratings": Reader("labels.json", lambda path: Ratings(path, path.parent, 2).answered("A"), scores),
     "laboratory": Reader("walk.csv", read_lab_angles, lines("seconds,limb,hip,knee", "0.0,left,1,2", "0.1,left,1,2")),
     "labels": Reader("labels.json", lambda path: read_sheets(path, highest=2), scores),
     "subjects": Reader("subjects.csv", read_children, lines("patient_id,age,sex,aid", "0001,8.5,female,")),

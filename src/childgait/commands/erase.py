@@ -35,15 +35,8 @@ def erase(
     afterwards covers every picture that is not another child's own; --all-pictures covers those, too (minutes per
     hundred videos).
     """
-    from childgait.files.tombstones import add_tombstone
-    from childgait.lineage.erasure import (
-        carry_out,
-        find_remains,
-        list_unreachable,
-        plan_erasure,
-        remember_pictures,
-        tables_in_git,
-    )
+    from childgait.files.tombstones import is_erased
+    from childgait.lineage.erasure import find_remains, list_unreachable, plan_erasure, tables_in_git
     from childgait.lineage.graph import check_number
 
     root, began = Path(), time.monotonic()
@@ -51,21 +44,18 @@ def erase(
     with _exclusive(root):
         log.info("erasing: searching for everything that holds the child")
         plan = plan_erasure(subject, root, remote=remote)
-        if not plan.holds_anything():
+        if plan.holds_anything():
+            _show(plan, files=not yes)
+            if not yes:
+                _confirm(subject)
+            _remove(plan, root)
+        elif is_erased(subject, root):
+            log.info("erasing: child %s is erased here; a killed call may not have searched for remains", subject)
+        else:
             raise StepError(
                 f"nothing here holds a child {subject}",
                 hint="see `childgait lineage --subject`; check the number",
             )
-        _show(plan, files=not yes)
-        if not yes:
-            _confirm(subject)
-        log.info("erasing: reading the pictures of %d file(s), to search for them afterwards", len(plan.own))
-        remember_pictures(plan)
-        add_tombstone(
-            subject, date.today().isoformat(), plan.counts(), root
-        )  # first: the child is refused, whatever happens below
-        log.info("erasing: removing %d file(s) and rewriting %d table(s)", plan.removed_files(), len(plan.tables))
-        carry_out(plan, root)
         listing = _write_list(plan)
         log.info("erasing: searching for remains")
         remains = find_remains(plan, root, all_pictures=all_pictures)
@@ -78,6 +68,20 @@ def erase(
         f"there; {time.monotonic() - began:.0f} s. The list, without the child's number: {listing}"
     )
     return 1 if remains else 0
+
+
+def _remove(plan: ErasurePlan, root: Path) -> None:
+    """Remember the child's pictures, leave the tombstone, and remove everything."""
+    from childgait.files.tombstones import add_tombstone
+    from childgait.lineage.erasure import carry_out, remember_pictures
+
+    log.info("erasing: reading the pictures of %d file(s), to search for them afterwards", len(plan.own))
+    remember_pictures(plan)
+    add_tombstone(
+        plan.subject, date.today().isoformat(), plan.counts(), root
+    )  # first: the child is refused, whatever happens below
+    log.info("erasing: removing %d file(s) and rewriting %d table(s)", plan.removed_files(), len(plan.tables))
+    carry_out(plan, root)
 
 
 @contextmanager

@@ -11,10 +11,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from childgait.domain.names import POSE_FOLDER
 from childgait.engine.flags import find_function, flags_of
 from childgait.engine.record import ENDING, is_current
 from childgait.engine.run_step import run_step
@@ -108,6 +109,7 @@ CHAIN = (
         },
     ),
 )
+LINKS = Path(".recordings")  # folder of links to the raw files while the steps run
 RAW_STEPS = ("register", "deidentify")  # the only ones that read the raw recording
 
 
@@ -151,7 +153,7 @@ def prepare(
     A held recording stops after deidentify: nothing else may read it before a person has looked at it.
     """
     ran: list[str] = []
-    with contextlib.chdir(job.folder):
+    with contextlib.chdir(job.folder), _linked(job) as job:
         for step in CHAIN[[one.name for one in CHAIN].index(first) :]:
             began = time.monotonic()
             try:
@@ -166,6 +168,30 @@ def prepare(
                 report(f"{job.name}: {step.name} stopped: {error.message}")
                 return Prepared(job.name, tuple(ran), error.message, step.name)
     return Prepared(job.name, tuple(ran), None, None)
+
+
+@contextlib.contextmanager
+def _linked(job: Job) -> Iterator[Job]:
+    """Yield the job with links to its raw files that are named by number; the links are removed afterwards.
+
+    Paths of inputs enter records and messages, and a video or its folder may be named after a person.
+    """
+    LINKS.mkdir(exist_ok=True)
+    video = LINKS / f"{job.name}{job.video.suffix.lower()}"
+    poses = None if job.poses is None else LINKS / f"{job.name}{POSE_FOLDER}{job.poses.suffix.lower()}"
+    links = {video: job.video} if poses is None or job.poses is None else {video: job.video, poses: job.poses}
+    try:
+        for link, target in links.items():
+            if link.is_symlink():  # of a killed call
+                link.unlink()
+            link.symlink_to(target)
+        yield replace(job, video=video, poses=poses)
+    finally:
+        for link in links:
+            if link.is_symlink():
+                link.unlink()
+        with contextlib.suppress(OSError):  # another process has links there
+            LINKS.rmdir()
 
 
 def _run(step: ChainStep, job: Job) -> bool:

@@ -9,7 +9,6 @@ to its child, whose probability is the mean over its visits. Every row that cann
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.domain.names import SUBJECT
 from childgait.errors import StepError
-from childgait.user_files import read_rows, shorten
+from childgait.user_files import parse_number, read_rows, shorten
 
 COLUMNS = ("source", "split_hash", "subject", "target", "probability")  # of annotations/external.csv
 REFUSED = "refused"
@@ -124,10 +123,7 @@ def _answer(where: str, text: str) -> float | None:
 def _probability(where: str, text: str) -> float | None:
     if text == "":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = parse_number(text)
     if not 0 <= value <= 1:
         raise StepError(f"{where}: the probability is {shorten(text)}", hint="give a number from 0 to 1, or nothing")
     return value

@@ -150,8 +150,11 @@ def read_skeletons(path: Path) -> SkeletonSet:
     if len(set(names)) < len(names):
         raise StepError(f"{path} has two annotations of one frame_dir", hint="keep one per sample")
     split = content.get("split") or {}
-    listed = [name for part in split.values() for name in part] if isinstance(split, dict) else [None]
-    if unknown := [name for name in listed if name not in set(names)]:
+    if not isinstance(split, dict) or not all(isinstance(part, list) for part in split.values()):
+        raise StepError(f"{path}: the split is {shorten(split)}", hint="give a list of names per part")
+    known = set(names)
+    listed = (name for part in split.values() for name in part)
+    if unknown := [name for name in listed if not isinstance(name, str) or name not in known]:
         raise StepError(f"{path}: the split names {shorten(unknown[0])}", hint="list names of annotations only")
     return SkeletonSet(samples, {str(name): list(part) for name, part in split.items()})
 

@@ -8,14 +8,16 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from childgait.errors import StepError
+from childgait.user_files import read_bytes
 
 T = TypeVar("T")
+LARGEST = 256 << 20  # bytes
 
 
 def read_typed(path: Path, form: type[T], *, hint: str) -> T:
     """Return the file's content as `form` (a model, dataclass or TypedDict); fail with the first key that differs."""
     try:
-        return TypeAdapter(form).validate_json(path.read_bytes())
+        return TypeAdapter(form).validate_json(read_bytes(path, LARGEST))
     except ValidationError as error:
         raise StepError(f"{path}: {describe_problem(error)}", hint=hint) from None
 

@@ -12,6 +12,7 @@ import json
 from urllib.parse import urlsplit
 
 from childgait.errors import StepError
+from childgait.user_files import parse_json
 
 LOOPBACK = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "::1": "::1"}
 LARGEST_ANSWER = 4 << 20  # bytes
@@ -56,8 +57,8 @@ def request_reply(endpoint: str, model: str, prompt: str, pictures: list[bytes],
     if answer.status != 200:
         raise StepError(f"{endpoint} answers with status {answer.status}", hint="look at the log of the model's server")
     try:
-        return str(json.loads(content)["choices"][0]["message"]["content"])
-    except (ValueError, LookupError, TypeError):
+        return str(parse_json(content, endpoint)["choices"][0]["message"]["content"])
+    except (StepError, LookupError, TypeError):
         raise StepError(
             f"{endpoint} gives no chat completion", hint="it must be compatible with OpenAI's chat completions"
         ) from None

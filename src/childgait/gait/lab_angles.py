@@ -1,13 +1,12 @@
 """Joint angles of a gait laboratory beside those of a video: RMSE, CMC and limits of agreement per joint and limb.
 
 Reads a CSV with `seconds`, `limb`, and columns hip, knee, ankle in degrees (flexion and dorsiflexion positive, as
-gait/kinematics.py), or a C3D file with Plug-in Gait's LHipAngles, LKneeAngles, … (needs the package ezc3d). Both are
-compared on the laboratory's time axis; `shift` adds to the video's time where the clocks differ.
+gait/kinematics.py), or a C3D file with Plug-in Gait's LHipAngles, LKneeAngles, … Both are compared on the laboratory's
+time axis; `shift` adds to the video's time where the clocks differ.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 
 from childgait.domain.evgs import LIMBS
 from childgait.errors import StepError
-from childgait.user_files import check_regular, read_rows, shorten
+from childgait.files.c3d_points import read_points
+from childgait.user_files import read_rows, shorten
 
 Series = NDArray[np.float64]
 Curves = dict[tuple[str, str], Series]  # by limb and joint
@@ -26,7 +26,6 @@ COLUMNS = "seconds, limb, hip, knee, ankle"
 FEWEST = 10  # moments that both know
 MOST = 10_000  # seconds, degrees
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
-LARGEST_C3D = 512 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -90,31 +89,17 @@ def _number(text: str, where: str, *, nan: bool = False) -> float:
 
 
 def _read_c3d(path: Path) -> LabAngles:
-    try:
-        ezc3d = importlib.import_module("ezc3d")
-    except ImportError:
-        raise StepError(
-            f"{path}: reading C3D needs the package ezc3d, which is not installed",
-            hint="install ezc3d, or export the angles as a CSV with seconds, limb, hip, knee, ankle",
-        ) from None
-    if check_regular(path).st_size > LARGEST_C3D:
-        raise StepError(f"{path} has more than {LARGEST_C3D >> 20} MB", hint="export one walk per file")
-    try:
-        file = ezc3d.c3d(str(path))
-    except (OSError, RuntimeError, ValueError, IndexError, MemoryError) as error:
-        raise StepError(f"{path} is no whole C3D file ({error})", hint="export it again") from None
-    point = file["parameters"]["POINT"]
-    labels, rate = [label.split(":")[-1] for label in point["LABELS"]["value"]], float(point["RATE"]["value"][0])
-    data = file["data"]["points"]
+    points = read_points(path)
+    labels = [label.split(":")[-1] for label in points.labels]
     curves: Curves = {}
     for limb in LIMBS:
         for joint in JOINTS:
             label = f"{limb[0].upper()}{joint.capitalize()}Angles"
             if label in labels:
-                curves[limb, joint] = np.asarray(data[0, labels.index(label)], dtype=float)
+                curves[limb, joint] = points.first[:, labels.index(label)]
     if not curves:
         raise StepError(f"{path} has no joint angles", hint="export LHipAngles, LKneeAngles, … of both limbs")
-    return LabAngles(np.arange(data.shape[2]) / rate, curves)
+    return LabAngles(np.arange(len(points.first)) / points.rate, curves)
 
 
 def compare_curves(limb: str, joint: str, video: Series, laboratory: Series) -> JointAgreement | None:

@@ -82,7 +82,8 @@ class Store:
         return [(entry["md5"], entry["relpath"]) for entry in entries]
 
     def remove(self, removals: Removals) -> None:
-        for oid in sorted(removals.objects):
+        """Remove files, then the listings and entries that name them: a killed call is completed by the next one."""
+        for oid in sorted(removals.objects, key=lambda oid: (oid.endswith(".dir"), oid)):
             self.fs.remove(self.odb.oid_to_path(oid))
         for path in removals.runs:
             self.fs.remove(path)

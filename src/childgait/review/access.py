@@ -163,7 +163,10 @@ def is_own_origin(headers: Headers, method: str) -> bool:
         return False
     if origin is None:
         return method != "POST"
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme == "http" and parts.netloc == headers.get("host")
 
 

@@ -18,7 +18,7 @@ from childgait.review.checks import check_for
 from childgait.review.decisions import COLUMNS, Changed, check_reviewer
 from childgait.review.queue import progress
 from childgait.review.state import AppState, session_of
-from childgait.review.study import Forbidden, Gone, Study
+from childgait.review.study import MAKE_AGAIN, Forbidden, Gone, Study
 
 
 class Body(BaseModel):
@@ -134,7 +134,10 @@ def _add_films(app: FastAPI, state: AppState) -> None:
 
     @app.get("/sheet/{video}.jpg")
     def show_sheet(video: str) -> Response:
-        return Response(state.study.strip(video).read_bytes(), media_type="image/jpeg")
+        path = state.study.strip(video)
+        if not path.is_file():
+            raise Gone(f"the review sheet {path} is gone", hint=MAKE_AGAIN)
+        return Response(path.read_bytes(), media_type="image/jpeg")
 
     @app.get("/api/film/{video}")
     def film_state(video: str) -> dict[str, object]:

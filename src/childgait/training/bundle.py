@@ -10,6 +10,7 @@ the whole bundle, and a change on disk is detected when the bundle is opened.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from childgait.domain.evgs import TARGETS, VIEWS
+from childgait.domain.evgs import CODES, TARGET_NAMES, TARGETS, VIEWS
 from childgait.errors import StepError
 from childgait.files.hashes import sha256, sha256_of_text
 from childgait.files.model_description import ModelDescription
@@ -28,6 +29,9 @@ from childgait.metrics.calibration import CalibrationMap
 from childgait.metrics.cells import Cell, Record
 from childgait.metrics.repeatability import StudyRepeatability
 from childgait.metrics.run_metrics import Recalibration
+from childgait.models.registry import find_model
+from childgait.params import check_sections
+from childgait.user_files import read_json, shorten
 
 if TYPE_CHECKING:
     from childgait.files.parts import Part
@@ -145,28 +149,67 @@ def open_bundle(folder: Path) -> Bundle:
 
 def open_bundle_files(path: Path, weights: Path) -> Bundle:
     """Open a bundle by its two files: bundle.json and the weights."""
-    from safetensors.numpy import load_file
-
     description, digest = _read_description(path)
     if (found := sha256(weights)) != description.weights_sha256:
         raise StepError(
             f"{weights} has sha256 {found[:12]}…, but {path} names {description.weights_sha256[:12]}…: it was changed",
             hint=AGAIN,
         )
-    return Bundle(description, digest, load_file(weights))
+    bundle = Bundle(description, digest, _read_arrays(weights))
+    check_sections(description.params, f"params of {path}")
+    if missing := next(_missing(bundle), None):
+        raise StepError(f"{path} is not complete: {missing}", hint=AGAIN)
+    return bundle
+
+
+def _read_arrays(path: Path) -> Arrays:
+    """Read the weights; a hash proves that a file was not changed, not that it is a file of weights."""
+    import safetensors
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise StepError(f"{path} cannot be read as weights ({reason})", hint=AGAIN) from None
+    for name, array in arrays.items():
+        if not name.startswith(REFERENCE) and not np.isfinite(array).all():  # NaN there: a feature that is left out
+            raise StepError(f"{path}: {name} contains NaN or infinity", hint=AGAIN)
+    return arrays
+
+
+def _missing(bundle: Bundle) -> Iterator[str]:
+    """Yield what a child's page needs and a bundle lacks, which only a bundle of another program can."""
+    described, items = bundle.description, set(CODES)
+    if described.main not in bundle.models():
+        yield f"no run is of the main model {shorten(described.main)}"
+    for run in described.runs:
+        find_model(run.description.model)
+        if not bundle.weights(run):
+            yield f"{WEIGHTS} has nothing of the run {shorten(run.name)}"
+        known = run.recalibration
+        if not known.log_weight.keys() >= set(TARGET_NAMES) or not known.intercept.keys() & known.slope.keys() >= items:
+            yield f"the recalibration of {shorten(run.name)} lacks items"
+    by_item = {"views": described.views, "limits": described.limits, "abstention": described.abstention}
+    yield from (f"{name} lacks items" for name, values in by_item.items() if not values.keys() >= items)
+    if any(view not in VIEWS for views in described.views.values() for view in views):
+        yield "views names an unknown view"
+    if "overall" not in described.abstention or not described.total_error.keys() >= {"limb", "both"}:
+        yield "abstention.overall or total_error is missing"
+    centre, scale = (bundle.arrays.get(REFERENCE + name) for name in ("centre", "scale"))
+    if centre is None or scale is None or centre.ndim != 1 or centre.shape != scale.shape:
+        yield f"{WEIGHTS} has no reference of gait features"
 
 
 def _read_description(path: Path) -> tuple[BundleDescription, str]:
     """Read bundle.json and check its hash and its format."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        digest = str(values.pop("hash"))
-        body = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
-    except (ValueError, KeyError, AttributeError):
-        raise StepError(f"{path} is not the description of a bundle", hint=AGAIN) from None
+    values = read_json(path, hint=AGAIN)
+    if not isinstance(values, dict) or not isinstance(digest := values.pop("hash", None), str):
+        raise StepError(f"{path} is not the description of a bundle", hint=AGAIN)
+    body = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
     if values.get("format") != FORMAT:
         raise StepError(
-            f"{path} has format {values.get('format')!r}, but this version of childgait reads format {FORMAT}",
+            f"{path} has format {shorten(values.get('format'))}, but this version of childgait reads format {FORMAT}",
             hint=AGAIN,
         )
     if (computed := sha256_of_text(body)) != digest:
@@ -177,7 +220,7 @@ def _read_description(path: Path) -> tuple[BundleDescription, str]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise StepError(
-            f"{path} was written by another version of childgait ({values.get('childgait')}): {key}: "
+            f"{path} was written by another version of childgait ({shorten(values.get('childgait'))}): {key}: "
             f"{first['msg'].lower()}",
             hint=AGAIN,
         ) from None

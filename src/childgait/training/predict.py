@@ -63,7 +63,13 @@ def load_network(model: Model, settings: Finetune, weights: Arrays, facts: Facts
 
     prepare_torch(settings)
     network = model.build(settings, facts["pixels"])
-    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    try:
+        network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StepError(
+            f"the weights of {model.name} do not fit its description ({reason})", hint="take both files of one run"
+        ) from None
     return network.to(settings.device)
 
 

@@ -150,4 +150,4 @@ def _check_view(view: str) -> View:
     for candidate in VIEWS:
         if view == candidate:
             return candidate
-    raise StepError(f"{view!r} is no view", hint=f"views are {', '.join(VIEWS)}")
+    raise StepError(f"{shorten(view)} is no view", hint=f"views are {', '.join(VIEWS)}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from childgait.errors import StepError
 from childgait.report.child.find_recordings import Request
-from childgait.user_files import read_rows, shorten
+from childgait.user_files import parse_number, read_rows, shorten
 
 COLUMNS = ("path", "child", "session", "age", "sex", "view")
 SEXES = {"f": "female", "female": "female", "m": "male", "male": "male", "unknown": "unknown", "": None}
@@ -56,13 +57,13 @@ def _request(rows: list[Row], table: str, folder: Path) -> Request:
 def _age(rows: list[Row], table: str) -> float | None:
     """Return the age in years that the rows of one session share."""
     age = _one_value(rows, table, "age")
-    try:
-        return float(age) if age else None
-    except ValueError:
+    years = parse_number(age) if age else None
+    if years is not None and math.isnan(years):
         number = next(number for number, row in rows if row.get("age", "").strip() == age)
         raise StepError(
             f"{table}, line {number}: the age {shorten(age)} is no number", hint="give it in years, as 8.5"
-        ) from None
+        )
+    return years
 
 
 def _one_value(rows: list[Row], table: str, column: str) -> str:
