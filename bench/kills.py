@@ -127,7 +127,7 @@ def kill_target(space: Workspace, target: Target) -> Iterator[tuple[str, Attempt
     def act() -> tuple[list[str], int, str]:
         chance = random.Random(target.step)
         space.reset()
-        space.remove(target.outputs)
+        space.remove(target.stage, target.outputs)
         kills, wrong, alone = 0, [], 0
         while kills < target.kills:
             command = ["workflow/run"] if kills % 5 == 4 else ["workflow/stage", target.stage]
@@ -142,7 +142,7 @@ def kill_target(space: Workspace, target: Target) -> Iterator[tuple[str, Attempt
             ended = space.ended(process, began)
             wrong += space.differences(complete=False)
             if ended.status == 0:
-                space.remove(target.outputs)
+                space.remove(target.stage, target.outputs)
             elif ended.status > 0 and what != "one process":
                 wrong.append(f"stopped before the kill: {ended.errors}")
         last = space.run(["workflow/run"])
@@ -228,7 +228,7 @@ def fill_disk(space: Workspace, stage: str, outputs: tuple[str, ...]) -> Iterato
         )
         try:
             copy_into(space.pristine, space.clone)
-            space.remove([name.format(video=first_video(space)) for name in outputs])
+            space.remove(stage, [name.format(video=first_video(space)) for name in outputs])
             filler = space.clone / "filler"
             fill(filler, leave=150 << 10)
             full = space.run(["workflow/stage", stage])
@@ -295,7 +295,7 @@ def see_late(space: Workspace, seconds: int, target: Target) -> Iterator[tuple[s
 
     def act() -> tuple[list[str], int, str]:
         space.reset()
-        space.remove(target.outputs)
+        space.remove(target.stage, target.outputs)
         programs = space.folder / "late"
         programs.mkdir(exist_ok=True)
         real = Path(sys.executable).parent / "childgait"
@@ -320,7 +320,7 @@ def refuse_temporary(space: Workspace, target: Target) -> Iterator[tuple[str, At
 
     def act() -> tuple[list[str], int, str]:
         space.reset()
-        space.remove(target.outputs)
+        space.remove(target.stage, target.outputs)
         folder = space.folder / "unwritable"
         folder.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)], check=True)
@@ -339,7 +339,7 @@ def set_clock(space: Workspace, library: Path, target: Target, days: tuple[int, 
 
     def act() -> tuple[list[str], int, str]:
         space.reset()
-        space.remove(target.outputs)
+        space.remove(target.stage, target.outputs)
         texts: list[Ended] = []
         for number, offset in enumerate(days):
             clock = {"LD_PRELOAD": str(library), "FAKETIME": f"{offset:+d}d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}

@@ -144,6 +144,16 @@ def read_json(path: Path, *, hint: str = "correct the file at that place", limit
     return parse_json(read_bytes(path, limit), str(path), hint=hint)
 
 
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """Read the config.json of a model folder that transformers wrote; empty if there is none."""
+    path = folder / "config.json"
+    hint = "copy the model's folder again"
+    values = read_json(path, hint=hint) if path.is_file() else {}
+    if not isinstance(values, dict):
+        raise StepError(f"{path} contains no configuration", hint=hint)
+    return values
+
+
 def read_facts(path: Path, *keys: str) -> dict[str, object]:
     """Read the JSON object that an earlier step wrote; fail unless it has these keys."""
     hint = "run the step that makes it again"

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import psutil
+import yaml
 
 from childgait.files.hashes import sha256
 from faults import small_workflow
@@ -133,9 +134,11 @@ class Workspace:
             copy(self.pristine, self.clone)
         copy(self.folder / "pristine-remote", self.remote)
 
-    def remove(self, patterns: Sequence[str]) -> None:
-        """Remove outputs, and the caches that would bring them back."""
-        for pattern in (*patterns, ".cache", ".dvc/cache"):
+    def remove(self, stage: str, patterns: Sequence[str]) -> None:
+        """Remove outputs of a stage, and what would bring them back: Snakemake's cache, DVC's objects and run-cache."""
+        lock = yaml.safe_load((self.pristine / "dvc.lock").read_text())
+        objects = [f"files/md5/{out['md5'][:2]}/{out['md5'][2:]}" for out in lock["stages"][stage]["outs"]]
+        for pattern in (*patterns, ".cache", ".dvc/cache/runs", *(f".dvc/cache/{name}" for name in objects)):
             for path in self.clone.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

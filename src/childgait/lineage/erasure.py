@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from childgait.engine.record import ENDING, RUNS
 from childgait.engine.source_files import PACKAGE
+from childgait.errors import StepError
 from childgait.files.atomic import PARTIAL, remove, write_text
 from childgait.files.hashes import md5, sha256
 from childgait.files.records import FileEntry
@@ -38,6 +39,7 @@ from childgait.lineage.graph import (
 from childgait.lineage.search import files_under, find_traces, mentions, names_of, with_progress
 from childgait.lineage.stores import Removals, Store, open_stores, scratch_folders, versions_in_history
 from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
+from childgait.user_files import parse_json
 
 if TYPE_CHECKING:
     from childgait.lineage.pixels import ReferencePicture
@@ -116,6 +118,8 @@ def plan_erasure(subject: str, root: Path, *, remote: bool) -> ErasurePlan:
     plan.own = sorted({p for p in study if subject_of(os.path.relpath(p, root)) == subject})
     delivered = {p for folder in cohort for p in files_under(folder)}
     plan.tables = sorted(p for p in delivered - set(plan.own) if _is_table_with(p, subject))
+    for path in plan.tables:
+        _check_table(path)
     left = {*files_under(root / CHECKPOINTS), *(p for p in study if p.name.startswith(PARTIAL))}  # by killed jobs
     derived = {*_pooled(root, subject, plan), *_unrecorded(root, subject, study), *left}
     plan.pooled = sorted(derived - {*plan.own, *plan.tables})
@@ -135,6 +139,18 @@ def _is_table_with(path: Path, subject: str) -> bool:
     if path.suffix not in TABLES or path.name.endswith(ENDING) or subject_of(path.name) is not None:
         return False
     return names_subject(path.read_text(encoding="utf-8", errors="replace"), subject, path.suffix)
+
+
+def _check_table(path: Path) -> None:
+    """Fail on a table that could not be rewritten, before anything is removed."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise StepError(
+            f"{path} names the child and is not text in UTF-8", hint="save it as UTF-8; nothing was removed"
+        ) from None
+    if path.suffix == ".json":
+        parse_json(text.encode(), str(path), nan=True, hint="correct it first: it names the child; nothing was removed")
 
 
 def _pooled(root: Path, subject: str, plan: ErasurePlan) -> list[Path]:

@@ -10,7 +10,6 @@ A face detector detects faces, not heads: it is weak on profiles and misses the 
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.weights import check_sha256
+from childgait.user_files import read_json
 
 Boxes = NDArray[np.float64]  # (N, 5): x0, y0, x1, y1 with the latter exclusive, and the score
 
@@ -162,7 +162,7 @@ def read_sidecar(weights: Path) -> Sidecar:
         '"layout": "NCHW", "licence": "…"}'
     )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, hint=f"write one like {example}")
         sidecar = Sidecar(**{**values, "mean": tuple(float(v) for v in values["mean"])})
         sound = (
             sidecar.colour in ("RGB", "BGR")

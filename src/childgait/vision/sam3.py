@@ -13,7 +13,6 @@ Reads RGB frames, uint8 (height, width, 3). Yields {object id: SegmentedObject(m
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from childgait.domain.boxes import Box
 from childgait.errors import StepError
 from childgait.files.masks import Mask, decode, encode
 from childgait.files.weights import check_sha256
+from childgait.user_files import read_model_config
 
 if TYPE_CHECKING:
     import torch
@@ -81,10 +81,11 @@ def check_weights(folder: Path, expected: str, key: str) -> Path:
     if not file.is_file():
         raise StepError(f"{folder} contains no {WEIGHTS}", hint="put SAM 3 there: weights, configuration and processor")
     check_sha256(file, expected, key=key)
-    config = folder / "config.json"
-    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else "no config.json"
+    kind = read_model_config(folder).get("model_type", "no configuration")
     if kind != "sam3_video":
-        raise StepError(f"{folder} contains {kind}, not sam3_video", hint="give the folder of a SAM 3 video model")
+        raise StepError(
+            f"{folder} contains {str(kind)[:80]}, not sam3_video", hint="give the folder of a SAM 3 video model"
+        )
     return file
 
 

@@ -11,12 +11,11 @@ Read the licence of Sapiens 2 before using its weights: it forbids more uses tha
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from childgait.domain.poses import Poses, make_poses
 from childgait.domain.skeleton import LAYOUTS, MIRRORED, POINTS
 from childgait.errors import StepError
 from childgait.files.weights import check_sha256
+from childgait.user_files import read_model_config, shorten
 
 if TYPE_CHECKING:
     import torch
@@ -37,15 +37,6 @@ _OURS = [index for index in _LAYOUT.source if index is not None]
 assert len(_OURS) == len(POINTS)
 
 
-class ModelConfig(TypedDict, total=False):
-    """The keys of a model's config.json that are checked."""
-
-    model_type: str
-    architectures: list[str] | None
-    id2label: dict[str, str]
-    num_labels: int
-
-
 def check_weights(folder: Path, expected: str) -> None:
     """Check that the folder contains the weights in params.yaml, and that they are a Sapiens 2 pose model."""
     file = folder / WEIGHTS
@@ -55,19 +46,20 @@ def check_weights(folder: Path, expected: str) -> None:
             hint="put the Sapiens 2 pose model there as transformers saves it: weights, configuration, processor",
         )
     check_sha256(file, expected, key="estimate_pose.weights_sha256")
-    config = folder / "config.json"
-    description: ModelConfig = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    description = read_model_config(folder)
     kind = description.get("model_type", "no configuration")
-    architectures: list[str] = description.get("architectures") or []
+    listed = description.get("architectures")
+    architectures = [str(name) for name in listed] if isinstance(listed, list) else []
     if kind != "sapiens2" or "Sapiens2ForPoseEstimation" not in architectures:
         raise StepError(
-            f"{folder} contains weights of another model ({kind}, {', '.join(architectures or ['?'])})",
+            f"{folder} contains weights of another model ({str(kind)[:80]}, {', '.join(architectures or ['?'])[:200]})",
             hint="give the folder of a Sapiens 2 pose model",
         )
-    labels = len(description["id2label"]) if "id2label" in description else description.get("num_labels")
+    names = description.get("id2label")
+    labels = len(names) if isinstance(names, dict) else description.get("num_labels")
     if labels != _LAYOUT.size:
         raise StepError(
-            f"{folder} is a model of {labels} points, not {_LAYOUT.size}", hint="give the Goliath pose model"
+            f"{folder} is a model of {shorten(labels)} points, not {_LAYOUT.size}", hint="give the Goliath pose model"
         )
 
 
