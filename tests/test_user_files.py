@@ -47,6 +47,7 @@ def check(name: str, content: bytes) -> None:
 
 KEYS = st.sampled_from(
     ["patient_id", "left", "right", "1", "17", "01", "²", "Total", "rater", "instance_info", "keypoints", "subject"]
+    + ["images", "annotations", "image_id", "id", "file_name", "frame_id", "instances", "people", "pose_keypoints_2d"]
     + ["keypoint_scores", "video_info", "fps", "width", "total_frames", "frame_index", "pose_layout", "stages", "outs"]
     + ["cohort", "finetune", "seeds", "exclude", "root", "path", "md5", "network", "model", "kind", "\ud800"]
 )
@@ -69,9 +70,9 @@ CELLS = st.one_of(
     st.text(max_size=6),
 )
 TREE_READERS = ["labels", "frame", "facts", "tombstones", "model", "pretraining", "params", "dvc", "lock"]
-TREE_READERS += ["reply", "answer", "bundle", "ratings"]
+TREE_READERS += ["reply", "answer", "bundle", "ratings", "coco", "mmpose", "openpose"]
 ROW_READERS = ["subjects", "regions", "cleared", "selections", "corrections", "split", "submission", "laboratory"]
-ROW_READERS += ["external", "kept", "visits"]
+ROW_READERS += ["external", "kept", "visits", "deeplabcut"]
 WORDS = st.sampled_from(
     [
         "&a",

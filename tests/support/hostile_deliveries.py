@@ -28,6 +28,7 @@ HASH = "a" * 64
 
 def deliveries() -> Iterator[Try]:
     yield from _tables()
+    yield from _keypoints()
     yield from _replies()
     yield from _bundles()
     yield from _binaries()
@@ -74,6 +75,39 @@ def _tables() -> Iterator[Try]:
         ("an unknown column", f"name,{head}Anna,a.mp4,0042,8,F,left\n", "has the unknown column 'name'"),
     ):
         yield Try("visits", title, written("visits.csv", text, find_all), message)
+
+
+def _keypoints() -> Iterator[Try]:
+    """Yield keypoints of other programs, one file per video."""
+
+    def changed(reader: str, old: bytes, new: bytes) -> Callable[[Path], Callable[[], object]]:
+        content = READERS[reader].valid()
+        assert old in content, old
+        return written(READERS[reader].file, content.replace(old, new, 1), READERS[reader].read)
+
+    for reader, title, old, new, message in (
+        ("coco", "a list as visibility", b"12.5, 2]", b"12.5, [[]]]", "the third value of a keypoint is [[]]"),
+        ("coco", "a visibility of 0.5 among flags", b"12.5, 2]", b"12.5, 0.5]", "the third value of a keypoint is 0.5"),
+        ("coco", "a text as position", b"[9.5", b'["9.5"', "keypoints and keypoint_scores cannot be read"),
+        ("coco", "an image without a number", b"f_000001.png", b"f.png", "has no frame number"),
+        ("coco", "an image of a list", b'"id": 7', b'"id": [7]', "an image has no id"),
+        ("coco", "a position of 400 digits", b"[9.5", b"[" + b"9" * 400, "is not JSON"),
+        ("coco_results", "a confidence of 3", b"0.7", b"3", "the third value of a keypoint is 3"),
+        ("coco_results", "a frame of 10**9", b'"image_id": 1', b'"image_id": 1000000000', "has no frame number"),
+        ("coco_results", "a frame far behind the others", b'"image_id": 1', b'"image_id": 99999999', "declares"),
+        ("mmpose", "a negative frame", b'"frame_id": 1', b'"frame_id": -1', "has the frame_id -1"),
+        ("mmpose", "a frame that is true", b'"frame_id": 1', b'"frame_id": true', "has the frame_id True"),
+        ("mmpose", "instances that are a number", b'"instances": [', b'"instances": 3, "x": [', "instances is no list"),
+        ("mmpose", "a key twice", b'"meta_info": {}', b'"instance_info": 1', "stands twice"),
+        ("deeplabcut", "a number with an underscore", b"90.5", b"9_0.5", "are no numbers"),
+        ("deeplabcut", "an infinite position", b"90.5", b"inf", "are no numbers"),
+        ("deeplabcut", "a likelihood of 2", b"0.9", b"2", "the likelihood is 2"),
+        ("deeplabcut", "a frame twice", b"\n1,", b"\n0,", "the frame is '0'"),
+        ("deeplabcut", "an open quotation mark", b"90.5", b'"90.5', "open quotation mark"),
+        ("deeplabcut", "a body part twice", b"right_hip", b"left_hip", "two body parts are named left_hip"),
+        ("openpose", "four values per point", b", 0.7]", b", 0.7, 1]", "cannot be read"),
+    ):
+        yield Try("keypoints", f"{reader}: {title}", changed(reader, old, new), message)
 
 
 def _replies() -> Iterator[Try]:

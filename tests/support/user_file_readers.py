@@ -69,6 +69,39 @@ def frame_bytes() -> bytes:
     return json.dumps(frame_record(0, people, info)).encode()
 
 
+def inspect(path: Path) -> object:
+    return inspect_delivered(path, "coco17")
+
+
+def deeplabcut() -> bytes:
+    parts = ["nose", *(f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle"))]
+    rows = [
+        ["scorer", *["net"] * 3 * len(parts)],
+        ["bodyparts", *(part for part in parts for _ in range(3))],
+        ["coords", *["x", "y", "likelihood"] * len(parts)],
+        *([str(frame), *["90.5", "80.25", "0.9"] * len(parts)] for frame in range(2)),
+    ]
+    return ("\n".join(map(",".join, rows)) + "\n").encode()
+
+
+def coco() -> bytes:
+    row = {"image_id": 7, "category_id": 1, "keypoints": [9.5, 12.5, 2] * 17}
+    return json.dumps({"images": [{"id": 7, "file_name": "f_000001.png"}], "annotations": [row]}).encode()
+
+
+def coco_results() -> bytes:
+    return json.dumps([{"image_id": n, "keypoints": [90.5, 120.5, 0.7] * 17, "score": 1} for n in range(2)]).encode()
+
+
+def mmpose() -> bytes:
+    person = {"keypoints": [[90.5, 120.5]] * 17, "keypoint_scores": [0.9] * 17}
+    return json.dumps({"meta_info": {}, "instance_info": [{"frame_id": 1, "instances": [person]}]}).encode()
+
+
+def openpose() -> bytes:
+    return json.dumps({"version": 1.3, "people": [{"pose_keypoints_2d": [90.5, 120.5, 0.7] * 17}]}).encode()
+
+
 @cache
 def zip_bytes() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
@@ -178,6 +211,11 @@ READERS = {
     ),
     "skeletons": Reader("annotations.pkl", read_skeletons, skeletons),
     "c3d": Reader("walk.c3d", read_lab_angles, c3d_bytes),
+    "deeplabcut": Reader(f"{NAME}_filtered_pose.csv", inspect, deeplabcut),
+    "coco": Reader(f"{NAME}_filtered_pose.json", inspect, coco),
+    "coco_results": Reader(f"{NAME}_filtered_pose.json", inspect, coco_results),
+    "mmpose": Reader(f"{NAME}_filtered_pose.json", inspect, mmpose),
+    "openpose": Reader("frame_000001.json", read_frames, openpose),
     "ratings": Reader("labels.json", lambda path: Ratings(path, path.parent, 2).answered("A"), scores),
     "laboratory": Reader("walk.csv", read_lab_angles, lines("seconds,limb,hip,knee", "0.0,left,1,2", "0.1,left,1,2")),
     "labels": Reader("labels.json", lambda path: read_sheets(path, highest=2), scores),

@@ -14,6 +14,7 @@ conversion by `describe_file`.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from typing import Any
 
 from childgait.domain.skeleton import INDEX, POINTS, Layout
 from childgait.errors import StepError
-from childgait.user_files import parse_line, read_json, read_lines, shorten
+from childgait.user_files import parse_line, parse_number, read_json, read_lines, shorten
 
 HEAD_BYTES = 4096  # of a file, enough to recognise its format
 FRAME_FORM = (
@@ -123,11 +124,13 @@ def read_coco(path: Path, content: Any) -> ForeignFile:
     if isinstance(content, dict):
         images = _list_of_objects(path, content.get("images"), "images")
         files = {_key(image.get("id")): image.get("file_name") for image in images}
+        if None in files:
+            raise StepError(f"{path}: an image has no id", hint="expected a whole number or a text, as image_id has it")
         rows = content.get("annotations")
     rows = _list_of_objects(path, rows, "annotations")
-    values = {value for row in rows if isinstance(row.get("keypoints"), list) for value in row["keypoints"][2::3]}
+    values = [value for row in rows if isinstance(row.get("keypoints"), list) for value in row["keypoints"][2::3]]
     has_flags = 2 in values  # visibility 0, 1, 2 of an annotation; results have a confidence
-    if wrong := [v for v in values if not _is_number(v) or not 0 <= v <= (2 if has_flags else 1)]:
+    if wrong := [v for v in values if not _is_number(v) or not (v in (0, 1, 2) if has_flags else 0 <= v <= 1)]:
         raise StepError(
             f"{path}: the third value of a keypoint is {shorten(wrong[0])}",
             hint="expected a confidence from 0 to 1, or a visibility of 0, 1 or 2",
@@ -255,12 +258,11 @@ def _person_of_row(path: Path, number: int, values: Sequence[str], columns: Mapp
         texts = [text.strip().lower() for text in values[place : place + 3]]
         if any(text in ("", "nan") for text in texts):
             continue
-        try:
-            x, y, score = (float(text) for text in texts)
-        except ValueError:
+        x, y, score = (parse_number(text) for text in texts)
+        if math.isnan(x + y + score):
             raise StepError(
                 f"{path}, line {number}: {shorten(texts)} are no numbers", hint="expected x, y and likelihood"
-            ) from None
+            )
         if not 0 <= score <= 1:
             raise StepError(f"{path}, line {number}: the likelihood is {score:g}", hint="expected 0 to 1")
         points[INDEX[point]], scores[INDEX[point]] = [x, y], score

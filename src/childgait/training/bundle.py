@@ -190,8 +190,8 @@ def _missing(bundle: Bundle) -> Iterator[str]:
         known = run.recalibration
         if not known.log_weight.keys() >= set(TARGET_NAMES) or not known.intercept.keys() & known.slope.keys() >= items:
             yield f"the recalibration of {shorten(run.name)} lacks items"
-    by_item = {"views": described.views, "limits": described.limits, "abstention": described.abstention}
-    yield from (f"{name} lacks items" for name, values in by_item.items() if not values.keys() >= items)
+    by_item = {"views": {*described.views}, "limits": {*described.limits}, "abstention": {*described.abstention}}
+    yield from (f"{name} lacks items" for name, known_items in by_item.items() if not known_items >= items)
     if any(view not in VIEWS for views in described.views.values() for view in views):
         yield "views names an unknown view"
     if "overall" not in described.abstention or not described.total_error.keys() >= {"limb", "both"}:
