@@ -163,8 +163,8 @@ def copy(source: Path, target: Path) -> None:
 
 def hashes(folder: Path) -> dict[str, str]:
     """Map every file under its final name to its hash."""
-    paths = [path for top in STATE for path in (folder / top).rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): sha256(path) for path in paths if not path.name.startswith(".")}
+    paths = [path.relative_to(folder) for top in STATE for path in (folder / top).rglob("*") if path.is_file()]
+    return {str(path): sha256(folder / path) for path in paths if not any(part[0] == "." for part in path.parts)}
 
 
 @cache

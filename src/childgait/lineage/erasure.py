@@ -252,7 +252,7 @@ def carry_out(plan: ErasurePlan, root: Path) -> None:
 
     The records are what the plan is made from, so an interrupted erasure is completed by the next call.
     """
-    for store, removals in plan.stores:
+    for store, removals in reversed(plan.stores):  # remotes first: the plan is made from the listings in DVC's cache
         store.remove(removals)
     mlflow_runs.remove_runs(plan.runs)
     for path in plan.notes:
