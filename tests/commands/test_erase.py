@@ -328,12 +328,12 @@ def test_a_table_that_cannot_be_rewritten_stops_it_before_anything_is_removed(cl
 
 
 def test_scores_of_the_child_go_too(clone):
-    own, shared, other = Path("scores/0007/child.html"), Path("scores/child.csv"), Path("scores/0001/child.html")
-    for path, text in ((own, "a page"), (shared, "child\n0007\n"), (other, "another page")):
+    own, other = Path("scores/0007/child.html"), Path("scores/0001/child.html")
+    for path, text in ((own, "a page"), (other, "another page")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert erase("0007", yes=True) == 0
-    assert [path.exists() for path in (own, shared, other)] == [False, False, True]
+    assert [path.exists() for path in (own, other)] == [False, True]
 
 
 @pytest.mark.parametrize("lock", ["run", "stage", "jobs"])

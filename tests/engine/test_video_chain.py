@@ -49,7 +49,9 @@ def test_a_step_that_stops_ends_the_chain_with_its_sentence(tmp_path: Path) -> N
     assert done.ran == ()
     assert done.stopped_at == "register"
     assert done.problem is not None
-    assert "broken.mp4" in done.problem
+    assert "0001-0001_left_1-240.mp4" in done.problem, "named by number: the video's own name may be a person's"
+    assert "broken" not in done.problem
+    assert not (tmp_path / ".recordings").exists()
     assert messages
     assert messages[0].startswith("0001-0001_left_1-240: register stopped: ")
 

@@ -16,7 +16,7 @@ from childgait.files.hashes import sha256_of_text
 from childgait.files.local_endpoint import loopback_of
 from childgait.files.vlm_protocol import recorded_reply
 from childgait.gait.lab_angles import read_lab_angles
-from childgait.report.child.score import find_recordings
+from childgait.report.child.find_recordings import find_recordings
 from childgait.report.child.visits_table import read_requests
 from childgait.training.bundle import open_bundle
 from support.hostile_files import NAME, Try, deep, special, written

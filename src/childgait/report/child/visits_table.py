@@ -60,9 +60,7 @@ def _age(rows: list[Row], table: str) -> float | None:
     years = parse_number(age) if age else None
     if years is not None and math.isnan(years):
         number = next(number for number, row in rows if row.get("age", "").strip() == age)
-        raise StepError(
-            f"{table}, line {number}: the age {shorten(age)} is no number", hint="give it in years, as 8.5"
-        )
+        raise StepError(f"{table}, line {number}: the age {shorten(age)} is no number", hint="give it in years, as 8.5")
     return years
 
 
