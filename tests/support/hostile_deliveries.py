@@ -153,7 +153,7 @@ def _bundles() -> Iterator[Try]:
         ("a slope missing", lambda v: v["runs"][0]["recalibration"].update(slope={}), "recalibration"),
         ("params without a cohort", lambda v: v["params"].pop("cohort"), "section 'cohort' is missing"),
         ("a command in params", lambda v: v["params"]["cohort"].update(root="$(id)"), "path without blanks"),
-        ("format 2", lambda v: v.update(format=2), "has format 2"),
+        ("format 99", lambda v: v.update(format=99), "has format 99"),
         ("a number as text", lambda v: v.update(error_rate="x"), "error_rate"),
         ("an unknown key", lambda v: v.update(x=1), "x:"),
     ):

@@ -11,6 +11,7 @@ import numpy as np
 from childgait.domain.evgs import CODES, TARGET_NAMES, default_views
 from childgait.files.hashes import sha256, sha256_of_text
 from childgait.files.model_description import ModelDescription
+from childgait.metrics.repeatability import StudyRepeatability
 from childgait.training.bundle import FORMAT, REFERENCE, BundleDescription, write_description
 from support.small_study import PARAMS, settings
 
@@ -67,6 +68,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
         "abstention": dict.fromkeys([*CODES, "overall"], measured),
         "performance": dict.fromkeys(TARGET_NAMES, performance),
         "test_children": 9,
+        "repeatability": {field: {} for field in StudyRepeatability.model_fields},
         "reference_children": 9,
         "distance_limit": 1.0,
         "split_hashes": {"holdout": "0" * 64},
