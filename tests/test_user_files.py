@@ -70,7 +70,8 @@ CELLS = st.one_of(
     st.text(max_size=6),
 )
 TREE_READERS = ["labels", "frame", "facts", "tombstones", "model", "pretraining", "params", "dvc", "lock"]
-TREE_READERS += ["reply", "answer", "bundle", "ratings", "coco", "mmpose", "openpose"]
+TREE_READERS += ["reply", "answer", "bundle", "ratings", "coco", "mmpose", "openpose", "annotated_coco"]
+TREE_READERS += ["annotated_label_studio"]
 ROW_READERS = ["subjects", "regions", "cleared", "selections", "corrections", "split", "submission", "laboratory"]
 ROW_READERS += ["external", "kept", "visits", "deeplabcut"]
 WORDS = st.sampled_from(

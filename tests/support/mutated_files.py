@@ -76,7 +76,7 @@ LEAVES = (
     ),
 )
 JSON = ("labels", "frame", "facts", "tombstones", "model", "pretraining", "reply", "answer", "bundle", "ratings")
-JSON += ("coco", "coco_results", "mmpose", "openpose")
+JSON += ("coco", "coco_results", "mmpose", "openpose", "annotated_coco", "annotated_label_studio")
 
 
 def mutated_tries(count: int, seed: int = 21) -> Iterator[Try]:

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from childgait.domain.evgs import LIMBS
+from childgait.files.annotation_formats import FramePoints, write_frames
+from childgait.files.annotation_formats import read_frames as read_frames_of
 from childgait.files.corrections import read_corrections
 from childgait.files.external_answers import read_external_table, read_kept_answers
 from childgait.files.foreign_gait import SilhouetteSequence, read_skeletons
@@ -140,6 +142,18 @@ def safetensors() -> bytes:
     return save({"a": np.zeros(2, np.float32)})
 
 
+def annotated(format: str) -> Callable[[], bytes]:
+    """Return a function that gives one annotated frame in a format of annotation tools."""
+
+    def valid() -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "frames"
+            write_frames(path, format, [FramePoints(NAME, 3, 48, 32, {"left_knee": (9.0, 12.0)})])
+            return path.read_bytes()
+
+    return valid
+
+
 def pickled(value: object) -> bytes:
     return pickle.dumps(value, protocol=4)
 
@@ -216,6 +230,11 @@ READERS = {
     "coco_results": Reader(f"{NAME}_filtered_pose.json", inspect, coco_results),
     "mmpose": Reader(f"{NAME}_filtered_pose.json", inspect, mmpose),
     "openpose": Reader("frame_000001.json", read_frames, openpose),
+    "annotated_coco": Reader("c.json", lambda path: read_frames_of(path, "coco"), annotated("coco")),
+    "annotated_cvat": Reader("c.xml", lambda path: read_frames_of(path, "cvat"), annotated("cvat")),
+    "annotated_label_studio": Reader(
+        "c.json", lambda path: read_frames_of(path, "label-studio"), annotated("label-studio")
+    ),
     "ratings": Reader("labels.json", lambda path: Ratings(path, path.parent, 2).answered("A"), scores),
     "laboratory": Reader("walk.csv", read_lab_angles, lines("seconds,limb,hip,knee", "0.0,left,1,2", "0.1,left,1,2")),
     "labels": Reader("labels.json", lambda path: read_sheets(path, highest=2), scores),

@@ -176,6 +176,9 @@ def _linked(job: Job) -> Iterator[Job]:
 
     Paths of inputs enter records and messages, and a video or its folder may be named after a person.
     """
+    if not job.video.name:  # the chain begins after the steps that read raw files
+        yield job
+        return
     LINKS.mkdir(exist_ok=True)
     video = LINKS / f"{job.name}{job.video.suffix.lower()}"
     poses = None if job.poses is None else LINKS / f"{job.name}{POSE_FOLDER}{job.poses.suffix.lower()}"

@@ -59,7 +59,7 @@ def read_frames(path: Path, format: str) -> tuple[list[FramePoints], list[str]]:
     """Read frames in one of FORMATS; returns them and the pictures without a skeleton."""
     try:
         frames, bare = {"coco": _from_coco, "cvat": _from_cvat, "label-studio": _from_label_studio}[format](path)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise StepError(
             f"{path} is no file of {format}: {type(error).__name__} at {shorten(str(error))}",
             hint=f"export it from the tool as {format}, and keep its structure",
@@ -321,7 +321,7 @@ def read_baseline(path: Path) -> tuple[dict[str, FramePoints], dict[str, str]]:
     try:
         frames, bare = _coco_frames(path, content["coco"])
         hashes = {str(key): str(value) for key, value in content["videos"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise StepError(f"{path} was changed", hint="export the frames again") from None
     known = {frame.image: frame for frame in frames}
     for name in bare:
