@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 SCORES = "scores"  # the default output of `childgait score`
 NOTES = ("logs", ".snakemake")  # of tools, written during a run
 TABLES = (".json", ".csv", ".tsv")
-SCORES = Path("scores")  # where `childgait score` writes by default
 CHECKPOINTS = Path(".cache/finetune")  # of killed trainings: weights trained on the child
 SOURCES = ("bench", "docs", "envs", "profiles", "src", "tests", "workflow")  # their children are examples, not data
 
