@@ -53,6 +53,12 @@ def require(session: Session, *roles: Role) -> None:
 
 def add_routes(app: FastAPI, state: AppState) -> None:
     """Add the pages and their requests."""
+    add_rating_pages(app, state)
+    add_requests(app, state)
+
+
+def add_rating_pages(app: FastAPI, state: AppState) -> None:
+    """Add the pages of a first reading, a second reading and an arbitration."""
 
     @app.get("/rate/{child}")
     def show(request: Request, child: str, session: str = "") -> Response:
@@ -105,6 +111,10 @@ def add_routes(app: FastAPI, state: AppState) -> None:
         }
         data |= {"arbiter": True, "opinions": {key_of(name): value for name, value in opinions.items()}}
         return rate_page(state, request, [chosen], data)
+
+
+def add_requests(app: FastAPI, state: AppState) -> None:
+    """Add the request that keeps a score, and the coordinator's page of agreement."""
 
     @app.post("/api/rate")
     def rate(request: Request, body: Rating) -> dict[str, object]:

@@ -60,23 +60,22 @@ def write_report(
     from childgait.report.study import StudyFiles, read_study
     from childgait.report.tables import write_tables
 
-    study = read_study(
-        StudyFiles(
-            predictions,
-            histories,
-            metrics,
-            labels,
-            subjects,
-            agreement,
-            gates,
-            pooled,
-            checks,
-            settings,
-            pretraining or [],
-            external,
-            clips or [],
-        )
+    files = StudyFiles(
+        predictions,
+        histories,
+        metrics,
+        labels,
+        subjects,
+        agreement,
+        gates,
+        pooled,
+        checks,
+        settings,
+        pretraining or [],
+        external,
+        clips or [],
     )
+    study = read_study(files)
     headline, caveats = headline_numbers(study), list_caveats(study)
     flow = cohort_flow(study.pooled, study.cohort.exclude, study.headline)
     write_json(metrics_out, study_metrics(study, headline, caveats, flow).model_dump())
@@ -87,8 +86,12 @@ def write_report(
     uris = {name: data_uri(path) for name, path in pictures.items()}
     single = children_section(children or [], examples or [], page)
     page.write_text(render(build_report(study, headline, caveats, flow, uris, lock_hash(), single)), encoding="utf-8")
-    accuracy, balanced = number(headline.accuracy), number(headline.balanced_accuracy)
-    log.info("report: %s, accuracy %s, balanced accuracy %s", study.model, accuracy, balanced)
+    log_result(study.model, number(headline.accuracy), number(headline.balanced_accuracy))
+
+
+def log_result(model: str, accuracy: str, balanced: str) -> None:
+    """Log the headline in one line."""
+    log.info("report: %s, accuracy %s, balanced accuracy %s", model, accuracy, balanced)
 
 
 def by_name(paths: list[Path], names: tuple[str, ...]) -> dict[str, Path]:
