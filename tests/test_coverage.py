@@ -78,3 +78,9 @@ def test_every_component_has_its_evidence() -> None:
         names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         assert symbol in names, row
         assert row["status"] == "done" or row["note"], row
+
+
+def test_at_least_70_rows_are_done_or_protocol() -> None:
+    """The number that issue 22 requires, by this page's own numbering of systems, components and data sets."""
+    status = [row["status"] for row in rows()] + [row["status"] for row in table(COMPONENT_COLUMNS)]
+    assert sum(value in ("done", "protocol") for value in status) >= 70

@@ -688,6 +688,19 @@ class GradeSeverity(Section):
     seed: int = Field(ge=0, description="random seed of the bootstrap")
 
 
+class Reidentify(Section):
+    """How well recordings identify children (`snakemake reidentify`)."""
+
+    encoder: ModelName = Field(description="network whose frozen features of drawn clips and frames are audited")
+    components: int = Field(ge=1, le=1024, description="principal components that the classifiers read")
+    folds: int = Field(ge=2, le=20, description="folds of children in which the items are predicted")
+    strengths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        description="strengths of the protector of limb lengths and colours; 1: all children alike"
+    )
+    bootstrap: int = Field(ge=0, description="bootstrap samples of children for the intervals")
+    seed: int = Field(ge=0, description="random seed of the folds and the bootstrap")
+
+
 class Params(TypedDict):
     """All sections of params.yaml, in running order."""
 
@@ -706,6 +719,7 @@ class Params(TypedDict):
     finetune: Finetune
     evaluate: Evaluate
     grade_severity: GradeSeverity
+    reidentify: Reidentify
 
 
 SECTIONS: dict[str, type[Section]] = get_type_hints(Params)

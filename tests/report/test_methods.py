@@ -24,6 +24,7 @@ SILENT = {
     "write_child_page",
     "draw_examples",
     "grade_severity",
+    "reidentify",
 }  # they change no number of the report
 
 

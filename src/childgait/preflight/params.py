@@ -42,6 +42,7 @@ def check_later_stages(sections: Params) -> None:
     _check_cohort_folder(sections["cohort"])
     _check_models(sections["cohort"], sections["finetune"])
     check_severity_models(sections)
+    check_reidentify_encoder(sections)
     check_pretraining(sections)
     _check_folds(sections["finetune"], sections["split_subjects"].folds)
     for key, path in required_weights(sections).items():
@@ -100,6 +101,16 @@ def check_severity_models(sections: Params) -> None:
                 f"grade_severity.models names {name}, which is no network{' on keypoints' if without_video else ''}",
                 hint=f"there are {', '.join(networks)}",
             )
+
+
+def check_reidentify_encoder(sections: Params) -> None:
+    """Check that the encoder of reidentify is a network of the registry."""
+    from childgait.models.registry import MODELS, find_model
+
+    name = sections["reidentify"].encoder
+    if find_model(name).kind != "network":
+        networks = [other for other, model in MODELS.items() if model.kind == "network"]
+        raise StepError(f"reidentify.encoder is {name}, which is no network", hint=f"there are {', '.join(networks)}")
 
 
 def _check_folds(finetune: Finetune, folds: int) -> None:

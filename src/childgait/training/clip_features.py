@@ -42,8 +42,11 @@ def mean_silhouettes(clips: list[Clip], settings: Finetune) -> Floats:
     return np.array(rows)
 
 
-def encoder_features(clips: list[Clip], settings: Finetune) -> Floats:
-    """Return (clips, F): the frozen encoder's features, from the cache where they are kept."""
+def encoder_features(clips: list[Clip], settings: Finetune, *, drawn: bool = True) -> Floats:
+    """Return (clips, F): the frozen encoder's features, from the cache where they are kept.
+
+    `drawn`: a network of the registry that is prompted by drawn skeletons reads them; false: it reads bare frames.
+    """
     import torch
 
     from childgait.models.registry import MODELS
@@ -51,11 +54,12 @@ def encoder_features(clips: list[Clip], settings: Finetune) -> Floats:
     torch.set_num_threads(settings.threads)
     of_network = settings.frozen.encoder in MODELS
     if of_network:
-        encode, weights = _encode_by_network(settings, clips[0].size, [clip.subject for clip in clips])
+        encode, weights = _encode_by_network(settings, clips[0].size, [clip.subject for clip in clips], drawn)
     else:
         encode, weights = _encode_by_frames(settings)
     folder = Path(settings.frozen.cache) if settings.frozen.cache else None
-    key = json.dumps([settings.model_dump(include={"frozen", "frames", "frame_step", "encoder"}), weights, of_network])
+    shape = settings.model_dump(include={"frozen", "frames", "frame_step", "encoder"})
+    key = json.dumps([shape, weights, of_network, *([] if drawn else ["bare frames"])])
     return np.stack([_cached(clip, encode, folder, key) for clip in clips]).astype(np.float64)
 
 
@@ -105,7 +109,7 @@ def _encode_by_frames(settings: Finetune) -> tuple[Encode, str]:
     return encode, origin
 
 
-def _encode_by_network(settings: Finetune, size: int, subjects: list[str]) -> tuple[Encode, str]:
+def _encode_by_network(settings: Finetune, size: int, subjects: list[str], drawn: bool) -> tuple[Encode, str]:
     """Return the encoding of a clip by a network of the registry, and where its weights come from."""
     import torch
 
@@ -118,7 +122,7 @@ def _encode_by_network(settings: Finetune, size: int, subjects: list[str]) -> tu
     network = model.build(own, size)
     origin = _load_encoder(network, model.name, own, size, subjects)
     network.eval()
-    style, columns = own.drawing if network.prompted else None, own.silhouette.columns
+    style, columns = own.drawing if network.prompted and drawn else None, own.silhouette.columns
     loading = Loading(own.frames, network.inputs, style, network.packing, own.frame_step, columns)
 
     def encode(clip: Clip) -> NDArray[np.float32]:
