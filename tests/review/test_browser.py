@@ -67,8 +67,9 @@ def test_two_held_videos_are_cleared_with_three_keys_each(study: Study, page: Pa
 def test_covers_are_drawn_with_the_mouse_and_ended_by_a_key(study: Study, page: Page, address: str) -> None:
     enter(page, address, f"/clear/{FIRST}")
     page.wait("document.querySelector('[data-at=load]').textContent === ''")
-    page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
     page.key("d")
+    page.key("Home")  # the video plays from the start as the page opens
+    page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
     page.drag(page.on_canvas(80, 20), page.on_canvas(100, 40))
     page.key("End")
     page.wait(f"document.querySelector('[data-at=time]').textContent.startsWith('frame {COUNT - 1}')")
@@ -130,10 +131,8 @@ def test_joints_are_corrected_by_mouse_and_keys(study: Study, page: Page, addres
     enter(page, address, f"/correct/{video}")
     page.wait("document.querySelector('[data-at=load]').textContent === ''")
     page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
-    at = page.run(
-        f"(() => {{ const p = JSON.parse(document.getElementById('data').textContent).walk.points[0]; "
-        f"return [p[{2 * KNEE}], p[{2 * KNEE + 1}]]; }})()"
-    )
+    page.wait("document.querySelector('#state').textContent === 'Nothing is changed.'")  # the skeleton is refined
+    at = page.run(f"review.place(0, {KNEE})")
     page.drag(page.on_canvas(*at), page.on_canvas(at[0] + 10, at[1] + 5))
     page.wait("document.querySelector('#state').textContent === 'Not saved: 1 moved.'")
     page.key("d")  # one pixel to the right: the same correction

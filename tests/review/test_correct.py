@@ -27,12 +27,18 @@ EDITS: list[dict[str, object]] = [
 ]
 
 
+def walk_of(one: Any, video: str, edits: list[dict[str, object]] | None = None) -> dict[str, Any]:
+    """Return what the page asks for once it is painted: the refined walk with unsaved edits."""
+    return one.post("/api/correct/preview", video=video, edits=edits or []).json()["walk"]
+
+
 def test_saved_rows_are_read_by_the_step_and_shown_at_once(study: Study, browser: Callable[..., Any]) -> None:
     one = browser()
     data = data_of(one.get(f"/correct/{VIDEO}"))
-    assert len(data["walk"]["points"]) == len(data["times"]) == COUNT
-    assert "knee" in data["walk"]["curves"]["left"]
-    draft = one.post("/api/correct/preview", video=VIDEO, edits=EDITS).json()["walk"]
+    before = walk_of(one, VIDEO)
+    assert len(before["points"]) == len(data["times"]) == COUNT
+    assert "knee" in before["curves"]["left"]
+    draft = walk_of(one, VIDEO, EDITS)
     assert (study.annotations / "corrections.csv").read_text().count("\n") == 1  # a preview writes nothing
     body = {"video": VIDEO, "edits": EDITS, "reason": "by sight", "version": data["versions"]["corrections"]}
     assert one.post("/api/correct", **body).status_code == 200
@@ -42,7 +48,7 @@ def test_saved_rows_are_read_by_the_step_and_shown_at_once(study: Study, browser
     assert [row.frame for row in rows if not row.seen] == [5, 6, 7]
     (sides,) = read_side_corrections(table, VIDEO, COUNT)
     assert (sides.limbs, sides.first, sides.last, sides.exchanged) == ("legs", 8, 12, True)
-    walk = data_of(one.get(f"/correct/{VIDEO}"))["walk"]
+    walk = walk_of(one, VIDEO)
     assert walk == draft
     assert walk["points"][3][2 * KNEE : 2 * KNEE + 2] == [40.12, 50.0]
     assert walk["status"][6][INDEX["left_heel"]] == Status.MISSING
@@ -65,14 +71,14 @@ def test_a_decided_recording_waits_for_a_run(study: Study, browser: Callable[...
 
 def test_what_is_proposed_is_no_longer_once_it_is_corrected(browser: Callable[..., Any]) -> None:
     one = browser()
-    first = data_of(one.get(f"/correct/{VIDEO}"))["walk"]["proposals"]
+    first = walk_of(one, VIDEO)["proposals"]
     assert 0 < len(first) <= 20
     frame = first[0]["frame"]
     assert frame == COUNT // 2  # where the scores are low
-    points = data_of(one.get(f"/correct/{VIDEO}"))["walk"]["points"][frame]
+    points = walk_of(one, VIDEO)["points"][frame]
     moved = [{"frame": frame, "joint": name, "x": points[2 * n], "y": points[2 * n + 1]} for name, n in INDEX.items()]
-    after = one.post("/api/correct/preview", video=VIDEO, edits=moved).json()["walk"]["proposals"]
-    assert frame not in [one["frame"] for one in after]
+    after = walk_of(one, VIDEO, moved)["proposals"]
+    assert frame not in [proposal["frame"] for proposal in after]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,6 @@ def add_routes(app: FastAPI, state: AppState) -> None:
         data = state.page_data(
             video,
             evidence,
-            walk=describe_walk(estimate, refine_with(state.study, estimate, state.decisions.path("corrections"))),
             times=[round(float(at), 6) for at in estimate.poses.seconds],
             joints=POINTS,
             bones=bones(),
@@ -67,7 +66,11 @@ def add_routes(app: FastAPI, state: AppState) -> None:
 
     @app.post("/api/correct/preview")
     def preview(body: Draft) -> dict[str, object]:
-        """Refine with the unsaved corrections; nothing is written. Returns also the version of the saved rows."""
+        """Refine with the unsaved corrections, none as the page opens; nothing is written.
+
+        Returns also the version of the saved rows. The page asks for it once it is painted, because refinement takes
+        longer than a first paint may.
+        """
         version = state.decisions.version("corrections", body.video)
         walk = _walk_with(state, read_estimate(state.study, body.video), [row_of(edit) for edit in body.edits])
         return {"walk": walk, "version": version}

@@ -7,7 +7,9 @@ const COLOURS = {left: "#ff5a4f", right: "#5aa0ff", middle: "#62d17a"};
 const LINES = {left: "#b3261e", right: "#00557f"};  // on white
 const CORRECTED = 1, FILLED = 3, NEAR = 14, TRAIL = 15;  // statuses of a point; screen pixels; frames
 const sideOf = joint => joint.split("_")[0] in LINES ? joint.split("_")[0] : "middle";
-let walk = data.walk, edits = [], selected = data.joints.indexOf("left_knee"), held = null;
+const nowhere = data.joints.flatMap(() => [null, null]), unknown = data.joints.map(() => 0);
+let walk = {points: data.times.map(() => nowhere), status: data.times.map(() => unknown), curves: {}, proposals: []};  // until refinement answers
+let edits = [], selected = data.joints.indexOf("left_knee"), held = null;
 
 const player = new Player(document.querySelector(".player"), data, paint);
 player.onframe = () => { plot(); describe(); };
@@ -197,9 +199,12 @@ async function save() {
   show(`${why}Your corrections are still on this page: look at the joints as they are now, and save again.`);
 }
 
-const names = [...new Set(Object.values(walk.curves).flatMap(Object.keys))];
-get("curve").replaceChildren(...names.map(name => new Option(name.replace("_", " "), name)));
-if (names.includes("knee")) get("curve").value = "knee";
+function offerCurves() {
+  const names = [...new Set(Object.values(walk.curves).flatMap(Object.keys))];
+  get("curve").replaceChildren(...names.map(name => new Option(name.replace("_", " "), name)));
+  if (names.includes("knee")) get("curve").value = "knee";
+}
+
 get("curve").addEventListener("change", () => { plot(); describe(); });
 get("joint").addEventListener("change", () => choose(data.joints.indexOf(get("joint").value)));
 get("first").max = get("last").max = data.frames - 1;
@@ -221,5 +226,9 @@ onKeys({
 });
 offerUndo(table => data.versions[table]);
 choose(selected);
-update();
-window.review = player;  // for the bench
+get("state").textContent = "The skeleton is being refined …";
+await refresh();
+offerCurves();
+choose(selected);
+player.place = place;
+window.review = player;  // for the bench and the tests
