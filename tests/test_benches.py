@@ -35,6 +35,7 @@ SMALL = {  # bench -> its flags; OUT is its table, COHORT a small cohort, WORK a
     "scale": "--subjects 1 --rounds 1 --report OUT",
     "pretraining": "--smoke --work WORK",
     "kills": "--smoke --folder WORK --out OUT",
+    "without_keypoints": "--cohort COHORT --videos 1 --out OUT",
 }
 AFTER_LEARNING = {  # benches that read the runs of bench/learning.py, in this order
     "learning": f"{LEARNED} --models majority gru stgcn --set epochs=1 warmup_epochs=0 --out OUT",
