@@ -1,6 +1,7 @@
 """Prediction sets hold at the stated error rate; too few children exclude nothing; answers are sets of one class."""
 
 import numpy as np
+import pytest
 
 from childgait.domain.evgs import CODES, TARGETS
 from childgait.metrics.abstention import (
@@ -10,6 +11,7 @@ from childgait.metrics.abstention import (
     ClassLimit,
     ItemLimits,
     answers_of_sets,
+    fewest_cells,
     fit_limits,
     measure_abstention,
     prediction_sets,
@@ -50,6 +52,16 @@ def test_too_few_cells_of_a_class_exclude_nothing() -> None:
     limits = fit_limits(probability, truth, 0.1)
     assert limits["KEX"].typical == ClassLimit(cells=limits["KEX"].typical.cells, least_probability=None)
     assert prediction_sets(probability, limits).all()
+
+
+@pytest.mark.parametrize(("error_rate", "fewest"), [(0.05, 19), (0.1, 9), (0.2, 4), (0.3, 3)])
+def test_the_fewest_cells_are_those_that_give_a_limit(error_rate: float, fewest: int) -> None:
+    assert fewest_cells(error_rate) == fewest
+    for cells in (fewest - 1, fewest):
+        probability = np.full((cells, len(TARGETS)), np.nan)
+        probability[:, 0] = 0.5  # one limb alone
+        limits = fit_limits(probability, np.ones_like(probability), error_rate)
+        assert (limits[CODES[0]].atypical.least_probability is not None) == (cells == fewest)
 
 
 def test_unknown_labels_and_predictions_are_left_out() -> None:

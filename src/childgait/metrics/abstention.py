@@ -78,6 +78,11 @@ def _fit_class(own_probability: Array, error_rate: float) -> ClassLimit:
     return ClassLimit(cells=cells, least_probability=float(np.sort(own_probability)[rank - 1]))
 
 
+def fewest_cells(error_rate: float) -> int:
+    """Return how many calibration cells of a class give it a limit at this error rate."""
+    return math.ceil(round(1 / error_rate, 9)) - 1
+
+
 def prediction_sets(probability: Array, limits: dict[str, ItemLimits]) -> NDArray[np.bool_]:
     """Return which of typical and atypical are in the set: (N, 34, 2). A cell without a probability has both."""
     sets = np.ones((*probability.shape, 2), dtype=bool)

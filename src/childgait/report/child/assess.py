@@ -34,7 +34,15 @@ from childgait.gait.walk_summary import (
     walking_speed,
     walks_showing,
 )
-from childgait.metrics.abstention import ATYPICAL, CANNOT_TELL, TYPICAL, answers_of_sets, prediction_sets
+from childgait.metrics.abstention import (
+    ATYPICAL,
+    CANNOT_TELL,
+    TYPICAL,
+    ItemLimits,
+    answers_of_sets,
+    fewest_cells,
+    prediction_sets,
+)
 from childgait.metrics.run_metrics import ItemReading
 from childgait.metrics.scores import sigmoid
 from childgait.params import Gate
@@ -283,7 +291,7 @@ def answer_items(walks: Walks, part: Part, bundle: Bundle, logits: Logits, dista
         evidence = reason is None
         inside = [("typical", "atypical")[place] for place in (TYPICAL, ATYPICAL) if sets[number, place]]
         if evidence and answers[number] == CANNOT_TELL:
-            reason = _undecided(len(inside), described.error_rate)
+            reason = undecided(len(inside), described.error_rate, described.limits[target.code])
         reading = readings.get((target.limb, target.code))
         rule = None if reading is None else _rule(reading, target, walks)
         items.append(
@@ -307,7 +315,16 @@ def answer_items(walks: Walks, part: Part, bundle: Bundle, logits: Logits, dista
     return items
 
 
-def _undecided(classes: int, error_rate: float) -> str:
+def undecided(classes: int, error_rate: float, limits: ItemLimits) -> str:
+    """Return why a prediction set holds both classes or neither."""
+    cells = {"typical": limits.typical.cells, "atypical": limits.atypical.cells}
+    needed = fewest_cells(error_rate)
+    if classes == 2 and min(cells.values()) < needed:
+        scores = " and ".join(f"{count} {name}" for name, count in cells.items())
+        return (
+            f"too few children to calibrate an error rate of {error_rate:.0%}: {scores} scores of children unseen in "
+            f"training, {needed} of each needed"
+        )
     if classes == 2:
         return f"typical and atypical are both plausible at an error rate of {error_rate:.0%}"
     return f"neither class is plausible at an error rate of {error_rate:.0%}"
