@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,12 +87,13 @@ class BatchTargets:
 class OutlineCache:
     """Outlines of a seed's children, made at the first use and kept: in `folder`, else the latest ones in memory.
 
-    File names carry a digest of seed and settings. The folder holds at most one file of about 1 MB per child.
+    File names carry a digest of the seed and of the settings that shape a walk. The folder holds at most one file of about 1 MB per child.
     """
 
     def __init__(self, seed: int, settings: StreamSettings, folder: Path | None = None) -> None:
         self.seed, self.settings, self.folder = seed, settings, folder
-        self._digest = hashlib.sha256(repr((seed, settings)).encode()).hexdigest()[:12]
+        walk = replace(settings, pixels=0, frame_step=0, mask_error=0.0)  # these shape the window, not the walk
+        self._digest = hashlib.sha256(repr((seed, walk)).encode()).hexdigest()[:12]
         self._kept: OrderedDict[int, list[Outlines]] = OrderedDict()
 
     def view(self, child: int, place: int) -> Outlines:
