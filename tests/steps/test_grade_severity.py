@@ -19,7 +19,7 @@ from childgait.steps.grade_severity import grade_severity
 from support.small_study import PARAMS, Study, make_study, settings
 
 SMALL = {
-    "skeleton": {"width": 8, "temporal_kernel": 3, "dropout": 0.0},
+    "skeleton": {"width": 8, "temporal_kernel": 3, "dropout": 0.0, "extra": [], "attention": "none"},
     "epochs": 12,
     "learning_rate": 0.01,
     "fusion": {**PARAMS["finetune"]["fusion"], "first_epochs": 2},

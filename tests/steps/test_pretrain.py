@@ -135,7 +135,8 @@ def test_cut_off_and_taken_up_it_ends_with_the_same_bytes(
 
 def test_a_keypoint_network_reads_the_same_stream(tmp_path: Path) -> None:
     description = json.loads((run(tmp_path / "gru", "gru", windows=4) / "weights.json").read_text())
-    assert set(description["network"]) == {"frames", "frame_step", "head_hidden", "skeleton_width", "temporal_kernel"}
+    skeleton = {"skeleton_width", "temporal_kernel", "skeleton_extra", "skeleton_attention"}
+    assert set(description["network"]) == {"frames", "frame_step", "head_hidden"} | skeleton
 
 
 def test_what_cannot_be_pretrained_is_refused(tmp_path: Path) -> None:
