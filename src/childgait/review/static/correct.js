@@ -226,9 +226,9 @@ onKeys({
 });
 offerUndo(table => data.versions[table]);
 choose(selected);
+player.place = place;
+window.review = player;  // for the bench and the tests
 get("state").textContent = "The skeleton is being refined …";
 await refresh();
 offerCurves();
 choose(selected);
-player.place = place;
-window.review = player;  // for the bench and the tests
