@@ -215,7 +215,12 @@ export class Player {
     const turn = now => {
       if (!this.playing || this.began !== began) return;
       const due = Math.min(first + Math.floor((now - began) / 1000 * this.rate * SPEEDS[this.speed]), this.data.frames - 1);
-      if (due >= this.film.blobs.length && !this.film.complete) { this.pause(); this.film.picture(Math.min(due + 15, this.data.frames - 1)).then(() => this.film.error || this.play()); return; }
+      if (due >= this.film.blobs.length && !this.film.complete) {
+        this.pause();
+        this.began = began;  // a pause of the person's meanwhile clears it, and then it does not play on
+        this.film.picture(Math.min(due + 15, this.data.frames - 1)).then(() => this.film.error || this.began !== began || this.play());
+        return;
+      }
       if (due !== this.frame) this.seek(due);
       if (due >= this.data.frames - 1) this.pause(); else requestAnimationFrame(turn);
     };
@@ -225,6 +230,7 @@ export class Player {
 
   pause() {
     this.playing = false;
+    this.began = null;
     this.root.querySelector("[data-do=play]").textContent = "Play";
   }
 
