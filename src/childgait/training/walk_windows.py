@@ -87,7 +87,8 @@ class BatchTargets:
 class OutlineCache:
     """Outlines of a seed's children, made at the first use and kept: in `folder`, else the latest ones in memory.
 
-    File names carry a digest of the seed and of the settings that shape a walk. The folder holds at most one file of about 1 MB per child.
+    File names carry a digest of the seed and of the settings that shape a walk. The folder holds at most one file of
+    about 1 MB per child.
     """
 
     def __init__(self, seed: int, settings: StreamSettings, folder: Path | None = None) -> None:
