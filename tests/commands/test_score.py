@@ -139,7 +139,7 @@ def test_a_missing_view_leaves_its_items_unanswered(copied: Path, made: BundledS
 def test_a_video_that_cannot_be_read_is_stated_on_the_page(
     copied: Path, made: BundledStudy, cohort: Path, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "0001-0001_right_1-99.mp4"
+    broken = child_folder(tmp_path / "made") / "0001-0001_right_1-99.mp4"
     broken.write_bytes(b"no video")
     score([*videos_of(cohort, "left"), broken], bundle=made.bundle, out=copied, processes=1)
     record = read_record(copied / "child.json")
@@ -153,8 +153,10 @@ def test_a_video_that_cannot_be_read_is_stated_on_the_page(
 
 
 @pytest.mark.slow
-def test_a_held_video_is_neither_scored_nor_shown(made: BundledStudy, cohort: Path, tmp_path: Path) -> None:
-    """Without keypoints and SAM 3 a person may have been missed: nothing after deidentify reads the video."""
+def test_a_held_video_is_neither_scored_nor_shown(
+    made: BundledStudy, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The embedded model doubts what it sees in the small video: nothing after deidentify reads it."""
     bare = tmp_path / "Anna_Mueller" / "anna.MP4"
     bare.parent.mkdir()
     shutil.copy(videos_of(cohort, "left")[0], bare)
@@ -162,6 +164,8 @@ def test_a_held_video_is_neither_scored_nor_shown(made: BundledStudy, cohort: Pa
     record = read_record(tmp_path / "out/child.json")
     assert record.child == "0042"
     assert record.recordings[0].reasons[0].startswith("a person must review it first: ")
+    assert "no SAM 3" not in record.recordings[0].reasons[0]  # a doubt of its own, not the lack of a detector
+    assert "deidentify/*.heads.jpg" in capsys.readouterr().err
     assert "data:image/webp" not in (tmp_path / "out/child.html").read_text().split("<script>")[0]
     assert not (tmp_path / "out/data/segment").exists()
     names = [path for path in (tmp_path / "out").rglob("*") if re.search(rb"(?i)anna", str(path).encode() + read(path))]
@@ -171,6 +175,14 @@ def test_a_held_video_is_neither_scored_nor_shown(made: BundledStudy, cohort: Pa
 def read(path: Path) -> bytes:
     """Read a file, or the target of a link."""
     return str(path.readlink()).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+
+
+def child_folder(root: Path) -> Path:
+    """Make the folder of a child in a cohort that `synthesize` made, whose unseen people a bundle may accept."""
+    folder = root / "dataset" / "0001"
+    folder.mkdir(parents=True)
+    (root / "cohort.json").write_text("{}")
+    return folder
 
 
 def copy_recording(source: Path, stem: Path) -> None:
@@ -185,8 +197,7 @@ def test_two_sessions_are_compared(
     copied: Path, made: BundledStudy, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second session is the first one's side view once more: nothing has changed, and one view is missing."""
-    again = tmp_path / "0001"
-    again.mkdir()
+    again = child_folder(tmp_path / "made")
     copy_recording(videos_of(cohort, "left")[0], again / "0001-0002_left_1-99")
     paths = [*videos_of(cohort, "left", "forward"), again]
     score(paths, bundle=made.bundle, out=copied, processes=1)
@@ -217,15 +228,16 @@ def test_two_sessions_are_compared(
 def test_a_view_that_nothing_states_is_found_and_shown(
     made: BundledStudy, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy_recording(videos_of(cohort, "left")[0], tmp_path / "clip")
-    score([tmp_path / "clip.mp4"], bundle=made.bundle, out=tmp_path / "out", child="0042", processes=1)
+    clip = child_folder(tmp_path / "made") / "clip.mp4"
+    copy_recording(videos_of(cohort, "left")[0], clip.with_suffix(""))
+    score([clip], bundle=made.bundle, out=tmp_path / "out", child="0042", processes=1)
     assert "clip.mp4: the view is left" in capsys.readouterr().err
     record = read_record(tmp_path / "out/child.json")
     assert (record.recordings[0].view, record.recordings[0].used) == ("left", True)
     assert record.recordings[0].remarks[0].startswith("the view was found")
     assert "the view was found" in (tmp_path / "out/child.html").read_text()
     before = (tmp_path / "out/child.html").stat().st_mtime_ns
-    score([tmp_path / "clip.mp4"], bundle=made.bundle, out=tmp_path / "out", child="0042", processes=1)
+    score([clip], bundle=made.bundle, out=tmp_path / "out", child="0042", processes=1)
     assert (tmp_path / "out/child.html").stat().st_mtime_ns == before
 
 

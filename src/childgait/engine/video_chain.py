@@ -110,6 +110,7 @@ CHAIN = (
     ),
 )
 LINKS = Path(".recordings")  # folder of links to the raw files while the steps run
+REVIEW_FIRST = "a person must review it first"  # begins the problem of a held recording
 RAW_STEPS = ("register", "deidentify")  # the only ones that read the raw recording
 
 
@@ -161,7 +162,7 @@ def prepare(
                     ran.append(step.name)
                     report(f"{job.name}: {step.name}, {time.monotonic() - began:.1f} s")
                 if step.name == "deidentify" and (reasons := _held(job.name)):
-                    return Prepared(job.name, tuple(ran), f"a person must review it first: {reasons}", step.name)
+                    return Prepared(job.name, tuple(ran), f"{REVIEW_FIRST}: {reasons}", step.name)
                 if step.name == last:
                     break
             except StepError as error:

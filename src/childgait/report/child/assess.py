@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from childgait.domain.evgs import BY_CODE, LIMBS, TARGETS, Limb, Target
 from childgait.domain.names import VideoName, parse_video_name
+from childgait.engine.video_chain import REVIEW_FIRST
 from childgait.files.clips import Clip, open_clip
 from childgait.files.hashes import sha256_of_text
 from childgait.files.parts import Part
@@ -142,7 +143,7 @@ def _reasons(
     """Return why a recording must not be used: what the study's gates would stop at."""
     reasons = []
     if evidence.get("verdict") == "held":
-        reasons.append("a person must review it first: " + "; ".join(evidence["reasons"]))
+        reasons.append(f"{REVIEW_FIRST}: {'; '.join(evidence['reasons'])}")
     if facts and facts["seconds"] < gate.shortest_seconds:
         reasons.append(f"it lasts {facts['seconds']:.1f} s, expected {gate.shortest_seconds:g} s or more")
     if summary.get("view_turned"):

@@ -18,6 +18,7 @@ from childgait.errors import StepError
 from childgait.files.poses import read_poses
 from childgait.gait.delivered_keypoints import read_delivered
 from childgait.gait.events.travel import find_view
+from childgait.report.child.covering import covering_params
 
 FOLDER = "find_view"  # below the output folder
 STATE_IT = f"state the view by --view: one of {', '.join(VIEWS)} per video, in the order of the paths"
@@ -47,7 +48,8 @@ class ViewFinder:
         if poses is not None:
             return read_delivered(poses, layout).poses
         folder = self.folder.resolve() / FOLDER
-        job = Job(name, video.resolve(), None, layout, folder, write_params(folder, self.params))
+        params = write_params(folder, covering_params(self.params, [video]))
+        job = Job(name, video.resolve(), None, layout, folder, params)
         done = prepare(job, last="estimate_pose")
         if done.problem:
             raise StepError(f"the view of {video.name} cannot be found: {done.problem}", hint=STATE_IT)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from childgait.domain.names import parse_video_name
 from childgait.engine.record import describe_code
-from childgait.engine.video_chain import Job, prepare_all, write_params
+from childgait.engine.video_chain import REVIEW_FIRST, Job, prepare_all, write_params
 from childgait.errors import StepError
 from childgait.files.atomic import write_json, write_text
 from childgait.files.hashes import sha256_of_text
@@ -37,6 +37,7 @@ from childgait.report.child.compare import (
     write_comparison_csv,
 )
 from childgait.report.child.compare_page import build_comparison_page, render_comparison
+from childgait.report.child.covering import covering_params
 from childgait.report.child.find_recordings import UNNUMBERED, Request, find_recordings
 from childgait.report.child.find_view import ViewFinder
 from childgait.report.child.page import build_page, render_child
@@ -75,7 +76,8 @@ def score_child(
     processes: int,
 ) -> list[ChildRecord]:
     """Prepare the recordings of a child, score each of its sessions, and compare sessions that follow each other."""
-    write_params(out, bundle.description.params)
+    videos = [recording.video for recording in recordings if recording.video is not None]
+    write_params(out, covering_params(bundle.description.params, videos))
     problems = prepare_recordings(recordings, bundle, out, annotations, processes)
     sessions = groupby(
         sorted(recording.name for recording in recordings), key=lambda name: parse_video_name(name).session
@@ -129,13 +131,18 @@ def prepare_recordings(
         for one in recordings
         if one.video is not None
     ]
-    problems, steps = {}, 0
+    problems = {}
     for number, done in enumerate(prepare_all(jobs, processes), start=1):
-        steps += len(done.ran)
         state = done.problem or (f"{len(done.ran)} steps run" if done.ran else "nothing to do")
         print(f"[{number} of {len(jobs)}] {done.name}: {state}", file=sys.stderr, flush=True)
         if done.problem:
             problems[done.name] = done.problem
+    if any(problem.startswith(REVIEW_FIRST) for problem in problems.values()):
+        print(
+            f"Hint: look at {out}/data/deidentify/*.heads.jpg. Write a row with the sheet's sha256 into "
+            "FOLDER/cleared.csv for each video whose heads are all covered; score again with --annotations FOLDER.",
+            file=sys.stderr,
+        )
     return problems
 
 
