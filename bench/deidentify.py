@@ -152,13 +152,13 @@ def coverage_of_cohort(videos: list[Path], params: Deidentify, with_poses: bool)
                 counts.setdefault(name, Count()).add(mask, list(heads.values()), held)
             moving = [box for who, box in heads.items() if who == "child" or STILL not in rows]
             counts.setdefault(BUT_STILL, Count()).add(mask, moving, held)
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
+    verdict_counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
     rows = [counts[name].row(name) for name in ROWS if name in counts]
     return [
         HEADER,
         *rows,
         "",
-        f"Verdicts: {counts}, with deidentify.unseen: {params.unseen}. With hold, as the presets for",
+        f"Verdicts: {verdict_counts}, with deidentify.unseen: {params.unseen}. With hold, as the presets for",
         "real videos have it, every one of these waits for a person.",
     ]
 

@@ -41,6 +41,7 @@ from childgait.errors import StepError  # noqa: E402
 from childgait.files.masks import Masks, read_boxes  # noqa: E402
 from childgait.files.poses import read_poses  # noqa: E402
 from childgait.gait.leg_identity import DOUBTFUL_SCORE, PAIRS  # noqa: E402
+from childgait.metrics.small_samples import wilson  # noqa: E402
 from childgait.params import (  # noqa: E402
     Cohort,
     Deidentify,
@@ -271,7 +272,7 @@ def item_tables(cohort: Path, work: Path, params: Path) -> tuple[list[str], dict
 
 
 def interval(values: list[float]) -> str:
-    """Mean with the interval of 95 % over videos, by 2,000 bootstrap draws of a fixed seed."""
+    """Return the mean with its interval of 95 % over videos as text, by 2,000 bootstrap draws of a fixed seed."""
     known = np.array([value for value in values if np.isfinite(value)])
     if not len(known):
         return "–"
@@ -296,7 +297,7 @@ def report(results: dict[str, list[Row]], rules: Row) -> list[str]:
     rate = np.mean([row["frames"] / row["seconds"] for row in every])
     lines += [
         "",
-        f"Held: {held} of {len(every)} videos ({wilson(held, len(every))}).",
+        f"Held: {held} of {len(every)} videos ({format_share(held, len(every))}).",
         f"Processor seconds of one core per 5 s of video ({rate:.0f} frames per second): {interval(costs)}.",
         f"Rules, balanced accuracy over {len(rules['items'])} items of {rules['children']} children: embedded "
         f"{rules['embedded']:.3f}, delivered {rules['delivered']:.3f} (the same videos and limbs).",
@@ -359,12 +360,11 @@ def cover_table(results: dict[str, list[Row]]) -> list[str]:
     return table("Covers", [*head, "area beyond the heads'"], rows)
 
 
-def wilson(count: int, total: int) -> str:
-    """Return the Wilson interval of 95 % of a share as text."""
-    z, share = 1.96, count / max(total, 1)
-    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2)) / (1 + z**2 / total)
-    return f"{share:.2f}, 95 % {middle - half:.2f} to {middle + half:.2f}"
+def format_share(count: int, total: int) -> str:
+    """Return a share with Wilson's interval as text."""
+    if (bounds := wilson(count / max(total, 1), total)) is None:
+        return "–"
+    return f"{count / total:.2f}, 95 % {bounds[0]:.2f} to {bounds[1]:.2f}"
 
 
 def title_of(cohort: Path) -> str:
