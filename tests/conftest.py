@@ -13,6 +13,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
+@pytest.fixture(autouse=True)
+def _no_mlflow_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the store that the shell or a training run of an earlier test has set: MLflow exports its address."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 @pytest.fixture(scope="session")
 def sam3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny SAM 3 video model with random weights, saved like the real one."""

@@ -109,6 +109,15 @@ def original(tmp_path_factory):
 
 
 @pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A toy study outside git and DVC."""
+    (tmp_path / "study").mkdir()
+    environment(monkeypatch, tmp_path / "study")
+    toy_study.run_toy_study()
+    return tmp_path / "study"
+
+
+@pytest.fixture
 def clone(original, tmp_path, monkeypatch):
     shutil.copytree(original.parent, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("site"))
     environment(monkeypatch, tmp_path / "clone")
@@ -306,11 +315,8 @@ def test_a_call_that_is_killed_within_a_remote_is_completed(clone, undisturbed, 
     assert objects(tmp_path / "remote") == undisturbed
 
 
-def test_an_erased_child_is_searched_for_again(tmp_path, monkeypatch, capsys):
+def test_an_erased_child_is_searched_for_again(study, capsys):
     """A call may have been killed between the removal and the search."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    toy_study.run_toy_study()
     assert erase("0001", yes=True) == 0
     Path("found.txt").write_text("0001-0001_left_1-240")
     assert erase("0001", yes=True) == 1
@@ -349,9 +355,7 @@ def test_not_while_a_run_is_at_work(clone, lock):
 @pytest.mark.parametrize(
     ("subject", "message"), [("7", "is not a child's number"), ("0099", "nothing here holds a child 0099")]
 )
-def test_a_wrong_number_is_said(tmp_path, monkeypatch, subject, message):
-    monkeypatch.chdir(tmp_path)
-    toy_study.run_toy_study()
+def test_a_wrong_number_is_said(study, subject, message):
     with pytest.raises(StepError, match=message):
         erase(subject, yes=True)
 
@@ -378,16 +382,16 @@ def test_mlflow_forgets(tmp_path, monkeypatch):
     Path("mlruns/artifacts/m-1").mkdir(parents=True)
     Path("mlruns/artifacts/m-1/model.json").write_text('{"children": ["0007"]}')
     assert len(traces(tmp_path)) == 3  # both artefacts, the database
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     mlflow_runs.remove_runs(mlflow_runs.find_runs(Path()))
+    assert "MLFLOW_TRACKING_URI" not in os.environ, "the next erasure would be of this store, wherever it is called"
     assert traces(tmp_path) == {}
     left = mlflow_runs.find_runs(Path())
     assert (left.ids, left.registered) == ([], [])
 
 
-def test_the_pages_of_scored_visits_go_too(tmp_path, monkeypatch):
+def test_the_pages_of_scored_visits_go_too(study):
     """`childgait score` writes below scores/, with or without the child's number in the name of the folder."""
-    monkeypatch.chdir(tmp_path)
-    toy_study.run_toy_study(["0001", "0007"], seed=1)
     for child, folder in (("0001", Path("scores/0001")), ("0007", Path("scores")), ("0007", Path("scores/0007"))):
         (folder / "data/deidentify").mkdir(parents=True, exist_ok=True)
         (folder / f"data/deidentify/{child}-0001_left_1-240.mp4").write_bytes(child.encode())

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
+from childgait.engine import mlflow_tracking
 from childgait.errors import StepError
 from childgait.files.labels import SUBJECTS
 from childgait.models.registry import KEYPOINTS
@@ -50,27 +51,30 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def learnt(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder of each network with what finetune leaves there."""
-    folders = {}
-    for name in ("stgcn", "stgcn_fusion"):
-        folders[name] = tmp_path_factory.mktemp(name)
-        chosen = settings(**{**SMALL, "epochs": 2})
-        out = {"weights": "weights.safetensors", "model": "model.json", "history": "history.csv"}
-        finetune(
-            study.train,
-            study.validation,
-            study.clips,
-            model_name=name,
-            fold="holdout",
-            seed=0,
-            params=chosen,
-            checkpoint=folders[name] / "state",
-            **{flag: folders[name] / file for flag, file in out.items()},
-        )
-        description = json.loads((folders[name] / "model.json").read_text())
-        description["settings"] |= {key: value for key, value in SMALL.items() if key in ("epochs", "learning_rate")}
-        (folders[name] / "model.json").write_text(json.dumps(description))
-    return folders
+    """A folder of each network with what finetune leaves there; its runs go to no store of MLflow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+        patch.setattr(mlflow_tracking, "CONNECT_SECONDS", 0.2)
+        return {name: _train(study, name, tmp_path_factory.mktemp(name)) for name in ("stgcn", "stgcn_fusion")}
+
+
+def _train(study: Study, name: str, folder: Path) -> Path:
+    out = {"weights": "weights.safetensors", "model": "model.json", "history": "history.csv"}
+    finetune(
+        study.train,
+        study.validation,
+        study.clips,
+        model_name=name,
+        fold="holdout",
+        seed=0,
+        params=settings(**{**SMALL, "epochs": 2}),
+        checkpoint=folder / "state",
+        **{flag: folder / file for flag, file in out.items()},
+    )
+    description = json.loads((folder / "model.json").read_text())
+    description["settings"] |= {key: value for key, value in SMALL.items() if key in ("epochs", "learning_rate")}
+    (folder / "model.json").write_text(json.dumps(description))
+    return folder
 
 
 def run(study: Study, learnt: Path, out: Path, **changes: Any) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def find_runs(root: Path) -> MlflowRuns:
 
 def remove_runs(runs: MlflowRuns) -> None:
     """Delete the runs, then collect garbage (MLflow's delete only hides) and vacuum SQLite (freed pages keep text)."""
-    if not runs.ids and not runs.models:
+    if not runs.ids and not runs.models and not runs.registered:
         return
     import mlflow
     import mlflow.cli
@@ -81,6 +81,7 @@ def remove_runs(runs: MlflowRuns) -> None:
     for run in runs.ids:
         if client.get_run(run).info.lifecycle_stage == "active":
             client.delete_run(run)
+    before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(runs.uri)
     try:
         mlflow.cli.gc.main(["--backend-store-uri", runs.uri], standalone_mode=False)
@@ -89,6 +90,8 @@ def remove_runs(runs: MlflowRuns) -> None:
             f"MLflow's store at {runs.uri} was not emptied: {error}",
             hint="the runs are marked as deleted; `mlflow gc` with that store, on its server, removes them for good",
         ) from None
+    finally:
+        mlflow.set_tracking_uri(before)  # MLflow exports the address; the next erasure may be of another study
     for folder in runs.artifacts:
         remove_path(folder)
     if runs.uri.startswith("sqlite:///"):
