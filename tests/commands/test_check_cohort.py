@@ -199,6 +199,10 @@ def test_a_large_cohort_is_looked_into_by_samples(root: Path, monkeypatch: pytes
     notes = told(take_inventory(root, COHORT), "note")
     assert "1 of 5 sampled frames have no person" in notes
     assert "1 of 5 sampled frames lack video_info" in notes
+    shares = np.full((133, 2), 0.4)
+    for index in range(12):
+        write_frame(poses, index + 1, frame_record(index, [(shares, np.full(133, 0.9))], None))
+    assert "the positions are no pixels of the video" in told(take_inventory(root, COHORT), "error")
 
 
 def test_a_cohort_of_keypoints_needs_no_video(root: Path) -> None:

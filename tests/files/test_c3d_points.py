@@ -60,6 +60,15 @@ def test_more_frames_than_the_file_has(tmp_path: Path) -> None:
         read(tmp_path, content[:8] + b"\xff\xff" + content[10:])
 
 
+def test_a_missing_or_textual_rate(tmp_path: Path) -> None:
+    content = make()
+    with pytest.raises(StepError, match="it lacks the parameter POINT:RATE"):
+        read(tmp_path, content.replace(b"RATE", b"RATA"))
+    place = content.index(b"RATE") + 6
+    with pytest.raises(StepError, match="text where a number is expected"):
+        read(tmp_path, content[:place] + b"\xff" + content[place + 1 :])
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, 1e30, float("nan")])
 def test_an_impossible_rate(tmp_path: Path, rate: float) -> None:
     with pytest.raises(StepError, match="Hz"):

@@ -66,9 +66,9 @@ def test_other_files_are_no_keypoints(tmp_path: Path) -> None:
 NAME = "0001-0001_left_1-12"
 SECONDS = np.arange(12) / 30
 PARTS = (
-    "nose", "LShoulder", "RShoulder", "left_hip", "hip_r", "left_knee", "RKnee", "lankle", "right_ankle", "left_heel",
-    "rightheel", "Left Big Toe", "hallux_r", "walker",
-)  # fmt: skip
+    *("nose", "LShoulder", "RShoulder", "left_hip", "hip_r", "left_knee", "RKnee", "lankle", "right_ankle"),
+    *("left_heel", "rightheel", "Left Big Toe", "hallux_r", "walker"),
+)
 
 
 def deeplabcut(rows: int = 12, individuals: tuple[str, ...] = (), parts: tuple[str, ...] = PARTS) -> list[list[str]]:
@@ -157,6 +157,9 @@ def coco(number: int, third: float, key: object = None) -> dict[str, object]:
     return {"image_id": number if key is None else key, "category_id": 1, "keypoints": flat, "score": 0.8}
 
 
+IMAGE = {"id": 7, "file_name": "a_1.png"}
+
+
 def test_results_of_coco_are_read(tmp_path: Path) -> None:
     path = write_json(tmp_path, [coco(n, 0.7, f"frame_{n + 1:06d}.png") for n in range(12)])
     delivered = read_delivered(path, "coco17", SECONDS)
@@ -195,6 +198,10 @@ def test_results_of_mmpose_are_read(tmp_path: Path) -> None:
         ([coco(0, 0.9, "image.png")], "has no frame number"),
         ([{"image_id": 0, "keypoints": [1, 2]}], "cannot be read"),
         ({"shapes": []}, "images is no list of objects"),
+        ({"images": [IMAGE, IMAGE | {"file_name": "a_2.png"}], "annotations": []}, "same id or number"),
+        ({"images": [IMAGE, IMAGE | {"id": 8}], "annotations": []}, "'a_1.png' and 'a_1.png' have the same id"),
+        ({"images": [IMAGE], "annotations": [coco(0, 0.9, 1)]}, "of the image 1, which is not in images"),
+        ([coco(0, 0.9, "a_1.png"), coco(0, 0.9, "b_1.png")], "'a_1.png' and 'b_1.png' have the same id or number"),
         ([coco(0, 0.9) | {"keypoints": [0.4, 0.5, 0.9] * 17}], "no pixels of the video"),
     ],
 )

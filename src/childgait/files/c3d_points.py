@@ -48,7 +48,7 @@ def read_points(path: Path) -> C3dPoints:
     content = read_bytes(path, LARGEST_C3D)
     try:
         return _read(content)
-    except (ValueError, struct.error, IndexError, KeyError) as error:
+    except (ValueError, struct.error, IndexError) as error:
         reason = str(error) or type(error).__name__
         raise StepError(f"{path} is no whole C3D file ({reason})", hint=AGAIN) from None
 
@@ -62,6 +62,8 @@ def _read(content: bytes) -> C3dPoints:
         raise ValueError("its parameters are missing or of an unknown byte order")
     parameters = dict(_parameters(content[start : start + BLOCK * content[start + 2]], order))
     points, analog, first, last, _, scale, data_block = struct.unpack_from(f"{order}5HfH", content, 2)
+    if ("POINT", "RATE") not in parameters:
+        raise ValueError("it lacks the parameter POINT:RATE")
     rate = _number(parameters["POINT", "RATE"], order)
     if not LOWEST_RATE <= rate <= HIGHEST_RATE or not 0 < points <= MOST_POINTS:
         raise ValueError(f"it states {points} points at {rate:g} Hz")
@@ -91,7 +93,9 @@ def _frames(parameters: dict[tuple[str, str], _Parameter], stated: int, order: s
 
 def _number(parameter: _Parameter, order: str) -> float:
     """Return the first value of a parameter."""
-    form = {BYTES: "B", INTEGERS: "H", FLOATS: "f"}[parameter.kind]
+    form = {BYTES: "B", INTEGERS: "H", FLOATS: "f"}.get(parameter.kind)
+    if form is None:
+        raise ValueError("a parameter is text where a number is expected")
     return float(struct.unpack_from(f"{order}{form}", parameter.data)[0])
 
 

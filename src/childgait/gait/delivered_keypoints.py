@@ -118,7 +118,7 @@ def _read_frames(path: Path, layout: Layout) -> _Frames:
         of_file = files.oddities
     indices, oddities = _indices(path, [(name, frame.index) for name, frame in frames])
     oddities += of_file
-    _check_unit(path, [frame.people for _, frame in frames])
+    check_unit(path, [frame.people for _, frame in frames])
     infos = [frame.info for _, frame in frames if frame.info is not None]
     if not infos:
         oddities.append("no frame has video_info")
@@ -131,12 +131,12 @@ def _read_frames(path: Path, layout: Layout) -> _Frames:
     return _Frames(people, facts)
 
 
-def _check_unit(path: Path, people: Sequence[NDArray[np.float32]]) -> None:
+def check_unit(path: Path, people: Sequence[NDArray[np.float32]]) -> None:
     """Fail on positions that are shares of the picture, as OpenPose writes on request."""
     largest = [float(np.nanmax(one[..., :2])) for one in people if np.isfinite(one[..., :2]).any()]
     if largest and max(largest) <= LARGEST_SHARE:
         raise StepError(
-            f"{path}: all positions lie between 0 and {max(largest):.3g}, so they are no pixels of the video",
+            f"{path}: no position is above {max(largest):.3g}, so the positions are no pixels of the video",
             hint="write positions in pixels (OpenPose: --keypoint_scale 0)",
         )
 

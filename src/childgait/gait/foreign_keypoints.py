@@ -119,15 +119,14 @@ def read_mmpose(path: Path, entries: Any) -> ForeignFile:
 
 def read_coco(path: Path, content: Any) -> ForeignFile:
     """Read COCO keypoints of a video: a list of results, or an object with images and annotations."""
-    files: dict[object, object] = {}
-    rows = content
     if isinstance(content, dict):
-        images = _list_of_objects(path, content.get("images"), "images")
-        files = {_key(image.get("id")): image.get("file_name") for image in images}
-        if None in files:
-            raise StepError(f"{path}: an image has no id", hint="expected a whole number or a text, as image_id has it")
-        rows = content.get("annotations")
-    rows = _list_of_objects(path, rows, "annotations")
+        listed = _list_of_objects(path, content.get("images"), "images")
+        images = [(_key(image.get("id")), image.get("file_name")) for image in listed]
+        rows = _list_of_objects(path, content.get("annotations"), "annotations")
+    else:
+        rows = _list_of_objects(path, content, "annotations")
+        images = [(key, key) for key in dict.fromkeys(_key(row.get("image_id")) for row in rows)]
+    numbers = _number_images(path, images)
     values = [value for row in rows if isinstance(row.get("keypoints"), list) for value in row["keypoints"][2::3]]
     has_flags = 2 in values  # visibility 0, 1, 2 of an annotation; results have a confidence
     if wrong := [v for v in values if not _is_number(v) or not (v in (0, 1, 2) if has_flags else 0 <= v <= 1)]:
@@ -136,12 +135,32 @@ def read_coco(path: Path, content: Any) -> ForeignFile:
             hint="expected a confidence from 0 to 1, or a visibility of 0, 1 or 2",
         )
     score_of: Callable[[Any], Any] = (lambda flag: (0.0, OCCLUDED_SCORE, 1.0)[int(flag)]) if has_flags else float
-    frames: dict[int, list[dict[str, Any]]] = {_frame_of(path, one, one): [] for one in files.values()}
+    frames: dict[int, list[dict[str, Any]]] = {number: [] for number in numbers.values()}
     for row in rows:
-        image = row.get("image_id")
-        number = _frame_of(path, files.get(_key(image), image), image)
-        frames.setdefault(number, []).append(_person(row.get("keypoints"), score_of))
+        if (number := numbers.get(_key(row.get("image_id")))) is None:
+            raise StepError(
+                f"{path}: an annotation is of the image {shorten(row.get('image_id'))}, which is not in images",
+                hint="export images and annotations together",
+            )
+        frames[number].append(_person(row.get("keypoints"), score_of))
     return ForeignFile(frames, None, ("COCO: visibility flags are used as scores 0, 0.5 and 1",) if has_flags else ())
+
+
+def _number_images(path: Path, images: Sequence[tuple[object, object]]) -> dict[object, int]:
+    """Return the frame number of each image by its id, given ids and file names; fail where one occurs twice."""
+    numbers: dict[object, int] = {}
+    names: dict[int, object] = {}
+    for key, name in images:
+        if key is None:
+            raise StepError(f"{path}: an image has no id", hint="expected a whole number or a text, as image_id has it")
+        number = _frame_of(path, name)
+        if key in numbers or number in names:
+            raise StepError(
+                f"{path}: the images {shorten(names.get(number, key))} and {shorten(name)} have the same id or number",
+                hint="write one file per video, whose frames are numbered once: frame_000001.png",
+            )
+        numbers[key], names[number] = number, name
+    return numbers
 
 
 def _key(value: Any) -> object:
@@ -152,11 +171,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _frame_of(path: Path, source: object, image: object) -> int:
+def _frame_of(path: Path, image: object) -> int:
     """Return the number of an image's frame: the number itself, or the last one in its file's name."""
-    if isinstance(source, int) and not isinstance(source, bool) and 0 <= source <= 999_999_999:
-        return source
-    match = _LAST_NUMBER.search(Path(source).stem) if isinstance(source, str) else None
+    if isinstance(image, int) and not isinstance(image, bool) and 0 <= image <= 999_999_999:
+        return image
+    match = _LAST_NUMBER.search(Path(image).stem) if isinstance(image, str) else None
     if match is None:
         raise StepError(
             f"{path}: the image {shorten(image)} has no frame number", hint="number the frames, frame_000001.png"

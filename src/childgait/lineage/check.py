@@ -142,9 +142,9 @@ def _hash_video_rows(root: Path, paths: list[str]) -> dict[str, Digest]:
         return {}
     folder = root / read_params(root / "params.yaml")["cohort"]["annotations"]
     places = {path: (Path(path).parts[-2], Path(path).stem) for path in paths}
-    texts = {table: rows_by_video(folder / f"{table}.csv") for table, _ in places.values()}
-    found = {path: texts[table][video] for path, (table, video) in places.items() if video in texts[table]}
-    return {path: Digest(sha256_of_text(text), None, len(text.encode())) for path, text in found.items()}
+    tables = {table: rows_by_video(folder / f"{table}.csv") for table, _ in places.values()}
+    texts = {path: tables[table][video] for path, (table, video) in places.items() if video in tables[table]}
+    return {path: Digest(sha256_of_text(text), None, len(text.encode())) for path, text in texts.items()}
 
 
 def _against_records(graph: Graph, digests: dict[str, Digest]) -> Iterator[Finding]:

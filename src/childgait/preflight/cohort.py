@@ -268,9 +268,11 @@ def check_some_frames(path: Path, cohort: Cohort, inventory: Inventory) -> None:
     """Check SAMPLED keypoint files of a recording, evenly spread from the first to the last."""
     import numpy as np
 
+    from childgait.gait.delivered_keypoints import check_unit
     from childgait.gait.keypoint_files import open_frames, parse_frame
 
     empty = odd = without_info = 0
+    people = []
     with open_frames(path) as files:
         last = len(files.names) - 1
         layout = files.layout or LAYOUTS[cohort.pose_layout]
@@ -281,11 +283,16 @@ def check_some_frames(path: Path, cohort: Cohort, inventory: Inventory) -> None:
             except StepError as problem:
                 inventory.refuse(path, problem)
                 return
+            people.append(frame.people)
             empty += not len(frame.people)
             odd += bool(np.isnan(frame.people[..., :2]).any())
             without_info += not frame.info
             if (frame.info or {}).get("fps") in TRUNCATED_RATES:
                 inventory.note(path, "has a frame rate truncated to a whole number", "nothing to do: it is corrected")
+    try:
+        check_unit(path, people)
+    except StepError as problem:
+        inventory.refuse(path, problem)
     faults = ((empty, "have no person"), (odd, "have points without a position"), (without_info, "lack video_info"))
     for count, words in faults:
         if count:

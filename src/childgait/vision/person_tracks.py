@@ -107,7 +107,7 @@ class PersonTrack:
         return np.asarray(places[-1] + velocity * min(seconds - times[-1], 0.5))
 
     def colour(self) -> Floats:
-        """The median colour of the shirt in the last samples; NaN where none of them shows it."""
+        """Return the median colour (Lab) of the shirt in the last samples; NaN where none of them shows it."""
         known = [one.colour for one in self.persons[-COLOURS:] if np.isfinite(one.colour).all()]
         return np.median(known, axis=0) if known else UNKNOWN
 
@@ -147,7 +147,10 @@ def find_people(
     covers: Mapping[int, Floats] = MappingProxyType({}),
     scale: float = 1,
 ) -> list[list[Person]]:
-    """The bodies in every sample. `covers` are those of heads, in pixels of the video; `scale` of the samples."""
+    """Return the bodies in every sample.
+
+    `covers` are those of heads by frame, in pixels of the video; `scale` is the samples' pixels per pixel of the video.
+    """
     tiles = tiles_of((samples.pictures[0].shape[0], samples.pictures[0].shape[1]))
     everybody: list[list[Person]] = []
     pictures = [

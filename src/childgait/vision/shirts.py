@@ -1,4 +1,4 @@
-"""The colour of a person's shirt, by which people who overlap are kept apart."""
+"""Measures the colour of a person's shirt, by which people who overlap are kept apart."""
 
 from __future__ import annotations
 
