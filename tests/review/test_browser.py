@@ -171,6 +171,7 @@ def test_unsaved_corrections_survive_a_second_window(study: Study, page: Page, a
     page.wait("!document.querySelector('#message').hidden")
     assert "was changed for" in page.text()
     assert "Not saved: 1 unseen." in page.text()
+    assert "knee" in page.run("[...document.querySelector('#curve').options].map(one => one.value)")
     page.wait("document.querySelector('#message').textContent.includes('save again')")
     assert len(decisions.rows("corrections")) == 1
     page.key("Enter")

@@ -110,7 +110,7 @@ async function refresh() {
   const own = ++newest;
   const answer = await send("/api/correct/preview", {video: data.video, edits: edits.flat()});
   if (own !== newest) return;
-  if (answer) { walk = answer.walk; data.versions.corrections = answer.version; held = null; }  // else the page states why; the unsaved corrections stay
+  if (answer) { walk = answer.walk; data.versions.corrections = answer.version; held = null; offerCurves(); }  // else the page states why; the unsaved corrections stay
   update();
 }
 
@@ -144,6 +144,7 @@ function range() {
 
 // Rows relate to the estimated sides, so that a row means the same after a rerun: one row per run of equal sides.
 function exchange(joint) {
+  if (!walk.exchanged) return;  // the sides of the estimate are not known before refinement answers
   const [first, last] = range(), now = walk.exchanged[joint], rows = [];
   for (let frame = first; frame <= last; frame++) {
     const action = now[frame] ? "keep" : "exchange", before = rows.at(-1);
@@ -152,7 +153,7 @@ function exchange(joint) {
   return add(...rows);
 }
 
-const unseen = (frame, last) => add({joint: data.joints[selected], action: "unseen", frame, last});
+const unseen = (frame, last) => { if (frame >= 0) return add({joint: data.joints[selected], action: "unseen", frame, last}); };
 
 // A second move of the same joint replaces the first.
 function put(frame, joint, [x, y]) {
@@ -200,6 +201,7 @@ async function save() {
 }
 
 function offerCurves() {
+  if (get("curve").options.length) return;
   const names = [...new Set(Object.values(walk.curves).flatMap(Object.keys))];
   get("curve").replaceChildren(...names.map(name => new Option(name.replace("_", " "), name)));
   if (names.includes("knee")) get("curve").value = "knee";
@@ -230,5 +232,3 @@ player.place = place;
 window.review = player;  // for the bench and the tests
 get("state").textContent = "The skeleton is being refined …";
 await refresh();
-offerCurves();
-choose(selected);
