@@ -117,7 +117,7 @@ def test_a_rater_sees_the_own_answers_only(study: Study, ratings: Ratings, brows
     page = one.get(f"/rate/{CHILD}")
     data = data_of(page)
     assert set(data["answers"].values()) == {""}
-    assert data["opinions"] == {}
+    assert data["other_scores"] == {}
     assert "XY" not in page.text
     assert [item["key"] for item in data["items"]][:4] == ["left 1", "left 2", "left 3", "left 6"]
     assert len(data["items"]) == 34
@@ -152,7 +152,7 @@ def test_an_arbiter_decides_where_raters_differ(study: Study, ratings: Ratings, 
     one = browser("EF", "arbiter")
     assert "raters differ in 1 items" in one.get("/").text
     data = data_of(one.get(f"/arbitrate/{CHILD}"))
-    assert data["opinions"] == {"left 1": [0, 1]}
+    assert data["other_scores"] == {"left 1": [0, 1]}
     body = {"child": CHILD, "session": "0001", "limb": "left", "number": 1, "score": 1, "before": "", "arbiter": True}
     assert one.post("/api/rate", **body).json() == {"answered": 34}  # the others are those that both agree on
     sheets = {sheet.rater: sheet for sheet in read_sheets(study.labels, highest=2)}
@@ -160,7 +160,7 @@ def test_an_arbiter_decides_where_raters_differ(study: Study, ratings: Ratings, 
     assert ratings.disputes("EF") == {}
 
 
-def test_a_second_reading_is_no_opinion_of_another_rater(study: Study, ratings: Ratings) -> None:
+def test_a_second_reading_does_not_count_as_another_rater(study: Study, ratings: Ratings) -> None:
     rate_all(ratings, "AB", 1)
     entries = json.loads(study.labels.read_text())
     study.labels.write_text(json.dumps([*entries, entries[0] | {"rater": "AB (2)"}]))

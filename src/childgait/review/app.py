@@ -8,7 +8,6 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict
 from starlette.staticfiles import StaticFiles
 
 from childgait.errors import StepError
@@ -17,14 +16,8 @@ from childgait.review.access import FORBIDDEN, Gate, Role, Sessions, refusal, wa
 from childgait.review.checks import check_for
 from childgait.review.decisions import COLUMNS, Changed, check_reviewer
 from childgait.review.queue import progress
-from childgait.review.state import AppState, session_of
+from childgait.review.state import AppState, Body, session_of
 from childgait.review.study import MAKE_AGAIN, Forbidden, Gone, Study
-
-
-class Body(BaseModel):
-    """Base of the JSON bodies: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Name(Body):

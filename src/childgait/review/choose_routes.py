@@ -6,18 +6,15 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
 
 from childgait.domain.names import parse_video_name
 from childgait.review.checks import check_for
-from childgait.review.state import AppState, session_of
+from childgait.review.state import AppState, Body, session_of
 from childgait.review.study import Study
 
 
-class Selection(BaseModel):
+class Selection(Body):
     """The child at a point or in a box of one frame."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     video: str
     frame: int
@@ -31,33 +28,24 @@ def add_routes(app: FastAPI, state: AppState) -> None:
 
     @app.get("/choose/{video}")
     def show(request: Request, video: str) -> Response:
-        evidence = state.study.evidence(video)
-        state.films.open(state.study.covered_video(video))
+        evidence = state.open_film(video)
         preview = state.previews.find(video, state.decisions.version("selections", video))
         shown = preview.study or state.study
         boxes, points = child_boxes(shown, video), skeletons(shown, video)
-        data = state.page_data(
-            video,
-            evidence,
-            boxes=boxes,
-            points=points,
-            bones=bones(),
-            preview={"state": preview.state, "message": preview.message},
-            selections=[
+        data: dict[str, object] = {
+            "boxes": boxes,
+            "points": points,
+            "bones": bones(),
+            "preview": {"state": preview.state, "message": preview.message},
+            "selections": [
                 {key: row[key] for key in ("frame", "x0", "y0", "x1", "y1")}
                 for row in state.decisions.rows("selections", video)
             ],
-            next=state.next_of(session_of(request), "gate", video),
-        )
+            "next": state.next_of(session_of(request), "gate", video),
+        }
         doubtful = [frame for frame, box in enumerate(boxes) if not box["ok"]]
-        return state.page(
-            request,
-            "choose.html",
-            video=video,
-            data=data,
-            data_points=bool(points),
-            doubtful=doubtful,
-            history=state.history(video),
+        return state.film_page(
+            request, "choose.html", video, evidence, data, data_points=bool(points), doubtful=doubtful
         )
 
     @app.post("/api/choose")

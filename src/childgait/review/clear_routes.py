@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from childgait.errors import StepError
 from childgait.review.checks import check_for
 from childgait.review.clearing import accept, hold
-from childgait.review.state import AppState, session_of
+from childgait.review.state import AppState, Body, session_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Clearance(Body):
@@ -63,23 +59,16 @@ def add_routes(app: FastAPI, state: AppState) -> None:
 
     @app.get("/clear/{video}")
     def show(request: Request, video: str) -> Response:
-        evidence = state.study.evidence(video)
-        path = state.study.covered_video(video)
-        state.films.open(path)  # decoding starts before the page is sent
+        evidence = state.open_film(video)
         table = read_covers(state, video)
-        following = state.next_of(session_of(request), "clear", video)
-        data = state.page_data(
-            video,
-            evidence,
-            risky=risky_frames(table, evidence["frames"]),
-            covers=by_frame(table),
-            next=following,
-            sha256=evidence["decoded_sha256"],
-            regions=sorted({row["region"] for row in state.decisions.rows("regions", video)}),
-        )
-        return state.page(
-            request, "clear.html", video=video, evidence=evidence, data=data, history=state.history(video)
-        )
+        data: dict[str, object] = {
+            "risky": risky_frames(table, evidence["frames"]),
+            "covers": by_frame(table),
+            "next": state.next_of(session_of(request), "clear", video),
+            "sha256": evidence["decoded_sha256"],
+            "regions": sorted({row["region"] for row in state.decisions.rows("regions", video)}),
+        }
+        return state.film_page(request, "clear.html", video, evidence, data)
 
     @app.post("/api/accept")
     def accept_video(request: Request, body: Clearance) -> dict[str, object]:

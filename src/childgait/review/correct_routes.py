@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from childgait.review.checks import check_for
 from childgait.review.choose_routes import bones
 from childgait.review.correcting import EstimatedWalk, describe_walk, read_estimate, refine_with
-from childgait.review.state import AppState, session_of
+from childgait.review.state import AppState, Body, session_of
 
 REASON = "the joint, by sight"  # of an unsaved row, which has none yet
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Edit(Body):
@@ -51,25 +47,22 @@ def add_routes(app: FastAPI, state: AppState) -> None:
     def show(request: Request, video: str) -> Response:
         from childgait.domain.skeleton import POINTS
 
-        evidence = state.study.evidence(video)
-        state.films.open(state.study.covered_video(video))
+        evidence = state.open_film(video)
         estimate = read_estimate(state.study, video)
-        data = state.page_data(
-            video,
-            evidence,
-            times=[round(float(at), 6) for at in estimate.poses.seconds],
-            joints=POINTS,
-            bones=bones(),
-            next=state.next_of(session_of(request), "legs", video),
-        )
-        return state.page(request, "correct.html", video=video, data=data, joints=POINTS, history=state.history(video))
+        data: dict[str, object] = {
+            "times": [round(float(at), 6) for at in estimate.poses.seconds],
+            "joints": POINTS,
+            "bones": bones(),
+            "next": state.next_of(session_of(request), "legs", video),
+        }
+        return state.film_page(request, "correct.html", video, evidence, data, joints=POINTS)
 
     @app.post("/api/correct/preview")
     def preview(body: Draft) -> dict[str, object]:
         """Refine with the unsaved corrections, none as the page opens; nothing is written.
 
-        Returns also the version of the saved rows. The page asks for it once it is painted, because refinement takes
-        longer than a first paint may.
+        Returns also the version of the saved rows. The page requests it once it is painted, because refinement
+        takes longer than a first paint may.
         """
         version = state.decisions.version("corrections", body.video)
         walk = _walk_with(state, read_estimate(state.study, body.video), [row_of(edit) for edit in body.edits])

@@ -127,7 +127,7 @@ class Ratings:
             targets = [
                 target.name
                 for target in TARGETS
-                if len(set(self.opinions(entries, child, target.limb, target.code, arbiter))) > 1
+                if len(set(self.other_scores(entries, child, target.limb, target.code, arbiter))) > 1
                 and answer_of(entry_of(entries, child, arbiter or "") or {}, target.limb, item_number(target.code))
                 == UNANSWERED
             ]
@@ -135,10 +135,10 @@ class Ratings:
                 found[child] = targets
         return found
 
-    def opinions(self, entries: list[Entry], child: str, limb: Limb, code: str, but: str | None) -> list[int]:
+    def other_scores(self, entries: list[Entry], child: str, limb: Limb, code: str, but: str | None) -> list[int]:
         """Return the scores of one item by all raters but one, smallest first: the order identifies nobody.
 
-        A rater's second reading is no opinion of another rater.
+        A rater's second reading does not count as another rater.
         """
         scores = []
         for entry in entries:
@@ -160,7 +160,7 @@ class Ratings:
                 entries.append(entry)
             for target in TARGETS:
                 number = item_number(target.code)
-                given = self.opinions(entries, child, target.limb, target.code, arbiter)
+                given = self.other_scores(entries, child, target.limb, target.code, arbiter)
                 if answer_of(entry, target.limb, number) == UNANSWERED and len(given) > 1 and len(set(given)) == 1:
                     self._set(entry, target.limb, number, given[0])
                     copied += 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict
 
 from childgait.review.access import Role, Session
 from childgait.review.decisions import Decision, Decisions
@@ -30,6 +31,12 @@ PAGE_OF: dict[Kind, str] = {
     "reread": "reread",
     "arbitrate": "arbitrate",
 }
+
+
+class Body(BaseModel):
+    """Base of the JSON bodies: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def _environment() -> jinja2.Environment:
@@ -80,8 +87,16 @@ class AppState:
             table: self.decisions.version(table, video) for table in ("regions", "cleared", "selections", "corrections")
         }
 
-    def page_data(self, video: str, evidence: Evidence, **more: object) -> str:
-        """Return what a page's script reads about a recording, as JSON that is safe within HTML."""
+    def open_film(self, video: str) -> Evidence:
+        """Start to decode a de-identified recording before its page is sent; returns its evidence."""
+        evidence = self.study.evidence(video)
+        self.films.open(self.study.covered_video(video))
+        return evidence
+
+    def film_page(
+        self, request: Request, template: str, video: str, evidence: Evidence, data: dict[str, object], **values: object
+    ) -> HTMLResponse:
+        """Render the page of one recording; `data` is what its script reads beside the facts of the video."""
         facts: dict[str, object] = {
             "video": video,
             "frames": evidence["frames"],
@@ -90,7 +105,8 @@ class AppState:
             "seconds": evidence["seconds"],
             "versions": self.versions(video),
         }
-        return safe_json(facts | more)
+        text, history = safe_json(facts | data), self.history(video)
+        return self.page(request, template, 200, video=video, evidence=evidence, data=text, history=history, **values)
 
     def history(self, video: str | None = None, limit: int = 20) -> list[Decision]:
         """List the newest decisions."""

@@ -4,7 +4,7 @@ import {Player} from "./player.js";
 
 const NOT_SEEN = "not seen", PLANES = {sagittal: ["left", "right"], coronal: ["forward", "backward"]};
 const data = pageData();
-const items = data.arbiter ? data.items.filter(one => data.opinions[one.key]) : data.items;
+const items = data.arbiter ? data.items.filter(one => data.other_scores[one.key]) : data.items;
 const players = {}, roots = {};
 let current = 0, measuring = false, unsaved = 0, busy = Promise.resolve();
 const measured = {plane: "", frame: -1, points: []};
@@ -111,7 +111,7 @@ function render() {
     return button;
   });
   get("choices").replaceChildren(...choices);
-  get("opinions").textContent = data.arbiter ? `Scores of the raters: ${data.opinions[item.key].join(", ")}.` : "";
+  get("other-scores").textContent = data.arbiter ? `Scores of the raters: ${data.other_scores[item.key].join(", ")}.` : "";
   const done = items.filter(one => data.answers[one.key] !== "").length;
   get("count").textContent = `${done} of ${items.length} answered, ${unsaved ? "saving" : "saved"}`;
   overview();
