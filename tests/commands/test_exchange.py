@@ -61,6 +61,12 @@ def test_only_proposed_frames_of_covered_videos_leave(study: Study, tmp_path: Pa
     assert 0 < len(list((tmp_path / "out" / "images").glob("*.png"))) <= 20
     with pytest.raises(StepError, match="is held: its frames stay here"):
         exporting.export_frames("cvat", [HELD[0]], out=tmp_path / "held")
+    assert VIDEO in exporting.exportable(study)
+    evidence = study.file("deidentify", VIDEO, ".evidence.json")
+    text = evidence.read_text()
+    evidence.write_text(text.replace('"covered"', '"held"'))  # made again, and held now: its keypoints are old
+    assert VIDEO not in exporting.exportable(study)
+    evidence.write_text(text)
     video = study.file("deidentify", VIDEO, ".mp4")
     video.write_bytes(video.read_bytes() + b"raw")
     with pytest.raises(StepError, match="is not the file that deidentify wrote"):

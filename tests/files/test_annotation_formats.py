@@ -35,8 +35,8 @@ FRAMES = [
 
 
 def assert_alike(frames: list[FramePoints], expected: list[FramePoints], tolerance: float = 1e-3) -> None:
-    assert [(one.image, one.width, one.height, one.guessed) for one in frames] == [
-        (one.image, one.width, one.height, one.guessed) for one in expected
+    assert [(one.image, one.width, one.height, one.interpolated) for one in frames] == [
+        (one.image, one.width, one.height, one.interpolated) for one in expected
     ]
     for one, other in zip(frames, expected, strict=True):
         assert one.points.keys() == other.points.keys()
@@ -48,9 +48,9 @@ def assert_alike(frames: list[FramePoints], expected: list[FramePoints], toleran
 def test_what_is_written_is_read(tmp_path: Path, format: str) -> None:
     path = tmp_path / FILE_NAMES[format]
     write_frames(path, format, [*FRAMES, FramePoints(VIDEO, 7, 1920, 1080, {})])
-    frames, bare = read_frames(path, format)
+    frames, without_skeleton = read_frames(path, format)
     assert_alike(frames, FRAMES)
-    assert [name.split("/")[-1].split("=")[-1] for name in bare] == [f"{VIDEO}_000007.png"]
+    assert [name.split("/")[-1].split("=")[-1] for name in without_skeleton] == [f"{VIDEO}_000007.png"]
 
 
 def test_pycocotools_reads_and_writes_the_keypoints(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_pycocotools_reads_and_writes_the_keypoints(tmp_path: Path) -> None:
     annotation["keypoints"][knee : knee + 3] = [12.5, 13.5, 2]
     annotation["keypoints"][heel : heel + 3] = [0, 0, 0]
     path.write_text(json.dumps(coco.dataset))
-    frames, bare = read_frames(path, "coco")
+    frames, without_skeleton = read_frames(path, "coco")
     moved = {name: place for name, place in WHOLE.items() if name != "right_heel"} | {"left_knee": (12.5, 13.5)}
     assert_alike(frames, [FramePoints(VIDEO, 3, 1920, 1080, moved), *FRAMES[1:]])
-    assert bare == []
+    assert without_skeleton == []
 
 
 CVAT = """<?xml version="1.0" encoding="utf-8"?>

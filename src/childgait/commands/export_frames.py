@@ -41,7 +41,7 @@ def export_frames(
     study = open_study(params, None, data)
     exported: list[FramePoints] = []
     hashes = {}
-    for video in videos or exportable(study):
+    for video in dict.fromkeys(videos or exportable(study)):
         hashes[video] = study.evidence(video)["decoded_sha256"]
         exported += frames_of(study, video, frames)
     if not exported:
@@ -55,9 +55,12 @@ def export_frames(
 
 def exportable(study: Study) -> list[str]:
     """List the recordings that are covered or cleared and have keypoints."""
+    from childgait.review.study import CLEAR
+
+    steps = {"estimate_pose": ".poses.parquet", "deidentify": ".mp4"}
     names = [str(name) for name in study.recordings()]
-    with_keypoints = [name for name in names if study.has("estimate_pose", name, ".poses.parquet")]
-    return [name for name in with_keypoints if study.has("deidentify", name, ".mp4")]
+    with_files = [name for name in names if all(study.has(step, name, ending) for step, ending in steps.items())]
+    return [name for name in with_files if study.evidence(name)["verdict"] in CLEAR]
 
 
 def frames_of(study: Study, video: str, selection: str) -> list[FramePoints]:
@@ -70,9 +73,10 @@ def frames_of(study: Study, video: str, selection: str) -> list[FramePoints]:
     from childgait.files.annotation_formats import FramePoints
     from childgait.gait.correction_proposals import propose_frames
     from childgait.review.correcting import read_estimate, refine_with
+    from childgait.review.study import CLEAR
 
     evidence = study.evidence(video)
-    if evidence["verdict"] not in ("covered", "cleared"):
+    if evidence["verdict"] not in CLEAR:
         raise StepError(f"{video} is {evidence['verdict']}: its frames stay here", hint="clear it first")
     estimate = read_estimate(study, video)
     walk = refine_with(study, estimate, study.annotations / "corrections.csv")
@@ -83,8 +87,8 @@ def frames_of(study: Study, video: str, selection: str) -> list[FramePoints]:
         xy, status = walk.poses.xy[frame].astype(np.float64), walk.poses.status[frame]
         known = [index for index in range(len(POINTS)) if np.isfinite(xy[index]).all()]
         points = {POINTS[index]: (round(float(xy[index, 0]), 3), round(float(xy[index, 1]), 3)) for index in known}
-        guessed = frozenset(POINTS[index] for index in known if status[index] == Status.FILLED)
-        result.append(FramePoints(video, frame, evidence["width"], evidence["height"], points, guessed))
+        interpolated = frozenset(POINTS[index] for index in known if status[index] == Status.FILLED)
+        result.append(FramePoints(video, frame, evidence["width"], evidence["height"], points, interpolated))
     return result
 
 

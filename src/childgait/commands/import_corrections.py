@@ -39,7 +39,7 @@ def import_corrections(
         raise StepError("nobody corrected the keypoints", hint="add --reviewer with initials or a pseudonym")
     check_reviewer(reviewer)
     before, hashes = read_baseline(exported / "exported.json")
-    frames, bare = read_frames(file, format)
+    frames, without_skeleton = read_frames(file, format)
     study = open_study(params, None, data)
     decisions = Decisions(study.annotations, study.logs)
     versions = {video: decisions.version("corrections", video) for video in hashes}
@@ -51,8 +51,8 @@ def import_corrections(
         check = check_for("corrections", video, study.evidence(video))
         decisions.add("corrections", video, rows[video], reviewer, reason, versions[video], check)
         print(f"{video}: {len(rows[video])} points corrected")
-    if bare:
-        print(f"{len(bare)} pictures without a skeleton are left as they are, first {bare[0]}")
+    if without_skeleton:
+        print(f"{len(without_skeleton)} pictures without a skeleton are left as they are, first {without_skeleton[0]}")
     count = sum(map(len, rows.values()))
     print(f"{decisions.path('corrections')}: {count} rows from {file}; `make run` takes them in")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class FramePoints:
     width: int
     height: int
     points: dict[str, Place]
-    guessed: frozenset[str] = frozenset()  # points that were interpolated: occluded, in the tools' terms
+    interpolated: frozenset[str] = frozenset()  # points whose place is interpolated: occluded, in the tools' terms
 
     @property
     def image(self) -> str:
@@ -58,16 +59,18 @@ def write_frames(path: Path, format: str, frames: Sequence[FramePoints]) -> None
 def read_frames(path: Path, format: str) -> tuple[list[FramePoints], list[str]]:
     """Read frames in one of FORMATS; returns them and the pictures without a skeleton."""
     try:
-        frames, bare = {"coco": _from_coco, "cvat": _from_cvat, "label-studio": _from_label_studio}[format](path)
+        frames, without_skeleton = {"coco": _from_coco, "cvat": _from_cvat, "label-studio": _from_label_studio}[format](
+            path
+        )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise StepError(
             f"{path} is no file of {format}: {type(error).__name__} at {shorten(str(error))}",
             hint=f"export it from the tool as {format}, and keep its structure",
         ) from None
-    names = [frame.image for frame in frames]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    counts = Counter(frame.image for frame in frames)
+    if twice := next((name for name, count in counts.items() if count > 1), None):
         raise StepError(f"{path} has two skeletons on {twice}", hint="keep the child's")
-    return frames, bare
+    return frames, without_skeleton
 
 
 def frame_of(path: Path, name: str) -> tuple[str, int]:
@@ -109,7 +112,7 @@ def as_coco(frames: Sequence[FramePoints]) -> dict[str, Any]:
         flat: list[float] = []
         for name in POINTS:
             x, y = frame.points.get(name, (0.0, 0.0))
-            flat += [x, y, 0 if name not in frame.points else 1 if name in frame.guessed else 2]
+            flat += [x, y, 0 if name not in frame.points else 1 if name in frame.interpolated else 2]
         xs, ys = zip(*frame.points.values(), strict=True)
         box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
         annotations.append(
@@ -143,9 +146,11 @@ def _coco_frames(path: Path, content: dict[str, Any]) -> tuple[list[FramePoints]
         flat = [float(value) for value in annotation["keypoints"]]
         triples = list(zip(joints, flat[::3], flat[1::3], flat[2::3], strict=True))
         video, frame = frame_of(path, image["file_name"])
-        points = _points(path, image["file_name"], ((name, x, y) for name, x, y, seen in triples if seen > 0))
-        guessed = frozenset(name for name, _, _, seen in triples if seen == 1)
-        frames.append(FramePoints(video, frame, int(image["width"]), int(image["height"]), points, guessed))
+        points = _points(
+            path, image["file_name"], ((name, x, y) for name, x, y, visibility in triples if visibility > 0)
+        )
+        interpolated = frozenset(name for name, _, _, visibility in triples if visibility == 1)
+        frames.append(FramePoints(video, frame, int(image["width"]), int(image["height"]), points, interpolated))
         covered.add(annotation["image_id"])
     return frames, [image["file_name"] for number, image in images.items() if number not in covered]
 
@@ -169,7 +174,7 @@ def as_cvat(frames: Sequence[FramePoints]) -> str:
         skeleton = ElementTree.SubElement(image, "skeleton", label=LABEL, source="file", occluded="0", z_order="0")
         for name in POINTS:
             x, y = frame.points.get(name, (-0.5, -0.5))
-            marks = {"outside": str(int(name not in frame.points)), "occluded": str(int(name in frame.guessed))}
+            marks = {"outside": str(int(name not in frame.points)), "occluded": str(int(name in frame.interpolated))}
             place = f"{x + 0.5:.4f},{y + 0.5:.4f}"
             ElementTree.SubElement(skeleton, "points", {"label": name, "source": "file", **marks, "points": place})
     ElementTree.indent(root)
@@ -211,19 +216,19 @@ def _from_cvat(path: Path) -> tuple[list[FramePoints], list[str]]:
     if root.tag != "annotations":
         raise StepError(f"{path} has the root {shorten(root.tag)}, not annotations", hint="export it from CVAT again")
     frames: list[FramePoints] = []
-    bare: list[str] = []
+    without_skeleton: list[str] = []
     for image in root.iter("image"):
         name = image.attrib["name"]
         video, frame = frame_of(path, name)
         skeletons = image.findall("skeleton")
-        bare += [] if skeletons else [name]
+        without_skeleton += [] if skeletons else [name]
         for skeleton in skeletons:
             inside = [one for one in skeleton.findall("points") if one.get("outside", "0") != "1"]
             points = _points(path, name, ((one.attrib["label"], *_cvat_place(one)) for one in inside))
-            guessed = frozenset(one.attrib["label"] for one in inside if one.get("occluded") == "1")
+            interpolated = frozenset(one.attrib["label"] for one in inside if one.get("occluded") == "1")
             size = int(image.attrib["width"]), int(image.attrib["height"])
-            frames.append(FramePoints(video, frame, *size, points, guessed))
-    return frames, bare
+            frames.append(FramePoints(video, frame, *size, points, interpolated))
+    return frames, without_skeleton
 
 
 def _cvat_place(element: ElementTree.Element) -> Place:
@@ -257,7 +262,7 @@ def _label_studio_point(frame: FramePoints, name: str, place: Place) -> dict[str
         "original_height": frame.height,
         "image_rotation": 0,
         "value": {"x": x, "y": y, "width": 0.4, "keypointlabels": [name]},
-        "meta": {"text": ["interpolated"]} if name in frame.guessed else {},
+        "meta": {"text": ["interpolated"]} if name in frame.interpolated else {},
     }
 
 
@@ -270,7 +275,7 @@ def label_studio_config() -> str:
 
 def _from_label_studio(path: Path) -> tuple[list[FramePoints], list[str]]:
     frames: list[FramePoints] = []
-    bare: list[str] = []
+    without_skeleton: list[str] = []
     for task in read_json(path):
         name = task["data"]["image"]
         video, frame = frame_of(path, name)
@@ -285,13 +290,15 @@ def _from_label_studio(path: Path) -> tuple[list[FramePoints], list[str]]:
             if one["type"] == "keypointlabels"
         ]
         if not results:
-            bare.append(name)
+            without_skeleton.append(name)
             continue
         size = int(results[0]["original_width"]), int(results[0]["original_height"])
         points = _points(path, name, (_label_studio_place(one) for one in results))
-        guessed = frozenset(_label(one) for one in results if (one.get("meta") or {}).get("text") == ["interpolated"])
-        frames.append(FramePoints(video, frame, *size, points, guessed))
-    return frames, bare
+        interpolated = frozenset(
+            _label(one) for one in results if (one.get("meta") or {}).get("text") == ["interpolated"]
+        )
+        frames.append(FramePoints(video, frame, *size, points, interpolated))
+    return frames, without_skeleton
 
 
 def _label(result: dict[str, Any]) -> str:
@@ -319,12 +326,15 @@ def read_baseline(path: Path) -> tuple[dict[str, FramePoints], dict[str, str]]:
         raise StepError(f"{path} is missing", hint="give the folder that `childgait export-frames` wrote by --exported")
     content = read_json(path)
     try:
-        frames, bare = _coco_frames(path, content["coco"])
+        frames, without_skeleton = _coco_frames(path, content["coco"])
         hashes = {str(key): str(value) for key, value in content["videos"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        raise StepError(f"{path} was changed", hint="export the frames again") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise StepError(
+            f"{path} is not as `childgait export-frames` wrote it: {type(error).__name__} at {shorten(str(error))}",
+            hint="export the frames again",
+        ) from None
     known = {frame.image: frame for frame in frames}
-    for name in bare:
+    for name in without_skeleton:
         video, frame = frame_of(path, name)
         known[name] = FramePoints(video, frame, 0, 0, {})
     return known, hashes

@@ -18,7 +18,7 @@ from childgait.review.decisions import check_reviewer
 from childgait.review.ratings import second_name
 from childgait.review.second_reading import is_reading, second_items
 from childgait.review.state import AppState, safe_json, session_of
-from childgait.review.study import Evidence, Forbidden
+from childgait.review.study import CLEAR, Evidence, Forbidden
 
 
 class Rating(BaseModel):
@@ -104,12 +104,12 @@ def add_rating_pages(app: FastAPI, state: AppState) -> None:
         data = rating_data(state, child, chosen, sessions[chosen], session.name)
         targets = state.ratings.disputes(session.name).get(child, [])
         entries = state.ratings.entries()
-        opinions = {
-            target.name: state.ratings.opinions(entries, child, target.limb, target.code, session.name)
+        other_scores = {
+            target.name: state.ratings.other_scores(entries, child, target.limb, target.code, session.name)
             for target in TARGETS
             if target.name in targets
         }
-        data |= {"arbiter": True, "opinions": {key_of(name): value for name, value in opinions.items()}}
+        data |= {"arbiter": True, "other_scores": {key_of(name): value for name, value in other_scores.items()}}
         return rate_page(state, request, [chosen], data)
 
 
@@ -188,7 +188,7 @@ def sessions_of(state: AppState, child: str) -> dict[str, list[VideoName]]:
     if not SUBJECT.fullmatch(child):
         raise StepError("a child is named by its number", hint="open it from the queue")
     for name in state.study.recordings():
-        if name.subject == child and state.study.evidence(str(name))["verdict"] in ("covered", "cleared"):
+        if name.subject == child and state.study.evidence(str(name))["verdict"] in CLEAR:
             sessions.setdefault(name.session, []).append(name)
     if not sessions:
         raise StepError(f"child {child} has no video that is covered or cleared", hint="clear its held videos first")
@@ -227,7 +227,7 @@ def rating_data(state: AppState, child: str, session: str, names: list[VideoName
         "highest": state.study.highest,
         "arbiter": False,
         "second": False,
-        "opinions": {},
+        "other_scores": {},
     }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from childgait.params import RefinePose
 
 MAKE_AGAIN = "run `make run`"
+CLEAR = ("covered", "cleared")  # verdicts of a recording whose frames may be shown and exported
 
 
 class Evidence(TypedDict):
