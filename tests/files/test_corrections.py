@@ -36,6 +36,8 @@ def test_a_long_range_is_no_burden(tmp_path: Path) -> None:
         ("a,3,,tail,,1,2,moved", "line 2: there is no joint 'tail'"),
         ("a,3,,nose,hide,,,moved", "line 2: there is no action 'hide'"),
         ("a,3,,nose,,1,2,", "line 2: the correction has no reason"),
+        ("a,3,,nose,,1e308,2,moved", "line 2: x and y are 1e\\+308 and 2.0"),
+        ("a,3,,nose,,nan,2,moved", "line 2: x and y are nan and 2.0"),
         ("a,-3,,nose,,1,2,moved", "line 2: frame -3 is not in the video"),
     ],
 )

@@ -28,7 +28,7 @@ EDITS: list[dict[str, object]] = [
 
 
 def walk_of(one: Any, video: str, edits: list[dict[str, object]] | None = None) -> dict[str, Any]:
-    """Return what the page asks for once it is painted: the refined walk with unsaved edits."""
+    """Return what the page requests once it is painted: the refined walk with unsaved edits."""
     return one.post("/api/correct/preview", video=video, edits=edits or []).json()["walk"]
 
 

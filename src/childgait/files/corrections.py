@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from childgait.domain.corrections import LIMB_GROUPS, Correction, SideCorrection
@@ -24,20 +25,18 @@ from childgait.files.annotations import rows_of
 COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
 ACTIONS = ("", "unseen", "exchange", "keep")
 UNKNOWN_LENGTH = 10_000_000  # frames; no video is longer
+FARTHEST = 100_000.0  # pixels from the corner; no picture is larger, and keypoints are 32-bit numbers
+ParsedRow = list[Correction] | SideCorrection  # one row: a point in each frame of its range, or sides
 
 
 def read_corrections(path: Path, video: str, frames: int) -> list[Correction]:
     """Read the corrected points of a video; of two rows on one point in one frame the later one counts, as in a log."""
-    corrections: dict[tuple[int, int], Correction] = {}
-    for row in _rows(path, video, frames):
-        if isinstance(row, list):
-            corrections |= {(one.frame, one.point): one for one in row}
-    return [corrections[key] for key in sorted(corrections)]
+    return combine_rows(read_video_rows(path, video, frames))[0]
 
 
 def read_side_corrections(path: Path, video: str, frames: int) -> list[SideCorrection]:
     """Read the corrected sides of a video in the order of the file: in a frame the last one counts."""
-    return [row for row in _rows(path, video, frames) if isinstance(row, SideCorrection)]
+    return combine_rows(read_video_rows(path, video, frames))[1]
 
 
 def check_corrections(path: Path) -> None:
@@ -46,12 +45,25 @@ def check_corrections(path: Path) -> None:
         parse_row(f"{path}, line {line}", row, UNKNOWN_LENGTH, expand=False)
 
 
-def _rows(path: Path, video: str, frames: int) -> list[list[Correction] | SideCorrection]:
+def read_video_rows(path: Path, video: str, frames: int) -> list[ParsedRow]:
+    """Read and parse the rows of a video in the order of the file."""
     rows = rows_of(path, COLUMNS)
     return [parse_row(f"{path}, line {line}", row, frames) for line, row in rows if row["video"] == video]
 
 
-def parse_row(where: str, row: dict[str, str], frames: int, expand: bool = True) -> list[Correction] | SideCorrection:
+def combine_rows(rows: Iterable[ParsedRow]) -> tuple[list[Correction], list[SideCorrection]]:
+    """Return the points, the last row of each point and frame, and the sides in the order of the rows."""
+    points: dict[tuple[int, int], Correction] = {}
+    sides: list[SideCorrection] = []
+    for row in rows:
+        if isinstance(row, SideCorrection):
+            sides.append(row)
+        else:
+            points |= {(one.frame, one.point): one for one in row}
+    return [points[key] for key in sorted(points)], sides
+
+
+def parse_row(where: str, row: dict[str, str], frames: int, expand: bool = True) -> ParsedRow:
     """Parse one row, whose errors begin with `where`: points in one frame or in several, or sides over a range.
 
     Without `expand` a range of points is checked but only its first frame is returned.
@@ -106,6 +118,6 @@ def _place(where: str, row: dict[str, str]) -> tuple[float, float]:
         x, y = float(row["x"] or ""), float(row["y"] or "")
     except ValueError:
         raise StepError(f"{where}: x and y are {row['x']} and {row['y']}, not numbers", hint="give numbers") from None
-    if not (math.isfinite(x) and math.isfinite(y)):
+    if not (abs(x) <= FARTHEST and abs(y) <= FARTHEST):  # false for NaN
         raise StepError(f"{where}: x and y are {x} and {y}", hint="give the place in pixels of the de-identified video")
     return x, y

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from childgait.domain.corrections import Correction, SideCorrection
 from childgait.domain.names import parse_video_name
 from childgait.errors import StepError
 from childgait.review.study import MAKE_AGAIN, Gone, Study
@@ -56,25 +55,15 @@ def refine_with(
     study: Study, estimate: EstimatedWalk, table: Path, draft: Sequence[dict[str, str]] = ()
 ) -> RefinedWalk:
     """Refine a recording with the rows of corrections.csv and with unsaved rows behind them."""
-    from childgait.files.corrections import parse_row, read_corrections, read_side_corrections
+    from childgait.files.corrections import combine_rows, parse_row, read_video_rows
     from childgait.gait.refined_walk import refine_walk
 
     frames = len(estimate.poses)
-    points: dict[tuple[int, int], Correction] = {}
-    sides: list[SideCorrection] = []
-    if table.exists():
-        points |= {(one.frame, one.point): one for one in read_corrections(table, estimate.video, frames)}
-        sides += read_side_corrections(table, estimate.video, frames)
-    for number, row in enumerate(draft, 1):
-        parsed = parse_row(f"unsaved correction {number}", row, frames)
-        if isinstance(parsed, SideCorrection):
-            sides.append(parsed)
-        else:
-            points |= {(one.frame, one.point): one for one in parsed}
+    rows = read_video_rows(table, estimate.video, frames) if table.exists() else []
+    rows += [parse_row(f"unsaved correction {number}", row, frames) for number, row in enumerate(draft, 1)]
+    points, sides = combine_rows(rows)
     view = parse_video_name(estimate.video).view
-    return refine_walk(
-        estimate.poses, study.refinement(), view, estimate.boxes, list(points.values()), estimate.legs_settled, sides
-    )
+    return refine_walk(estimate.poses, study.refinement(), view, estimate.boxes, points, estimate.legs_settled, sides)
 
 
 def describe_walk(estimate: EstimatedWalk, walk: RefinedWalk) -> dict[str, object]:

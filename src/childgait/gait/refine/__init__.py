@@ -58,10 +58,9 @@ def refine(
     view: View | None,
     boxes: NDArray[np.float64] | None,
     corrections: list[Correction],
-    legs_settled: bool = False,
 ) -> tuple[Poses, Report]:
-    """Return refined poses and what was changed. The input is not modified. `boxes` (T, 4) is NaN without a child."""
-    return refine_with_sides(poses, params, view, boxes, corrections, legs_settled)[:2]
+    """Return what `refine_with_sides` returns but for the sides, which few callers need."""
+    return refine_with_sides(poses, params, view, boxes, corrections)[:2]
 
 
 def refine_with_sides(
