@@ -8,7 +8,7 @@ import pytest
 
 from childgait.engine.flags import find_function, flags_of
 from childgait.engine.source_files import ROOT
-from childgait.engine.video_chain import CHAIN, ChainStep, Job, prepare
+from childgait.engine.video_chain import CHAIN, ChainStep, Job, linked, prepare
 
 RULES = "\n".join((ROOT / f"workflow/rules/{name}.smk").read_text() for name in ("register", "deidentify", "perceive"))
 
@@ -35,6 +35,26 @@ def test_a_step_gets_every_file_that_it_takes(step: ChainStep) -> None:
     raw = {"video", "poses"} if step.name in ("register", "deidentify") else set()
     given = step.inputs.keys() | step.outputs.keys() | set(step.annotations) | raw
     assert given == {flag.name for flag in flags if flag.kind in ("input", "output")}
+
+
+def test_a_folder_of_links_that_another_process_removes_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both processes of `prepare_all` use one folder: the first one removes it once it is empty."""
+    monkeypatch.chdir(tmp_path)
+    make, calls = Path.symlink_to, []
+
+    def after_removal(link: Path, target: Path) -> None:
+        if not calls:
+            link.parent.rmdir()
+        calls.append(link)
+        make(link, target)
+
+    monkeypatch.setattr(Path, "symlink_to", after_removal)
+    with linked(job(tmp_path, tmp_path / "a.mp4")) as one:
+        assert one.video.readlink() == tmp_path / "a.mp4"
+    assert len(calls) == 2
+    assert not (tmp_path / ".recordings").exists()
 
 
 def job(folder: Path, video: Path, child: str = "0001") -> Job:

@@ -154,7 +154,7 @@ def prepare(
     A held recording stops after deidentify: nothing else may read it before a person has looked at it.
     """
     ran: list[str] = []
-    with contextlib.chdir(job.folder), _linked(job) as job:
+    with contextlib.chdir(job.folder), linked(job) as job:
         for step in CHAIN[[one.name for one in CHAIN].index(first) :]:
             began = time.monotonic()
             try:
@@ -172,7 +172,7 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _linked(job: Job) -> Iterator[Job]:
+def linked(job: Job) -> Iterator[Job]:
     """Yield the job with links to its raw files that are named by number; the links are removed afterwards.
 
     Paths of inputs enter records and messages, and a video or its folder may be named after a person.
@@ -180,15 +180,14 @@ def _linked(job: Job) -> Iterator[Job]:
     if not job.video.name:  # the chain begins after the steps that read raw files
         yield job
         return
-    LINKS.mkdir(exist_ok=True)
-    video = LINKS / f"{job.name}{job.video.suffix.lower()}"
-    poses = None if job.poses is None else LINKS / f"{job.name}{POSE_FOLDER}{job.poses.suffix.lower()}"
-    links = {video: job.video} if poses is None or job.poses is None else {video: job.video, poses: job.poses}
+    video, poses = LINKS / f"{job.name}{job.video.suffix.lower()}", None
+    links = {video: job.video}
+    if job.poses is not None:
+        poses = LINKS / f"{job.name}{POSE_FOLDER}{job.poses.suffix.lower()}"
+        links[poses] = job.poses
     try:
         for link, target in links.items():
-            if link.is_symlink():  # of a killed call
-                link.unlink()
-            link.symlink_to(target)
+            _make_link(link, target)
         yield replace(job, video=video, poses=poses)
     finally:
         for link in links:
@@ -196,6 +195,16 @@ def _linked(job: Job) -> Iterator[Job]:
                 link.unlink()
         with contextlib.suppress(OSError):  # another process has links there
             LINKS.rmdir()
+
+
+def _make_link(link: Path, target: Path) -> None:
+    """Make a link and its folder, which another process removes when its own links are gone."""
+    while True:
+        link.parent.mkdir(exist_ok=True)
+        if link.is_symlink():  # of a killed call
+            link.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            return link.symlink_to(target)
 
 
 def _run(step: ChainStep, job: Job) -> bool:
