@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 NAME, ALIAS = "childgait", "study"
 SCORER = PACKAGE / "report/child/mlflow_scorer.py"
 INPUT_COLUMNS = ("path", "child", "session", "sex", "view")  # text; all but the path are optional
-OUTPUT_COLUMNS = ("child", "session", "target", "limb", "code", "answer", "reason")
+OUTPUT_COLUMNS = ("child", "session", "target", "limb", "code", "answer", "reason")  # text
+OUTPUT_NUMBERS = ("probability", "rule_value")
 EXAMPLE = {"path": "data/raw/dataset/0007", "child": "0007", "age": 9.0, "sex": "F"}
 REQUIREMENTS = ("av", "jinja2", "onnxruntime", "pandas", "PyYAML", "scipy")  # beside those of a training run's model
 
@@ -100,7 +101,7 @@ def signature() -> ModelSignature:
 
     known = [ColSpec("string", name, required=name == "path") for name in INPUT_COLUMNS]
     answers = [ColSpec("string", name) for name in OUTPUT_COLUMNS]
-    numbers = [ColSpec("double", name, required=False) for name in ("probability", "rule_value")]
+    numbers = [ColSpec("double", name, required=False) for name in OUTPUT_NUMBERS]
     return ModelSignature(
         inputs=Schema([*known, ColSpec("double", "age", required=False)]),
         outputs=Schema([*answers, *numbers]),

@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 from childgait.engine.source_files import PACKAGE
 
 if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
     from childgait.models.registry import Model
     from childgait.params import Finetune, JsonSection
 
@@ -167,7 +169,7 @@ def store_errors() -> tuple[type[Exception], ...]:
     return (MlflowException, RequestException, SQLAlchemyError, OSError, StoreUnavailable)
 
 
-def _signature() -> Any:
+def _signature() -> ModelSignature:
     """Return the logged model's signature: the path of a clip, and a probability per target."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema

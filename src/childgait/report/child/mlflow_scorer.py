@@ -18,8 +18,6 @@ from typing import Any
 import mlflow
 
 ONE_AT_A_TIME = threading.Lock()  # the steps change the working folder of the process
-TEXT_COLUMNS = ("child", "session", "target", "limb", "code", "answer", "reason")
-NUMBER_COLUMNS = ("probability", "rule_value")
 
 
 class BundleModel(mlflow.pyfunc.PythonModel):
@@ -33,6 +31,7 @@ class BundleModel(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow would read the types
         import pandas as pd
 
+        from childgait.engine.mlflow_registry import OUTPUT_COLUMNS, OUTPUT_NUMBERS
         from childgait.errors import StepError
         from childgait.report.child.score import score_requests
         from childgait.report.child.visits_table import group_requests
@@ -53,8 +52,8 @@ class BundleModel(mlflow.pyfunc.PythonModel):
             for record in records
             for item in record.items
         ]
-        frame = pd.DataFrame(rows, columns=[*TEXT_COLUMNS, *NUMBER_COLUMNS])
-        return frame.astype(dict.fromkeys(NUMBER_COLUMNS, "float64"))
+        frame = pd.DataFrame(rows, columns=[*OUTPUT_COLUMNS, *OUTPUT_NUMBERS])
+        return frame.astype(dict.fromkeys(OUTPUT_NUMBERS, "float64"))
 
 
 def _rows(frame: Any) -> list[tuple[int, dict[str, str]]]:
