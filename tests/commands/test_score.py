@@ -29,10 +29,12 @@ from childgait.params import Synthesize
 from childgait.report.child.compare import read_comparison
 from childgait.report.child.find_recordings import Request, find_recordings
 from childgait.report.child.record import ChildRecord, read_record
+from childgait.report.child.score import score_requests
 from childgait.report.child.visits_table import read_requests
 from childgait.steps.synthesize import synthesize
 from childgait.training.bundle import open_bundle
 from support.bundled_study import BundledStudy, make_bundled_study
+from support.small_bundle import small_bundle
 from support.small_study import PARAMS
 
 
@@ -414,6 +416,28 @@ def test_ages_may_differ_between_the_sessions_of_a_table(tmp_path: Path) -> None
     (request,) = read_requests(table)
     assert request.sessions == ["0001", "0002", "0002"]
     assert request.ages_years == {"0001": 8.5, "0002": 9.25}
+
+
+def test_a_session_of_a_table_is_that_of_a_file_that_states_it(tmp_path: Path) -> None:
+    table = tmp_path / "visits.csv"
+    rows = ["path,session,age,child"] + [f"0001-000{n}_left_1-99.mp4,000{n},{7 + n}.5,0001" for n in (1, 2)]
+    table.write_text("\n".join(rows) + "\n")
+    (request,) = read_requests(table)
+    assert request.sessions == []  # the names state them
+    assert request.ages_years == {"0001": 8.5, "0002": 9.5}
+    table.write_text("path,session,child\n0001-0001_left_1-99.mp4,0002,0001\n")
+    with pytest.raises(StepError, match="line 2: the session is '0002', but the file's name states 0001"):
+        read_requests(table)
+
+
+def test_two_rows_of_a_child_that_do_not_state_it_are_refused(tmp_path: Path) -> None:
+    for name in ("0001-0001_left_1-99.mp4", "0001-0001_right_1-99.mp4"):
+        (tmp_path / name).touch()
+    bundle = open_bundle(small_bundle(tmp_path / "bundle"))
+    requests = [Request([path]) for path in sorted(tmp_path.glob("*.mp4"))]
+    with pytest.raises(StepError, match=r"two rows are of child 0001 and do not state it: .*left.* and .*right"):
+        score_requests(requests, bundle, tmp_path / "out", None, 1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_sessions_are_named_like_views(folder: Path) -> None:

@@ -46,8 +46,8 @@ def check_request(request: Request) -> None:
             raise StepError(f"the session is {shorten(session)}", hint="give four to twelve digits, as 0001 and 0002")
 
 
-def find_recordings(request: Request, find_view: ViewFinder | None = None) -> list[Recording]:
-    """Find the recordings of the one child that a request names; `find_view` finds views that nothing states."""
+def find_recordings(request: Request, finder: ViewFinder | None = None) -> list[Recording]:
+    """Find the recordings of the one child that a request names; `finder` finds views that nothing states."""
     check_request(request)
     recordings: list[Recording] = []
     files: list[Path] = []
@@ -60,7 +60,7 @@ def find_recordings(request: Request, find_view: ViewFinder | None = None) -> li
             recordings += collect_recordings(sorted(path.iterdir()))
         else:
             files.append(path)
-    recordings += name_files(files, request, find_view)
+    recordings += name_files(files, request, finder)
     children = sorted({recording.subject for recording in recordings})
     if request.child is not None:
         recordings = [recording for recording in recordings if recording.subject == request.child]
@@ -81,12 +81,12 @@ def find_recordings(request: Request, find_view: ViewFinder | None = None) -> li
     return recordings
 
 
-def name_files(files: list[Path], request: Request, find_view: ViewFinder | None = None) -> list[Recording]:
+def name_files(files: list[Path], request: Request, finder: ViewFinder | None = None) -> list[Recording]:
     """Return recordings of single files; one whose name does not state child and view is named from --view."""
     from childgait.files.video import probe
 
     named, unnamed = _split_by_name(files)
-    if len(request.views) != len(unnamed) and (request.views or find_view is None):
+    if len(request.views) != len(unnamed) and (request.views or finder is None):
         raise StepError(
             f"{len(unnamed)} video(s) have names without a view, but {len(request.views)} view(s) were given"
             + (f"; first {mask(unnamed[0].name)}" if unnamed else ""),
@@ -104,7 +104,7 @@ def name_files(files: list[Path], request: Request, find_view: ViewFinder | None
     ]
     for place, path in enumerate(unnamed):
         poses = [one.poses for one in collect_recordings(sorted(path.parent.glob(f"{path.stem}_*")), strict=False)]
-        recordings.append(_name_file(place, path, poses[0] if poses else None, probe(path).frames, request, find_view))
+        recordings.append(_name_file(place, path, poses[0] if poses else None, probe(path).frames, request, finder))
         if sum(recording.name == recordings[-1].name for recording in recordings) > 1:
             view = parse_video_name(recordings[-1].name).view
             raise StepError(
@@ -130,19 +130,19 @@ def _split_by_name(files: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _name_file(
-    place: int, path: Path, poses: Path | None, frames: int, request: Request, find_view: ViewFinder | None
+    place: int, path: Path, poses: Path | None, frames: int, request: Request, finder: ViewFinder | None
 ) -> Recording:
-    """Name one video in the release's form: from the request, or by the view that `find_view` finds."""
+    """Name one video in the release's form: from the request, or by the view that `finder` finds."""
     child = request.child or UNNUMBERED
     session = request.sessions[place] if request.sessions else "0001"
     if request.views:
         view = _check_view(request.views[place])
     else:
-        assert find_view is not None
-        view = find_view.find(f"{child}-{place + 1:04d}_forward_1-{frames}", path, poses)
+        assert finder is not None
+        view = finder.find(f"{child}-{place + 1:04d}_forward_1-{frames}", path, poses)
     recording = Recording(f"{child}-{session}_{view}_1-{frames}", child, path, poses)
-    if not request.views and find_view is not None:
-        find_view.found.add(recording.name)
+    if not request.views and finder is not None:
+        finder.names.add(recording.name)
     return recording
 
 

@@ -26,11 +26,11 @@ STATE_IT = f"state the view by --view: one of {', '.join(VIEWS)} per video, in t
 
 @dataclass(frozen=True)
 class ViewFinder:
-    """Finds views with the bundle's settings; `found` collects the names of the recordings named by it."""
+    """Finds views with the bundle's settings; `names` collects the recordings that are named by them."""
 
     folder: Path  # of the output
     params: dict[str, Any]  # of the bundle's study
-    found: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
 
     def find(self, name: str, video: Path, poses: Path | None) -> View:
         """Return the view of a video, and print it; fail in one sentence if it is doubtful. `name` is provisional."""

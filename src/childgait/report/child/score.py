@@ -52,14 +52,23 @@ def score_requests(
     requests: list[Request], bundle: Bundle, out: Path, annotations: Path | None, processes: int
 ) -> list[ChildRecord]:
     """Score every request; several children get a folder each below `out`."""
-    records = []
+    children: dict[str, tuple[Request, list[Recording], set[str]]] = {}
     for request in requests:
         folder = out / (request.child or UNNUMBERED) if len(requests) > 1 else out
         finder = ViewFinder(folder, bundle.description.params)
         recordings = find_recordings(request, finder)
         child = recordings[0].subject
+        if child in children:
+            raise StepError(
+                f"two rows are of child {child} and do not state it: "
+                f"{children[child][0].paths[0]} and {request.paths[0]}",
+                hint="state the number of the child in both rows, or different numbers for different children",
+            )
+        children[child] = request, recordings, finder.names
+    records = []
+    for child, (request, recordings, views) in children.items():
         folder = out / child if len(requests) > 1 else out
-        records += score_child(request, child, recordings, finder.found, bundle, folder, annotations, processes)
+        records += score_child(request, child, recordings, views, bundle, folder, annotations, processes)
     if len(requests) > 1:
         write_csv(out / TABLE, records)
     return records
@@ -195,7 +204,7 @@ def compare(
     write_comparison_csv(table, comparison)
     write_json(numbers, comparison.model_dump(mode="json"))
     both = comparison.totals[-1]
-    print(f"{page}: {both.judged} of {len(comparison.items)} items judged in both visits")
+    print(f"{page}: {both.judged} of {len(comparison.items)} items assessed in both visits")
     return comparison
 
 

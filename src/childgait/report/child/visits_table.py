@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from childgait.domain.names import parse_video_name
 from childgait.errors import StepError
 from childgait.report.child.find_recordings import Request
 from childgait.user_files import parse_number, read_rows, shorten
@@ -49,9 +50,25 @@ def _request(rows: list[Row], table: str, folder: Path) -> Request:
         by_session.setdefault(row[1].get("session", "").strip(), []).append(row)
     ages = {session: _age(own, table) for session, own in by_session.items()}
     known = {session: age for session, age in ages.items() if session and age is not None}
-    views, sessions = ([row[column] for _, row in rows if row.get(column)] for column in ("view", "session"))
+    views = [row["view"] for _, row in rows if row.get("view")]
+    sessions = [one for number, row in rows if (one := _unnamed_session(row, f"{table}, line {number}"))]
     paths = [folder / row["path"] for _, row in rows]
     return Request(paths, views, child or None, ages.get(""), SEXES[sex.lower()], sessions=sessions, ages_years=known)
+
+
+def _unnamed_session(row: dict[str, str], line: str) -> str:
+    """Return the session that a row states of a file whose name does not; empty for another file."""
+    session = row.get("session", "").strip()
+    try:
+        named = parse_video_name(Path(row["path"]).stem).session
+    except StepError:
+        return session
+    if session not in ("", named):
+        raise StepError(
+            f"{line}: the session is {shorten(session)}, but the file's name states {named}",
+            hint="correct the session, or leave it empty",
+        )
+    return ""
 
 
 def _age(rows: list[Row], table: str) -> float | None:
