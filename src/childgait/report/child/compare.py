@@ -48,16 +48,16 @@ class ItemChange(Record):
     unit: str | None  # of the rules' value
     answer_before: Answer
     answer_after: Answer
-    reason: str | None  # why it was not judged in a visit
+    reason: str | None  # why it was not assessed in a visit
     probability: Change
     rule: Change
 
 
 class TotalChange(Record):
-    """Totals of a limb, or of both, over the items judged or measured in both visits."""
+    """Totals of a limb, or of both, over the items assessed or measured in both visits."""
 
     limb: Literal["left", "right", "both"]
-    judged: int  # items judged in both visits
+    judged: int  # items with a probability and enough evidence in both visits
     measured: int  # items measured by the rules in both visits
     expected_atypical: Change
     rule_score: Change
@@ -181,7 +181,7 @@ def _used(record: ChildRecord) -> list[str]:
 
 
 def missing_in(items: tuple[ItemAnswer, ItemAnswer], records: tuple[ChildRecord, ChildRecord]) -> str | None:
-    """Return why an item was not judged in one visit or in both; None if it was judged in both."""
+    """Return why an item was not assessed in one visit or in both; None if it was assessed in both."""
     reasons = {
         record.session: item.reason or "no prediction"
         for item, record in zip(items, records, strict=True)
@@ -224,25 +224,25 @@ def _compare_total(
     """Compare totals over the items that both visits have; the limit of expected totals is of all items only."""
     kind = "limb" if len(limbs) == 1 else "both"
     pairs = [(a, b) for a, b in zip(first.items, second.items, strict=True) if a.limb in limbs]
-    judged = [
+    probabilities = [
         (a.probability or 0.0, b.probability or 0.0) for a, b in pairs if missing_in((a, b), (first, second)) is None
     ]
-    measured = [(a.rule.score, b.rule.score) for a, b in pairs if a.rule and b.rule]
-    limit, unjudged = study.expected_atypical[kind], None if judged else "no item was judged in both visits"
-    if judged and len(judged) < len(pairs):
+    scores = [(a.rule.score, b.rule.score) for a, b in pairs if a.rule and b.rule]
+    limit, missing = study.expected_atypical[kind], None if probabilities else "no item was assessed in both visits"
+    if probabilities and len(probabilities) < len(pairs):
         limit = RepeatedValue(
-            groups=0, walks=0, sem=None, mdc95=None, reason=f"only {len(judged)} of {len(pairs)} items"
+            groups=0, walks=0, sem=None, mdc95=None, reason=f"only {len(probabilities)} of {len(pairs)} items"
         )
-    expected, scores = (
-        [sum(one[place] for one in rows) if rows else None for place in (0, 1)] for rows in (judged, measured)
+    expected, points = (
+        [sum(one[place] for one in rows) if rows else None for place in (0, 1)] for rows in (probabilities, scores)
     )
     return TotalChange(
         limb=limbs[0] if len(limbs) == 1 else "both",
-        judged=len(judged),
-        measured=len(measured),
-        expected_atypical=compare_values(expected[0], expected[1], limit, unjudged),
+        judged=len(probabilities),
+        measured=len(scores),
+        expected_atypical=compare_values(expected[0], expected[1], limit, missing),
         rule_score=compare_values(
-            scores[0], scores[1], study.rule_score[kind], None if measured else "no item was measured in both visits"
+            points[0], points[1], study.rule_score[kind], None if scores else "no item was measured in both visits"
         ),
     )
 

@@ -12,7 +12,6 @@ from childgait.report.child.compare import (
     CurveChange,
     ItemChange,
     StrideChange,
-    TotalChange,
     VisitComparison,
     mean_curve,
 )
@@ -34,7 +33,7 @@ class ComparisonPage:
     panels: dict[Limb, list[str]]  # SVG
     stride_rows: list[tuple[StrideChange, StrideChange]]
     curve_rows: list[tuple[CurveChange, CurveChange]]
-    not_judged: dict[str, list[str]]  # items by reason
+    not_assessed: dict[str, list[str]]  # items by reason
     counts: dict[str, int]  # of items by verdict on the probability
     norm: str
     card: dict[str, str]
@@ -50,10 +49,10 @@ def build_comparison_page(
     items = {(item.limb, item.code): item for item in comparison.items}
     curves = {(one.limb, one.curve): one for one in comparison.curves}
     strides = {(one.limb, one.name): one for one in comparison.strides}
-    not_judged: dict[str, list[str]] = {}
+    not_assessed: dict[str, list[str]] = {}
     for item in comparison.items:
         if item.reason:
-            not_judged.setdefault(item.reason, []).append(f"{item.limb} {item.code}")
+            not_assessed.setdefault(item.reason, []).append(f"{item.limb} {item.code}")
     verdicts = [item.probability.verdict for item in comparison.items]
     return ComparisonPage(
         comparison=comparison,
@@ -65,7 +64,7 @@ def build_comparison_page(
             for name in dict.fromkeys(s.name for s in comparison.strides)
         ],
         curve_rows=[(curves["left", curve], curves["right", curve]) for curve in CURVES],
-        not_judged=not_judged,
+        not_assessed=not_assessed,
         counts={verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))},
         norm=walks[1].norm.note,
         card=bundle.description.card,
@@ -82,13 +81,14 @@ def signed(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:+.{digits}f}"
 
 
-def changed(change: Change | CurveChange | TotalChange) -> bool:
+def exceeds_limit(change: Change | CurveChange) -> bool:
     """Whether a change exceeds the limit of repeated walks."""
-    return getattr(change, "verdict", "") in ("rise", "fall", "changed")
+    return change.verdict in ("rise", "fall", "changed")
 
 
 def render_comparison(page: ComparisonPage) -> str:
     """Fill in the template."""
     environment = template_environment()
     environment.filters["signed"] = signed
-    return environment.get_template("visits.html").render(page=page, curve_names=CURVE_NAMES, changed=changed)
+    template = environment.get_template("visits.html")
+    return template.render(page=page, curve_names=CURVE_NAMES, exceeds_limit=exceeds_limit)
