@@ -26,8 +26,11 @@ def test_a_table_without_the_newer_columns_is_read(tmp_path: Path) -> None:
     assert (one.frame, one.x, one.y, one.seen) == (3, 1, 2, True)
 
 
-def test_a_long_range_is_no_burden(tmp_path: Path) -> None:
-    check_corrections(written(tmp_path, "a,0,9000000,nose,unseen,,,hidden"))
+def test_a_long_range_is_not_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[object, ...]] = []
+    monkeypatch.setattr("childgait.files.corrections.Correction", lambda *values: made.append(values))
+    check_corrections(written(tmp_path, "a,0,90000,nose,unseen,,,hidden"))
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,9 @@ def test_probabilities_and_totals_are_compared_over_walks(predictions: tuple[Pat
     path, logits = predictions
     views = default_views()
     other = run_named("other/holdout-0")  # only the main model counts
-    measured = measure_repeatability([run_named("main/holdout-0"), other], [path, path], [], views)
+    shifted = path.with_name("other.parquet")
+    pl.read_parquet(path).with_columns(pl.col("logit") * 3).write_parquet(shifted)
+    measured = measure_repeatability([run_named("main/holdout-0"), other], [path, shifted], [], views)
     shown = views["KEX"]
     groups = [(child, limb) for child in CHILDREN for limb in "LR" for _ in shown]
     values = [
