@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from childgait.domain.evgs import LIMBS, TARGETS
+from childgait.domain.evgs import TARGET_NAMES, TARGETS, Target
 from childgait.files.hashes import sha256_of_text
 from childgait.files.labels import subject_name
-from childgait.review.ratings import UNANSWERED, Entry, Ratings, answer_of, entry_of, item_number, second_name
+from childgait.review.ratings import UNANSWERED, Entry, Ratings, Score, answer_of, entry_of, item_number, second_name
 
 if TYPE_CHECKING:
     from childgait.review.study import Study
@@ -67,8 +67,7 @@ def second_items(study: Study, rater: str, now: datetime | None = None) -> dict[
     offered: dict[str, list[str]] = {}
     for one in (*disputed, *agreed[: len(disputed)]):
         offered.setdefault(one.child, []).append(one.target)
-    order = [target.name for target in TARGETS]
-    return {child: sorted(targets, key=order.index) for child, targets in sorted(offered.items())}
+    return {child: sorted(targets, key=TARGET_NAMES.index) for child, targets in sorted(offered.items())}
 
 
 def open_items(study: Study, rater: str) -> dict[str, list[str]]:
@@ -77,7 +76,7 @@ def open_items(study: Study, rater: str) -> dict[str, list[str]]:
     waiting = {}
     for child, targets in second_items(study, rater).items():
         second = entry_of(entries, child, second_name(rater)) or {}
-        left = [name for name in targets if _answered(second, name) == UNANSWERED]
+        left = [one.name for one in TARGETS if one.name in targets and answer_of_target(second, one) == UNANSWERED]
         if left:
             waiting[child] = left
     return waiting
@@ -90,20 +89,19 @@ def is_reading(study: Study, child: str, rater: str) -> bool:
 
 
 def _differences(entries: list[Entry], probabilities: dict[tuple[str, str], float]) -> list[Difference]:
-    found = []
+    differences = []
     for entry in entries:
         child = subject_name(entry["patient_id"])
         for target in TARGETS:
-            score, probability = _answered(entry, target.name), probabilities.get((child, target.name))
+            score, probability = answer_of_target(entry, target), probabilities.get((child, target.name))
             if isinstance(score, int) and probability is not None:
-                found.append(Difference(child, target.name, abs(probability - (score > 0))))
-    return found
+                differences.append(Difference(child, target.name, abs(probability - (score > 0))))
+    return differences
 
 
-def _answered(entry: Entry, target: str) -> int | str:
-    letter, code = target.split(".")
-    limb = next(one for one in LIMBS if one[0].upper() == letter)
-    return answer_of(entry, limb, item_number(code))
+def answer_of_target(entry: Entry, target: Target) -> Score:
+    """Return the answer in an entry to the item of a limb."""
+    return answer_of(entry, target.limb, item_number(target.code))
 
 
 def _changed(entry: Entry) -> datetime:

@@ -91,4 +91,6 @@ def render_comparison(page: ComparisonPage) -> str:
     environment = template_environment()
     environment.filters["signed"] = signed
     template = environment.get_template("visits.html")
-    return template.render(page=page, curve_names=CURVE_NAMES, exceeds_limit=exceeds_limit)
+    return template.render(
+        page=page, synthetic=page.comparison.synthetic, curve_names=CURVE_NAMES, exceeds_limit=exceeds_limit
+    )

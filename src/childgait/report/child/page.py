@@ -153,4 +153,4 @@ def template_environment() -> Environment:
 def render_child(page: ChildPage) -> str:
     """Fill in the template."""
     template = template_environment().get_template("child.html")
-    return template.render(page=page, band=band, view_words=VIEW_WORDS)
+    return template.render(page=page, synthetic=page.record.synthetic, band=band, view_words=VIEW_WORDS)
