@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from childgait.domain.corrections import Correction
@@ -80,4 +82,7 @@ def test_a_doubtful_knee_in_swing_comes_first() -> None:
 
 def test_nothing_is_proposed_where_nothing_is_visible() -> None:
     poses = make_poses(np.arange(30) / 30, np.full((30, 23, 2), np.nan, np.float32), np.zeros((30, 23), np.float32))
-    assert propose_frames(poses, refined(poses, []), "right") == []
+    empty = refined(poses, [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as numpy's on an empty mean
+        assert propose_frames(poses, empty, "right") == []
