@@ -375,3 +375,11 @@ def test_one_more_video_redoes_one_video(study: Study) -> None:
         assert len(records) == 1, f"{step} ran for {records}"
         assert added in records[0]
     assert {job["step"] for job in jobs} == {*VIDEO_STEPS, "gate", "draw_sheets"}
+
+
+def test_a_row_of_a_comparison_is_trained_through_the_cache(study: Study) -> None:
+    """As `snakemake frames --cache` does: the cache hashes the params of every job upstream, the cohort's included."""
+    made = study.folder / "data/finetune/tcn/holdout-0/model.json"
+    assert not made.exists()
+    study.run("snakemake", "--cores", "1", "--cache", "--", str(made.relative_to(study.folder)))
+    assert json.loads(made.read_text())["model"] == "tcn"

@@ -22,7 +22,7 @@ rule synthesize:
         runtime=minutes(30),
     params:
         cfg=config["synthesize"],
-        folder=lambda wildcards, output: Path(output.labels).parent,
+        folder=lambda wildcards, output: str(Path(output.labels).parent),
     shell:
         "CHILDGAIT_THREADS={threads} childgait synthesize --out {params.folder:q} --record {output.record:q} > {log} 2>&1"
 
