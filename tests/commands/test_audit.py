@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from childgait.commands.audit import audit
-from childgait.files.annotations import rows_by_video
-from childgait.files.hashes import sha256_of_text
-from childgait.lineage.check import _hash_video_rows, audit_tree
+from childgait.engine.flags import Input, Output
+from childgait.engine.run_step import run_step
+from childgait.files.annotations import rows_by_video, write_video_rows
+from childgait.lineage.check import audit_tree
 from support import toy_study
 
 
@@ -159,19 +160,24 @@ def test_a_whole_folder_without_its_listing_is_whole():
     assert findings() == {}
 
 
+def refine(corrections: Input, refined: Output) -> None:
+    refined.write_text(corrections.read_text())
+
+
 def test_rows_of_a_video_are_compared_with_the_table_as_it_is():
     """Their files are written by each plan, so that a clone without them is whole, and an edited table is not."""
     name = "0001-0001_left_1-9"
     table = Path("annotations/corrections.csv")
     table.parent.mkdir()
-    Path("params.yaml").write_text("cohort: {root: data/raw, annotations: annotations}\n")
     table.write_text(f"video,frame,reason\n{name},3,x\n")
-    text = rows_by_video(table)[name]
-    path = f".snakemake/annotations/corrections/{name}.csv"
-    assert _hash_video_rows(Path(), [path])[path].sha256 == sha256_of_text(text)
+    rows = write_video_rows(table, name, rows_by_video(table)[name])
+    record = Path(f"data/refine/{name}.record.json")
+    run_step(refine, {"corrections": rows, "refined": record.with_name(f"{name}.csv")}, None, record)
+    shutil.rmtree(".snakemake")
+    assert findings() == {}
     table.write_text(f"video,frame,reason\n0002-0001_left_1-9,1,y\n{name},3,x\n")
-    assert _hash_video_rows(Path(), [path])[path].sha256 == sha256_of_text(text)
+    assert findings() == {}
     table.write_text(f"video,frame,reason\n{name},4,x\n")
-    assert _hash_video_rows(Path(), [path])[path].sha256 != sha256_of_text(text)
+    assert "changed" in findings()[str(rows)][0]
     table.write_text("video,frame,reason\n")
-    assert _hash_video_rows(Path(), [path]) == {}
+    assert "missing" in findings()[str(rows)][0]

@@ -11,6 +11,7 @@ from childgait.params import Cohort, Deidentify, load_params, load_section
 from childgait.preflight.params import (
     check_later_stages,
     check_recordings,
+    check_reidentify_encoder,
     check_remotes,
     check_severity_models,
     check_unseen_policy,
@@ -170,6 +171,18 @@ def test_who_cannot_grade_severity_is_told_before_anything_learns(modality: str,
     if modality == "video":
         with pytest.raises(StepError, match=message):
             check_later_stages(sections)
+
+
+@pytest.mark.parametrize("name", ["rules", "vgg"])
+def test_an_encoder_of_reidentify_is_a_network(name: str) -> None:
+    sections: Any = load_params(ROOT / "params.yaml")
+    check_reidentify_encoder(sections)
+    sections["reidentify"] = sections["reidentify"].model_copy(update={"encoder": name})
+    with pytest.raises(StepError, match=name) as caught:
+        check_reidentify_encoder(sections)
+    assert "videomae" in caught.value.hint
+    with pytest.raises(StepError, match=name):
+        check_later_stages(sections)
 
 
 def test_recordings_are_checked_before_a_run(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ RED, BLUE = np.array([50.0, 60, 40]), np.array([40.0, 10, -50])
 
 def test_shirts_keep_people_apart() -> None:
     """A part of the adult appears where the child was a moment ago, and the child where the part was."""
-    small, tall = ([replace(person(200 + way, size), colour=colour) for way in (0, 30)] for size, colour in PEOPLE)
+    small, tall = ([replace(person(200 + way, size), colour=colour) for way in (0, 45)] for size, colour in PEOPLE)
     people = [[small[n % 2], tall[(n + 1) % 2]] for n in range(20)]
     tracks = [track for track in tracks_of(people) if len(track.frames) > 5]
     assert sorted(round(track.height) for track in tracks) == [160, 190]
