@@ -1,4 +1,4 @@
-"""C3D files of both byte orders and both kinds of numbers; what a damaged file states about itself is not believed."""
+"""C3D files of both byte orders and both kinds of numbers; sizes that a file states are compared with its length."""
 
 from __future__ import annotations
 

@@ -142,6 +142,7 @@ def test_deeplabcut_is_read(tmp_path: Path, individuals: tuple[str, ...]) -> Non
         (lambda lines: lines[1].__setitem__(slice(16, 19), ["hip_l"] * 3), "two body parts are named left_hip"),
         (lambda lines: lines[2].__setitem__(2, "z"), "columns are not x, y, likelihood"),
         (lambda lines: lines.pop(2), "no CSV file of DeepLabCut"),
+        (lambda lines: lines.__delitem__(slice(3, None)), "contains no frame"),
     ],
 )
 def test_a_damaged_deeplabcut_file_is_refused(tmp_path: Path, change: object, words: str) -> None:
@@ -194,6 +195,7 @@ def test_results_of_mmpose_are_read(tmp_path: Path) -> None:
         ({"instance_info": [{"frame_id": 1}]}, "instances is no list of objects"),
         ({"instance_info": [{"frame_id": -1, "instances": []}]}, "frame_id -1"),
         ({"instance_info": [{"frame_id": 1, "instances": []}, {"frame_id": 1, "instances": []}]}, "frame 1 twice"),
+        ({"instance_info": []}, "contains no frame"),
         ([coco(0, 3.0)], "third value of a keypoint is 3"),
         ([coco(0, 0.9, "image.png")], "has no frame number"),
         ([{"image_id": 0, "keypoints": [1, 2]}], "cannot be read"),

@@ -69,6 +69,8 @@ def open_frames(path: Path) -> Iterator[FrameFiles]:
         return
     if path.suffix.lower() in ONE_FILE:
         content = read_file(path)
+        if not content.frames:
+            raise StepError(f"{path} contains no frame", hint="export it again, with a row or an entry per frame")
         _check_count(path, len(content.frames))
         yield FrameFiles(content.names(), content.read, content.layout, content.oddities)
         return

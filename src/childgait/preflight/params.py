@@ -160,7 +160,8 @@ def explain_missing_keypoints(sections: Params) -> list[str]:
         )
     pose = sections["estimate_pose"].backend.replace("auto", "blazepose")
     mask = segment.backend.replace("auto", "blazepose")
-    lines = [f"{count}: segment uses {mask} and estimate_pose {pose}, {SECONDS_PER_SECOND} s of one core per second."]
+    cost = f"{SECONDS_PER_SECOND} s of one core per second of video"
+    lines = [f"{count}: segment uses {mask} and estimate_pose {pose}, {cost}."]
     if pose == "blazepose":
         lines.append("BlazePose has no small toes: the item FCL and clearance are not measured from these videos.")
     if mask == "classical":
