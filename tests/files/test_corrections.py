@@ -41,7 +41,7 @@ def test_a_long_range_is_not_expanded(tmp_path: Path, monkeypatch: pytest.Monkey
         ("a,3,,nose,,1,2,", "line 2: the correction has no reason"),
         ("a,3,,nose,,1e308,2,moved", "line 2: x and y are 1e\\+308 and 2.0"),
         ("a,3,,nose,,nan,2,moved", "line 2: x and y are nan and 2.0"),
-        ("a,-3,,nose,,1,2,moved", "line 2: frame -3 is not in the video"),
+        ("a,-3,,nose,,1,2,moved", "line 2: frame -3 is not in the video(?!,)"),
     ],
 )
 def test_a_row_of_any_video_is_checked(tmp_path: Path, row: str, sentence: str) -> None:

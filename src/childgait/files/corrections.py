@@ -102,9 +102,8 @@ def _range(where: str, row: dict[str, str], action: str, frames: int) -> tuple[i
         ) from None
     for frame in (first, last):
         if not 0 <= frame < frames:
-            raise StepError(
-                f"{where}: frame {frame} is not in the video, which has {frames}", hint="frames count from 0"
-            )
+            length = "" if frames == UNKNOWN_LENGTH else f", which has {frames}"
+            raise StepError(f"{where}: frame {frame} is not in the video{length}", hint="frames count from 0")
     if last < first or (last > first and not action):
         raise StepError(
             f"{where}: the range is {first} to {last}",

@@ -1,6 +1,6 @@
 """Values that the rules measure in each walk, of the limb near the camera: every item, and deviations from the norm.
 
-Rules learn from no child, so that all children of the study count, whatever their part of the split.
+Rules are fitted to no child, so that all children of the study count, whatever their part of the split.
 """
 
 from __future__ import annotations

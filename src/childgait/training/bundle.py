@@ -191,9 +191,11 @@ def _missing(bundle: Bundle) -> Iterator[str]:
         if not known.log_weight.keys() >= set(TARGET_NAMES) or not known.intercept.keys() & known.slope.keys() >= items:
             yield f"the recalibration of {shorten(run.name)} lacks items"
     by_item = {"views": {*described.views}, "limits": {*described.limits}, "abstention": {*described.abstention}}
-    yield from (f"{name} lacks items" for name, known_items in by_item.items() if not known_items >= items)
-    if any(view not in VIEWS for views in described.views.values() for view in views):
-        yield "views names an unknown view"
+    for name, own in by_item.items():
+        if not own >= items:
+            yield f"{name} lacks items: {', '.join(sorted(items - own))}"
+    unknown = {view for views in described.views.values() for view in views} - {*VIEWS}
+    yield from (f"views names an unknown view: {shorten(view)}" for view in sorted(unknown))
     if "overall" not in described.abstention or not described.total_error.keys() >= {"limb", "both"}:
         yield "abstention.overall or total_error is missing"
     centre, scale = (bundle.arrays.get(REFERENCE + name) for name in ("centre", "scale"))

@@ -1,7 +1,7 @@
 """Measures how far repeated walks of a child differ in a study: probabilities, rules, strides, curves and totals.
 
 A change between two visits below the minimal detectable change is not distinguishable from repetition. Probabilities
-are those of children unseen in training; rules and curves learn nothing, so all children count. Both limbs of an item
+are those of children unseen in training; rules and curves are not trained, so all children count. Both limbs of an item
 are pooled: a group is a limb of a child. Walks of one session do not contain the difference between days.
 """
 
