@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from childgait.domain.evgs import TARGETS
 from childgait.domain.skeleton import INDEX
 from childgait.files.clips import ClipEvent
-from childgait.files.split import PARTS, hash_of_split
-from support.small_study import Study
+from support.small_study import Study, part_row, write_parts
 from support.stick_child import Walk, walk
 
 SIZE, RATE = 32, 30.0
@@ -39,15 +37,8 @@ def make_identified_study(folder: Path, children: int = 8, sessions: dict[str, i
                 video = f"{subject}-{session:04d}_{view}_1-60"
                 write_walk(folder, video, view, limbs[number], random)
                 scores = {target.name: 2 * (number % 2) if target.name in SCORED else None for target in TARGETS}
-                known = {"video": video, "subject": subject, "session": f"{session:04d}", "view": view}
-                person = {"age_years": 8.0, "sex": "female", "aid": "none", "split_hash": ""}
-                rows.append({**known, **person, **scores})
-    table = pl.DataFrame(rows, schema=PARTS.schema()).with_columns(pl.lit(hash_of_split(who)).alias("split_hash"))
-    paths = {}
-    for part in ("train", "validation", "test"):
-        paths[part] = folder / f"{part}.parquet"
-        table.filter(pl.col("subject").is_in([s for s, p in who.items() if p == part])).write_parquet(paths[part])
-    return Study(**paths, clips=sorted(folder.glob("*.clip.json")))
+                rows.append(part_row(video, view, 8.0, "female", scores))
+    return write_parts(folder, rows, who)
 
 
 def write_walk(folder: Path, video: str, view: str, limbs: np.ndarray, random: np.random.Generator) -> None:

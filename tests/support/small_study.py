@@ -12,6 +12,7 @@ import polars as pl
 import yaml
 
 from childgait.domain.evgs import BY_CODE, TARGETS, VIEWS_OF_PLANE
+from childgait.domain.names import parse_video_name
 from childgait.files.split import PART_NAMES, PARTS, hash_of_split
 from childgait.params import Evaluate, Finetune
 
@@ -54,7 +55,8 @@ def make_study(folder: Path, children: int = 12, seed: int = 0, never: str = "")
 
 def part_row(video: str, view: str, age: float, sex: str, scores: Mapping[str, int | None]) -> dict[str, object]:
     """Return the row of a video in the table of its part."""
-    known = {"video": video, "subject": video.split("-")[0], "session": "0001", "view": view}
+    name = parse_video_name(video)
+    known = {"video": video, "subject": name.subject, "session": name.session, "view": view}
     return {**known, "age_years": age, "sex": sex, "aid": "none", "split_hash": "", **scores}
 
 

@@ -78,7 +78,6 @@ def test_a_cpu_refuses_what_it_lacks_and_inference_falls_back(
     assert resolve_precision(bf16).precision == inference_settings(MODELS["tcn"], bf16).precision == "bf16"
 
 
-@pytest.mark.usefixtures("gpu", "flags")
 @pytest.mark.parametrize("precision", ["bf16", "tf32"])
 def test_a_model_of_a_newer_gpu_predicts_in_fp32_on_an_older_one(
     precision: str, gpu: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -90,6 +89,7 @@ def test_a_model_of_a_newer_gpu_predicts_in_fp32_on_an_older_one(
     assert f"tcn was trained in {precision}, which this GPU lacks" in caplog.text
 
 
+@pytest.mark.usefixtures("gpu", "flags")
 def test_a_gpu_gets_tf32_and_fast_kernels_unless_params_ask_for_exact_ones() -> None:
     set_kernels(settings(device="cuda", precision="bf16", deterministic=False))
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == ("high", True)
