@@ -62,10 +62,8 @@ def haar_details(velocity: Tensor) -> Tensor:
 
     Frames before the window have the velocity of its first moving frame.
     """
-    first = velocity[:, :, 1:2] if velocity.shape[2] > 1 else velocity[:, :, :1]
-    held = torch.cat([first, velocity[:, :, 1:]], dim=2) if velocity.shape[2] > 1 else velocity
-    before = 2 * max(SCALES)
-    padded = torch.cat([first.expand(-1, -1, before, -1), held], dim=2)
+    before, moving = 2 * max(SCALES), velocity[:, :, 1:]
+    padded = torch.cat([moving[:, :, :1].expand(-1, -1, before + 1, -1), moving], dim=2)
     total = torch.cat([torch.zeros_like(padded[:, :, :1]), padded.cumsum(dim=2)], dim=2)
     end = torch.arange(before + 1, padded.shape[2] + 1, device=velocity.device)
     details = []
