@@ -1,4 +1,4 @@
-"""The committed dvc.lock and figures of the demo are true: of the committed params and the sources of their commit."""
+"""The committed dvc.lock and figures of the demo belong to the params and sources of their commit."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_the_figures_are_those_of_the_lock(stages: dict[str, Any]) -> None:
 
 def test_the_params_are_those_of_the_lock(stages: dict[str, Any], published: Path) -> None:
     params = YAML(typ="safe").load(published / "params.yaml")
-    seen = 0
+    sections = 0
     for stage in stages.values():
         for section, values in stage.get("params", {}).get("params.yaml", {}).items():
             assert values == params[section], section
-            seen += 1
-    assert seen > len(stages)
+            sections += 1
+    assert sections > len(stages)
 
 
 def test_the_sources_are_those_of_the_lock(stages: dict[str, Any], published: Path) -> None:

@@ -29,12 +29,12 @@ def test_without_extras_there_are_no_weights_and_the_joints_are_as_before() -> N
 def test_extras_follow_the_joints_in_a_fixed_order() -> None:
     points = torch.from_numpy(scored_points("right", 20))
     inputs = PointInputs(ALL.model_copy(update={"attention": "none"}))
-    seen = inputs(points)
-    assert seen.shape == (1, inputs.channels, 20, len(POINTS)) == (1, CHANNELS + 7, 20, len(POINTS))
+    extended = inputs(points)
+    assert extended.shape == (1, inputs.channels, 20, len(POINTS)) == (1, CHANNELS + 7, 20, len(POINTS))
     centred = body_centred(points)
-    assert torch.equal(seen[:, :CHANNELS], centred)
-    assert torch.equal(seen[:, CHANNELS:-1], haar_details(centred[:, 2:4]))
-    assert torch.equal(seen[:, -1:], bone_lengths(centred))
+    assert torch.equal(extended[:, :CHANNELS], centred)
+    assert torch.equal(extended[:, CHANNELS:-1], haar_details(centred[:, 2:4]))
+    assert torch.equal(extended[:, -1:], bone_lengths(centred))
 
 
 def test_a_constant_velocity_has_no_details() -> None:

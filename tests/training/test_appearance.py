@@ -11,7 +11,7 @@ from childgait.models.batch import Batch
 from childgait.models.network import Network
 from childgait.training import appearance
 from childgait.training.appearance import (
-    DressedWalks,
+    RepaintedWalks,
     children_without_aids,
     compare_movements,
     exact_stream,
@@ -26,7 +26,7 @@ PIXELS = 32
 
 
 class Colours(Network):
-    """Answers by the picture's mean colour, which no walk changes much."""
+    """Predicts by the picture's mean colour, which no walk changes much."""
 
     inputs = frozenset({"frames"})
 
@@ -37,7 +37,7 @@ class Colours(Network):
 
 
 class Joints(Network):
-    """Answers by the skeleton's height in the picture, which no colour changes."""
+    """Predicts by the skeleton's height in the picture, which no colour changes."""
 
     inputs = frozenset({"frames", "points"})
 
@@ -53,7 +53,7 @@ def two_children(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_the_picture_differs_between_two_appearances_of_a_walk() -> None:
     loading = Loading(4, frozenset({"frames", "masks", "points"}), frame_step=2)
-    walks = DressedWalks(children_without_aids(2), exact_stream(SETTINGS, PIXELS), loading)
+    walks = RepaintedWalks(children_without_aids(2), exact_stream(SETTINGS, PIXELS), loading)
     first, again, other = walks[0, 3][0], walks[0, 3][0], walks[1, 3][0]
     for name in ("frames", "points"):
         assert np.array_equal(getattr(first, name), getattr(again, name))

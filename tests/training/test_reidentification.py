@@ -105,6 +105,6 @@ def test_the_protector_takes_the_colours_of_the_child_alone(part: Part) -> None:
 def test_items_that_show_are_predicted_for_children_not_fitted_on(part: Part) -> None:
     random = np.random.default_rng(0)
     sick = np.array([int(clip.subject) % 2 for clip in part.clips])
-    seen = audit_features("cue", 0.0, sick[:, None] + 0.1 * random.normal(size=(len(sick), 3)), part, PARAMETERS)
-    assert seen.items.value is not None
-    assert seen.items.value > 0.9
+    audited = audit_features("cue", 0.0, sick[:, None] + 0.1 * random.normal(size=(len(sick), 3)), part, PARAMETERS)
+    assert audited.items.value is not None
+    assert audited.items.value > 0.9

@@ -30,11 +30,11 @@ class Identification(Record):
     eer: Cell
     chance_1: float | None
     chance_5: float | None
-    rank_1_by_halves: dict[str, Cell]  # by what the halves of a child's recordings are
+    rank_1_by_halves: dict[str, Cell]  # by kind of halves: two sessions, or ways out and back
 
 
 class AuditRow(Record):
-    """One input at one strength of the protector: whom it identifies, and what it tells about the items."""
+    """One input at one strength of the protector: identification of children, and prediction of the items."""
 
     input: str
     strength: float
@@ -45,7 +45,7 @@ class AuditRow(Record):
 class Audit(Record):
     """A re-identification audit."""
 
-    children: dict[str, int]  # by what the halves of their recordings are
+    children: dict[str, int]  # by kind of halves
     encoder: str
     weights: str  # of the encoder
     rows: list[AuditRow]
@@ -100,7 +100,7 @@ def _crossing(false_accepts: Floats, false_rejects: Floats) -> Floats:
 
 
 def measure_identification(scores: Floats, halves: list[str], *, draws: int, seed: int) -> Identification:
-    """Measure scores (N, N) of N children; `halves` states what each child's two halves of recordings are."""
+    """Measure scores (N, N) of N children; `halves` is the kind of halves of each child."""
     count = len(scores)
     hits = {rank: rank_hits(scores, rank) for rank in (1, 5)}
     plain = float(equal_error_rate(scores, np.ones((1, count)))[0])

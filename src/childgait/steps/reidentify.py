@@ -1,7 +1,8 @@
-"""Audit how well recordings identify children by their gait, beside what the same inputs tell about the items.
+"""Audit how well recordings identify children by their gait, beside how well the same inputs predict the items.
 
-On demand only: the children of one split, with what keypoints, masks, drawn clips and de-identified frames tell of who
-walks, and how far a protector of limb lengths and colours lowers it. Neither children nor recordings are named.
+On demand only, for the children of one split: identification by limb lengths, keypoints, masks, drawn clips and
+de-identified frames, and how far a protector of limb lengths and colours lowers it. Neither children nor recordings are
+named.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Measures whether a network reads the walk or the picture: synthetic walks, each in several appearances.
+"""Tests networks for shortcuts, the walk or the picture: synthetic walks, each in several appearances.
 
 Every walk is painted several times with other clothes, skin, room, light and lens, from the same frames and with the
-same exact keypoints; and every appearance is given to several walks. A network that reads the walk answers alike where
-only the appearance differs, and differently where only the walk does. Only children without walking aids take part,
-because their pictures have the same parts, so that one draw of colours dresses each of them alike.
+same exact keypoints; and every appearance is given to several walks. A network that reads the walk predicts the same
+where only the appearance differs, and another probability where only the walk does. Only children without walking aids
+take part, because their pictures have the same parts, so that one draw of colours paints each of them alike.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHILDREN = 6
 DRAWS = 2000
 
 
-class DressedWalks(WalkWindows):
+class RepaintedWalks(WalkWindows):
     """One window per child and view; the epoch is the number of an appearance, which all walks then share."""
 
     def __init__(self, children: list[int], settings: StreamSettings, loading: Loading) -> None:
@@ -57,7 +57,7 @@ def measure_appearance(
     """
     if appearances < 2 or not (loading.reads("frames") or loading.reads("masks")):
         return None
-    walks = DressedWalks(children_without_aids(CHILDREN), exact_stream(settings, pixels), loading)
+    walks = RepaintedWalks(children_without_aids(CHILDREN), exact_stream(settings, pixels), loading)
     logits = np.stack([_predict(network, walks, number, settings) for number in range(appearances)])
     visible = np.stack([walks.view(*divmod(index, len(VIEWS))).visible for index in range(len(walks))])
     return compare_movements(sigmoid(logits), visible)
@@ -93,7 +93,7 @@ def exact_stream(settings: Finetune, pixels: int) -> StreamSettings:
     )
 
 
-def _predict(network: Network, walks: DressedWalks, appearance: int, settings: Finetune) -> Floats:
+def _predict(network: Network, walks: RepaintedWalks, appearance: int, settings: Finetune) -> Floats:
     """Return (walks, 34) logits for every walk in one appearance."""
     from childgait.domain.evgs import TARGETS
     from childgait.training.predict import predict_loader

@@ -1,4 +1,4 @@
-"""Audits how well recordings identify children, beside what the same inputs tell about the items.
+"""Audits how well recordings identify children, beside how well the same inputs predict the items.
 
 A child's recordings are halved: the first session against the later ones where there are several, else the walk out
 (forward, left) against the walk back (backward, right). A linear head per plane has the first halves as its classes
@@ -45,6 +45,7 @@ WAY_OUT = ("forward", "left")
 MIRRORED_VIEWS = ("backward", "right")
 INVERSE_PENALTY = 10.0  # of the logistic regressions, on features of unit length
 LEAST_CHILDREN = 3
+PROTECTED = ("keypoints", "frames")  # inputs that the protector changes
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,6 @@ def list_inputs(clips: list[Clip], settings: Finetune) -> dict[str, Features]:
     return inputs
 
 
-PROTECTED = ("keypoints", "frames")
-
-
 def audit(part: Part, settings: Finetune, params: Reidentify) -> Iterator[AuditRow]:
     """Yield a row per input, and one per strength of the protector for keypoints and frames."""
     inputs = list_inputs(part.clips, settings)
@@ -143,7 +141,7 @@ def audit_features(name: str, strength: float, features: Floats, part: Part, par
 
 
 def halves_of(clips: list[Clip]) -> tuple[NDArray[np.bool_], dict[str, str]]:
-    """Return which clips are of the first half, and per child what its halves are."""
+    """Return which clips are of the first half, and per child the kind of its halves."""
     names = [parse_video_name(clip.video) for clip in clips]
     sessions: dict[str, set[str]] = {}
     for name in names:
@@ -211,7 +209,7 @@ def linear_head(components: int, features: Floats, labels: NDArray[np.generic], 
 
 
 def item_accuracy(features: Floats, part: Part, params: Reidentify) -> Cell:
-    """Return the mean balanced accuracy of the items, predicted for children of whom the classifier saw no clip."""
+    """Return the mean balanced accuracy of the items, predicted for children of whom the classifier was fitted on no clip."""
     children, subject = children_of(part.table), part.table["subject"].to_numpy()
     order = np.random.default_rng(params.seed).permutation(len(children))
     fold_of = dict(zip(children, np.argsort(order) % params.folds, strict=True))
