@@ -182,13 +182,9 @@ def evaluate_elsewhere(row: Row, name: str, study: Path, work: Path, seeds: list
     trained, folder = work / "rows" / row.folder, work / "transfer" / name
     if not (folder / "holdout.test.parquet").exists():
         import_study(study, work, folder)
-    for link, target in {
-        "finetune": trained,
-        "holdout.validation.parquet": work,
-        "holdout.train.parquet": work,
-    }.items():
-        if not (folder / link).exists():
-            (folder / link).symlink_to((target / link).absolute())
+    for path in (trained / "finetune", work / "holdout.train.parquet", work / "holdout.validation.parquet"):
+        if not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path.absolute())
     for seed in seeds:
         learning.run(folder, row.model, seed, {}, views=4)
     paths = [folder / "evaluate" / row.model / f"holdout-{seed}" / "predictions.parquet" for seed in seeds]
@@ -204,9 +200,8 @@ def import_study(study: Path, work: Path, folder: Path) -> None:
     for facts in sorted((study / "data/prepare_clips").glob("*.clip.json")):
         values = json.loads(facts.read_text(encoding="utf-8"))
         values |= {"subject": renumber(values["subject"]), "video": renumber(values["video"])}
-        link_clip(facts, clips, values["video"])
-        (clips / f"{values['video']}.clip.json").unlink()
         write_json(clips / f"{values['video']}.clip.json", values)
+        link_clip(facts, clips, values["video"])
     own = pl.read_parquet(work / "holdout.test.parquet")
     parts = [pl.read_parquet(study / f"data/split_subjects/holdout.{part}.parquet") for part in PARTS]
     table = pl.concat(parts).select(own.columns).cast(dict(own.schema)).sort("video")
@@ -223,10 +218,11 @@ def renumber(name: str) -> str:
 
 
 def link_clip(facts: Path, folder: Path, name: str) -> None:
-    """Link a clip's files into a folder under a name."""
-    for path in facts.parent.glob(facts.name.removesuffix("clip.json") + "*"):
-        link = folder / f"{name}{path.name.removeprefix(facts.name.removesuffix('.clip.json'))}"
-        if not link.is_symlink():
+    """Link a clip's files into a folder under a name, unless they are there."""
+    own = facts.name.removesuffix(".clip.json")
+    for path in facts.parent.glob(f"{own}.*"):
+        link = folder / f"{name}{path.name.removeprefix(own)}"
+        if not link.exists():
             link.symlink_to(path.absolute())
 
 
