@@ -209,7 +209,7 @@ def linear_head(components: int, features: Floats, labels: NDArray[np.generic], 
 
 
 def item_accuracy(features: Floats, part: Part, params: Reidentify) -> Cell:
-    """Return the mean balanced accuracy of the items, predicted for children of whom the classifier was fitted on no clip."""
+    """Return the mean balanced accuracy of the items, predicted for children on whom no classifier was fitted."""
     children, subject = children_of(part.table), part.table["subject"].to_numpy()
     order = np.random.default_rng(params.seed).permutation(len(children))
     fold_of = dict(zip(children, np.argsort(order) % params.folds, strict=True))
