@@ -34,10 +34,16 @@ def test_the_equal_error_rate_is_that_of_a_roc_curve() -> None:
 
 
 def test_a_child_who_is_drawn_twice_counts_twice() -> None:
-    scores = np.random.default_rng(2).normal(size=(6, 6)) + np.eye(6)
-    weights = np.array([[2.0, 0, 1, 1, 1, 1]])
-    without = scores[np.ix_([0, 2, 3, 4, 5], [0, 2, 3, 4, 5])]
-    assert equal_error_rate(scores, weights)[0] == equal_error_rate(without, weights[:, [0, 2, 3, 4, 5]])[0]
+    """As in the sample itself: its pairs occur twice, but no pair of the child with itself is one of two children."""
+    scores = np.random.default_rng(2).normal(size=(16, 16)) + np.eye(16)
+    weights = np.ones((1, 16))
+    weights[0, :5] = 2, 2, 2, 0, 0
+    drawn = np.repeat(np.arange(16), weights[0].astype(int))
+    sample = scores[np.ix_(drawn, drawn)]
+    sample[(drawn[:, None] == drawn) & ~np.eye(len(drawn), dtype=bool)] = np.nan
+    rate = equal_error_rate(scores, weights)[0]
+    assert rate == pytest.approx(equal_error_rate(sample, np.ones((1, len(drawn))))[0])
+    assert rate != equal_error_rate(scores, np.ones((1, 16)))[0]
 
 
 def test_equal_scores_give_chance_at_every_rank() -> None:

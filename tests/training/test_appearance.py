@@ -60,6 +60,8 @@ def test_only_the_picture_differs_between_two_appearances_of_a_walk() -> None:
     assert np.array_equal(first.points, other.points)
     assert not np.array_equal(first.frames, other.frames)
     assert not np.array_equal(walks[0, 0][0].points, walks[0, 4][0].points)  # another child in the same view
+    outlines = walks.view(0, 3)
+    assert np.array_equal(outlines.estimated[..., :2], outlines.exact), "keypoints without an estimator's errors"
 
 
 def test_a_network_that_reads_colours_is_found() -> None:

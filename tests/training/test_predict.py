@@ -12,8 +12,10 @@ from childgait.files.model_description import ModelDescription
 from childgait.files.parts import Part
 from childgait.files.split import PARTS
 from childgait.metrics.aggregate import WindowLogits
+from childgait.models.registry import MODELS
 from childgait.training import predict as prediction
-from childgait.training.predict import TrainedModel, predictions_by_child
+from childgait.training.predict import TrainedModel, load_network, predictions_by_child
+from support.small_study import settings
 
 SIDE, END = TARGET_NAMES.index("L.KFX"), TARGET_NAMES.index("L.POB")
 SHOWN = {"left": np.arange(34) != END, "forward": np.arange(34) == END}
@@ -55,3 +57,11 @@ def test_the_views_that_show_an_item_answer(part: Part, caplog: pytest.LogCaptur
 def test_a_model_does_not_answer_for_whom_it_has_learnt_from(part: Part) -> None:
     with pytest.raises(StepError, match="coin, fold holdout, was trained on child 0005, whom it is to predict"):
         predictions_by_child([trained(0.0, ["0005"])], part, SHOWN, 2)
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    weights = {"head.bias": np.zeros(34, np.float32)}
+    with pytest.raises(
+        StepError, match=r"the weights of tcn do not fit its description .*Missing key.*\. Hint: take both"
+    ):
+        load_network(MODELS["tcn"], settings(), weights, {"pixels": 32})

@@ -108,3 +108,6 @@ def test_items_that_show_are_predicted_for_children_not_fitted_on(part: Part) ->
     audited = audit_features("cue", 0.0, sick[:, None] + 0.1 * random.normal(size=(len(sick), 3)), part, PARAMETERS)
     assert audited.items.value is not None
     assert audited.items.value > 0.9
+    noise = audit_features("noise", 0.0, random.normal(size=(len(sick), 40)), part, PARAMETERS)
+    assert noise.items.value is not None
+    assert noise.items.value < 0.8
