@@ -1,6 +1,6 @@
 """Windows of synthetic walks: picture, mask, keypoints and targets must agree, whoever loads them."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +221,8 @@ def test_outlines_are_kept_and_the_same_from_a_file(
     assert equal(in_memory[1, 3][1], stored[1, 3][1])
     fresh = WalkWindows(range(2), SEED, ERRORS, ALL, cache=tmp_path)
     fresh[1, 3]
+    of_window = replace(ERRORS, pixels=48, frame_step=1, mask_error=0.0)  # these change no walk
+    WalkWindows(range(2), SEED, of_window, ALL, cache=tmp_path)[0, 0]
     with pytest.raises(AssertionError, match="made again"):
         WalkWindows(range(2), SEED + 1, ERRORS, ALL, cache=tmp_path)[0, 0]
     with pytest.raises(AssertionError, match="made again"):
