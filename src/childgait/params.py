@@ -94,6 +94,9 @@ class Synthesize(Section):
     camera: Literal["static", "panning", "handheld"] = Field(
         description="static, handheld (small shake), or panning (follows the child, with shake)"
     )
+    camera_raised: float = Field(
+        ge=-0.4, le=1.2, description="metres by which cameras stand above their usual place, tilted to the child"
+    )
     standing_people: int = Field(ge=0, le=2, description="people who stand still at the side, seen from behind")
     therapist: bool = Field(description="true: an adult walks close beside the child in every video")
     logo: bool = Field(description="true: burn a logo into a corner of every video")

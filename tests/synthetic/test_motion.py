@@ -90,6 +90,18 @@ def test_asked_for_curves_are_found_in_the_side_view(view: str, pattern: str) ->
     assert motion.curves[view]["knee"].max() == pytest.approx(cycle["knee"].max(), abs=0.5)
 
 
+@pytest.mark.parametrize("view", ["left", "forward"])
+def test_a_raised_camera_looks_down_on_the_same_place(view: str) -> None:
+    usual, raised = (place_camera(view, 1.2, 640, 360, np.random.default_rng(2), metres) for metres in (0.0, 0.8))
+    assert raised.place - usual.place == pytest.approx([0, 0, 0.8])
+    middle = np.array([0.0, 0.0, usual.place[2]])  # of the walkway, at the height of the usual camera
+    at_middle = [camera.project(middle)[0] for camera in (usual, raised)]
+    assert at_middle[1] == pytest.approx(at_middle[0], abs=4)
+    toe, heel = [0.0, 0.0, 0.0], [0.2, 0.2, 0.0]  # level on the floor, one behind the other for the camera
+    apart = [np.ptp(camera.project(np.array([toe, heel]))[0][:, 1]) for camera in (usual, raised)]
+    assert apart[1] > 1.8 * apart[0]
+
+
 def test_near_and_far_left_and_right_are_right_in_every_view() -> None:
     child = children(3)[1]
     motion = walk(child, seconds_of(child))

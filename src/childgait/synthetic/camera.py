@@ -55,10 +55,14 @@ class Camera:
         return np.asarray(grid @ self.axes)
 
 
-def place_camera(view: str, child_height: float, width: int, height: int, rng: Random) -> Camera:
-    """Place the camera of a view as by hand: height, aim and roll differ a little from one visit to the next."""
-    up_from_floor = 0.5 * child_height + rng.normal(0.22, 0.05)
+def place_camera(view: str, child_height: float, width: int, height: int, rng: Random, raised: float = 0.0) -> Camera:
+    """Place the camera of a view as by hand: height, aim and roll differ a little from one visit to the next.
+
+    A camera that is `raised` by some metres is tilted, so that the middle of the walkway stays in the same place.
+    """
+    up_from_floor = 0.5 * child_height + rng.normal(0.22, 0.05) + raised
     roll, pitch, yaw = np.radians(rng.normal(0, (0.7, 0.5, 0.7)))
+    pitch -= np.arctan2(raised, SAGITTAL_DISTANCE if view in ("left", "right") else CORONAL_DISTANCE)
     if view in ("left", "right"):
         place = np.array([rng.normal(0, 0.05), SAGITTAL_DISTANCE, up_from_floor])
         ahead, right = np.array([0.0, -1, 0]), np.array([-1.0, 0, 0])

@@ -157,7 +157,7 @@ def _film(
 ) -> Recording:
     """Render one video; write it with its keypoints and its truth."""
     motion, size = walked.motion, (params.width, params.height)
-    camera = place_camera(view, child.height, *size, rng)
+    camera = place_camera(view, child.height, *size, rng, params.camera_raised)
     extra = stream(params.seed, int(child.subject), 5, session.number, tuple(PASS_OF_VIEW).index(view))  # options alone
     middle = into_world(motion.parts["pelvis"] + walked.offset, walked.way)
     framing = frame_camera(camera, params.camera, middle, motion.seconds, extra)
