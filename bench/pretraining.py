@@ -2,7 +2,8 @@
 
     python bench/pretraining.py --study ../study110         # hours; a killed bench continues where it stopped
     python bench/pretraining.py --smoke                     # a minute: proves that it runs, measures nothing
-    ... --transfer same=../study30 fps30=../study30fps      # and the largest budget's row on other cohorts
+    ... --transfer fps30=../study30fps raised=../study30up  # and the largest budget's row on other cohorts
+    ... --children 33 300 --more ../study240                # and with the scores of more children
 
 `--study` is a checkout in which a study's clips and splits exist: `make run` with synthesize.subjects: 110 and a seed
 of its own, and the values of prepare_clips and finetune that the demo has. Every row is the same encoder on the same
@@ -11,10 +12,11 @@ children, with the given fine-tuning seeds; nothing is chosen on the test childr
 comparison of the four settings and of all rows but the budget curve's, whose points have a schedule each. Further rows
 of the prompted and pruned network: the same second of walking in 8, 16 or 32 frames (`--frames`), other seeds of
 pre-training (`--pretraining-seeds`), masked reconstruction (`--methods`; `masked` has no measures' head, so all of its
-weights are fine-tuned with a linear one), and scores of fewer training children (`--children`). `--transfer` takes
-further studies, each made until its splits, with other settings of the generator: all their children are test children
-of the row with the largest budget, whose head and calibration stay those of the first study. The first named is the one
-that the others are compared to; give it the settings of the first study and a seed of its own.
+weights are fine-tuned with a linear one), scores of fewer or more training children (`--children`; `--more` is a
+further study of the same settings and a seed of its own, whose children all join the training part), and other networks
+on the same stream (`--networks`), pre-trained and from scratch. `--transfer` takes further studies, each made until its
+splits, with other settings of the generator: all their children are test children of the row with the largest budget,
+whose head and calibration stay those of the first study; its loss is that against the first study's test children.
 Writes reports/bench/pretraining.json and .md (with --smoke into the work folder).
 """
 
@@ -35,6 +37,7 @@ import yaml
 from childgait.domain.evgs import CODES
 from childgait.files.atomic import write_json, write_text
 from childgait.metrics.of_study import ScopePredictions, compare_models, measure_model, read_predictions
+from childgait.models.registry import MODELS
 from childgait.params import load_params
 from childgait.steps.pretrain import pretrain
 
@@ -47,9 +50,13 @@ CAPTIONS = {  # of the tables of the prompted and pruned network
     "frames": "The same second of walking in fewer or more frames, pre-trained and fine-tuned with them:",
     "pretraining_seeds": "Other seeds of pre-training, with other synthetic children and initial weights:",
     "methods": "Masked reconstruction, alone (all weights fine-tuned, linear head) or beside the dense targets (both):",
-    "training_children": "Scores of fewer training children, from the same checkpoint:",
+    "training_children": "Scores of fewer or more training children, from the largest budget's checkpoint:",
+    "networks": "Other networks on the same stream (measures' head, frozen trunk), and from scratch (linear head, all weights):",
 }
-TRANSFER = "The largest budget's row, head and calibration unchanged, on cohorts of other generator settings:"
+TRANSFER = (
+    "The largest budget's row, head and calibration unchanged, on cohorts of other generator settings; the loss is in "
+    "points of mean balanced accuracy against the test children above:"
+)
 OTHER_COHORT = 5000  # is added to the numbers of its children, so that none is taken for a child of the study
 PARTS = ("train", "validation", "test")
 SMOKE_WINDOWS = 16
@@ -76,6 +83,7 @@ class Row:
     seed: int | None = None  # of pre-training; None: pretrain.seed
     method: str = "dense"
     children: int | None = None  # training children; None: all
+    scratch: bool = False  # without pre-training
 
     @property
     def checkpoint(self) -> str:
@@ -88,20 +96,28 @@ class Row:
     @property
     def folder(self) -> str:
         """Return the folder of its fine-tuned runs."""
+        if self.scratch:
+            return f"{self.model}-scratch"
         return self.checkpoint if self.children is None else f"{self.checkpoint}-{self.children}children"
 
 
 def rows_of(given: argparse.Namespace) -> dict[str, list[Row]]:
     """Return the rows of each table: the four settings at the first budget, then variants of the main one."""
-    first, main = given.windows[0], SETTINGS["prompted_pruned"]
+    first, largest, main = given.windows[0], max(given.windows), SETTINGS["prompted_pruned"]
     return {
         "settings": [Row(name, model, first) for name, model in SETTINGS.items()],
         "budget_curve": [Row(f"{windows}", main, windows) for windows in sorted(given.windows)],
         "frames": [Row(f"{frames} frames", main, first, frames=frames) for frames in given.frames],
         "pretraining_seeds": [Row(f"seed {seed}", main, first, seed=seed) for seed in given.pretraining_seeds],
         "methods": [Row(method, main, first, method=method) for method in given.methods],
-        "training_children": [Row(f"{count} children", main, first, children=count) for count in given.children],
+        "training_children": [Row(f"{count} children", main, largest, children=count) for count in given.children],
+        "networks": [row for model in given.networks for row in network_rows(model, first)],
     }
+
+
+def network_rows(model: str, windows: int) -> list[Row]:
+    """Return the rows of another network: pre-trained on the stream, and from scratch."""
+    return [Row(model, model, windows), Row(f"{model}, from scratch", model, 0, scratch=True)]
 
 
 def processor_seconds() -> float:
@@ -109,8 +125,10 @@ def processor_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def pretrain_row(row: Row, work: Path, changes: dict[str, Any]) -> Path:
-    """Pre-train a row, unless that is done; return its checkpoint."""
+def pretrain_row(row: Row, work: Path, changes: dict[str, Any]) -> Path | None:
+    """Pre-train a row, unless that is done; return its checkpoint, or None for a row from scratch."""
+    if row.scratch:
+        return None
     folder = work / "pretrain" / row.checkpoint
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "weights.safetensors"
@@ -150,29 +168,58 @@ def write_params(row: Row, path: Path) -> Path:
     return path
 
 
-def select_children(table: Path, count: int, target: Path) -> None:
-    """Write the rows of `count` training children, drawn by a fixed seed; a larger number includes a smaller one's."""
-    rows = pl.read_parquet(table)
-    children = rows["subject"].unique().sort().sample(fraction=1, shuffle=True, seed=0).head(count)
+def select_children(tables: list[Path], count: int, target: Path) -> None:
+    """Write the rows of `count` training children, drawn by a fixed seed; a larger number includes a smaller one's.
+
+    A table's children are all taken before those of the next one.
+    """
+    rows = pl.concat([pl.read_parquet(table) for table in tables])
+    drawn = [
+        pl.read_parquet(table)["subject"].unique().sort().sample(fraction=1, shuffle=True, seed=0) for table in tables
+    ]
+    children = pl.concat(drawn).head(count)
     if len(children) < count:
-        raise SystemExit(f"--children {count}: the study has {len(children)} training children")
+        raise SystemExit(f"--children {count}: there are {len(children)} training children; see --more")
     rows.filter(pl.col("subject").is_in(children.implode())).write_parquet(target)
 
 
-def evaluate_row(row: Row, weights: Path, work: Path, seeds: list[int], changes: dict[str, Any]) -> ScopePredictions:
-    """Fine-tune the head of a row with each seed; return the predictions on the test children."""
+def prepare_folder(row: Row, work: Path, more: Path | None) -> Path:
+    """Make the folder of a row's runs: links to the study's clips and parts, and its own training children."""
     folder = work / "rows" / row.folder
     folder.mkdir(parents=True, exist_ok=True)
-    if row.children is not None and not (folder / "holdout.train.parquet").exists():
-        select_children(work / "holdout.train.parquet", row.children, folder / "holdout.train.parquet")
+    train = "holdout.train.parquet"
+    if row.children is not None and not (folder / train).exists():
+        tables = [work / train]
+        if more is not None and row.children > pl.read_parquet(work / train)["subject"].n_unique():
+            import_study(more, work, folder, "more.parquet")
+            tables.append(folder / "more.parquet")
+        select_children(tables, row.children, folder / train)
     for name in ("clips", *(f"holdout.{part}.parquet" for part in PARTS)):
         if not (folder / name).exists():
             (folder / name).symlink_to((work / name).absolute())
-    head = {"head": "linear", "tune": "full"} if row.method == "masked" else {"head": "measures", "tune": "head"}
-    start = {"weights": str(weights.absolute()), **head, "overrides": {}}
-    start |= {"frames": row.frames, "frame_step": step_of(row)} | changes
+    return folder
+
+
+def settings_of(row: Row, weights: Path | None) -> dict[str, Any]:
+    """Return the changes of finetune's settings: weights, head, and what of the network learns."""
+    whole = row.scratch or row.method == "masked"
+    head = {"head": "linear", "tune": "full"} if whole else {"head": "measures", "tune": "head"}
+    start = "" if weights is None else str(weights.absolute())
+    return {"weights": start, **head, "overrides": {}, "frames": row.frames, "frame_step": step_of(row)}
+
+
+def schedule_of(epochs: int) -> dict[str, Any]:
+    """Return the changes of finetune's schedule."""
+    return {"epochs": epochs, "warmup_epochs": min(epochs // 10, 4)}
+
+
+def evaluate_row(
+    row: Row, weights: Path | None, work: Path, seeds: list[int], changes: dict[str, Any], more: Path | None = None
+) -> ScopePredictions:
+    """Fine-tune the head of a row with each seed; return the predictions on the test children."""
+    folder = prepare_folder(row, work, more)
     for seed in seeds:
-        learning.run(folder, row.model, seed, start, views=4)
+        learning.run(folder, row.model, seed, settings_of(row, weights) | changes, views=4)
     paths = [folder / "evaluate" / row.model / f"holdout-{seed}" / "predictions.parquet" for seed in seeds]
     return read_predictions(paths)["holdout"][row.model]
 
@@ -181,7 +228,7 @@ def evaluate_elsewhere(row: Row, name: str, study: Path, work: Path, seeds: list
     """Predict all children of another study with the fine-tuned runs of a row."""
     trained, folder = work / "rows" / row.folder, work / "transfer" / name
     if not (folder / "holdout.test.parquet").exists():
-        import_study(study, work, folder)
+        import_study(study, work, folder, "holdout.test.parquet")
     for path in (trained / "finetune", work / "holdout.train.parquet", work / "holdout.validation.parquet"):
         if not (folder / path.name).exists():
             (folder / path.name).symlink_to(path.absolute())
@@ -191,8 +238,11 @@ def evaluate_elsewhere(row: Row, name: str, study: Path, work: Path, seeds: list
     return read_predictions(paths)["holdout"][row.model]
 
 
-def import_study(study: Path, work: Path, folder: Path) -> None:
-    """Make one test part of all children of another study, under numbers that the first study does not have."""
+def import_study(study: Path, work: Path, folder: Path, target: str) -> None:
+    """Write one table of all children of another study, under numbers that the first study does not have.
+
+    The folder's clips are then those of both studies.
+    """
     clips = folder / "clips"
     clips.mkdir(parents=True, exist_ok=True)
     for facts in sorted((work / "clips").glob("*.clip.json")):
@@ -209,7 +259,7 @@ def import_study(study: Path, work: Path, folder: Path) -> None:
         pl.col("subject", "video").map_elements(renumber, return_dtype=pl.String),
         split_hash=pl.lit(own["split_hash"][0]),
     )
-    table.write_parquet(folder / "holdout.test.parquet")
+    table.write_parquet(folder / target)
 
 
 def renumber(name: str) -> str:
@@ -226,15 +276,12 @@ def link_clip(facts: Path, folder: Path, name: str) -> None:
             link.symlink_to(path.absolute())
 
 
-def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[str, Any]:
+def figures_of(row: Row, weights: Path | None, predictions: ScopePredictions) -> dict[str, Any]:
     """Return what the JSON file holds of a row: means over the targets, the interval of the first, and validation."""
     groups = measure_model(predictions, DRAWS, 0).groups
     overall = groups["overall"]
     first = overall["balanced_accuracy"]
     items = {code: groups[f"item.{code}"]["balanced_accuracy"].value for code in CODES}
-    spent = weights.with_name("seconds")
-    description = json.loads(weights.with_name("weights.json").read_text())
-    validation = description["validation"]
     return {
         "name": row.name,
         "model": row.model,
@@ -243,8 +290,18 @@ def figures_of(row: Row, weights: Path, predictions: ScopePredictions) -> dict[s
         "low": first.low,
         "high": first.high,
         "items": items,
+        **pretraining_figures(weights),
+    }
+
+
+def pretraining_figures(weights: Path | None) -> dict[str, Any]:
+    """Return what is shown of a pre-training: its sources, validation and processor time; nothing of none."""
+    if weights is None:
+        return {"code": None, "held_out": {"r2_knee": None, "r2_measures": None}, "processor_seconds": None}
+    spent, description = weights.with_name("seconds"), json.loads(weights.with_name("weights.json").read_text())
+    return {
         "code": description["code"][:12],
-        "held_out": {name: validation.get(name) for name in ("r2_knee", "r2_measures")},
+        "held_out": {name: description["validation"].get(name) for name in ("r2_knee", "r2_measures")},
         "processor_seconds": int(spent.read_text()) if spent.exists() else None,
     }
 
@@ -297,7 +354,7 @@ def to_markdown(results: dict[str, Any]) -> str:
         if key == "budget_curve" and results[key]:
             lines += ["", to_items(results[key][-1])]
     if results["transfer"]:
-        lines += ["", TRANSFER, "", "| cohort | children | balanced accuracy | 95 % | F1 | AUROC | loss to the first |"]
+        lines += ["", TRANSFER, "", "| cohort | children | balanced accuracy | 95 % | F1 | AUROC | loss |"]
         lines += ["|---|--:|--:|--:|--:|--:|--:|", *map(to_transfer_line, results["transfer"])]
     return "\n".join(lines) + "\n"
 
@@ -308,7 +365,8 @@ def sources_sentence(results: dict[str, Any]) -> str:
     rows += [(row["name"], row) for key in CAPTIONS for row in results[key]]
     by_code: dict[str, list[str]] = {}
     for name, row in rows:
-        by_code.setdefault(row["code"], []).append(name)
+        if row["code"] is not None:
+            by_code.setdefault(row["code"], []).append(name)
     if len(by_code) < 2:
         return ""
     groups = "; ".join(f"{code}: {', '.join(dict.fromkeys(names))}" for code, names in by_code.items())
@@ -350,8 +408,10 @@ def to_transfer_line(row: dict[str, Any]) -> str:
     return f"| {row['name']} | {row['children']} | {row['balanced_accuracy']:.3f} | {interval} | {values} | {loss} |"
 
 
-def measure_transfer(given: argparse.Namespace, work: Path, seeds: list[int]) -> list[dict[str, Any]]:
-    """Return the figures of the largest budget's row on each of the other cohorts."""
+def measure_transfer(
+    given: argparse.Namespace, work: Path, seeds: list[int], own: float | None
+) -> list[dict[str, Any]]:
+    """Return the figures of the largest budget's row on each of the other cohorts; `own`: on the first study."""
     rows: list[dict[str, Any]] = []
     largest = max(given.windows)
     row = Row(f"{largest}", SETTINGS["prompted_pruned"], largest)
@@ -360,7 +420,7 @@ def measure_transfer(given: argparse.Namespace, work: Path, seeds: list[int]) ->
         overall = measure_model(predictions, DRAWS, 0).overall
         first = overall["balanced_accuracy"]
         figures = {metric: overall[metric].value for metric in METRICS} | {"low": first.low, "high": first.high}
-        loss = rows[0]["balanced_accuracy"] - first.value if rows and first.value is not None else None
+        loss = None if own is None or first.value is None else own - first.value
         children = pl.read_parquet(work / "transfer" / name / "holdout.test.parquet")["subject"].n_unique()
         rows.append({"name": name, "children": children, "windows": largest, **figures, "loss": loss})
     return rows
@@ -397,9 +457,12 @@ def main() -> None:
     parser.add_argument("--pretraining-seeds", type=int, nargs="*", default=[990002, 990003])
     parser.add_argument("--methods", nargs="*", default=["masked", "both"], choices=["masked", "both"])
     parser.add_argument("--children", type=int, nargs="*", default=[33], help="training children whose scores are used")
+    parser.add_argument("--more", type=Path, help="folder of a study whose children may join the training children")
+    parser.add_argument("--networks", nargs="*", default=["lstm", "stgcn"], choices=[*MODELS], metavar="NETWORK")
     parser.add_argument("--transfer", type=named_study, nargs="*", default=[], help="name=folder of other studies")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of fine-tuning")
     parser.add_argument("--epochs", type=int, default=40, help="of fine-tuning")
+    parser.add_argument("--scratch-epochs", type=int, default=40, help="of the rows without pre-training")
     parser.add_argument("--work", type=Path, default=Path(".cache/bench-pretraining"), help="checkpoints and runs")
     parser.add_argument("--smoke", action="store_true")
     given = parser.parse_args()
@@ -412,9 +475,9 @@ def main() -> None:
     seeds = [0] if given.smoke else given.seeds
     if given.smoke:
         given.windows, given.frames, given.pretraining_seeds, given.children = [SMOKE_WINDOWS], [], [], []
-        given.methods = ["masked"]
+        given.methods, given.networks = ["masked"], ["lstm"]
     epochs = 1 if given.smoke else given.epochs
-    changes: dict[str, Any] = {"epochs": epochs, "warmup_epochs": min(epochs // 10, 4)}
+    scratch_epochs = 1 if given.smoke else given.scratch_epochs
     make_smoke_study(work) if given.smoke else link_study(given.study, work)
     out = work if given.smoke else Path("reports/bench")
     results = describe_study(work, seeds, given.study)
@@ -423,7 +486,8 @@ def main() -> None:
     for key, rows in rows_of(given).items():
         for row in rows:
             weights = pretrain_row(row, work, SMOKE if given.smoke else {})
-            predictions[row.name] = evaluate_row(row, weights, work, seeds, changes)
+            changes = schedule_of(scratch_epochs if row.scratch else epochs)
+            predictions[row.name] = evaluate_row(row, weights, work, seeds, changes, given.more)
             figures = figures_of(row, weights, predictions[row.name])
             if key == "settings":
                 results[row.name] = figures
@@ -434,7 +498,8 @@ def main() -> None:
             write_json(out / "pretraining.json", results)
             write_text(out / "pretraining.md", to_markdown(results))
             print(f"{key}, {row.name}: {figures['balanced_accuracy']}", flush=True)
-    results["transfer"] = measure_transfer(given, work, seeds)
+    own = [row["balanced_accuracy"] for row in results["budget_curve"] if row["windows"] == max(given.windows)]
+    results["transfer"] = measure_transfer(given, work, seeds, own[0])
     write_json(out / "pretraining.json", results)
     write_text(out / "pretraining.md", to_markdown(results))
 
