@@ -51,7 +51,7 @@ CAPTIONS = {  # of the tables of the prompted and pruned network
     "pretraining_seeds": "Other seeds of pre-training, with other synthetic children and initial weights:",
     "methods": "Masked reconstruction, alone (all weights fine-tuned, linear head) or beside the dense targets (both):",
     "training_children": "Scores of fewer or more training children, from the largest budget's checkpoint:",
-    "networks": "Other networks on the same stream (measures' head, frozen trunk), and from scratch (linear head, all weights):",
+    "networks": "Other networks on the same stream (measures' head), and from scratch (linear head, all weights):",
 }
 TRANSFER = (
     "The largest budget's row, head and calibration unchanged, on cohorts of other generator settings; the loss is in "
