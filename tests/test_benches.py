@@ -41,7 +41,7 @@ AFTER_LEARNING = {  # benches that read the runs of bench/learning.py, in this o
     "learning": f"{LEARNED} --models majority gru stgcn --set epochs=1 warmup_epochs=0 --out OUT",
     "children": f"{LEARNED} --teach 2 3 --models rules --set epochs=1 warmup_epochs=0 --out OUT",
     "peers": "--work WORK --out OUT",
-    "severity": "--work WORK --models stgcn --out OUT",
+    "tasks": "--work WORK --models stgcn --out OUT",
     "abstention": "--predictions WORK/evaluate/gru/holdout-0/predictions.parquet --splits 2 --out OUT",
 }
 

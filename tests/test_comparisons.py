@@ -76,16 +76,19 @@ def test_without_video_the_bench_leaves_out_what_needs_it(workspace: Path) -> No
     assert ".mp4" not in plan
 
 
-def test_severity_is_graded_by_every_network_named_and_planned_by_nothing_else(workspace: Path) -> None:
+def test_tasks_are_classified_by_every_network_named_and_planned_by_nothing_else(workspace: Path) -> None:
     change(workspace, "finetune", models=["rules"], folds=["0", "1"], seeds=[0])
-    change(workspace, "grade_severity", models=["stgcn", "gru"])
-    done = snakemake(workspace, "--dry-run", "--", "severity", "reidentify")
+    change(workspace, "classify", tasks=["severity", "gait_type"], models=["stgcn", "gru"])
+    done = snakemake(workspace, "--dry-run", "--", "tasks", "reidentify")
     assert done.returncode == 0, done.stdout + done.stderr
-    graded = set(re.findall(r"^    output: data/grade_severity/([^/]+/[^/]+)/", done.stdout, re.MULTILINE))
+    graded = set(re.findall(r"^    output: data/classify/([^/]+/[^/]+/[^/]+)/", done.stdout, re.MULTILINE))
     learnt = set(re.findall(r"^    output: data/finetune/([^/]+/[^/]+)/", done.stdout, re.MULTILINE))
-    assert graded == learnt == {f"{model}/{fold}-0" for model in ("stgcn", "gru") for fold in (0, 1)}
-    assert "reports/severity/severity.md" in done.stdout
+    assert learnt == {f"{model}/{fold}-0" for model in ("stgcn", "gru") for fold in (0, 1)}
+    assert graded == {f"{task}/{run}" for task in ("severity", "gait_type") for run in learnt}
+    assert "reports/tasks/severity.md" in done.stdout
+    assert "reports/tasks/gait_type.md" in done.stdout
+    assert "data/write_subtypes/subtypes.csv" in done.stdout
     assert "reports/reidentify/reidentify.md" in done.stdout
     study = snakemake(workspace, "--dry-run", "--", "report_all").stdout
-    assert "grade_severity" not in study
+    assert "classify" not in study
     assert "reidentify" not in study

@@ -110,7 +110,6 @@ def test_old_keys_lead_to_the_field_s_terms() -> None:
         "finetune.fusion.keep": "keep_share",
         "build_labels.views": "camera_views",
         "evaluate.views": "windows_per_video",
-        "grade_severity.views": "windows_per_video",
         "deidentify.most_whole": "max_whole_person_share",
     }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
 FoldName = Annotated[str, Field(pattern=r"^([0-9]{1,3}|holdout)$")]
+TaskName = Literal["severity", "gait_type", "knee_alignment", "scoliosis"]  # of domain/tasks.py
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Channel = Annotated[int, Field(ge=0, le=255)]
 Colour = tuple[Channel, Channel, Channel]
@@ -116,6 +117,9 @@ class Synthesize(Section):
     )
     empty_instances: float = Field(ge=0, le=0.5, description="share of keypoint frames without a person")
     missing_views: float = Field(ge=0, le=0.9, description="share of views that are missing from a session")
+    conditions: bool = Field(
+        description="true: draw distinct gait types, knee alignment and scoliosis; their columns in subjects.csv"
+    )
 
     @model_validator(mode="after")
     def _seconds_are_ordered(self) -> Synthesize:
@@ -680,9 +684,13 @@ class Evaluate(Section):
         return value
 
 
-class GradeSeverity(Section):
-    """Four levels of motor severity (`snakemake severity`), where subjects.csv has them."""
+class Classify(Section):
+    """Other tasks than the items (`snakemake tasks`), where subjects.csv has their columns."""
 
+    tasks: list[TaskName] = Field(
+        min_length=1,
+        description="severity (4 levels), gait_type (of each limb), knee_alignment, scoliosis",
+    )
     models: list[ModelName] = Field(
         min_length=1, description="networks to train, each from the weights of its run of finetune"
     )
@@ -721,7 +729,7 @@ class Params(TypedDict):
     pretrain: Pretrain
     finetune: Finetune
     evaluate: Evaluate
-    grade_severity: GradeSeverity
+    classify: Classify
     reidentify: Reidentify
 
 
@@ -758,6 +766,8 @@ def section_for_record(name: str, section: Mapping[str, JsonValue], values: Mapp
         return section_of_run(section, str(values["model_name"]))
     if name == "pretrain":
         return section_of_pretraining(section)
+    if name == "classify":
+        return {key: value for key, value in section.items() if key not in ("tasks", "models")}
     return dict(section)
 
 
@@ -800,7 +810,11 @@ def check_sections(values: Mapping[str, object], where: str) -> dict[str, Sectio
     problems = []
     for name in values:
         if name not in SECTIONS and name != "preset":
-            problems.append(f"section {shorten(name)} is unknown{_nearest(name, SECTIONS)}")
+            problems.append(
+                f"section {name} is called {RENAMED_SECTIONS[name]} now"
+                if name in RENAMED_SECTIONS
+                else f"section {shorten(name)} is unknown{_nearest(name, SECTIONS)}"
+            )
     loaded = {}
     for name, model in SECTIONS.items():
         if name not in values:
@@ -846,6 +860,7 @@ def descriptions() -> dict[str, str]:
 # --- messages
 
 
+RENAMED_SECTIONS = {"grade_severity": "classify"}  # old section -> its name now
 # Old key -> its name now. A file with an old key gets one sentence with the new name.
 RENAMED = {
     "finetune.changes": "augmentation",
@@ -859,7 +874,6 @@ RENAMED = {
     "finetune.fusion.keep": "keep_share",
     "build_labels.views": "camera_views",
     "evaluate.views": "windows_per_video",
-    "grade_severity.views": "windows_per_video",
     "deidentify.most_whole": "max_whole_person_share",
 }
 

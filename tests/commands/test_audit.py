@@ -77,7 +77,7 @@ def test_a_changed_file_is_told_with_step_and_dependants(capsys):
 
 
 def test_tables_of_programs_that_are_no_steps_are_not_audited():
-    for name in ("reports/peers/peers.md", "reports/severity/severity.md", "reports/bench/encoder.md"):
+    for name in ("reports/peers/peers.md", "reports/tasks/severity.md", "reports/bench/encoder.md"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("| row |")
     assert findings() == {}

@@ -13,7 +13,7 @@ from childgait.preflight.params import (
     check_recordings,
     check_reidentify_encoder,
     check_remotes,
-    check_severity_models,
+    check_task_models,
     check_unseen_policy,
     explain_missing_keypoints,
     unmatched_rows,
@@ -157,17 +157,19 @@ def test_what_a_later_stage_would_stop_at_is_told_now(
     ("modality", "name", "message"),
     [
         ("video", "stgnc", "no model is called 'stgnc'"),
-        ("video", "rules", r"grade_severity.models names rules, which is no network\. Hint: there are videomae"),
-        ("keypoints", "r3d18", "grade_severity.models names r3d18, which is no network on keypoints"),
+        ("video", "rules", r"classify.models names rules, which is no network\. Hint: there are videomae"),
+        ("keypoints", "r3d18", "classify.models names r3d18, which is no network on keypoints"),
     ],
 )
-def test_who_cannot_grade_severity_is_told_before_anything_learns(modality: str, name: str, message: str) -> None:
+def test_a_model_without_a_last_layer_stops_classify_before_anything_runs(
+    modality: str, name: str, message: str
+) -> None:
     sections: Any = load_params(ROOT / "params.yaml")
     sections["cohort"] = sections["cohort"].model_copy(update={"modality": modality})
-    check_severity_models(sections)  # as delivered
-    sections["grade_severity"] = sections["grade_severity"].model_copy(update={"models": ["gru", name]})
+    check_task_models(sections)  # as delivered
+    sections["classify"] = sections["classify"].model_copy(update={"models": ["gru", name]})
     with pytest.raises(StepError, match=message):
-        check_severity_models(sections)
+        check_task_models(sections)
     if modality == "video":
         with pytest.raises(StepError, match=message):
             check_later_stages(sections)

@@ -8,7 +8,7 @@ import pytest
 
 from childgait.commands.check_submission import check_submission
 from childgait.errors import StepError
-from childgait.files.submission import write_submission
+from childgait.files.submission import write_submission, write_subtypes
 
 
 @pytest.fixture
@@ -54,3 +54,36 @@ def test_without_a_list_it_says_what_was_not_checked(
     lists.write_text("subject,part,reason\n")
     check_submission(submission, lists)
     assert "it was not checked which children must be covered" in capsys.readouterr().out
+
+
+def test_both_tracks_give_the_whole_metric_by_hand(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of three limbs with a type two are right; F1 of type1 is 2/3, of type2 0, of WNL 1."""
+    submission, lists, labels = files
+    folder = submission.parent
+    write_subtypes(folder / "subtypes.csv", ["0004", "0005"], [("type1", "WNL"), ("type1", "type1")])
+    (folder / "subjects.csv").write_text(
+        "patient_id,age,sex,left_gait_type,right_gait_type\n4,8,f,type1,wnl\n5,9,m,type2,\n6,9,m,type2,type2\n"
+    )
+    flags = {"second": folder / "subtypes.csv", "types": folder / "subjects.csv", "joined": folder / "both.csv"}
+    check_submission(submission, lists, labels, **flags)
+    output = capsys.readouterr().out
+    first = (51 / 68 + 1 - np.sqrt(17**2 / 2) / 34) / 2
+    second = (2 / 3 + (2 / 3 + 0 + 1) / 3) / 2
+    assert f"score {second:.4f} = ½ (accuracy + macro F1), over 3 limbs with a type" in output
+    assert f"S = ½ (S1 {first:.4f} + S2 {second:.4f}) = {(first + second) / 2:.4f}" in output
+    assert len((folder / "both.csv").read_text().splitlines()) == 5
+
+
+def test_gait_types_that_nobody_states_give_no_score(
+    files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    submission, lists, labels = files
+    folder = submission.parent
+    write_subtypes(folder / "subtypes.csv", ["0004", "0005"], [("type1", "WNL"), ("type1", "type1")])
+    (folder / "subjects.csv").write_text("patient_id,age,sex\n4,8,f\n5,9,m\n")
+    check_submission(submission, lists, labels, second=folder / "subtypes.csv", types=folder / "subjects.csv")
+    output = capsys.readouterr().out
+    assert "states the gait type of none of them" in output
+    assert "S = ½" not in output

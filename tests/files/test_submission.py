@@ -1,5 +1,6 @@
 """The challenge's file: what is written can be read, and whatever the challenge would not take is named."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import pytest
 
 from childgait.domain.evgs import TARGET_NAMES
 from childgait.errors import StepError
-from childgait.files.submission import COLUMNS, ITEMS, read_submission, write_submission
+from childgait.files.submission import (
+    COLUMNS,
+    ITEMS,
+    join_submissions,
+    read_submission,
+    read_subtypes,
+    write_submission,
+    write_subtypes,
+)
 
 CHILDREN = ["0004", "0018"]
 
@@ -75,3 +84,38 @@ def test_whatever_the_challenge_would_not_take_is_named(
 def test_a_child_too_many_is_named(written: Path) -> None:
     with pytest.raises(StepError, match="has child 0018, who is not in the test"):
         read_submission(written, {"0004"})
+
+
+def test_gait_types_are_the_rows_of_track_2(tmp_path: Path) -> None:
+    path = tmp_path / "subtypes.csv"
+    write_subtypes(path, ["0006", "0050"], [("type2", "WNL"), ("type4", "type4")])
+    lines = path.read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS)
+    assert lines[1] == "track2-6," + "-1," * 35 + "type2,WNL"
+    assert read_subtypes(path, {"0006", "0050"}) == {"0006": ["type2", "WNL"], "0050": ["type4", "type4"]}
+    write_submission(tmp_path / "items.csv", ["0004"], np.zeros((1, 34), bool))
+    join_submissions(tmp_path / "items.csv", path, tmp_path / "both.csv")
+    assert (tmp_path / "both.csv").read_text().splitlines() == [
+        *(tmp_path / "items.csv").read_text().splitlines(),
+        *lines[1:],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("track2-6", "track1-6", "the ID is 'track1-6'. Hint: IDs are track2- and"),
+        ("type2", "jump", "Left_gait_subtype is 'jump'. Hint: gait types are WNL, type1, type2, type3, type4"),
+        ("WNL", "-1", "Right_gait_subtype is '-1'"),
+        ("-1,type2", "3,type2", "Total is '3'. Hint: a row of track 2 has -1 there"),
+        ("track2-50", "track2-6", "track2-6 is in it twice"),
+    ],
+)
+def test_gait_types_that_the_challenge_would_reject_are_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = tmp_path / "subtypes.csv"
+    write_subtypes(path, ["0006", "0050"], [("type2", "WNL"), ("type4", "type4")])
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(StepError, match=re.escape(message)):
+        read_subtypes(path)

@@ -23,7 +23,8 @@ SILENT = {
     "bundle",
     "write_child_page",
     "draw_examples",
-    "grade_severity",
+    "classify",
+    "write_subtypes",
     "reidentify",
 }  # they change no number of the report
 

@@ -29,7 +29,7 @@ from childgait.files.regions import cleared_by, read_regions
 from childgait.files.selections import read_selections
 from childgait.files.split_list import read_split_list
 from childgait.files.submission import COLUMNS as SUBMISSION
-from childgait.files.submission import read_submission
+from childgait.files.submission import read_submission, read_subtypes
 from childgait.files.tombstones import tombstones
 from childgait.files.video import probe, write_video
 from childgait.files.vlm_protocol import parse_reply, recorded_reply
@@ -124,6 +124,10 @@ def lines(*rows: str) -> Callable[[], bytes]:
 
 def submission() -> bytes:
     return (",".join(SUBMISSION) + "\ntrack1-4," + "0," * 34 + "0,-1,-1\n").encode()
+
+
+def subtypes() -> bytes:
+    return (",".join(SUBMISSION) + "\ntrack2-6," + "-1," * 35 + "type2,WNL\n").encode()
 
 
 def read_frames(path: Path) -> object:
@@ -261,6 +265,7 @@ READERS = {
     ),
     "split": Reader("split.csv", read_split_list, lines("subject,part", "0001,test")),
     "submission": Reader("submission.csv", read_submission, submission),
+    "subtypes": Reader("subtypes.csv", read_subtypes, subtypes),
     "params": Reader("params.yaml", load_params, (ROOT / "params.yaml").read_bytes),
     "frame": Reader("frame_000001.json", read_frames, frame_bytes),
     "zip": Reader("poses.zip", lambda path: inspect_delivered(path, "coco17"), zip_bytes),

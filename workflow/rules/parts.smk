@@ -177,8 +177,15 @@ def list_submission_runs(name):
     return expand(path, model=settings.models[0], fold=fold, seed=settings.seeds)
 
 
-def list_gradings(name):
-    """A file of every severity model, fold and seed. The baseline is the most frequent level, within each run."""
-    settings, models = PARAMS["finetune"], PARAMS["grade_severity"].models
-    path = f"data/grade_severity/{{model}}/{{fold}}-{{seed}}/{name}"
+def list_classifications(name, task):
+    """A file of every model, fold and seed of a task. The baseline is the most frequent class, within each run."""
+    settings, models = PARAMS["finetune"], PARAMS["classify"].models
+    path = f"data/classify/{task}/{{model}}/{{fold}}-{{seed}}/{name}"
     return expand(path, model=models, fold=settings.folds, seed=settings.seeds)
+
+
+def list_subtype_runs(path):
+    """A file of the runs that classify the challenge's children: the first model of classify, all seeds of one fold."""
+    settings = PARAMS["finetune"]
+    fold = "holdout" if "holdout" in settings.folds else settings.folds[0]
+    return expand(path, model=PARAMS["classify"].models[0], fold=fold, seed=settings.seeds)

@@ -2,7 +2,7 @@
 
 Delivered: `labels.json`, a list of `{"patient_id": "0001", "rater": "A", "left": {"1": 0, …, "17": 2, "Total": 7},
 "right": {…}}` (`rater` only where several people scored), and `subjects.csv` with patient_id, age (or age_years), sex,
-diagnosis, aid, and severity where the clinic graded it (1 to 4, or I to IV).
+diagnosis, aid, and, where the clinic graded them, severity (1 to 4, or I to IV) and the classes of domain/tasks.py.
 Returns plain Python rows; `steps/build_labels.py` writes the tables below.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from childgait.domain.evgs import BY_NUMBER, LIMBS, TARGETS
+from childgait.domain.tasks import CLASS_COLUMNS
 from childgait.errors import StepError
 from childgait.files.tables import Column, Table
 from childgait.user_files import read_json, read_rows, shorten
@@ -59,6 +60,9 @@ SUBJECTS = Table(
         Column("diagnosis", "String", "as delivered, or unknown"),
         Column("aid", "String", "walking aid as delivered, or none"),
         Column("severity", "Int64", "motor severity, 1 to 4, as GMFCS I to IV; null where unknown"),
+    ),
+    optional=tuple(
+        Column(name, "String", f"{', '.join(task.classes)}; null where unknown") for name, task in CLASS_COLUMNS.items()
     ),
 )
 
@@ -110,6 +114,10 @@ class SubjectRow(TypedDict):
     diagnosis: str
     aid: str
     severity: int | None
+    left_gait_type: str | None
+    right_gait_type: str | None
+    knee_alignment: str | None
+    scoliosis: str | None
 
 
 def target_column() -> pl.Expr:
@@ -233,7 +241,7 @@ def _score(path: Path, subject: str, limb: str, code: str, value: object, highes
 
 
 def read_children(path: Path) -> pl.DataFrame:
-    """Read subjects.csv as the table SUBJECTS, sorted."""
+    """Read subjects.csv as the table SUBJECTS, sorted; of the optional columns those with a value."""
     import polars as pl
 
     rows: dict[str, SubjectRow] = {}
@@ -244,7 +252,8 @@ def read_children(path: Path) -> pl.DataFrame:
                 f"{path}, line {number}: child {child['subject']} is there twice", hint="keep one row per child"
             )
         rows[child["subject"]] = child
-    return pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema()).sort("subject")
+    children = pl.DataFrame(list(rows.values()), schema=SUBJECTS.schema() | SUBJECTS.optional_schema()).sort("subject")
+    return children.drop([name for name in CLASS_COLUMNS if children[name].null_count() == children.height])
 
 
 def read_child(path: Path, number: int, row: Mapping[str, str | None]) -> SubjectRow:
@@ -261,6 +270,10 @@ def read_child(path: Path, number: int, row: Mapping[str, str | None]) -> Subjec
         "diagnosis": row.get("diagnosis") or "unknown",
         "aid": row.get("aid") or "none",
         "severity": _severity(path, number, row.get("severity")),
+        "left_gait_type": _class_of(path, number, row, "left_gait_type"),
+        "right_gait_type": _class_of(path, number, row, "right_gait_type"),
+        "knee_alignment": _class_of(path, number, row, "knee_alignment"),
+        "scoliosis": _class_of(path, number, row, "scoliosis"),
     }
 
 
@@ -271,6 +284,18 @@ def _severity(path: Path, number: int, value: str | None) -> int | None:
             f"{path}, line {number}: severity is {shorten(value)}", hint="write 1 to 4 or I to IV, or leave it empty"
         )
     return SEVERITIES[level]
+
+
+def _class_of(path: Path, number: int, row: Mapping[str, str | None], column: str) -> str | None:
+    """Return the child's class in a column of a task, as domain/tasks.py writes it; None where it is empty."""
+    text = (row.get(column) or "").strip()
+    known = {name.lower(): name for name in CLASS_COLUMNS[column].classes}
+    if text and text.lower() not in known:
+        raise StepError(
+            f"{path}, line {number}: {column} is {shorten(text)}",
+            hint=f"write {', '.join(known.values())}, or leave it empty",
+        )
+    return known.get(text.lower())
 
 
 def _age(path: Path, number: int, value: str | None) -> float | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.evgs import MIRRORED
 from childgait.errors import StepError
 from childgait.files.clips import Clip, clips_by_video
 from childgait.files.hashes import sha256, sha256_of_text
@@ -25,6 +26,7 @@ class Part:
     table: pl.DataFrame
     clips: list[Clip]
     answers: NDArray[np.float32] | None = None  # (rows, K) targets in place of the 34 items
+    mirrored: tuple[int, ...] = MIRRORED  # order of the targets of a mirrored clip
 
     @property
     def atypical(self) -> NDArray[np.float32]:
@@ -38,7 +40,8 @@ class Part:
     def filter(self, rows: list[bool]) -> Part:
         """Return a part of the selected rows."""
         clips = [clip for clip, stays in zip(self.clips, rows, strict=True) if stays]
-        return Part(self.table.filter(rows), clips, None if self.answers is None else self.answers[np.array(rows)])
+        answers = None if self.answers is None else self.answers[np.array(rows)]
+        return Part(self.table.filter(rows), clips, answers, self.mirrored)
 
 
 def open_part(path: Path, clip_files: list[Path]) -> Part:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Files of tools, not part of the study.
 IGNORED = (".gitignore", ".gitkeep", ".dvcignore", ".snakemake_timestamp")
 # Benchmarks, versioned by git; and tables that a program of bench/ writes, not a step, from recorded files.
-UNTRACKED = ("reports/bench", "reports/severity", "reports/peers/peers.md")
+UNTRACKED = ("reports/bench", "reports/tasks", "reports/peers/peers.md")
 
 
 @dataclass

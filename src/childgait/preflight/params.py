@@ -41,7 +41,7 @@ def check_later_stages(sections: Params) -> None:
 
     _check_cohort_folder(sections["cohort"])
     _check_models(sections["cohort"], sections["finetune"])
-    check_severity_models(sections)
+    check_task_models(sections)
     check_reidentify_encoder(sections)
     check_pretraining(sections)
     _check_folds(sections["finetune"], sections["split_subjects"].folds)
@@ -89,16 +89,16 @@ def _check_models(cohort: Cohort, finetune: Finetune) -> None:
             )
 
 
-def check_severity_models(sections: Params) -> None:
-    """Check that each model of grade_severity is a network (its last layer is replaced) whose inputs exist."""
+def check_task_models(sections: Params) -> None:
+    """Check that each model of classify is a network (its last layer is replaced) whose inputs exist."""
     from childgait.models.registry import KEYPOINTS, MODELS, find_model
 
     without_video = sections["cohort"].modality == "keypoints"
     networks = KEYPOINTS if without_video else [name for name, model in MODELS.items() if model.kind == "network"]
-    for name in sections["grade_severity"].models:
+    for name in sections["classify"].models:
         if find_model(name).name not in networks:
             raise StepError(
-                f"grade_severity.models names {name}, which is no network{' on keypoints' if without_video else ''}",
+                f"classify.models names {name}, which is no network{' on keypoints' if without_video else ''}",
                 hint=f"there are {', '.join(networks)}",
             )
 

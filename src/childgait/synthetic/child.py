@@ -39,6 +39,7 @@ class LimbPlan:
     )
     sway: float = 2.5  # trunk towards the own side in own stance
     duty: float = 0.0  # added share of stance
+    valgus: float = 0.0  # of the shank to the thigh in the frontal plane; negative: varus
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Child:
     arm_swing: float  # degrees either way
     bent_arm: str  # "left", "right" or ""
     body: dict[str, float] = field(default_factory=dict)  # metres
+    trunk_list: float = 0.0  # constant lean of the trunk to the left
 
     def limb(self, side: str) -> LimbPlan:
         return self.left if side == "left" else self.right

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from childgait.domain.evgs import BY_CODE, CODES, LIMBS
+from childgait.domain.tasks import CLASS_COLUMNS
 from childgait.files.atomic import write_json, write_text
 from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased
 from childgait.params import Synthesize
 from childgait.synthetic.child import Child
+from childgait.synthetic.conditions import conditions_of
 from childgait.synthetic.population import cohort_child
 from childgait.synthetic.rating import RATINGS, Scores, draw_rater, rate_child, severity_of, stream
 
@@ -87,6 +89,8 @@ def _make_child(index: int, root: Path, params: Synthesize) -> WrittenChild:
     child, scores = child_of(index, params)
     recordings = record_child(index, child, scores, root, params)
     subject = asdict(child) | {"severity": severity_of(scores), "scores": scores}
+    if params.conditions:
+        subject |= conditions_of(child, scores)
     return WrittenChild(_label_rows(child, scores), subject, recordings)
 
 
@@ -117,8 +121,16 @@ def write_cohort(root: Path, params: Synthesize, processes: int) -> CohortSummar
         subjects[entry.labels[0]["patient_id"]] = entry.subject
         recordings += [_with_files(root, recording) for recording in entry.recordings]
     write_json(root / "labels.json", labels)
-    columns = ("subject", "age_years", "sex", "diagnosis", "aid", "severity")
-    lines = ["patient_id,age_years,sex,diagnosis,aid,severity"]
+    columns = [
+        "subject",
+        "age_years",
+        "sex",
+        "diagnosis",
+        "aid",
+        "severity",
+        *(CLASS_COLUMNS if params.conditions else ()),
+    ]
+    lines = [",".join(["patient_id", *columns[1:]])]
     lines += [",".join(str(subject[key]) for key in columns) for subject in subjects.values()]
     write_text(root / "subjects.csv", "\n".join(lines) + "\n")
     write_json(root / "truth" / "subjects.json", subjects)

@@ -182,6 +182,8 @@ def _neutralised(
         child = replace(child, rotation=0.0)
     if "trunk_lean" in names:
         child = replace(child, trunk_lean=0.0)
+    if "trunk_shift" in names:
+        child = replace(child, trunk_list=0.0)
     usual, _ = limb_cycle(replace(child, tilt=0.0, speed=SPEEDS["free"][0]), normal)
     joints = {"hip", "knee", "ankle"} & names
     if "foot_pitch" in names:
@@ -242,9 +244,13 @@ class _Leg:
 
 def _build_leg(child: Child, limb: str, angles: dict[str, Array], pelvis: Array, late: Array) -> _Leg:
     body, sign = child.body, SIGN[limb]
-    femur = pelvis @ _rotation(1, -angles["hip"]) @ _rotation(0, -sign * angles["adduction"])
+    valgus = child.limb(limb).valgus
+    adduction = angles["adduction"] + valgus / 2  # so that a crooked knee leaves the foot under the hip
+    femur = pelvis @ _rotation(1, -angles["hip"]) @ _rotation(0, -sign * adduction)
     femur = femur @ _rotation(2, -sign * angles["hip_rotation"])
     tibia = femur @ _rotation(1, angles["knee"])
+    if valgus:
+        tibia = tibia @ _rotation(0, np.full(len(adduction), sign * valgus))
     side = femur[:, :, 1]  # the axis the knee bends about
     angles["knee_direction"] = sign * np.degrees(np.arctan2(-side[:, 0], side[:, 1]))
     pitch = angles["hip"] - angles["tilt"] - angles["knee"] + angles["ankle"]
@@ -358,7 +364,7 @@ def _place_upper_body(
 ) -> None:
     body, left = child.body, angles["left"]
     turn = -0.6 * (left["rotation"] - child.rotation) + 0.3 * child.rotation
-    lateral = left["trunk_lateral"]
+    lateral = left["trunk_lateral"] + child.trunk_list
     trunk = _rotation(2, -turn) @ _rotation(0, -lateral) @ _rotation(1, left["trunk_lean"])
     neck = root + _turn(trunk, z=body["trunk"])
     for limb in LIMBS:

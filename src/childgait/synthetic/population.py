@@ -14,6 +14,7 @@ import numpy as np
 from childgait.gait.normative import CYCLE, pattern_change
 from childgait.params import Synthesize
 from childgait.synthetic.child import DIAGNOSES, Child, LimbPlan, Random, draw_child, pick
+from childgait.synthetic.conditions import draw_conditions
 from childgait.synthetic.rating import stream
 
 
@@ -93,8 +94,10 @@ def base_child(index: int, params: Synthesize) -> Child:
 
 def cohort_child(index: int, params: Synthesize) -> Child:
     """Draw the cohort's child number `index`, from 0, of the population that params name."""
-    base = base_child(index, params)
-    return base if params.population == "independent" else draw_clinic_child(base, stream(params.seed, index, 6))
+    child = base_child(index, params)
+    if params.population != "independent":
+        child = draw_clinic_child(child, stream(params.seed, index, 6))
+    return draw_conditions(child, stream(params.seed, index, 10)) if params.conditions else child
 
 
 def draw_clinic_child(base: Child, rng: Random) -> Child:

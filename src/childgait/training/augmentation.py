@@ -8,6 +8,7 @@ Reads and yields a Window of numpy arrays. All random numbers come from the give
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -47,9 +48,10 @@ class Window:
     frames: NDArray[np.uint8] | None  # (T, S, S, 3)
     masks: NDArray[np.bool_] | None  # (T, S, S)
     points: NDArray[np.float32] | None  # (T, 23, 3)
-    labels: NDArray[np.float32]  # (34,), or what is said of the whole child and has no side
+    labels: NDArray[np.float32]  # (34,), or the binary targets of another task
     near: Side  # the limb nearer to the camera
     size: int  # S
+    mirrored: Sequence[int] = evgs.MIRRORED  # order of the labels of the mirrored window
 
 
 def draw_changes(how: Augmentation, rng: np.random.Generator) -> Draw:
@@ -94,7 +96,7 @@ def flip(window: Window) -> Window:
         frames=None if frames is None else _mirrored(frames),
         masks=None if masks is None else _mirrored(masks.view(np.uint8)).view(np.bool_),
         points=points,
-        labels=window.labels[list(evgs.MIRRORED)] if len(window.labels) == len(evgs.MIRRORED) else window.labels,
+        labels=window.labels[list(window.mirrored)],
         near="left" if window.near == "right" else "right",
     )
 

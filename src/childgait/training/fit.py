@@ -169,6 +169,7 @@ class Fitting:
             seed=self.seed,
             augmentation=settings.augmentation,
             anchor=settings.anchor,
+            mirrored=self.train.mirrored,
         )
         several = settings.training_windows > 1
         trainer = Trainer(
@@ -196,8 +197,8 @@ def set_class_prior(network: Network, train: Part, settings: Finetune) -> tuple[
     labels = targets_by_child(train.table, train.atypical)
     flip = settings.augmentation.flip
     beta = settings.effective_beta if settings.loss == "class_balanced" else None
-    weights = positive_weights(labels, settings.positive_weight_cap, flip, beta)
-    prior = torch.from_numpy(class_prior(labels, weights, flip))
+    weights = positive_weights(labels, settings.positive_weight_cap, flip, beta, train.mirrored)
+    prior = torch.from_numpy(class_prior(labels, weights, flip, train.mirrored))
     biases = prior
     if settings.loss == "corn":
         scores = torch.from_numpy(targets_by_child(train.table, training_labels(train, settings)))

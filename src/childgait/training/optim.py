@@ -5,6 +5,7 @@ The optimizer, the schedule and the moving average are timm's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,27 +21,33 @@ if TYPE_CHECKING:
     from childgait.params import Finetune
 
 
-def class_counts(atypical: NDArray[np.float32], flip: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def class_counts(
+    atypical: NDArray[np.float32], flip: float = 0.0, mirrored: Sequence[int] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the numbers of typical and of atypical scores per target that training shows, of (N, 34) children.
 
     A mirrored clip gives each limb's labels to the other limb's targets: with the flip's probability a target is
     trained on the other limb's children, so that its class shares are a mixture of both limbs'.
     """
     negatives, positives = np.sum(atypical == 0, axis=0), np.sum(atypical == 1, axis=0)
-    if atypical.shape[1] != len(MIRRORED):  # targets without sides
-        return negatives.astype(float), positives.astype(float)
-    other = list(MIRRORED)
+    if mirrored is None:  # targets other than the items have no sides, unless stated
+        mirrored = MIRRORED if atypical.shape[1] == len(MIRRORED) else range(atypical.shape[1])
+    other = list(mirrored)
     return (1 - flip) * negatives + flip * negatives[other], (1 - flip) * positives + flip * positives[other]
 
 
 def positive_weights(
-    atypical: NDArray[np.float32], cap: float, flip: float = 0.0, beta: float | None = None
+    atypical: NDArray[np.float32],
+    cap: float,
+    flip: float = 0.0,
+    beta: float | None = None,
+    mirrored: Sequence[int] | None = None,
 ) -> NDArray[np.float32]:
     """Return (34,) typical over atypical of (N, 34) children, from 1/cap to cap; 1 where a class is missing.
 
     With `beta` the ratio is that of the classes' effective numbers of children (loss class_balanced).
     """
-    negatives, positives = class_counts(atypical, flip)
+    negatives, positives = class_counts(atypical, flip, mirrored)
     both = (positives > 0) & (negatives > 0)
     if beta is not None:
         negatives, positives = effective_number(negatives, beta), effective_number(positives, beta)
@@ -48,9 +55,14 @@ def positive_weights(
     return np.clip(ratio, 1 / cap, cap).astype(np.float32)
 
 
-def class_prior(atypical: NDArray[np.float32], weights: NDArray[np.float32], flip: float = 0.0) -> NDArray[np.float32]:
+def class_prior(
+    atypical: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    flip: float = 0.0,
+    mirrored: Sequence[int] | None = None,
+) -> NDArray[np.float32]:
     """Return (34,) the class prior per target: the share of atypical scores under the loss's weights."""
-    negatives, positives = class_counts(atypical, flip)
+    negatives, positives = class_counts(atypical, flip, mirrored)
     weighted = (positives + 1) * weights
     return (weighted / (weighted + negatives + 1)).astype(np.float32)
 

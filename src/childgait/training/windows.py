@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from childgait.domain.evgs import MIRRORED
 from childgait.files.clips import Clip
 from childgait.models.batch import Batch, InputName
 from childgait.models.tokens import Packing, cut, pack
@@ -131,10 +132,11 @@ class Windows(Dataset[Sample]):
         windows_per_video: int | None = None,
         augmentation: Augmentation | None = None,
         anchor: Anchor = "none",
+        mirrored: Sequence[int] = MIRRORED,
     ) -> None:
         assert len(clips) == len(labels), (len(clips), len(labels))
         assert windows_per_video is None or augmentation is None, "windows of inference are not augmented"
-        self.clips, self.labels, self.loading = list(clips), labels, loading
+        self.clips, self.labels, self.loading, self.mirrored = list(clips), labels, loading, mirrored
         self.seed, self.windows_per_video, self.augmentation, self.anchor = (
             seed,
             windows_per_video,
@@ -199,6 +201,7 @@ class Windows(Dataset[Sample]):
             labels=self.labels[row],
             near="left" if clip.view == "left" else "right",
             size=clip.size,
+            mirrored=self.mirrored,
         )
 
 

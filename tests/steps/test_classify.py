@@ -1,5 +1,4 @@
-"""Networks that have learnt the items learn four levels of severity; nobody is graded who taught, and nothing is
-guessed."""
+"""Networks trained on the items are trained on other classes of children or limbs; no training child is classified."""
 
 import json
 from pathlib import Path
@@ -10,13 +9,14 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
+from childgait.domain.evgs import LIMBS
 from childgait.engine import mlflow_tracking
 from childgait.errors import StepError
 from childgait.files.labels import SUBJECTS
 from childgait.models.registry import KEYPOINTS
-from childgait.params import GradeSeverity
+from childgait.params import Classify
+from childgait.steps.classify import classify
 from childgait.steps.finetune import finetune
-from childgait.steps.grade_severity import grade_severity
 from support.small_study import PARAMS, Study, make_study, settings
 
 SMALL = {
@@ -26,6 +26,7 @@ SMALL = {
     "fusion": {**PARAMS["finetune"]["fusion"], "first_epochs": 2},
 }
 TOLD = {False: 1, True: 3}  # the level of a child whose legs go slowly, and of one whose legs go fast
+TYPES = {False: "WNL", True: "type2"}  # likewise, of both limbs
 
 
 def is_sick(subject: str) -> bool:
@@ -35,9 +36,11 @@ def is_sick(subject: str) -> bool:
 def write_subjects(path: Path, level_of: dict[str, int | None]) -> Path:
     rows = [
         {"subject": subject, "age_years": 8.0, "sex": "female", "diagnosis": "", "aid": "none", "severity": level}
+        | {f"{limb}_gait_type": TYPES[is_sick(subject)] for limb in LIMBS}
         for subject, level in level_of.items()
     ]
-    pl.DataFrame(rows, schema=SUBJECTS.schema()).write_parquet(path)
+    known = SUBJECTS.schema() | {f"{limb}_gait_type": pl.String() for limb in LIMBS}
+    pl.DataFrame(rows, schema=known).write_parquet(path)
     return path
 
 
@@ -87,21 +90,22 @@ def run(study: Study, learnt: Path, out: Path, **changes: Any) -> dict[str, Any]
         "subjects": study.train.parent / "subjects.parquet",
         "clips": study.clips,
         "weights_out": out / "weights.safetensors",
-        "levels": out / "levels.csv",
+        "classes": out / "classes.csv",
         "metrics": out / "metrics.json",
+        "task_name": "severity",
         "model_name": learnt.name.rstrip("0123456789"),
         "fold": "holdout",
         "seed": 0,
-        "params": GradeSeverity(models=["stgcn"], windows_per_video=2, bootstrap=50, seed=1),
+        "params": Classify(tasks=["severity"], models=["stgcn"], windows_per_video=2, bootstrap=50, seed=1),
         "checkpoint": out / "state",
     }
-    grade_severity(**{**values, **changes})
+    classify(**{**values, **changes})
     return json.loads((out / "metrics.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def graded(study: Study, learnt: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder of each network with what grade_severity leaves there."""
+    """A folder of each network with what classify writes on severity."""
     folders = {name: tmp_path_factory.mktemp("graded") for name in learnt}
     for name, folder in folders.items():
         run(study, learnt[name], folder)
@@ -121,13 +125,27 @@ def trained_briefly(learnt: Path, out: Path) -> Path:
 def test_levels_that_show_in_the_legs_are_found(graded: dict[str, Path], name: str) -> None:
     assert name in KEYPOINTS
     result = json.loads((graded[name] / "metrics.json").read_text())
-    table = pl.read_csv(graded[name] / "levels.csv", schema_overrides={"subject": pl.String})
-    assert table["level"].to_list() == [TOLD[is_sick(subject)] for subject in table["subject"]]
-    assert result["metrics"]["accuracy"]["value"] == pytest.approx((table["level"] == table["said"]).mean())
+    table = pl.read_csv(graded[name] / "classes.csv", schema_overrides={"subject": pl.String})
+    assert table["true"].to_list() == [TOLD[is_sick(subject)] for subject in table["subject"]]
+    assert result["metrics"]["accuracy"]["value"] == pytest.approx((table["true"] == table["predicted"]).mean())
     assert result["metrics"]["accuracy"]["value"] >= 0.8 > result["commonest"]["accuracy"]["value"]
     assert sum(map(sum, result["confusion"])) == table.height == result["children"]["test"]
     at_least = table.select("at_least_2", "at_least_3", "at_least_4").to_numpy()
-    assert table["said"].to_list() == (1 + (at_least >= 0.5).sum(axis=1)).tolist()
+    assert table["predicted"].to_list() == (1 + (at_least >= 0.5).sum(axis=1)).tolist()
+
+
+def test_unordered_classes_of_each_limb_are_found(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
+    result = run(study, learnt["stgcn"], tmp_path, task_name="gait_type")
+    table = pl.read_csv(tmp_path / "classes.csv", schema_overrides={"subject": pl.String})
+    assert table["limb"].to_list() == ["left", "right"] * (table.height // 2)
+    assert table["true"].to_list() == [TYPES[is_sick(subject)] for subject in table["subject"]]
+    each = table.select("is_WNL", "is_type1", "is_type2", "is_type3", "is_type4").to_numpy()
+    assert table["predicted"].to_list() == [result["classes"][place] for place in each.argmax(axis=1)]
+    assert result["metrics"]["accuracy"]["value"] >= 0.8 > result["commonest"]["accuracy"]["value"]
+    expected = (result["metrics"]["accuracy"]["value"] + result["metrics"]["f1"]["value"]) / 2
+    assert result["metrics"]["challenge"]["value"] == pytest.approx(expected, abs=1e-5)
+    assert sum(map(sum, result["confusion"])) == table.height == 2 * result["children"]["test"]
+    assert load_file(tmp_path / "weights.safetensors")["head.bias"].shape == (10,)
 
 
 def test_only_the_last_layer_is_new_and_the_numbers_stay_chosen(
@@ -148,7 +166,7 @@ def test_the_same_again_gives_the_same_bytes(study: Study, learnt: dict[str, Pat
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         run(study, learnt["stgcn"], tmp_path / name, model=trained_briefly(learnt["stgcn"], tmp_path))
-    for file in ("weights.safetensors", "levels.csv", "metrics.json"):
+    for file in ("weights.safetensors", "classes.csv", "metrics.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
 
@@ -160,14 +178,14 @@ def test_a_child_without_a_level_is_left_out_by_name(study: Study, learnt: dict[
         trained_briefly(learnt["stgcn"], tmp_path),
     )
     result = run(study, learnt["stgcn"], tmp_path, subjects=subjects, model=model)
-    assert result["without_level"] == {"train": [], "validation": [], "test": [tested[0]]}
+    assert result["without_class"] == {"train": [], "validation": [], "test": [tested[0]]}
     assert result["children"]["test"] == len(tested) - 1
-    assert tested[0] not in (tmp_path / "levels.csv").read_text()
+    assert tested[0] not in (tmp_path / "classes.csv").read_text()
 
 
 def test_a_cohort_without_levels_is_told_so(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
     nobody = write_subjects(tmp_path / "subjects.parquet", {f"{n:04d}": None for n in range(1, 25)})
-    with pytest.raises(StepError, match=r"no child of .*train.parquet has a severity"):
+    with pytest.raises(StepError, match=r"no child of .*train.parquet has a class of severity"):
         run(study, learnt["stgcn"], tmp_path, subjects=nobody)
 
 
