@@ -101,8 +101,9 @@ def test_who_stands_still_in_the_room_is_held_at_the_place(way: float, still: bo
 class OneClosePerson:
     """A landmark network that draws one person wherever a box is near the right edge, and nobody elsewhere."""
 
-    def __init__(self, feet: float) -> None:
+    def __init__(self, feet: float, mask: slice = slice(100, 156)) -> None:
         self.feet = feet  # row of them
+        self.mask = mask  # columns of the square, 256 wide
 
     def look_at_boxes(self, frame: np.ndarray, boxes: np.ndarray) -> list[Look | None]:
         x = float(boxes[0] + boxes[2]) / 2
@@ -112,7 +113,7 @@ class OneClosePerson:
         for side in ("left", "right"):
             one.look.points[INDEX[f"{side}_heel"], 1] = self.feet
         mask = np.zeros((256, 256), np.float32)
-        mask[:, 100:156] = 1
+        mask[:, self.mask] = 1
         return [replace(one.look, presence=0.95, square=Square(420, 0, 360), crop_mask=mask)]
 
 
@@ -123,6 +124,17 @@ def test_people_whom_the_picture_cuts_off_are_searched_across_it() -> None:
     assert one.look.points[INDEX["nose"], 0] == 600
     assert close_people(picture, [one], model) == []
     assert close_people(picture, [], cast(BlazePose, OneClosePerson(300))) == []  # a shadow: small, and not cut off
+
+
+def test_a_skeleton_beside_its_own_mask_is_nobody() -> None:
+    """Such skeletons are drawn between two people and before doors; they held two videos of three."""
+    picture = np.zeros((360, 640, 3), np.uint8)
+    assert close_people(picture, [], cast(BlazePose, OneClosePerson(420, slice(0, 90)))) == []
+    mask = np.zeros((256, 256), np.float32)
+    mask[:, 115:141] = 1  # a known person there, and the mask of the new one around both
+    known = replace(person(600).look, square=Square(420, 0, 360), crop_mask=mask)
+    (other,) = [Person(np.array([582.0, 60, 618, 130]), known)]
+    assert close_people(picture, [other], cast(BlazePose, OneClosePerson(420))) == []
 
 
 def test_a_shirt_seen_from_the_side_has_one_colour() -> None:

@@ -36,6 +36,9 @@ CLOSE = ((1.3, -0.3), (1.6, -0.3), (2.0, -0.35))  # their heights and tops, in h
 CLOSE_PLACES = 11  # across the picture
 CLOSE_PRESENCE = 0.9  # of them
 CLOSE_HEIGHT = 0.6  # of the picture's height: smaller ones are the detector's, and here shadows and bars
+CLOSE_INSIDE = (
+    0.6  # of their points in the picture, in their own mask beside the people known: less is a mixture of others
+)
 BRIDGE_SECONDS = 0.5  # longest gap of a person's track: two searches
 MIN_LOOKS = 4  # of a track; anything shorter is a chair or a poster
 LEAST_PRESENCE = 0.7  # of a person; lower than that, the model sees people in doors and posters
@@ -208,8 +211,23 @@ def close_people(rgb: Pixels, known: list[Person], model: BlazePose) -> list[Per
         if one.look.presence >= CLOSE_PRESENCE
         and one.height >= CLOSE_HEIGHT * height
         and _is_beside(one, front)
+        and _share_inside(one, front) >= CLOSE_INSIDE
         and all(overlap(one.box, other.box) < SAME for other in known)
     ]
+
+
+def _share_inside(person: Person, front: NDArray[np.bool_]) -> float:
+    """Return the share of a person's points in the picture that lie in their own mask beside the people in front.
+
+    In a square that the picture cuts off, the network draws skeletons between people, or before a door, whose mask is
+    elsewhere.
+    """
+    height, width = front.shape[:2]
+    own = person.look.mask((height, width)) & ~front
+    places = person.look.points[:, :2]
+    places = np.rint(places[np.isfinite(places).all(axis=1)]).astype(int)
+    shown = places[((places >= 0) & (places < (width, height))).all(axis=1)]
+    return float(own[shown[:, 1], shown[:, 0]].mean()) if len(shown) else 0.0
 
 
 def _is_beside(person: Person, front: NDArray[np.bool_]) -> bool:
