@@ -54,6 +54,19 @@ def test_a_cover_ends_where_the_place_has_left_the_picture() -> None:
     assert covers.frames_without_head == len(frames)
 
 
+def test_a_cover_by_the_embedded_model_is_larger_than_by_a_face() -> None:
+    """From the side the model is one or two pixels short of the back of a small head."""
+    face = observe(0, lambda n: (200, 40), range(FRAMES))
+    (track,) = face.tracks
+    embedded = replace(track, source=["blazepose" if n % 4 == 0 else "bridged" for n in range(FRAMES)])
+    widths = []
+    for one in (track, embedded):
+        table = plan(replace(face, tracks=(one,)), PARAMS).table
+        middle = table.filter(table["frame"] == FRAMES // 2)
+        widths.append((middle["x1"] - middle["x0"]).item())
+    assert widths[1] >= widths[0] + 2
+
+
 def test_a_static_camera_covers_the_place_to_the_end() -> None:
     covers = plan(observe(0, lambda n: (200, 40), range(20)), PARAMS)
     assert covers.static_camera

@@ -18,8 +18,10 @@ from childgait.vision.head_covers.embedded import (
     Sighting,
     close_people,
     link_sightings,
+    list_lost_at_ends,
     list_takeovers,
     list_unfollowed,
+    without_second_fits,
 )
 from childgait.vision.person_tracks import Person
 from childgait.vision.shirts import differs, shirt_colour
@@ -96,6 +98,33 @@ def test_who_stands_still_in_the_room_is_held_at_the_place(way: float, still: bo
     assert tracks.stands_still(track, TIMES) is still
     short = replace(track, source=["blazepose" if n == 0 else "" for n in range(len(TIMES))])
     assert not tracks.stands_still(short, TIMES)
+
+
+def test_who_is_lost_inside_the_picture_just_before_the_end_is_in_doubt() -> None:
+    """Such an end is no hole of the track: it is shorter than a person's track."""
+    frames = [n * STEP for n in range(LOOKS)]
+
+    def doubts(seen: range, x: float, speed: float) -> list[str]:
+        looks = looks_of((range(LOOKS), 100, 2, BLUE), (seen, x, speed, RED))
+        return list_lost_at_ends(link_sightings(looks, TIMES, static_path(len(TIMES), 640, 360)), frames, 640)
+
+    assert doubts(range(LOOKS), 300, 2) == []
+    assert doubts(range(LOOKS - 1), 300, 2) == ["frames 108-114: a person was lost, or appeared, inside the picture"]
+    assert doubts(range(2, LOOKS), 300, 2) == ["frames 0-12: a person was lost, or appeared, inside the picture"]
+    assert doubts(range(LOOKS - 4), 300, 2) == []  # a hole, which is covered whole
+    assert doubts(range(LOOKS - 1), 585, 1) == []  # leaves by the side
+
+
+def test_a_second_fit_of_one_body_is_left_out() -> None:
+    """What a mask leaves over is fitted again; the child was two people and half covered in 16 frames."""
+    first, second = (replace(person(x), colour=RED) for x in (300, 310))
+    assert without_second_fits([first, second]) == [first]
+    behind = replace(second, colour=BLUE)
+    assert without_second_fits([first, behind]) == [first, behind]
+    unknown = replace(second, colour=np.full(3, np.nan))  # somebody may stand behind
+    assert without_second_fits([first, unknown]) == [first, unknown]
+    aside = replace(person(360), colour=RED)
+    assert without_second_fits([first, aside]) == [first, aside]
 
 
 class OneClosePerson:

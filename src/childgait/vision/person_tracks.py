@@ -181,12 +181,16 @@ def without_parts(people: Sequence[Person]) -> list[Person]:
     """Return the people without second fits of one body: smaller, in the same shirt and with the same shoulders."""
     kept: list[Person] = []
     for one in sorted(people, key=lambda person: -person.height):
-        shoulders = one.look.points[_SHOULDERS, :2].mean(axis=0)
-        gaps = [np.linalg.norm(shoulders - other.look.points[_SHOULDERS, :2].mean(axis=0)) for other in kept]
-        same = [gap < SAME_SHOULDERS * other.height for gap, other in zip(gaps, kept, strict=True)]
-        if not any(near and not differs(one.colour, other.colour) for near, other in zip(same, kept, strict=True)):
+        near = [other for other in kept if shoulders_apart(one, other) < SAME_SHOULDERS]
+        if all(differs(one.colour, other.colour) for other in near):
             kept.append(one)
     return kept
+
+
+def shoulders_apart(one: Person, other: Person) -> float:
+    """Return the distance between the middles of two people's shoulders, in body heights of the other."""
+    a, b = (person.look.points[_SHOULDERS, :2].mean(axis=0) for person in (one, other))
+    return float(np.linalg.norm(a - b)) / other.height
 
 
 def without_people(rgb: NDArray[np.uint8], looks: Sequence[Look], room: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,16 @@ from childgait.vision import heads, tracks
 from childgait.vision.blazepose import BlazePose, Pixels, tiles_of
 from childgait.vision.camera_path import CameraPath, apply_motion
 from childgait.vision.head_covers.raw_video import RawVideo
-from childgait.vision.person_tracks import LEAST_DETECTION, SAME, Person, fit_people, overlap, without_people
+from childgait.vision.person_tracks import (
+    LEAST_DETECTION,
+    SAME,
+    SAME_SHOULDERS,
+    Person,
+    fit_people,
+    overlap,
+    shoulders_apart,
+    without_people,
+)
 from childgait.vision.shirts import differs, shirt_colour
 from childgait.vision.tracks import HeadTrack
 
@@ -40,6 +49,8 @@ CLOSE_INSIDE = (
     0.6  # of their points in the picture, in their own mask beside the people known: less is a mixture of others
 )
 BRIDGE_SECONDS = 0.5  # longest gap of a person's track: two searches
+EDGE = 0.1  # body heights from the picture's sides within which people come and go
+ENDS = 2  # looks at either end of a video; who is missing in more of them leaves a hole of the track
 MIN_LOOKS = 4  # of a track; anything shorter is a chair or a poster
 LEAST_PRESENCE = 0.7  # of a person; lower than that, the model sees people in doors and posters
 REACH, REACH_PER_SECOND = 0.08, 0.5  # body heights by which a person moves between two frames, beside the camera
@@ -84,6 +95,7 @@ def look_embedded(video: RawVideo, times: Floats, path: CameraPath, params: Deid
     child = _smallest_walker(bodies)
     child_body = None if child is None else below[child]
     doubts = [*list_takeovers(chains, times), *list_unfollowed(chains, head_counts)]
+    doubts += list_lost_at_ends(chains, frames, path.width)
     return EmbeddedLook(tuple(added), tuple(bodies), child_body, tuple(doubts))
 
 
@@ -124,13 +136,26 @@ def _looks(video: RawVideo) -> Iterator[LookAtFrame]:
             known = known + close
         else:
             close = []
+        colours = [shirt_colour(rgb, one.look.points, one.height) for one in known]
+        known = without_second_fits([replace(one, colour=c) for one, c in zip(known, colours, strict=True)])
         yield LookAtFrame(
-            frame.index,
-            [
-                Sighting(one, shirt_colour(rgb, one.look.points, one.height), any(one is other for other in close))
-                for one in known
-            ],
+            frame.index, [Sighting(one, one.colour, any(one.look is other.look for other in close)) for one in known]
         )
+
+
+def without_second_fits(people: Sequence[Person]) -> list[Person]:
+    """Return the people without later fits of one body: the same shoulders in a shirt of the same, known colour.
+
+    What a mask leaves over of somebody who was painted over is fitted again as somebody else.
+    """
+    kept: list[Person] = []
+    for one in people:
+        near = [other for other in kept if shoulders_apart(one, other) < SAME_SHOULDERS]
+        if not any(
+            np.isfinite(one.colour - other.colour).all() and not differs(one.colour, other.colour) for other in near
+        ):
+            kept.append(one)
+    return kept
 
 
 def link_sightings(looks: Sequence[LookAtFrame], times: Floats, path: CameraPath) -> list[Chain[Sighting]]:
@@ -160,6 +185,31 @@ def list_unfollowed(chains: Sequence[Chain[Sighting]], head_counts: Sequence[int
         for chain, count in zip(chains, head_counts, strict=True)
         if count < MIN_LOOKS and any(one.close for one in chain.detections)
     ]
+
+
+def list_lost_at_ends(chains: Sequence[Chain[Sighting]], frames: Sequence[int], width: int) -> list[str]:
+    """List who is missing in the first or last looks (`frames`), and stood wholly in the picture just beside them.
+
+    Such an end is too short to be a hole of a track, and the network drifts off people before it loses them.
+    """
+    doubts = []
+    for chain in chains:
+        for n, end in ((0, frames[0]), (-1, frames[-1])):
+            person, edge = chain.detections[n].person, EDGE * chain.detections[n].person.height
+            missing = sum(min(end, chain.frames[n]) < frame < max(end, chain.frames[n]) for frame in frames) + 1
+            inside = person.box[0] > edge and person.box[2] < width - edge
+            if chain.frames[n] == end or missing > ENDS or not inside or len(chain.frames) < MIN_LOOKS:
+                continue
+            there = [
+                one
+                for other in chains
+                for frame, one in zip(other.frames, other.detections, strict=True)
+                if frame == end
+            ]
+            if all(overlap(person.box, one.person.box) < SAME for one in there):
+                first, last = sorted((chain.frames[n], end))
+                doubts.append(f"frames {first}-{last}: a person was lost, or appeared, inside the picture")
+    return doubts
 
 
 def list_takeovers(chains: Sequence[Chain[Sighting]], times: Floats) -> list[str]:

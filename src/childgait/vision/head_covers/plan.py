@@ -30,7 +30,7 @@ SILHOUETTE_SCORE = 0.5  # of a head that only a silhouette shows
 CROSSING = 1.6  # head sizes between two heads, below which one may hide the other
 ENTER_SECONDS = 0.5  # by which both ends of a track are held with the embedded model, which sees half a person late
 MAX_SHAKE = 0.005  # of the picture's width: a camera that moves more is not static to the embedded model's checks
-SILHOUETTE_MARGIN, KEYPOINT_END_MARGIN = 2, 3  # times `deidentify.margin`
+EMBEDDED_MARGIN, SILHOUETTE_MARGIN, KEYPOINT_END_MARGIN = 1.5, 2, 3  # times `deidentify.margin`
 
 
 @dataclass(frozen=True)
@@ -393,13 +393,16 @@ def _margins(source: list[str], times: NDArray[np.float64], params: Deidentify) 
     """Return the margin of each frame of an unbroken stretch, as a share of its box.
 
     It is smallest where keypoints give the head, away from the ends of the stretch, and larger at these ends and where
-    a silhouette shows the top of the head at best, or the embedded model shows a head for the first or last time.
+    a silhouette shows the top of the head at best, or the embedded model shows a head for the first or last time. From
+    the side the embedded model is one or two pixels short of the back of a small head: in between it is larger, too.
     """
     keypoints = np.array(["keypoints" in name for name in source])
     at_end = np.minimum(times - times[0], times[-1] - times) <= params.smooth_seconds
     silhouette_only = np.array([name in ("silhouette", "extended") for name in source])
-    first_seen = np.array(["blazepose" in name for name in source]) & at_end
-    factor = np.where(keypoints, KEYPOINT_END_MARGIN, np.where(silhouette_only | first_seen, SILHOUETTE_MARGIN, 1))
+    embedded = np.array(["blazepose" in name for name in source])
+    usual = EMBEDDED_MARGIN if embedded.any() else 1
+    large = silhouette_only | (embedded & at_end)
+    factor = np.where(keypoints, KEYPOINT_END_MARGIN, np.where(large, SILHOUETTE_MARGIN, usual))
     return np.where(keypoints & ~at_end, params.keypoint_margin, factor * params.margin)
 
 
