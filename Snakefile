@@ -16,6 +16,7 @@ include: "workflow/rules/pretrain.smk"  # pretrain
 include: "workflow/rules/finetune.smk"  # finetune
 include: "workflow/rules/evaluate.smk"  # evaluate, write_submission
 include: "workflow/rules/tasks.smk"  # `snakemake tasks` only; no stage of DVC
+include: "workflow/rules/vault.smk"  # `snakemake vault` only; no stage of DVC
 include: "workflow/rules/reidentify.smk"  # `snakemake reidentify` only; no stage of DVC
 include: "workflow/rules/report.smk"  # check_study, write_report, trace_lineage; on demand: ablation, frames, bench
 

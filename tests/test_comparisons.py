@@ -89,6 +89,10 @@ def test_tasks_are_classified_by_every_network_named_and_planned_by_nothing_else
     assert "reports/tasks/gait_type.md" in done.stdout
     assert "data/write_subtypes/subtypes.csv" in done.stdout
     assert "reports/reidentify/reidentify.md" in done.stdout
+    sealed = snakemake(workspace, "--dry-run", "--", "vault")
+    assert sealed.returncode != 0
+    assert "the vault is sealed: open_vault.tag is empty" in sealed.stdout + sealed.stderr
     study = snakemake(workspace, "--dry-run", "--", "report_all").stdout
     assert "classify" not in study
+    assert "open_vault" not in study
     assert "reidentify" not in study

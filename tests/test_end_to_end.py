@@ -33,7 +33,13 @@ from test_rights import readable_by_others
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 VIDEO_STEPS = ("register", "deidentify", "segment", "estimate_pose", "refine_pose", "prepare_clips")
-OPTIONAL = {"classify", "write_subtypes", "reidentify", "pretrain"}  # on demand; where pretrain.models names a model
+OPTIONAL = {
+    "classify",
+    "write_subtypes",
+    "open_vault",
+    "reidentify",
+    "pretrain",
+}  # on demand; where pretrain.models names a model
 STAGES = ("cohort", "register", "deidentify", "perceive", "dataset", "pretrain", "finetune", "evaluate", "report")
 AFTER_EVALUATE = (  # and every job of the stage report: DVC removes the outputs of a stage before it runs
     "evaluate",

@@ -73,7 +73,7 @@ TREE_READERS = ["labels", "frame", "facts", "tombstones", "model", "pretraining"
 TREE_READERS += ["reply", "answer", "bundle", "ratings", "coco", "mmpose", "openpose", "annotated_coco"]
 TREE_READERS += ["annotated_label_studio"]
 ROW_READERS = ["subjects", "regions", "cleared", "selections", "corrections", "split", "submission", "laboratory"]
-ROW_READERS += ["subtypes", "external", "kept", "visits", "deeplabcut"]
+ROW_READERS += ["subtypes", "vault", "external", "kept", "visits", "deeplabcut"]
 WORDS = st.sampled_from(
     [
         "&a",

@@ -314,6 +314,15 @@ class SplitSubjects(Section):
     folds: int = Field(ge=2, description="number of folds of the children outside the hold-out test")
     holdout: float = Field(gt=0, lt=0.9, description="share of children in the hold-out test")
     validation: float = Field(gt=0, lt=0.9, description="share of the other children used for validation")
+    phases: int = Field(ge=1, le=20, description="equal parts that take turns as hold-out test; 1: one, by holdout")
+    phase: int = Field(ge=0, description="which of these parts is the hold-out test, from 0")
+    vault: float = Field(ge=0, lt=0.9, description="share of children sealed until open_vault.tag; 0: none")
+
+    @model_validator(mode="after")
+    def _phase_exists(self) -> SplitSubjects:
+        if self.phase >= self.phases:
+            raise ValueError(f"phase must be below phases, which is {self.phases}")
+        return self
 
 
 class Masking(Section):
@@ -699,6 +708,15 @@ class Classify(Section):
     seed: int = Field(ge=0, description="random seed of the bootstrap")
 
 
+class OpenVault(Section):
+    """Evaluation on the sealed children (`snakemake vault`)."""
+
+    tag: str = Field(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,59})?$",
+        description="git tag on the checked out commit, which opens the vault; empty: sealed",
+    )
+
+
 class Reidentify(Section):
     """How well recordings identify children (`snakemake reidentify`)."""
 
@@ -730,6 +748,7 @@ class Params(TypedDict):
     finetune: Finetune
     evaluate: Evaluate
     classify: Classify
+    open_vault: OpenVault
     reidentify: Reidentify
 
 

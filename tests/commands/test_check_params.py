@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from childgait.errors import StepError
-from childgait.files import corrections, external_answers, regions, selections
+from childgait.files import corrections, external_answers, regions, selections, vault
 from childgait.params import Cohort, Deidentify, load_params, load_section
 from childgait.preflight.params import (
     check_later_stages,
@@ -97,6 +97,7 @@ def test_a_persons_table_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path) 
         ("selections", selections.COLUMNS),
         ("split", ("subject", "part")),
         ("external", external_answers.COLUMNS),
+        ("vault", vault.COLUMNS),
     ],
 )
 def test_the_tables_that_lie_ready_have_the_columns_that_are_read(name: str, columns: tuple[str, ...]) -> None:

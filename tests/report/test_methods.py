@@ -25,6 +25,7 @@ SILENT = {
     "draw_examples",
     "classify",
     "write_subtypes",
+    "open_vault",
     "reidentify",
 }  # they change no number of the report
 

@@ -9,11 +9,11 @@ import pytest
 from childgait.domain.evgs import CODES, LIMBS, default_views
 from childgait.errors import StepError
 from childgait.files.labels import LABELS, SUBJECTS
-from childgait.files.split import part_files, read_part
+from childgait.files.split import SEALED, VAULT, part_files, read_part, sealed_children
 from childgait.params import SplitSubjects
 from childgait.steps.split_subjects import split_subjects
 
-PARAMS = SplitSubjects(seed=1, folds=3, holdout=0.25, validation=0.25)
+PARAMS = SplitSubjects(seed=1, folds=3, holdout=0.25, validation=0.25, phases=1, phase=0, vault=0.0)
 
 
 def write_cohort(
@@ -52,7 +52,8 @@ def run(folder: Path, params: SplitSubjects = PARAMS, lists: str | None = None, 
     out = folder / "out"
     out.mkdir(exist_ok=True)
     parts = [out / name for name in part_files(params.folds)]
-    split_subjects(**inputs, assignment=out / "subjects.csv", parts=parts, params=params, lists=listed)
+    vault = out / "vault.parquet"
+    split_subjects(**inputs, assignment=out / "subjects.csv", parts=parts, params=params, lists=listed, vault=vault)
     return out
 
 
@@ -177,3 +178,44 @@ def test_output_names_must_fit_the_folds(tmp_path: Path) -> None:
     inputs = write_cohort(tmp_path)
     with pytest.raises(StepError, match="--parts names 1 files"):
         split_subjects(**inputs, assignment=tmp_path / "w.csv", parts=[tmp_path / "0.train"], params=PARAMS)
+
+
+def test_phases_take_turns_as_the_test_and_the_vault_stays_the_same(tmp_path: Path) -> None:
+    """Four phases of 30 children, a fifth sealed: each of the 24 others is tested in exactly one phase."""
+    tested, vaults = [], []
+    for phase in range(4):
+        folder = tmp_path / str(phase)
+        folder.mkdir()
+        params = PARAMS.model_copy(update={"phases": 4, "phase": phase, "vault": 0.2})
+        out = run(folder, params, children=30)
+        sealed = pl.read_parquet(out / "vault.parquet")
+        vaults.append(set(sealed["subject"]))
+        assert sealed["split_hash"].unique().to_list()[0].startswith(VAULT)
+        who = pl.read_csv(out / "subjects.csv", infer_schema=False)
+        used = set(who.filter(pl.col("part") != "none")["subject"])
+        assert not used & vaults[-1]
+        assert sealed_children(out / "subjects.csv") == vaults[-1]
+        assert set(who.filter(pl.col("reason") == SEALED)["fold"]) == {"0", "1", "2", "holdout"}
+        tested.append(children(out, "holdout", "test"))
+        assert len(tested[-1]) == 6
+        with pytest.raises(StepError, match="is the vault"):
+            read_part(out / "vault.parquet")
+    assert vaults == [vaults[0]] * 4
+    assert len(vaults[0]) == 6
+    assert len(set.union(*tested)) == sum(map(len, tested)) == 24
+    assert not set.union(*tested) & vaults[0]
+
+
+def test_a_listed_child_is_never_sealed_and_a_listed_test_takes_no_turns(tmp_path: Path) -> None:
+    listed = "subject,part\n" + "".join(f"{n:04d},test\n" for n in range(1, 7))
+    out = run(tmp_path, PARAMS.model_copy(update={"vault": 0.25}), lists=listed)
+    assert len(sealed_children(out / "subjects.csv")) == 6
+    assert not sealed_children(out / "subjects.csv") & {f"{n:04d}" for n in range(1, 7)}
+    with pytest.raises(StepError, match=r"phases is 2, but the list of the split names test children"):
+        run(tmp_path, PARAMS.model_copy(update={"phases": 2}), lists=listed)
+
+
+def test_without_a_vault_the_table_is_empty_and_a_phase_must_exist(tmp_path: Path) -> None:
+    assert pl.read_parquet(run(tmp_path) / "vault.parquet").is_empty()
+    with pytest.raises(ValueError, match="phase must be below phases"):
+        SplitSubjects(seed=1, folds=3, holdout=0.25, validation=0.25, phases=2, phase=2, vault=0.0)

@@ -18,6 +18,7 @@ from childgait.domain.evgs import CODES, PUBLISHED_ORDER, TARGET_NAMES
 from childgait.errors import StepError
 from childgait.files.pretrained import read_description, shipped_checkpoint
 from childgait.files.split import HOLDOUT
+from childgait.files.vault import VaultRow, record_opening
 from childgait.metrics.cells import Cell
 from childgait.metrics.of_study import ScopeMetrics
 from childgait.report import FIGURES, TABLES
@@ -50,6 +51,14 @@ def external_table(made: Made) -> Path:
     return path
 
 
+def vault_register(made: Made) -> Path:
+    """One opening with a result, and one without."""
+    path = made.folder / "vault.csv"
+    record_opening(path, VaultRow("v1.0", "c0ffee" * 6 + "abcd", "vault:1", "gru", "holdout", 0, 9, 0.625, 0.5, 0.75))
+    record_opening(path, VaultRow("v1.0", "c0ffee" * 6 + "abcd", "vault:1", "tcn", "holdout", 0, 9))
+    return path
+
+
 def write(made: Made, reports: Path, **changes: dict) -> dict:
     (reports / "tables").mkdir(parents=True)
     (reports / "figures").mkdir()
@@ -72,6 +81,7 @@ def write(made: Made, reports: Path, **changes: dict) -> dict:
         [reports / "tables" / name for name in TABLES],
         [reports / "figures" / name for name in FIGURES],
         external=external_table(made),
+        vault=vault_register(made),
     )
     return json.loads((reports / "metrics.json").read_text())
 
@@ -406,6 +416,16 @@ def test_cards_are_written_from_the_report(study: tuple[Made, Path, dict]) -> No
     assert "| 17 Ethical approval | not answered by this software: authors |" in checklist
     for name in ("model_card.md", "data_card.md", "tripod_ai.md"):
         (reports / name).unlink()
+
+
+def test_openings_of_the_vault_are_shown(study: tuple[Made, Path, dict]) -> None:
+    _, reports, _ = study
+    page = (reports / "index.html").read_text()
+    assert "Openings of the vault" in page
+    assert "v1.0" in page
+    assert "c0ffeec0ffee<" in page
+    assert "0.62<small>0.50 to 0.75</small>" in page
+    assert "no result" in page
 
 
 def test_external_predictions_are_a_marked_row(study: tuple[Made, Path, dict]) -> None:

@@ -13,6 +13,7 @@ from childgait.errors import StepError
 from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.model_description import ModelDescription
 from childgait.files.parts import open_part
+from childgait.files.split import SEALED
 from childgait.files.submission import read_submission
 from childgait.models.registry import MODELS, settings_of
 from childgait.steps.write_submission import write_submission
@@ -80,6 +81,13 @@ def test_the_listed_children_are_answered_for(study: Study, tmp_path: Path) -> N
 
 def test_without_a_list_everybody_is_whom_the_model_has_never_seen(study: Study, tmp_path: Path) -> None:
     assert sorted(run(study, tmp_path, [])) == of_part(study.test)
+
+
+def test_sealed_children_are_not_predicted(study: Study, tmp_path: Path) -> None:
+    sealed, *others = of_part(study.test)
+    assignment = tmp_path / "subjects.csv"
+    assignment.write_text(f"fold,subject,part,reason\nholdout,{sealed},none,{SEALED}\n")
+    assert sorted(run(study, tmp_path, [], assignment=assignment)) == others
 
 
 def test_class_weights_of_the_loss_are_undone(study: Study, tmp_path: Path) -> None:

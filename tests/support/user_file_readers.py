@@ -31,6 +31,8 @@ from childgait.files.split_list import read_split_list
 from childgait.files.submission import COLUMNS as SUBMISSION
 from childgait.files.submission import read_submission, read_subtypes
 from childgait.files.tombstones import tombstones
+from childgait.files.vault import COLUMNS as VAULT
+from childgait.files.vault import read_openings
 from childgait.files.video import probe, write_video
 from childgait.files.vlm_protocol import parse_reply, recorded_reply
 from childgait.gait.delivered_keypoints import frame_record, inspect_delivered
@@ -265,6 +267,9 @@ READERS = {
     ),
     "split": Reader("split.csv", read_split_list, lines("subject,part", "0001,test")),
     "submission": Reader("submission.csv", read_submission, submission),
+    "vault": Reader(
+        "vault.csv", read_openings, lines(",".join(VAULT), "v1,c0ffee,vault:1,gru,holdout,0,9,0.6,0.5,0.7")
+    ),
     "subtypes": Reader("subtypes.csv", read_subtypes, subtypes),
     "params": Reader("params.yaml", load_params, (ROOT / "params.yaml").read_bytes),
     "frame": Reader("frame_000001.json", read_frames, frame_bytes),

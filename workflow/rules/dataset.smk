@@ -40,6 +40,7 @@ rule split_subjects:
     output:
         assignment="data/split_subjects/subjects.csv",
         parts=expand("data/split_subjects/{fold}.{part}.parquet", fold=SPLITS, part=PARTS),
+        vault="data/split_subjects/vault.parquet",
         record="data/split_subjects/split_subjects.record.json",
     log:
         "logs/split_subjects.log",

@@ -41,6 +41,7 @@ rule write_submission:
         subjects="data/build_labels/subjects.parquet",
         labels="data/build_labels/labels.parquet",
         lists=f"{ANNOTATIONS}/split.csv",
+        assignment="data/split_subjects/subjects.csv",
         code=code("write_submission"),
     output:
         submission="data/write_submission/submission.csv",

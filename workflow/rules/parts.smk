@@ -5,7 +5,7 @@ import csv
 from itertools import product
 from pathlib import Path
 
-from childgait.files.split import assigned_children
+from childgait.files.split import assigned_children, sealed_children
 from childgait.models.registry import BASELINES, MODELS, settings_of
 from childgait.params import section_of_run
 
@@ -49,6 +49,15 @@ def find_clips(*parts):
         return [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] in wanted]
 
     return select
+
+
+def find_vault_clips(wildcards):
+    """An input function: the clips of a fold's validation children and of the sealed ones; all before the split exists."""
+    validation = find_clips("validation")(wildcards)
+    if not ASSIGNMENT.exists():
+        return validation
+    sealed = sealed_children(ASSIGNMENT)
+    return validation + [f"data/prepare_clips/{video}.clip.json" for video in VIDEOS if SUBJECT_OF[video] in sealed]
 
 
 def uses_unlabelled_clips(model):

@@ -128,6 +128,7 @@ rule write_report:
         pooled=expand("data/gate/{gated}.parquet", gated=list(GATED)),
         checks="data/check_study/results.json",
         external=f"{ANNOTATIONS}/external.csv",
+        vault=f"{ANNOTATIONS}/vault.csv",
         settings="params.yaml",
         pretraining=expand(
             "data/pretrain/{model}/{name}",

@@ -67,6 +67,7 @@ rule write_subtypes:
         models=list_subtype_runs("data/finetune/{model}/{fold}-{seed}/model.json"),
         clips=expand("data/prepare_clips/{video}.clip.json", video=VIDEOS),
         lists=f"{ANNOTATIONS}/split.csv",
+        assignment="data/split_subjects/subjects.csv",
         code=code("write_subtypes"),
     output:
         submission="data/write_subtypes/subtypes.csv",

@@ -46,7 +46,11 @@ class Part:
 
 def open_part(path: Path, clip_files: list[Path]) -> Part:
     """Open a part with its clips; fail if a row's clip is not among the files."""
-    table = read_part(path)
+    return with_clips(path, read_part(path), clip_files)
+
+
+def with_clips(path: Path, table: pl.DataFrame, clip_files: list[Path]) -> Part:
+    """Return the table read from `path` with the clips of its rows."""
     if table.is_empty():
         raise StepError(f"{path} has no rows", hint="look at data/split_subjects/subjects.csv: who is in this part?")
     named = {file.name.removesuffix(".clip.json"): file for file in clip_files}

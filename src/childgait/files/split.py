@@ -2,6 +2,8 @@
 
 A part has one row per video: child, view, and 34 scores (null where unknown, or where the view does not show the item).
 `split_hash` is the same in all three parts of a fold: two models are compared in one table only if their hashes agree.
+The vault is a table of the same form, of children in no part of any fold. Its hash begins with VAULT, by which
+`read_part` refuses it; files/vault.py reads it, and only with an opening.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from childgait.domain.evgs import TARGET_NAMES, TARGETS, VIEWS
+from childgait.errors import StepError
 from childgait.files.hashes import sha256_of_text
 from childgait.files.tables import Column, Table, read_table
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 PART_NAMES = ("train", "validation", "test")
 HOLDOUT = "holdout"
 
+VAULT = "vault:"  # begins the split hash of the sealed children's rows
+SEALED = "sealed in the vault"  # reason of a child in no part that no model may train on
 REQUESTED = "; the list requests it as test"  # end of the reason of a child in no part that no model may train on
 
 PARTS = Table(
@@ -67,7 +72,7 @@ def hash_of_split(part_of: dict[str, str]) -> str:
 
 
 def assigned_children(assignment: Path) -> dict[str, str]:
-    """Return part and fold by child, of children in a part of any fold or listed manually as test.
+    """Return part and fold by child, of children in a part of any fold, in the vault, or listed manually as test.
 
     No model may train on them outside their part, not even without their scores. Reads split_subjects' subjects.csv.
     """
@@ -76,14 +81,28 @@ def assigned_children(assignment: Path) -> dict[str, str]:
         for row in csv.DictReader(rows):
             if row["part"] != "none":
                 assigned[row["subject"]] = f"in {row['part']} of fold {row['fold']}"
+            elif row.get("reason") == SEALED:
+                assigned[row["subject"]] = SEALED
             elif (row.get("reason") or "").endswith(REQUESTED):
                 assigned.setdefault(row["subject"], "asked for as test by the list of the split")
     return assigned
 
 
 def read_part(path: Path) -> pl.DataFrame:
-    """Read a part table."""
-    return read_table(path, PARTS)
+    """Read a part table; fail on the vault, which no step may read without its tag."""
+    part = read_table(path, PARTS)
+    if any(split.startswith(VAULT) for split in part["split_hash"].unique()):
+        raise StepError(
+            f"{path} is the vault: its children are sealed",
+            hint="only `snakemake vault` reads it, with a git tag named in params.yaml: open_vault.tag",
+        )
+    return part
+
+
+def sealed_children(assignment: Path) -> set[str]:
+    """Return the children in the vault. Reads split_subjects' subjects.csv."""
+    with assignment.open(newline="", encoding="utf-8") as rows:
+        return {row["subject"] for row in csv.DictReader(rows) if row.get("reason") == SEALED}
 
 
 def scores_of(part: pl.DataFrame) -> NDArray[np.float32]:

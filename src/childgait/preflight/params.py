@@ -58,13 +58,14 @@ def _check_cohort_folder(cohort: Cohort) -> None:
     from childgait.files.corrections import check_corrections
     from childgait.files.external_answers import read_kept_answers
     from childgait.files.split_list import read_split_list
+    from childgait.files.vault import read_openings
 
     if not Path(cohort.root).is_dir() and Path(cohort.root) != SYNTHETIC_ROOT:
         raise StepError(
             f"cohort.root is {cohort.root}, but there is no such folder",
             hint=f"copy or `dvc pull` the recordings (layout: `childgait check-cohort`), or set it to {SYNTHETIC_ROOT}",
         )
-    for table in (*VIDEO_TABLES, "split", "external"):
+    for table in (*VIDEO_TABLES, "split", "external", "vault"):
         if not (path := Path(cohort.annotations) / f"{table}.csv").is_file():
             raise StepError(
                 f"cohort.annotations is {cohort.annotations}, but there is no {path}",
@@ -73,6 +74,7 @@ def _check_cohort_folder(cohort: Cohort) -> None:
     check_corrections(Path(cohort.annotations) / "corrections.csv")
     read_split_list(Path(cohort.annotations) / "split.csv")
     read_kept_answers(Path(cohort.annotations) / "external.csv")
+    read_openings(Path(cohort.annotations) / "vault.csv")
 
 
 def _check_models(cohort: Cohort, finetune: Finetune) -> None:

@@ -26,6 +26,7 @@ from childgait.report.tables import item_readings, subgroup_table
 if TYPE_CHECKING:
     from childgait.files.agreement import RaterAgreement
     from childgait.files.gate_results import GateResult
+    from childgait.files.vault import VaultRow
     from childgait.metrics.external import ExternalRow
     from childgait.metrics.of_study import GapToBest, ScopeMetrics
     from childgait.metrics.run_metrics import AppearanceTest, ItemReading, RunMetrics
@@ -97,6 +98,7 @@ class ModelsSection:
     frames: list[FramesRow]  # of the study on the number of frames; else empty
     remarks: list[tuple[str, str]]  # model and remark
     external: list[ExternalRow]  # predictions that were made elsewhere
+    openings: list[VaultRow]  # evaluations on the sealed children
     footing: str = FOOTING
     external_means: str = EXPLAINED
 
@@ -240,7 +242,9 @@ def models_section(study: Study) -> ModelsSection:
     ]
     remarks = sorted({(run.model, run.remark) for run in study.runs})
     tables = [scope_table(study, scope) for scope in scopes]
-    return ModelsSection(tables, published, comparable_rows(study), frames_rows(study), remarks, study.external)
+    return ModelsSection(
+        tables, published, comparable_rows(study), frames_rows(study), remarks, study.external, study.openings
+    )
 
 
 def comparable_rows(study: Study) -> list[PublishedModel]:

@@ -14,6 +14,7 @@ from childgait.files.agreement import RaterAgreement
 from childgait.files.external_answers import read_kept_answers
 from childgait.files.gate_results import GateResult, read_gate_result
 from childgait.files.split import HOLDOUT
+from childgait.files.vault import VaultRow, read_openings
 from childgait.metrics.external import ExternalRow
 from childgait.metrics.of_study import (
     GapToBest,
@@ -56,6 +57,7 @@ class Study:
     scope: str  # of the headline
     model: str  # of the headline
     external: list[ExternalRow]  # predictions that were made elsewhere
+    openings: list[VaultRow]  # evaluations on the sealed children
     walks: pl.DataFrame  # the headline model's test predictions per video that shows the item, first seed
     walk_values: pl.DataFrame  # what the rules measure in each video; empty without clips
 
@@ -115,6 +117,7 @@ class StudyFiles:
     pretraining: list[Path]  # outputs of the stage pretrain; none where it did not run
     external: Path | None = None  # annotations/external.csv
     clips: Sequence[Path] = ()
+    vault: Path | None = None  # annotations/vault.csv
 
 
 def read_study(files: StudyFiles) -> Study:
@@ -142,6 +145,7 @@ def read_study(files: StudyFiles) -> Study:
         scope=scope,
         model=model,
         external=_external_rows(files.external, predictions, runs, model, evaluation),
+        openings=[] if files.vault is None else read_openings(files.vault),
         walks=read_walks(files.predictions, scope, model),
         walk_values=measure_walks(files.clips),
     )

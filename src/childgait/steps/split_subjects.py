@@ -1,7 +1,8 @@
 """Splits children into train, validation and test: k folds and a fixed hold-out, or a given list.
 
 The hold-out's test children are in no fold; the folds divide the others. A child is in one part of a fold or in none
-(with the reason), and every row has the fold's split hash.
+(with the reason), and every row has the fold's split hash. Where params say so, equal parts take turns as the hold-out
+test, one per phase, and a share of the children is sealed in a vault, the same in every phase.
 """
 
 from __future__ import annotations
@@ -34,8 +35,12 @@ def split_subjects(
     parts: list[Output],
     params: SplitSubjects,
     lists: Input | None = None,
+    vault: Output | None = None,
 ) -> None:
-    """Write the assignment and the part tables; `parts` are in the order of part_files; `lists` has subject, part."""
+    """Write the assignment and the part tables; `parts` are in the order of part_files; `lists` has subject, part.
+
+    `vault` gets the rows of the sealed children, none where params seal none.
+    """
     import polars as pl
 
     from childgait.files.labels import LABELS, SUBJECTS
@@ -44,13 +49,14 @@ def split_subjects(
         HOLDOUT,
         PART_NAMES,
         PARTS,
+        SEALED,
         fold_names,
         hash_of_split,
         part_files,
         rows_of_videos,
     )
     from childgait.files.tables import read_table, write_table
-    from childgait.training.splits import plan_folds
+    from childgait.training.splits import phase_test, plan_folds, seal_children
 
     expected = part_files(params.folds)
     if len(parts) != len(expected) or not all(p.name.endswith(n) for p, n in zip(parts, expected, strict=True)):
@@ -64,14 +70,21 @@ def split_subjects(
     videos_with_labels = rows_of_videos(videos, children, scored)
     usable, left_out = _usable(scored, children, videos, videos_with_labels)
     requested = _given(lists, usable, left_out) if lists else {}
+    features, seed = _features(usable, scored, children), params.seed
+    sealed = seal_children(usable, features, requested, vault=params.vault, seed=seed)
+    _write_vault(vault, videos_with_labels, sealed)
+    left_out |= dict.fromkeys(sealed, SEALED)
+    features = features[[name not in sealed for name in usable]]
+    usable = [name for name in usable if name not in sealed]
+    requested = phase_test(usable, features, requested, phases=params.phases, phase=params.phase, seed=seed)
     folds = plan_folds(
         usable,
-        _features(usable, scored, children),
+        features,
         requested,
         folds=params.folds,
         holdout=params.holdout,
         validation=params.validation,
-        seed=params.seed,
+        seed=seed,
     )
     rows: list[tuple[str, str, str, str | None]] = []
     for fold in fold_names(params.folds):
@@ -89,8 +102,26 @@ def split_subjects(
         )
         _warn_of_gaps(frame, fold, part)
         write_table(target, frame, PARTS)
-    for subject, reason in sorted(left_out.items()):
+    for subject, reason in sorted((one, why) for one, why in left_out.items() if why != SEALED):
         log.warning("split_subjects: child %s is in no part: %s", subject, reason)
+
+
+def _write_vault(target: Path | None, videos: pl.DataFrame, sealed: set[str]) -> None:
+    """Write the rows of the sealed children, with a hash by which no part is mistaken for the vault."""
+    import polars as pl
+
+    from childgait.files.split import PARTS, VAULT, hash_of_split
+    from childgait.files.tables import write_table
+
+    if target is None:
+        if sealed:
+            raise StepError("split_subjects.vault seals children, but --vault is not given", hint="give its file")
+        return
+    rows = videos.filter(pl.col("subject").is_in(list(sealed)))
+    split = VAULT + hash_of_split(dict.fromkeys(sealed, "vault"))
+    write_table(target, rows.with_columns(pl.lit(split).alias("split_hash")), PARTS)
+    if sealed:
+        log.info("split_subjects: %d children are sealed in the vault", len(sealed))
 
 
 def _usable(

@@ -40,12 +40,14 @@ def write_report(
     children: list[Input] | None = None,
     external: Input | None = None,
     clips: list[Input] | None = None,
+    vault: Input | None = None,
 ) -> None:
     """Read the study, then write its numbers, tables, figures and page.
 
     `pretraining` are descriptions, learning curves and strips of the stage pretrain, `examples` pictures of a few
     recordings, `children` the numbers beside each child's page, `external` the manual table of predictions that were
-    made elsewhere, `clips` the recordings in which the rules measure each item again.
+    made elsewhere, `clips` the recordings in which the rules measure each item again, `vault` the register of
+    evaluations on sealed children.
     """
     from childgait.engine.record import lock_hash
     from childgait.files.atomic import write_json
@@ -74,6 +76,7 @@ def write_report(
         pretraining or [],
         external,
         clips or [],
+        vault,
     )
     study = read_study(files)
     headline, caveats = headline_numbers(study), list_caveats(study)

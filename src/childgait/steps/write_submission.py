@@ -2,7 +2,7 @@
 
 Reads the runs of that model (all seeds of one fold), the clips, who is who, which views show an item, and a person's
 list. The test's children are those that the list names as test; where it names nobody, all whom the model has never
-seen.
+seen, without the children sealed in the vault (`assignment`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def write_submission(
     submission: Output,
     windows_per_video: int,
     lists: Input | None = None,
+    assignment: Input | None = None,
 ) -> None:
     import polars as pl
     from safetensors.numpy import load_file
@@ -45,7 +46,7 @@ def write_submission(
     from childgait.files.labels import LABELS, SUBJECTS
     from childgait.files.model_description import ModelDescription
     from childgait.files.parts import Part
-    from childgait.files.split import PARTS
+    from childgait.files.split import PARTS, sealed_children
     from childgait.files.split_list import read_split_list
     from childgait.files.tables import read_table
     from childgait.training.predict import TrainedModel, predictions_by_child
@@ -57,7 +58,8 @@ def write_submission(
     people = read_table(subjects, SUBJECTS)
     listed = {name for name, part in read_split_list(lists).items() if part == "test"} if lists else set()
     training = set().union(*(one.description.children_of_training() for one in trained))
-    opened = [open_clip(path) for path in clips]
+    sealed = sealed_children(assignment) if assignment else set()
+    opened = [clip for path in clips if (clip := open_clip(path)).subject not in sealed]
     selected = [clip for clip in opened if (child := clip.subject) in listed or not (listed or child in training)]
     if not selected:
         raise StepError(

@@ -29,6 +29,7 @@ def write_subtypes(
     submission: Output,
     windows_per_video: int,
     lists: Input | None = None,
+    assignment: Input | None = None,
 ) -> None:
     """Classify the gait types of the test's children by the mean logits of the networks; write the submission file."""
     import numpy as np
@@ -39,13 +40,16 @@ def write_subtypes(
     from childgait.files.clips import open_clip
     from childgait.files.model_description import ModelDescription
     from childgait.files.parts import children_of
+    from childgait.files.split import sealed_children
     from childgait.files.split_list import read_split_list
     from childgait.training.classes import classified, logits_by_child, network_of_task
     from childgait.training.predict import TrainedModel, settings_from
 
     task, described = TASKS["gait_type"], [ModelDescription.read(path) for path in models]
     listed = {name for name, part in read_split_list(lists).items() if part == "test"} if lists else set()
-    part = _part_of_test([open_clip(path) for path in clips], listed, described)
+    sealed = sealed_children(assignment) if assignment else set()
+    opened = [clip for path in clips if (clip := open_clip(path)).subject not in sealed]
+    part = _part_of_test(opened, listed, described)
     logits = []
     for path, description in zip(weights, described, strict=True):
         settings = settings_from(description)

@@ -86,6 +86,37 @@ def features_of_children(
     return np.concatenate(columns, axis=1)
 
 
+VAULT_SEED, PHASE_SEED = 1_000, 1_001  # added to the split's: the vault is the same in every phase
+
+
+def seal_children(
+    subjects: list[str], features: NDArray[np.bool_], given: dict[str, str], *, vault: float, seed: int
+) -> set[str]:
+    """Return the children to seal, a share of all of them, evenly by features; none that a person has listed."""
+    free = [number for number, name in enumerate(subjects) if name not in given]
+    if not vault or not free:
+        return set()
+    share = min(vault * len(subjects) / len(free), 1.0)
+    dealt = deal(features[free], [share, 1 - share], seed + VAULT_SEED)
+    return {subjects[number] for number, part in zip(free, dealt, strict=True) if part == 0}
+
+
+def phase_test(
+    subjects: list[str], features: NDArray[np.bool_], given: dict[str, str], *, phases: int, phase: int, seed: int
+) -> dict[str, str]:
+    """Return the children whom one phase tests, as part by child, besides those that a person has listed."""
+    if phases == 1:
+        return given
+    if "test" in given.values():
+        raise StepError(
+            f"split_subjects.phases is {phases}, but the list of the split names test children",
+            hint="a listed test cannot take turns: set split_subjects.phases to 1, or take the test out of split.csv",
+        )
+    free = [number for number, name in enumerate(subjects) if name not in given]
+    dealt = deal(features[free], [1.0] * phases, seed + PHASE_SEED)
+    return given | {subjects[number]: "test" for number, part in zip(free, dealt, strict=True) if part == phase}
+
+
 def plan_folds(
     subjects: list[str],
     features: NDArray[np.bool_],
