@@ -221,14 +221,15 @@ def test_finetune_reads_no_test_table_and_no_test_child(plans: dict[str, list[Jo
     assert clips == {"0001", "0002", "0003"}  # 0004 is the test child
 
 
-def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_childs(
+def test_only_a_model_with_a_pool_gets_clips_without_scores_and_a_student_its_teachers_run(
     workspace: Path, plans: dict[str, list[Job]]
 ) -> None:
     """0005 and 0006 are in no part of any fold, but split.csv requests 0006 as test; 0004 is the test child."""
     params, assignment = workspace / "params.yaml", workspace / "data" / "split_subjects" / "subjects.csv"
     before = {path: path.read_text() for path in (params, assignment)}
     values = yaml.safe_load(before[params])
-    values["finetune"] |= {"models": ["agrm", "r3d18"], "folds": ["holdout"]}
+    values["finetune"] |= {"models": ["agrm", "r3d18", "tcn"], "folds": ["holdout"], "seeds": [3]}
+    values["finetune"]["overrides"]["tcn"] = {"distillation": {"teacher": "r3d18"}}
     rows = [
         ("0001", "train", ""),
         ("0002", "train", ""),
@@ -256,6 +257,8 @@ def test_only_a_model_with_a_pool_gets_clips_without_scores_and_never_a_test_chi
     pool = {"data/prepare_clips/0005-0001_left_1-200.clip.json", "data/split_subjects/subjects.csv"}
     assert jobs["agrm"] - jobs["r3d18"] == pool
     assert not jobs["r3d18"] - jobs["agrm"]
+    taught_by = {f"data/finetune/r3d18/holdout-3/{name}" for name in ("weights.safetensors", "model.json")}
+    assert jobs["tcn"] - jobs["r3d18"] == taught_by
     assert not [path for inputs in jobs.values() for path in inputs if "/0004-" in path or "/0006-" in path]
 
 

@@ -496,6 +496,41 @@ class MeanTeacher(Section):
     erase: float = Field(ge=0, lt=1, description="longest side of the erased rectangle, over the image side")
 
 
+class Distillation(Section):
+    """Distillation from a larger network."""
+
+    teacher: str = Field(
+        description="model of finetune.models whose run of the same fold and seed is the teacher; empty: none"
+    )
+    parts: Literal["clip", "strips"] = Field(
+        description="logits that are compared: clip (whole), or strips (per height strip; both networks on strips)"
+    )
+    weight: float = Field(ge=0, le=100, description="weight of the divergence of the softened probabilities")
+    temperature: float = Field(gt=0, le=100, description="divisor of both logits; the divergence is times its square")
+    boundary_weight: float = Field(ge=0, le=100, description="weight of the activation boundary loss; 0: none")
+    margin: float = Field(gt=0, le=10, description="margin of the activation boundary")
+
+    @field_validator("teacher")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[a-z0-9_]{1,60}", value):
+            raise ValueError("a model's name is expected, or nothing")
+        return value
+
+
+class Contrast(Section):
+    """Affinity contrast over items that occur together."""
+
+    weight: float = Field(ge=0, le=100, description="weight of the loss; 0: none")
+    temperature: float = Field(gt=0, le=10, description="divisor of the cosines")
+    affinity: float = Field(
+        ge=0,
+        le=1,
+        description="weight of a typical item that often occurs with the child's atypical ones; 0: as others",
+    )
+    width: int = Field(ge=2, le=1024, description="numbers per clip and item prototype that are compared")
+
+
 class Trees(Section):
     """Boosted trees on gait features."""
 
@@ -572,6 +607,8 @@ class RunSettings(Section):
     silhouette: Silhouette = Field(description="gaitset, gaitbase and others: networks on silhouettes")
     frozen: Frozen = Field(description="gei, linear_probe, biggergait: frozen encoders")
     mean_teacher: MeanTeacher = Field(description="agrm, and any network whose pool is not none")
+    distillation: Distillation = Field(description="a network trained with the answers of a larger one")
+    contrast: Contrast = Field(description="clips against item prototypes: affinity contrast")
     trees: Trees = Field(description="kinematic_trees: boosted trees on gait features")
     weights: str = Field(
         description="checkpoint to start from; shipped: the repository's for the model; empty: random initial weights"
@@ -579,6 +616,9 @@ class RunSettings(Section):
     weights_sha256: str = Field(description="sha256 of the checkpoint")
     head: Literal["mlp", "linear", "measures"] = Field(
         description="item head: mlp (the network's own), linear, or measures (three numbers per item on its measure)"
+    )
+    pooling: Literal["own", "hierarchical"] = Field(
+        description="pooling before the mlp head: the network's own, or hierarchical (grids of 1, 2 x 2, 4 x 4 cells)"
     )
     limb_ridge: float = Field(ge=0, description="ridge of the measures head towards the mean of an item's two limbs")
     limbs: Literal["shrunk", "shared"] = Field(
@@ -645,6 +685,29 @@ class RunSettings(Section):
                 f"processes is {self.processes}, but a step of batch_size {self.batch_size} has fewer micro-batches "
                 f"(of {clips} clips): lower micro_batch_size, so that each process has clips to train on"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> RunSettings:
+        teacher, contrast = self.distillation.teacher, self.contrast.weight > 0
+        boundary = bool(teacher) and self.distillation.boundary_weight > 0
+        if self.pooling == "hierarchical" and self.head != "mlp":
+            raise ValueError(
+                f"pooling is hierarchical, but head is {self.head}, which replaces pooling: set head to mlp"
+            )
+        if self.tune == "head" and (contrast or boundary):
+            option = "contrast.weight" if contrast else "distillation.boundary_weight"
+            raise ValueError(f"{option} is not 0, but tune is head: the features that it would change are not trained")
+        if self.compile and (contrast or teacher):
+            option = "contrast.weight" if contrast else "distillation.teacher"
+            raise ValueError(f"{option} is set, but compile is true: a compiled network does not show its features")
+        if teacher and self.training_windows > 1:
+            raise ValueError(
+                f"distillation.teacher is {teacher}, but training_windows is {self.training_windows}: teacher and "
+                "student are compared on one window of a video"
+            )
+        if self.distillation.parts == "strips" and (self.head != "mlp" or self.pooling != "own"):
+            raise ValueError("distillation.parts is strips, which needs head mlp and pooling own: no other has strips")
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from childgait.models.agrm import LEVELS, HierarchicalPooling
+from childgait.models.hierarchical_pooling import LEVELS, HierarchicalPooling
 from childgait.models.registry import MODELS, settings_of
 from support.small_study import settings
 

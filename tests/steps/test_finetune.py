@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file
 from childgait.engine import mlflow_tracking
 from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
+from childgait.files.hashes import sha256
 from childgait.files.parts import labels_of_children, open_part
 from childgait.params import Finetune
 from childgait.steps.finetune import finetune
@@ -194,3 +196,19 @@ def test_a_lost_server_costs_curves_and_is_told_once(
     assert (
         sum("MLflow at http://127.0.0.1:1 is lost (cannot connect" in record.message for record in caplog.records) == 1
     )
+
+
+def test_the_record_of_a_distilled_run_holds_the_hash_of_its_teacher(study: Study, tmp_path: Path) -> None:
+    teacher = run(study, tmp_path / "teacher", name="gru")
+    files = [teacher / "weights.safetensors", teacher / "model.json"]
+    own = {**SMALL.distillation.model_dump(), "teacher": "gru"}
+    params = SMALL.model_copy(update={"overrides": {"tcn": {"distillation": own, "frames": 4}}})
+    out = run(study, tmp_path / "student", params, "tcn", teacher=files)
+    digest = sha256(files[0])
+    assert json.loads((out / "model.json").read_text())["facts"]["teacher"] == (
+        f"gru, fold holdout, seed 0 (sha256 {digest})"
+    )
+    with pytest.raises(StepError, match=r"teacher is gru, but --teacher has 0 file"):
+        run(study, tmp_path / "alone", params, "tcn")
+    parameter = signature(finetune).parameters["teacher"]
+    assert "Input" in str(parameter.annotation), "so that the record hashes the files"

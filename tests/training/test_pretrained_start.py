@@ -7,22 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from childgait.errors import StepError
 from childgait.files.hashes import sha256
 from childgait.files.parts import Part, open_part
+from childgait.files.pretrained import read_description, shipped_checkpoint
 from childgait.models.dense_heads import PretrainingModel
 from childgait.models.item_heads import MeasuresHead
 from childgait.models.pretrained import describe_network, load_pretrained, read_pretrained, tensors_of
 from childgait.models.registry import MODELS, settings_of
 from childgait.params import Finetune
+from childgait.training import clip_features
 from childgait.training.clip_features import encoder_features
 from childgait.training.description import describe
-from childgait.training.fit import FitResult, fit_network
+from childgait.training.fit import FitResult, fit_network, fit_table
 from childgait.training.leak_checks import check_children_unseen
 from childgait.training.optim import freeze_for_epoch
-from childgait.training.predict import predict
+from childgait.training.predict import predict, settings_from
 from childgait.training.windows import starts_of, window_frames
 from support.small_study import PARAMS, SIZE, Study, make_study, settings
 
@@ -176,3 +179,36 @@ def test_no_child_of_a_run_was_pretrained_on(study: Study, parts: tuple[Part, Pa
     model = describe(MODEL, "holdout", 0, used, named, pretrained_on(tested))
     with pytest.raises(StepError, match=f"child {tested}, who was in pretraining when the model was trained"):
         check_children_unseen(model, study.test, {tested})
+
+
+def test_a_probe_predicts_with_the_encoder_that_it_was_fitted_on(
+    parts: tuple[Part, Part], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the encoder has overrides, which the probe's model.json lacks; features are kept per clip."""
+    start, probe = write_checkpoint(tmp_path, chosen()), MODELS["linear_probe"]
+    own = {"weights": str(start), "frozen": {"encoder": MODEL.name, "cache": str(tmp_path / "cache")}}
+    used = settings_of(
+        probe, settings(frame_step=2, overrides={"linear_probe": own, MODEL.name: {"weights": "", "frame_step": 1}})
+    )
+    origins = []
+    load = clip_features._load_encoder
+    monkeypatch.setattr(clip_features, "_load_encoder", lambda *given: origins.append(load(*given)) or origins[-1])
+    result = fit_table(probe, used, parts[0], seed=0)
+    kept = sorted((tmp_path / "cache").iterdir())
+    assert len(kept) == len(parts[0].clips)
+    described = describe(probe, "holdout", 0, used, dict(zip(("train", "validation"), parts, strict=True)), result)
+    logits = predict(probe, settings_from(described), result.weights, result.facts, parts[0], 1).logits
+    assert origins == [sha256(start)] * 2
+    assert sorted((tmp_path / "cache").iterdir()) == kept, "the same features are read again"
+    known = ~np.isnan(parts[0].atypical)
+    assert ((logits > 0) == (parts[0].atypical == 1))[known].mean() > 0.9
+
+
+def test_the_documented_lines_put_a_probe_on_the_shipped_encoder() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "USE.md").read_text()
+    block = next(block for block in text.split("```yaml\n")[1:] if "linear_probe: {weights: shipped" in block)
+    lines = yaml.safe_load(block.split("```")[0])["finetune"]
+    used = settings_of(MODELS["linear_probe"], Finetune.model_validate({**PARAMS["finetune"], **lines}))
+    encode, origin = clip_features._encode_by_network(used, 64, ["0001"], drawn=True)
+    assert origin == read_description(shipped_checkpoint("childgait_video")).sha256
+    assert callable(encode)

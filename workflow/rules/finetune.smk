@@ -1,6 +1,7 @@
 # Training. One job per model, fold and seed, of one process or of several (finetune.processes), each on its own GPU.
 # Requires: the train and validation tables of data/split_subjects and the clips of their children; never a test table. A model
-# with a mean teacher also reads the clips of children in no part of any fold, and the list of who is in which part.
+# with a mean teacher also reads the clips of children in no part of any fold, and the list of who is in which part; one that
+# is distilled from another model reads that model's run of the same fold and seed.
 # Yields: data/finetune/{model}/{fold}-{seed}/
 
 
@@ -16,6 +17,7 @@ rule finetune:
         unlabelled=find_unlabelled_clips,
         assignment=find_assignment,
         pretrained=find_pretrained,
+        teacher=find_teacher,
         code=code("finetune"),
     output:
         multiext(

@@ -93,6 +93,14 @@ def find_pretrained(wildcards):
     return expand("data/pretrain/{model}/{name}", model=wildcards.model, name=("weights.safetensors", "weights.json"))
 
 
+def find_teacher(wildcards):
+    """An input function: the run of the same fold and seed that this model is distilled from; else nothing."""
+    if MODELS[wildcards.model].kind == "table" or not (teacher := get_settings(wildcards).distillation.teacher):
+        return []
+    run = f"data/finetune/{teacher}/{wildcards.fold}-{wildcards.seed}"
+    return [f"{run}/weights.safetensors", f"{run}/model.json"]
+
+
 def find_assignment(wildcards):
     """An input function: the split, by which the step checks its unlabelled clips; it contains no score."""
     return [str(ASSIGNMENT)] if find_unlabelled_clips(wildcards) else []

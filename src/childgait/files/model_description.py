@@ -21,6 +21,7 @@ class Facts(TypedDict, total=False):
     positive_weights: list[float]  # (34,) of atypical scores in the loss; absent where all are 1
     labelled_clips: int  # with a mean teacher
     pool_clips: int  # with a mean teacher
+    teacher: str  # the run that it was distilled from, with the sha256 of its weights
     joints: dict[str, float]  # importance of each joint; stgcn_fusion
     numbers: list[str]  # selected gait features; stgcn_fusion
     learns: int  # fitted numbers of a table model

@@ -30,18 +30,19 @@ class Batch:
     labels: Tensor | None = None  # float32 (B, 34) 0 or 1, NaN where unknown or not to be seen in this view
     rows: Tensor | None = None  # int64 (B,) row of the part table each clip comes from
     windows: Tensor | None = None  # int64 (B,) first frame of the window in its video's clip
+    teacher: Batch | None = None  # the same windows as a teacher reads them (training/distillation.py)
     filled: int = 0  # tokens of `packed` without enough mask pixels, kept only to reach min_tokens
 
     def _each(self, method: str, *arguments: Any, **options: Any) -> Batch:
         held = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(
-            self,
-            **{
-                name: getattr(value, method)(*arguments, **options)
-                for name, value in held.items()
-                if isinstance(value, Tensor | Packed)
-            },
-        )
+        changed: dict[str, Any] = {
+            name: getattr(value, method)(*arguments, **options)
+            for name, value in held.items()
+            if isinstance(value, Tensor | Packed)
+        }
+        if self.teacher is not None:
+            changed["teacher"] = self.teacher._each(method, *arguments, **options)
+        return replace(self, **changed)
 
     def to(self, device: str) -> Batch:
         return self._each("to", device, non_blocking=True)

@@ -71,6 +71,7 @@ class Biggergait(StripNetwork):
         strips, width = frozen.layers * sum(self.bins), NUMBERS_PER_STRIP * frozen.width
         super().__init__(8 * frozen.width, width, settings.silhouette, strips=strips)
         self.layers = frozen.layers
+        self.map_channels = 8 * frozen.width * self.layers
         self.size = (frozen.pixels, frozen.pixels // 2)
         self.encoder_name = frozen.encoder
         self.encoder = make_vit(frozen.encoder, self.size)

@@ -4,6 +4,7 @@ weights."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,11 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
+from childgait.models.hierarchical_pooling import hierarchical_head
 from childgait.models.network import LayerPatterns, Network
+
+if TYPE_CHECKING:
+    from childgait.params import Finetune
 
 # Kinetics-400, RGB of 0 to 1 (torchvision)
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -53,6 +58,9 @@ class FrameNetwork(Network):
 
     def replace_head(self, head: nn.Module) -> None:
         self.head = nn.Sequential(MeanOverMaps(), head)
+
+    def pool_hierarchically(self, settings: Finetune) -> None:
+        self.head = hierarchical_head(self.feature_width, settings.cnn.width, settings.cnn.dropout)
 
     def group_matcher(self, coarse: bool = False) -> LayerPatterns:
         """Return timm's patterns: the stages in order, the head last, at the full learning rate."""

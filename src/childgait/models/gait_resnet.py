@@ -154,10 +154,10 @@ class Sconet(Gaitbase):
             owner, _, attribute = name.rpartition(".")
             self.get_submodule(owner).register_module(attribute, CosineLinear(self.strips, self.width, outputs))
 
-    def strip_logits(self, batch: Batch) -> Tensor:
+    def logits_by_strip(self, features: Tensor) -> Tensor:
         """Return what each strip adds to the logits, (B, P, 34): its cosines times COSINE_SCALE over the strips."""
         _, last = self.classifier()
         assert isinstance(last, CosineLinear)
-        features = functional.normalize(self.features(self.maps(batch)).unflatten(1, (self.width, self.strips)), dim=1)
+        by_strip = functional.normalize(features.unflatten(1, (self.width, self.strips)), dim=1)
         weights = functional.normalize(last.weight.unflatten(1, (self.width, self.strips)), dim=1)
-        return COSINE_SCALE * torch.einsum("bdp,odp->bpo", features, weights) / self.strips
+        return COSINE_SCALE * torch.einsum("bdp,odp->bpo", by_strip, weights) / self.strips

@@ -56,6 +56,7 @@ class Gaitgl(StripNetwork):
         self.layer1 = GlobalLocal(width, 2 * width)
         self.layer2 = GlobalLocal(2 * width, 4 * width)
         self.layer3 = GlobalLocal(4 * width, 4 * width)
+        self.map_channels = 8 * width  # both branches
         self.power = nn.Parameter(torch.tensor(6.5))  # of the generalised mean over a row
         initialise_convolutions(self)
 
@@ -72,6 +73,11 @@ class Gaitgl(StripNetwork):
         maps = functional.max_pool3d(torch.add(*self.layer1(maps)), (1, 2, 2))
         maps = torch.add(*self.layer2(maps))
         return torch.cat(self.layer3(maps), dim=1)
+
+    def pool_hierarchically(self, settings: Finetune) -> None:
+        """Replace the generalised mean of rows as well, which is GaitGL's own pooling."""
+        super().pool_hierarchically(settings)
+        del self.power
 
     def rows(self, maps: Tensor) -> Tensor:
         """Return the generalised mean of every row of both branches, (N, C, 64), from (N, 2 C, 32, w)."""

@@ -100,6 +100,11 @@ class Gaitpart(StripNetwork):
     def strips_of_clip(self, maps: Tensor) -> Tensor:
         return self.motion(maps).amax(dim=2)
 
+    def pool_hierarchically(self, settings: Finetune) -> None:
+        """Replace the motion of parts as well, which is a part of GaitPart's own pooling."""
+        super().pool_hierarchically(settings)
+        del self.short, self.long
+
     def clip_features(self, batch: Batch) -> ClipFeatures:
         """Return the strips of the clip, and of every two frames."""
         maps = self.maps(batch)

@@ -45,6 +45,7 @@ class Gaitset(StripNetwork):
     def __init__(self, settings: Silhouette) -> None:
         width = settings.width
         super().__init__(4 * width, NUMBERS_PER_STRIP * width, settings, strips=2 * sum(self.bins))
+        self.map_channels = 8 * width  # both columns
         self.block1 = nn.Sequential(convolutions(1, width, first_kernel=5), nn.MaxPool2d(2))
         self.block2 = nn.Sequential(convolutions(width, 2 * width), nn.MaxPool2d(2))
         self.block3 = convolutions(2 * width, 4 * width)

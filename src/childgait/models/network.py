@@ -89,11 +89,37 @@ class Network(nn.Module):
         """Predict the targets by `head`, which reads (B, feature_width)."""
         self.head = head
 
+    def pool_hierarchically(self, settings: Finetune) -> None:
+        """Replace the network's pooling and head by spatial hierarchical pooling and a linear layer."""
+        raise StepError(
+            f"finetune.pooling is hierarchical, but the maps of {type(self).__name__} lie on no grid of pixels",
+            hint="set finetune.pooling to own for it; networks on whole frames or silhouettes have such maps",
+        )
+
     def classifier(self) -> tuple[str, nn.Module]:
         """Return the layer that yields the logits, and its name: a MeasuresHead, else the head's last linear layer."""
         parts = [(f"head.{name}".rstrip("."), part) for name, part in self.head.named_modules()]
         measures = [(name, part) for name, part in parts if isinstance(part, MeasuresHead)]
         return measures[0] if measures else [(name, part) for name, part in parts if isinstance(part, nn.Linear)][-1]
+
+    def with_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the logits and the numbers (B, W) that the classifier reads to give them."""
+        features: list[Tensor] = []
+        _, last = self.classifier()
+        handle = last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+        try:
+            logits = self(batch)
+        finally:
+            handle.remove()
+        return logits, features[0]
+
+    def classifier_width(self) -> int:
+        """Return W, the numbers per clip that the classifier reads."""
+        _, last = self.classifier()
+        if isinstance(last, MeasuresHead):
+            last = last.measures[0]
+        assert isinstance(last, nn.Linear)
+        return last.in_features
 
     def set_prior_bias(self, prior: Tensor) -> None:
         """Set the classifier's bias to the class prior (outputs,) and shrink its weights."""

@@ -42,6 +42,8 @@ class Model:
         """
         assert self.kind == "network", f"{self.name} is no network"
         network: Network = self.load_class().from_settings(settings, pixels)
+        if settings.pooling == "hierarchical":
+            network.pool_hierarchically(settings)
         if settings.head != "mlp":
             from childgait.models.item_heads import install_head
 
@@ -226,7 +228,9 @@ _ROWS = (
 )
 MODELS: dict[str, Model] = {model.name: model for model in _ROWS}
 
-NETWORKS_ONLY = frozenset({"loss", "focal_gamma", "effective_beta"})  # options of training by gradient descent
+NETWORKS_ONLY = frozenset(  # options of training by gradient descent
+    {"loss", "focal_gamma", "effective_beta", "pooling", "distillation", "contrast"}
+)
 
 BASELINES = ("majority", "coin", "age_sex")  # always run beside the study's models
 ABLATION = ("videomae", "prompted", "pruned", "childgait_video")  # two by two: prompting, pruning
@@ -279,9 +283,26 @@ def settings_of(model: Model, section: Finetune) -> Finetune:
         for key, value in overrides.items():
             values[key] = {**values[key], **value} if isinstance(value, dict) and key in values else value
     try:
-        return type(section).model_validate(values)
+        settings = type(section).model_validate(values)
     except ValidationError as error:
         problem = problem_of("finetune", error.errors()[0])
         if not problem.startswith("finetune.overrides."):
             problem = f"finetune.overrides.{model.name}{problem.removeprefix('finetune')}"
         raise StepError(problem, hint="its keys are those of params' finetune section") from None
+    if model.kind == "network" and settings.distillation.teacher:
+        _check_teacher(model.name, settings.distillation.teacher)
+    return settings
+
+
+def _check_teacher(student: str, teacher: str) -> None:
+    """Check that a student's teacher is another network."""
+    if find_model(teacher).kind == "table":
+        raise StepError(
+            f"finetune.distillation.teacher is {teacher} for {student}, but {teacher} is not a network",
+            hint=f"set finetune.overrides.{student}.distillation.teacher to a network",
+        )
+    if teacher == student:
+        raise StepError(
+            f"finetune.distillation.teacher is {teacher} for {student} itself",
+            hint="set it for the smaller network alone: finetune.overrides.STUDENT.distillation.teacher",
+        )

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from childgait.domain.evgs import TARGETS
 from childgait.models.batch import Batch, InputName
 from childgait.models.dense_heads import ClipFeatures, steps_from_maps
+from childgait.models.hierarchical_pooling import hierarchical_head
 from childgait.models.network import Network
 
 if TYPE_CHECKING:
-    from childgait.params import Silhouette
+    from childgait.params import Finetune, Silhouette
 
 
 def pool_strips(maps: Tensor, bins: tuple[int, ...]) -> Tensor:
@@ -53,6 +54,8 @@ class StripNetwork(Network):
     def __init__(self, channels: int, width: int, settings: Silhouette, strips: int | None = None) -> None:
         super().__init__()
         self.strips, self.width = strips or sum(self.bins), width
+        self.map_channels = channels  # of `maps`
+        self.head_reads_maps = False
         self.separate = SeparateLinear(self.strips, channels, width)
         self.feature_width = self.strips * width
         self.norm = nn.BatchNorm1d(self.feature_width)
@@ -77,14 +80,25 @@ class StripNetwork(Network):
         return self.norm(self.separate(self.strips_of_clip(maps)).flatten(1))
 
     def logits_from_maps(self, maps: Tensor, batch: Batch) -> Tensor:
-        return self.head(self.features(maps))
+        return self.head(maps if self.head_reads_maps else self.features(maps))
+
+    def pool_hierarchically(self, settings: Finetune) -> None:
+        """Replace strips and head; `clip_features` and `strip_logits`, which read strips, no longer exist."""
+        width, dropout = settings.silhouette.width, settings.silhouette.dropout
+        self.head = hierarchical_head(self.map_channels, width, dropout)
+        self.head_reads_maps, self.takes_other_heads = True, False
+        del self.separate, self.norm
 
     def strip_logits(self, batch: Batch) -> Tensor:
         """Return what each strip adds to the logits, (B, P, 34); with the head's bias they sum to the logits."""
+        return self.logits_by_strip(self.features(self.maps(batch)))
+
+    def logits_by_strip(self, features: Tensor) -> Tensor:
+        """Return what each strip of features (B, D P) adds to the logits, (B, P, 34)."""
         _, last = self.classifier()
         assert isinstance(last, nn.Linear)
-        features = self.features(self.maps(batch)).unflatten(1, (self.width, self.strips))
-        return torch.einsum("bdp,odp->bpo", features, last.weight.unflatten(1, (self.width, self.strips)))
+        by_strip = features.unflatten(1, (self.width, self.strips))
+        return torch.einsum("bdp,odp->bpo", by_strip, last.weight.unflatten(1, (self.width, self.strips)))
 
     def clip_features(self, batch: Batch) -> ClipFeatures:
         """Return the strips of the clip, and of each time step without the batch norm."""

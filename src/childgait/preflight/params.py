@@ -83,12 +83,30 @@ def _check_models(cohort: Cohort, finetune: Finetune) -> None:
 
     needs_video = {name for name, model in MODELS.items() if model.kind == "network"} - {*KEYPOINTS} | {*VIDEO_TABLES}
     for name in (*finetune.models, *BASELINES):
-        settings_of(find_model(name), finetune)
+        model, settings = find_model(name), settings_of(find_model(name), finetune)
+        if model.kind == "network" and settings.distillation.teacher:
+            _check_teacher_is_trained(name, settings.distillation.teacher, finetune)
         if cohort.modality == "keypoints" and name in needs_video:
             raise StepError(
                 f"cohort.modality is keypoints, but {name} of finetune.models needs video frames",
                 hint=f"networks without video are {', '.join(KEYPOINTS)}",
             )
+
+
+def _check_teacher_is_trained(student: str, teacher: str, finetune: Finetune) -> None:
+    """Check that the teacher is a model of the study and has no teacher of its own."""
+    from childgait.models.registry import find_model, settings_of
+
+    if teacher not in finetune.models:
+        raise StepError(
+            f"finetune.distillation.teacher of {student} is {teacher}, which finetune.models does not name",
+            hint=f"add {teacher} to finetune.models, so that its runs are trained, evaluated and reported as well",
+        )
+    if further := settings_of(find_model(teacher), finetune).distillation.teacher:
+        raise StepError(
+            f"finetune.distillation.teacher of {student} is {teacher}, whose own teacher is {further}",
+            hint=f"take {further} as the teacher of both, or train {teacher} without one",
+        )
 
 
 def check_task_models(sections: Params) -> None:

@@ -15,7 +15,7 @@ from childgait.files.pretrained import (
     shipped_checkpoint,
     study_values,
 )
-from childgait.models.registry import find_model, settings_of
+from childgait.models.registry import MODELS, find_model, settings_of
 from childgait.params import SYNTHETIC_ROOT
 
 if TYPE_CHECKING:
@@ -76,9 +76,14 @@ def check_other_children(sections: Params) -> None:
         )
     for name in finetune.models:
         model = find_model(name)
-        shipped = model.kind == "network" and settings_of(model, finetune).weights == SHIPPED_NAME
-        if shipped and name not in pretrain.models and read_description(shipped_checkpoint(name)).seed == seed:
+        own = settings_of(model, finetune)
+        read_by_encoder = name == "linear_probe" and own.frozen.encoder in MODELS
+        if own.weights != SHIPPED_NAME or not (read_by_encoder or model.kind == "network"):
+            continue
+        network = own.frozen.encoder if read_by_encoder else name
+        if name not in pretrain.models and read_description(shipped_checkpoint(network)).seed == seed:
             raise StepError(
-                f"synthesize.seed is {seed}, the seed of the children that {name}'s shipped checkpoint was trained on",
+                f"synthesize.seed is {seed}, the seed of the children that {network}'s shipped checkpoint was trained "
+                f"on, with which {name} starts",
                 hint="choose another synthesize.seed",
             )

@@ -40,12 +40,14 @@ def finetune(
     unlabelled: list[Input] | None = None,
     assignment: Input | None = None,
     pretrained: list[Input] | None = None,
+    teacher: list[Input] | None = None,
     checkpoint: Path = Path(".cache/finetune"),
 ) -> None:
     """Train `model_name` on one fold with one seed; write its weights, its description and its learning curve.
 
     `unlabelled` are clips of children in no part of any fold, for a mean teacher; `assignment` has every child's part.
-    `pretrained` is the network's checkpoint of the stage pretrain and its description.
+    `pretrained` is the network's checkpoint of the stage pretrain and its description; `teacher` are weights and
+    description of the run that it is distilled from.
     """
     from safetensors.numpy import save_file
 
@@ -58,6 +60,7 @@ def finetune(
     from childgait.training.checkpoint import run_fingerprint
     from childgait.training.description import describe, last_losses, write_history
     from childgait.training.leak_checks import check_parts, check_pool
+    from childgait.training.teacher_run import read_teacher
 
     selected = find_model(model_name)
     settings = _resolve(selected, settings_of(selected, params))
@@ -65,8 +68,10 @@ def finetune(
     check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
     check_pool({clip.subject for clip in pool}, assignment)
+    taught_by = read_teacher(teacher or [], settings, fold, seed, train, parts["train"])
     inputs, code = [*clips, *(unlabelled or [])], describe_code(finetune)
-    fingerprint = run_fingerprint(model_name, fold, seed, settings, [train, validation], inputs, pretrained, code)
+    started_from = [*(pretrained or []), *(teacher or [])]
+    fingerprint = run_fingerprint(model_name, fold, seed, settings, [train, validation], inputs, started_from, code)
     save_as = checkpoint / f"{model_name}-{fold}-{seed}.safetensors"
     split_hash = parts["train"].table["split_hash"][0]
     leads = os.environ.get("RANK", "0") == "0"
@@ -78,12 +83,13 @@ def finetune(
             fingerprint=fingerprint,
             unlabelled=pool,
             pretrained=next((path for path in pretrained or [] if path.suffix == ".safetensors"), None),
+            teacher=taught_by,
             on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
         )
         if not leads:
             return
         save_file(result.weights, weights)
-        describe(selected, fold, seed, settings, parts, result, pool).write(model)
+        describe(selected, fold, seed, settings, parts, result, pool, taught_by).write(model)
         write_history(history, result.history)
         for name, table in (("train", train), ("validation", validation)):
             run.data(name, table, hash_of_part(table, parts[name]))

@@ -63,9 +63,18 @@ def encoder_features(clips: list[Clip], settings: Finetune, *, drawn: bool = Tru
     return np.stack([_cached(clip, encode, folder, key) for clip in clips]).astype(np.float64)
 
 
+def probe_features(clips: list[Clip], settings: Finetune) -> Floats:
+    """Return (clips, F): the features that linear_probe reads, of an encoder with the probe's own settings.
+
+    `overrides` of the encoder's row are not used: a trained probe's model.json lacks them, so a prediction could not
+    repeat them.
+    """
+    return encoder_features(clips, settings.model_copy(update={"overrides": {}}))
+
+
 CLIP_FEATURES: dict[str, Callable[[list[Clip], Finetune], Floats]] = {
     "gei": mean_silhouettes,
-    "encoder": encoder_features,
+    "encoder": probe_features,
 }
 
 
@@ -117,7 +126,7 @@ def _encode_by_network(settings: Finetune, size: int, subjects: list[str], drawn
     from childgait.training.windows import Loading, Windows, collate
 
     model = find_model(settings.frozen.encoder)
-    own = settings_of(model, settings).model_copy(update={"head": "mlp"})
+    own = settings_of(model, settings).model_copy(update={"head": "mlp", "pooling": "own"})
     torch.manual_seed(0)
     network = model.build(own, size)
     origin = _load_encoder(network, model.name, own, size, subjects)

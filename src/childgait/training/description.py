@@ -11,6 +11,7 @@ from childgait.files.parts import Part
 from childgait.models.registry import Model
 from childgait.params import Finetune
 from childgait.training.fit import CURVES, FitResult
+from childgait.training.teacher_run import TeacherRun
 
 
 def describe(
@@ -21,6 +22,7 @@ def describe(
     parts: dict[str, Part],
     result: FitResult,
     pool: Sequence[Clip] = (),
+    teacher: TeacherRun | None = None,
 ) -> ModelDescription:
     """Return the description of a trained model."""
     children = {name: sorted(set(part.table["subject"])) for name, part in parts.items()}
@@ -30,6 +32,8 @@ def describe(
         clips["unlabelled"] = len(pool)
     if result.pretrained and (subjects := result.pretrained.get("subjects")):
         children["pretraining"] = subjects
+    for name, names in (teacher.other_children() if teacher else {}).items():
+        children[name] = sorted({*children.get(name, []), *names})
     return ModelDescription(
         model=model.name,
         kind=model.kind,

@@ -24,13 +24,18 @@ from childgait.training.predict import loader_of, loading_of, predict_loader, pr
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.utils.data import Dataset
 
+    from childgait.models.batch import Batch
     from childgait.models.network import Network
     from childgait.params import Finetune
+    from childgait.training.auxiliary_losses import AuxiliaryLosses
+    from childgait.training.distillation import Teacher
     from childgait.training.distributed import Group
     from childgait.training.loop import OnEpoch, Outcome
     from childgait.training.mean_teacher import UnlabelledPool
-    from childgait.training.windows import Loading
+    from childgait.training.teacher_run import TeacherRun
+    from childgait.training.windows import Loading, Windows
 
 CURVES = (
     "epoch",
@@ -83,11 +88,13 @@ def fit_network(
     on_epoch: OnEpoch,
     unlabelled: list[Clip] | None = None,
     pretrained: Path | None = None,
+    teacher: TeacherRun | None = None,
 ) -> FitResult:
     """Train a network in this process, or together with those that torchrun started beside it.
 
     `save_as` is the checkpoint of the run that `fingerprint` identifies, `pretrained` one of pre-training. `unlabelled`
-    are clips for a mean teacher's pool, which may contain training children's clips, too.
+    are clips for a mean teacher's pool, which may contain training children's clips, too. `teacher` is the run that
+    params distil from.
     """
     import torch
 
@@ -120,7 +127,10 @@ def fit_network(
             lambda first, shorter: fitting.run(first, shorter, save_as=first_network(save_as)),
         )
         pool = make_pool(train, labelled, unlabelled or [], loading, weights, settings, seed, group)
-        outcome = fitting.run(network, settings, save_as=save_as, on_epoch=on_epoch, pool=pool)
+        auxiliary = make_auxiliary(network, labelled, settings, teacher, group)
+        outcome = fitting.run(network, settings, save_as=save_as, on_epoch=on_epoch, pool=pool, auxiliary=auxiliary)
+        if auxiliary is not None:
+            auxiliary.remove()
         first_network(save_as).unlink(missing_ok=True)
     finally:
         leave_group(group)
@@ -132,6 +142,8 @@ def fit_network(
         **pool.facts(len(labelled.clips)),  # type: ignore[typeddict-item]
         **selection,
     }
+    if teacher is not None:
+        facts["teacher"] = teacher.words()
     arrays = {name: value.numpy() for name, value in outcome.weights.items()}
     return FitResult(arrays, outcome.history, outcome.kept_epoch, facts, summary)
 
@@ -155,11 +167,12 @@ class Fitting:
         save_as: Path,
         on_epoch: OnEpoch = lambda row, speed: None,
         pool: UnlabelledPool | None = None,
+        auxiliary: AuxiliaryLosses | None = None,
     ) -> Outcome:
         """Train a network whose initial weights are set."""
         from childgait.training.loop import Trainer
         from childgait.training.losses import training_labels
-        from childgait.training.windows import Windows, WindowSets, collate, collate_sets
+        from childgait.training.windows import Windows
 
         loading, videos = loading_of(network, settings), self.train.table["video"].to_list()
         windows = Windows(
@@ -171,20 +184,52 @@ class Fitting:
             anchor=settings.anchor,
             mirrored=self.train.mirrored,
         )
-        several = settings.training_windows > 1
+        dataset, collate = dataset_of(windows, settings, None if auxiliary is None else auxiliary.teacher)
         trainer = Trainer(
             network,
-            WindowSets(windows, settings.training_windows) if several else windows,
+            dataset,
             make_validator(self.validation, loading, self.weights, settings, self.group),
             settings,
             positive_weights=self.weights,
             seed=self.seed,
             group=self.group,
             pool=pool,
-            collate=collate_sets if several else collate,
+            auxiliary=auxiliary,
+            collate=collate,
             name_of=lambda row: videos[row],
         )
         return trainer.run(save_as, self.fingerprint, on_epoch)
+
+
+def dataset_of(
+    windows: Windows, settings: Finetune, teacher: Teacher | None
+) -> tuple[Dataset[Any], Callable[[list[Any]], Batch]]:
+    """Return what a training step loads per clip (a window, several, or one with the teacher's), and its collation."""
+    from childgait.training.distillation import TeacherWindows, collate_with_teacher
+    from childgait.training.windows import Windows, WindowSets, collate, collate_sets
+
+    if teacher is not None:
+        return TeacherWindows(windows, Windows(windows.clips, windows.labels, teacher.loading)), collate_with_teacher
+    if settings.training_windows > 1:
+        return WindowSets(windows, settings.training_windows), collate_sets
+    return windows, collate
+
+
+def make_auxiliary(
+    network: Network, train: Part, settings: Finetune, run: TeacherRun | None, group: Group
+) -> AuxiliaryLosses | None:
+    """Return the losses on features that params switch on, from the training children; None for none."""
+    from childgait.training.auxiliary_losses import AuxiliaryLosses
+    from childgait.training.contrast import item_affinity
+    from childgait.training.distillation import load_teacher
+
+    if run is None and settings.contrast.weight == 0:
+        return None
+    affinity = item_affinity(targets_by_child(train.table, train.atypical), settings.augmentation.flip)
+    teacher = None if run is None else load_teacher(run, settings, group.device)
+    if teacher is not None and settings.distillation.boundary_weight > 0:
+        teacher.measure_features(train.clips, settings, group.device)
+    return AuxiliaryLosses(network, settings, affinity, teacher)
 
 
 def set_class_prior(network: Network, train: Part, settings: Finetune) -> tuple[NDArray[np.float32], Tensor]:

@@ -27,6 +27,7 @@ from childgait.errors import StepError
 from childgait.models.batch import Batch
 from childgait.models.network import Network
 from childgait.training import checkpoint
+from childgait.training.auxiliary_losses import AuxiliaryLosses, without_auxiliary
 from childgait.training.batchnorm import RunningStatistics
 from childgait.training.distributed import GradientSum, Group
 from childgait.training.losses import TrainingLoss
@@ -122,7 +123,7 @@ class Trainer:
     An item of `windows` is one window, or with finetune.training_windows that many of one clip, which `collate` puts
     together.
     `validate` gives the values of the learning curve on the validation children, `pool` the unlabelled clips of a mean
-    teacher; `name_of` names a clip in an error.
+    teacher, `auxiliary` losses on the features; `name_of` names a clip in an error.
     """
 
     def __init__(
@@ -136,12 +137,13 @@ class Trainer:
         seed: int,
         group: Group,
         pool: UnlabelledPool | None = None,
+        auxiliary: AuxiliaryLosses | None = None,
         collate: Callable[[list[Any]], Batch] = collate,
         name_of: Callable[[int], str] = str,
     ) -> None:
         self.network, self.validate, self.settings = network.to(group.device), validate, settings
         self.seed, self.group, self.name_of = seed, group, name_of
-        self.pool = pool or UnlabelledPool()
+        self.pool, self.auxiliary = pool or UnlabelledPool(), auxiliary
         self.loss = TrainingLoss(settings, torch.from_numpy(positive_weights).to(group.device))
         count: int = len(windows)  # type: ignore[arg-type]
         self.windows_per_clip = settings.training_windows
@@ -251,8 +253,9 @@ class Trainer:
         state, best = self.state, self.settings.checkpoint == "best"
         weights = state.best if best and state.best else state.ema_network().state_dict()
         epoch = state.best_epoch if best else state.epoch
+        kept = without_auxiliary(weights)
         return Outcome(
-            {name: value.detach().cpu() for name, value in weights.items()}, state.history, epoch or state.epoch
+            {name: value.detach().cpu() for name, value in kept.items()}, state.history, epoch or state.epoch
         )
 
     def _set_learning_rate(self, update: int) -> float:
@@ -268,13 +271,10 @@ class Trainer:
         for number, batch, is_last in with_last(batches):
             torch.manual_seed(derive_seed(self.seed, epoch, step, number))
             moved = batch.to(self.group.device)
-            assert moved.labels is not None
-            with autocast(self.settings, self.group.device), self.statistics.of_batch(number):
-                logits = self.network(moved)
-            logits, labels = mean_over_windows(logits, moved.labels, self.windows_per_clip)
-            loss = self.loss(logits, labels).sum() / len(clips)
+            losses = self._losses_of_clips(moved, number)
+            loss = losses.sum() / len(clips)
             if (penalty := self.network.head_penalty()) is not None:  # once per step, in shares of its clips
-                loss = loss + penalty * len(labels) / len(clips)
+                loss = loss + penalty * len(losses) / len(clips)
             if is_last and not self.pool.curves:  # a pool adds its own gradients afterwards
                 self.gradients.before_last_backward()
             loss.backward()
@@ -283,6 +283,22 @@ class Trainer:
             self.gradients.send_rest()
         self.statistics.end_step()
         return total
+
+    def _losses_of_clips(self, batch: Batch, number: int) -> Tensor:
+        """Return (clips,) the loss of each clip of a micro-batch, auxiliary losses included."""
+        assert batch.labels is not None
+        features = None
+        with autocast(self.settings, self.group.device), self.statistics.of_batch(number):
+            if self.auxiliary is None:
+                output = self.network(batch)
+            else:
+                output, features = self.network.with_features(batch)
+        logits, labels = mean_over_windows(output, batch.labels, self.windows_per_clip)
+        losses = self.loss(logits, labels)
+        if self.auxiliary is not None and features is not None:
+            features, _ = mean_over_windows(features, batch.labels, self.windows_per_clip)
+            losses = losses + self.auxiliary(logits, features, labels, batch)
+        return losses
 
     def _clip_gradient(self) -> Tensor:
         """Shorten the gradient to the largest norm that params allow; return its norm before."""

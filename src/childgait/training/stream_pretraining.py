@@ -117,7 +117,7 @@ def build_network(model: Model, settings: Pretrain, network_settings: Finetune) 
     check_precision(settings.precision, settings.device, "pretrain.precision")
     prepare_device(settings)
     torch.manual_seed(settings.seed)
-    network = model.build(network_settings, settings.pixels)
+    network = model.build(network_settings.model_copy(update={"pooling": "own"}), settings.pixels)
     if settings.method != "dense":
         encoder_of(network)
     return network

@@ -156,9 +156,9 @@ class Windows(Dataset[Sample]):
         return len(self.clips) * (self.windows_per_video or 1)
 
     def __getitem__(self, visit: Visit) -> Sample:
-        epoch, index = visit
+        _, index = visit
         if self.windows_per_video is None:
-            return self.sample(index, *self._draw([self.seed, epoch, index], index))
+            return self.sample(index, *self.draw(visit))
         row, view = divmod(index, self.windows_per_video)
         starts = starts_of(self.clips[row], self.loading.frames, self.anchor, self.loading.frame_step)
         return self.sample(row, int(spread(starts, self.windows_per_video)[view]), UNCHANGED)
@@ -174,6 +174,11 @@ class Windows(Dataset[Sample]):
         others = [self._draw([*seed, number], index) for number in range(1, count)]
         flipped = [(start, replace(draw, flip=first[1].flip)) for start, draw in others]
         return [self.sample(index, start, draw) for start, draw in [first, *flipped]]
+
+    def draw(self, visit: Visit) -> tuple[int, Draw]:
+        """Draw the start and the augmentation of a training window."""
+        epoch, row = visit
+        return self._draw([self.seed, epoch, row], row)
 
     def _draw(self, seed: list[int], row: int) -> tuple[int, Draw]:
         """Draw a window's start and its augmentation."""
