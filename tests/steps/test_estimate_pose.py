@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,19 @@ import polars as pl
 import pytest
 
 from childgait.domain.poses import Status, make_poses
+from childgait.domain.skeleton import POINTS
 from childgait.errors import StepError
-from childgait.files.masks import FRAMES
+from childgait.files.atomic import write_json
+from childgait.files.masks import FRAMES, write_masks
 from childgait.files.poses import read_poses, write_poses
+from childgait.files.segment_summary import SegmentSummary
 from childgait.files.tables import write_table
+from childgait.files.video import write_video
 from childgait.gait.delivered_keypoints import frame_record, pack, write_frame
+from childgait.gait.leg_identity import DOUBTFUL_SCORE
 from childgait.params import EstimatePose
 from childgait.steps.estimate_pose import estimate_pose
+from childgait.vision.blazepose import Look, Square
 
 DELIVERED = EstimatePose(
     backend="delivered", landmarks="full", weights="", weights_sha256="", device="cpu", batch=2, flip=False
@@ -102,3 +110,64 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
             video=tmp_path / "film.mp4",
             boxes=some_boxes(tmp_path / "b.parquet", 8),
         )
+
+
+def segment_summary(name: str, backend: str, frames: int) -> SegmentSummary:
+    return SegmentSummary(
+        video=name,
+        subject="0001",
+        view="left",
+        backend=backend,
+        path=backend,
+        person="",
+        camera="static",
+        camera_shift_pixels=0.0,
+        frames=frames,
+        frames_without_child=0,
+        frames_below_gate=0,
+        share_below_gate=0.0,
+        median_height_pixels=64.0,
+        flags=[],
+        ok=True,
+        selections=0,
+        keypoints=False,
+    )
+
+
+class SteadyNetwork:
+    """A landmark network that draws the same body and mask in every frame, surely."""
+
+    def __init__(self, landmarks: str) -> None:
+        self.landmarks = landmarks
+
+    def look_at_boxes(self, frame: np.ndarray, box: np.ndarray) -> list[Look]:
+        x, y = np.meshgrid(np.linspace(8, 24, 5), np.linspace(2, 60, 5))
+        points = np.column_stack([x.ravel(), y.ravel(), np.full(25, 0.9)])[: len(POINTS)].astype(np.float32)
+        points[[0, -1], :2] = (8, 2), (24, 62)
+        mask = np.zeros((256, 256), np.float32)
+        mask[:, 32:96] = 1  # columns 8 to 24
+        return [Look(points, np.zeros(len(POINTS), np.float32), 1.0, Square(0, 0, 64), mask)]
+
+
+@pytest.mark.parametrize(("backend", "doubtful"), [("blazepose", True), ("sam3", False)])
+def test_frames_in_which_the_masks_of_both_networks_differ_are_doubtful(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, doubtful: bool
+) -> None:
+    """On a mixture of two people presence and scores stay high; masks of other backends differ everywhere."""
+    frames, name = 60, "0001-0001_left_1-60"
+    monkeypatch.setattr("childgait.vision.estimate_blazepose.BlazePose", SteadyNetwork)
+    video, masks, boxes = (tmp_path / part for part in ("v.mp4", "s.masks", "s.parquet"))
+    write_video(video, [np.full((64, 64, 3), 120, np.uint8)] * frames, [Fraction(n, 30) for n in range(frames)])
+    mask = np.zeros((64, 64), bool)
+    mask[:, 8:24] = True
+    write_masks(masks, (np.roll(mask, 3 if n >= 30 else 0, axis=1) for n in range(frames)))
+    table = pl.read_parquet(some_boxes(boxes, frames))
+    table = table.with_columns(seconds=pl.col("frame") / 30, x0=pl.lit(8.0), x1=pl.lit(24.0), y1=pl.lit(64.0))
+    write_table(boxes, table, FRAMES)
+    write_json(tmp_path / "s.json", segment_summary(name, backend, frames))
+    params = DELIVERED.model_copy(update={"backend": "blazepose", "landmarks": "heavy"})
+    inputs = {"video": video, "boxes": boxes, "name": name, "masks": masks, "segmented": tmp_path / "s.json"}
+    estimate_pose(tmp_path / "out.parquet", params, summary=tmp_path / "e.json", **inputs)
+    marked = (read_poses(tmp_path / "out.parquet").score <= DOUBTFUL_SCORE).all(axis=1)
+    assert marked.tolist() == [doubtful and n >= 30 for n in range(frames)]
+    assert json.loads((tmp_path / "e.json").read_text())["frames_disagreed"] == marked.sum()

@@ -56,7 +56,10 @@ class Run:
     def estimate(self) -> dict[str, Any]:
         out, summary = self.folder / "e.parquet", self.folder / "e.json"
         boxes = self.folder / "s.frames.parquet"
-        estimate_pose(out, ESTIMATE, poses=self.nothing, video=self.video, boxes=boxes, name=self.name, summary=summary)
+        inputs = {"video": self.video, "boxes": boxes, "name": self.name, "summary": summary}
+        if (self.folder / "s.masks").exists():
+            inputs |= {"masks": self.folder / "s.masks", "segmented": self.folder / "s.summary.json"}
+        estimate_pose(out, ESTIMATE, poses=self.nothing, **inputs)
         return dict(json.loads(summary.read_text()))
 
     def finish(self) -> dict[str, Any]:

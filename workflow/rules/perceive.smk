@@ -50,6 +50,8 @@ rule estimate_pose:
         video=if_video("data/deidentify/{video}.mp4"),
         boxes=if_video("data/segment/{video}.frames.parquet"),
         regions=if_video("data/deidentify/{video}.regions.parquet"),
+        masks=if_video("data/segment/{video}.masks"),
+        segmented=if_video("data/segment/{video}.summary.json"),
         code=code("estimate_pose"),
     output:
         multiext(

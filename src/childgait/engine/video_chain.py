@@ -70,6 +70,8 @@ CHAIN = (
             "video": "data/deidentify/{video}.mp4",
             "boxes": "data/segment/{video}.frames.parquet",
             "regions": "data/deidentify/{video}.regions.parquet",
+            "masks": "data/segment/{video}.masks",
+            "segmented": "data/segment/{video}.summary.json",
         },
         {
             "poses_out": "data/estimate_pose/{video}.poses.parquet",

@@ -18,11 +18,12 @@ class LegFacts(TypedDict):
     frames_mirrored: int
     frames_exchanged: int
     frames_doubtful: int
+    frames_disagreed: int  # the masks of both networks differ
     frames_without_pose: int
 
 
 class EstimateSummary(TypedDict):
-    """The flat summary of a video's keypoints; the last five keys are those of LegFacts."""
+    """The flat summary of a video's keypoints; the last six keys are those of LegFacts."""
 
     video: str | None
     backend: str
@@ -31,6 +32,7 @@ class EstimateSummary(TypedDict):
     frames_mirrored: NotRequired[int]
     frames_exchanged: NotRequired[int]
     frames_doubtful: NotRequired[int]
+    frames_disagreed: NotRequired[int]
     frames_without_pose: NotRequired[int]
 
 

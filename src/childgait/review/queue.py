@@ -146,11 +146,14 @@ def _doubtful_legs(study: Study, video: str) -> str:
         return ""
     facts = read_facts(path, "frames", "frames_swapped", "share_legs_missing")
     frames = int(str(facts["frames"]))
-    doubtful = 0
+    doubtful = disagreed = 0
     estimate = study.file("estimate_pose", video, ".summary.json")
     if estimate.is_file():
-        doubtful = int(str(read_facts(estimate, "backend").get("frames_doubtful") or 0))
+        estimated = read_facts(estimate, "backend")
+        doubtful, disagreed = (int(str(estimated.get(f"frames_{key}") or 0)) for key in ("doubtful", "disagreed"))
     reasons = []
+    if disagreed > DOUBTFUL_LEGS * frames:
+        reasons.append(f"the joints may be another person's in {disagreed} of {frames} frames")
     exchanged = max(int(str(facts["frames_swapped"])), doubtful)
     if exchanged > DOUBTFUL_LEGS * frames:
         reasons.append(f"left and right leg were exchanged in {exchanged} of {frames} frames")

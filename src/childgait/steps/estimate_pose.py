@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from childgait.domain.poses import Poses
     from childgait.files.estimate_summary import LegFacts
-    from childgait.files.masks import Boxes
+    from childgait.files.masks import Boxes, Masks
 
 METHODS = (
     "Keypoints came from the {backend} backend (auto: delivered where there are any, else blazepose): as delivered, or "
     "estimated by BlazePose ({landmarks}) or Sapiens 2 inside the child's box. BlazePose has no small toes; its legs "
-    "were given back to their sides over the whole walk, and doubtful frames have low scores. Of the face only eyes, "
-    "ears and nose were kept, to locate the head; points of the face and of the hands were dropped."
+    "were given back to their sides over the whole walk; doubtful frames have low scores: those with doubtful legs, "
+    "and those in which the masks of both its networks differ. Of the face only eyes, ears and nose were kept, to "
+    "locate the head; points of the face and of the hands were dropped."
 )
 
 log = logging.getLogger(__name__)
@@ -43,10 +44,12 @@ def estimate_pose(
     name: str | None = None,
     summary: Output | None = None,
     regions: Input | None = None,
+    masks: Input | None = None,
+    segmented: Input | None = None,
 ) -> None:
     """Write the child's keypoints by the backend that params name. The view in `name` settles left and right.
 
-    `regions` are deidentify's covers, for BlazePose.
+    For BlazePose: `regions` are deidentify's covers, `masks` and `segmented` the masks of segment and their summary.
     """
     from childgait.files.estimate_summary import write_estimate_summary
     from childgait.files.masks import read_boxes
@@ -56,7 +59,7 @@ def estimate_pose(
     backend = params.backend if params.backend != "auto" else _choose_backend(poses)
     legs: LegFacts | None = None
     if backend == "blazepose":
-        estimated, legs = _blazepose(video, child, params, name, regions)
+        estimated, legs = _blazepose(video, child, params, name, regions, _masks_of_blazepose(masks, segmented))
     elif backend == "sapiens2":
         estimated = _sapiens2(video, child, params)
     else:
@@ -77,22 +80,42 @@ def _choose_backend(poses: Path | None) -> str:
     return "delivered" if poses.suffix != ".parquet" or len(read_poses(poses)) else "blazepose"
 
 
+def _masks_of_blazepose(masks: Path | None, segmented: Path | None) -> Masks | None:
+    """Return segment's masks if BlazePose made them; those of other backends differ from its masks everywhere."""
+    from childgait.files.json_files import read_typed
+    from childgait.files.masks import Masks
+    from childgait.files.segment_summary import SegmentSummary
+
+    if masks is None or segmented is None:
+        return None
+    summary = read_typed(segmented, SegmentSummary, hint="run segment again for this video")
+    return Masks(masks) if summary["backend"] == "blazepose" else None
+
+
 def _blazepose(
-    video: Path | None, boxes: Boxes | None, params: EstimatePose, name: str | None, regions: Path | None
+    video: Path | None,
+    boxes: Boxes | None,
+    params: EstimatePose,
+    name: str | None,
+    regions: Path | None,
+    masks: Masks | None,
 ) -> tuple[Poses, LegFacts]:
     """Return BlazePose's keypoints inside the child's boxes with settled legs, and how the legs were settled."""
+    import numpy as np
+
     from childgait.domain.names import parse_video_name
     from childgait.files.video import read_frames
-    from childgait.gait.leg_identity import lower_doubtful_scores, settle_legs
+    from childgait.gait.leg_identity import DOUBTFUL_SCORE, lower_doubtful_scores, settle_legs
     from childgait.vision.drawn_heads import read_head_covers
-    from childgait.vision.estimate_blazepose import estimate
+    from childgait.vision.estimate_blazepose import estimate, find_disagreement
 
     if video is None or boxes is None:
         raise StepError(
             "estimate_pose needs a video and its table of boxes to estimate keypoints, because none were delivered",
             hint="deliver the keypoints of a cohort without videos, or name the video in cohort.exclude",
         )
-    estimated, depth = estimate(read_frames(video), boxes.corners, params.landmarks, read_head_covers(regions))
+    covers = read_head_covers(regions)
+    estimated, depth, agreement = estimate(read_frames(video), boxes.corners, params.landmarks, covers, masks)
     if not estimated.seen.any():
         raise StepError(
             f"{name or video}: no person found inside the child's boxes in any of {len(estimated)} frames",
@@ -100,11 +123,14 @@ def _blazepose(
         )
     settled, legs = settle_legs(estimated, depth, None if name is None else parse_video_name(name).view)
     lower_doubtful_scores(settled, legs)
+    disagreement = find_disagreement(agreement, settled.seconds)
+    settled.score[disagreement] = np.minimum(settled.score[disagreement], DOUBTFUL_SCORE)
     facts: LegFacts = {
         "sides_by": legs.decided_by,
         "frames_mirrored": int(legs.mirrored.sum()),
         "frames_exchanged": int(legs.exchanged.sum()),
         "frames_doubtful": int(legs.doubtful.sum()),
+        "frames_disagreed": int(disagreement.sum()),
         "frames_without_pose": int((~estimated.seen.any(axis=1)).sum()),
     }
     return settled, facts
