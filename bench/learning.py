@@ -108,15 +108,13 @@ def make_parts(work: Path, children: int) -> None:
 
 def make_labels(work: Path, children: int) -> tuple[Path, Path]:
     """Labels and subjects of the first `children` of the cohort, and clips.parquet of their clips."""
-    from childgait.synthetic.cohort import child_of, label_row
-    from childgait.synthetic.rating import severity_of
+    from childgait.synthetic.cohort import child_of, label_row, subject_facts, subjects_text
 
     sections: Any = load_params(Path("params.yaml"))
     drawn = [child_of(index, sections["synthesize"]) for index in range(children)]
     (work / "labels.json").write_text(json.dumps([label_row(child, scores) for child, scores in drawn]))
-    lines = ["patient_id,age,sex,diagnosis,aid,severity"]
-    lines += [f"{c.subject},{c.age_years},{c.sex},{c.diagnosis},{c.aid},{severity_of(scores)}" for c, scores in drawn]
-    (work / "subjects.csv").write_text("\n".join(lines) + "\n")
+    known = [subject_facts(child, scores, sections["synthesize"]) for child, scores in drawn]
+    (work / "subjects.csv").write_text(subjects_text(known, sections["synthesize"]))
     facts = [json.loads(path.read_text()) for path in clips_of(work)]
     table = pl.DataFrame([{k: f[k] for k in ("video", "subject", "view")} for f in facts])
     table = table.with_columns(pl.col("video").str.slice(5, 4).alias("session"))

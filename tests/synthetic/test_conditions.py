@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from childgait.domain.evgs import LIMBS
 from childgait.domain.skeleton import INDEX
 from childgait.domain.tasks import CLASS_COLUMNS, TASKS
+from childgait.files.labels import read_children
 from childgait.params import Synthesize
 from childgait.synthetic.child import Child
-from childgait.synthetic.cohort import child_of
+from childgait.synthetic.cohort import child_of, subject_facts, subjects_text
 from childgait.synthetic.conditions import conditions_of, gait_type
 from childgait.synthetic.motion import typical_walk
 from support.small_study import PARAMS
@@ -79,6 +81,17 @@ def test_alignment_and_list_show_in_the_joints(children: list[Row]) -> None:
     }
     assert max(shift["negative"]) < min(shift["positive"])
     assert np.median(shift["negative"]) < np.median(shift["neutral"]) < np.median(shift["positive"])
+
+
+def test_the_classes_are_read_from_subjects_csv(children: list[Row], tmp_path: Path) -> None:
+    made = [child_of(index, params()) for index in range(4)]
+    facts = [subject_facts(child, scores, params()) for child, scores in made]
+    (tmp_path / "subjects.csv").write_text(subjects_text(facts, params()))
+    table = read_children(tmp_path / "subjects.csv")
+    assert table.select(list(CLASS_COLUMNS)).rows(named=True) == [classes for _, classes in children[:4]]
+    plain = params(conditions=False)
+    text = subjects_text([subject_facts(child, scores, plain) for child, scores in made], plain)
+    assert text.splitlines()[0] == "patient_id,age_years,sex,diagnosis,aid,severity"
 
 
 def test_without_conditions_the_children_are_as_before() -> None:

@@ -54,7 +54,7 @@ def classify(
     from childgait.files.tables import read_table
     from childgait.training import classes as training
     from childgait.training.leak_checks import check_children_unseen, check_split
-    from childgait.training.predict import TrainedModel, settings_from
+    from childgait.training.predict import TrainedModel
 
     task, description = TASKS[task_name], read_network(model, model_name, fold, seed)
     classes_of = training.classes_of_children(read_table(subjects, SUBJECTS), task)
@@ -74,8 +74,7 @@ def classify(
         save_as=save_as,
         fingerprint=_fingerprint(task_name, [model, weights, *paths.values(), subjects, *clips]),
     )
-    settings = settings_from(description)
-    predicted = training.classify_children(network, settings, parts["test"], task, params.windows_per_video)
+    predicted = training.classify_children(network, description, parts["test"], task, params.windows_per_video)
     truth = training.true_classes(parts["test"], task)
     commonest = training.commonest(training.true_classes(parts["train"], task))
     result = {

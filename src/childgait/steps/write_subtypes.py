@@ -43,7 +43,7 @@ def write_subtypes(
     from childgait.files.split import sealed_children
     from childgait.files.split_list import read_split_list
     from childgait.training.classes import classified, logits_by_child, network_of_task
-    from childgait.training.predict import TrainedModel, settings_from
+    from childgait.training.predict import TrainedModel
 
     task, described = TASKS["gait_type"], [ModelDescription.read(path) for path in models]
     listed = {name for name, part in read_split_list(lists).items() if part == "test"} if lists else set()
@@ -52,9 +52,8 @@ def write_subtypes(
     part = _part_of_test(opened, listed, described)
     logits = []
     for path, description in zip(weights, described, strict=True):
-        settings = settings_from(description)
-        network = network_of_task(TrainedModel(description, load_file(path)), settings, task)
-        logits.append(logits_by_child(network, settings, part, windows_per_video))
+        network = network_of_task(TrainedModel(description, load_file(path)), task)
+        logits.append(logits_by_child(network, description, part, windows_per_video))
     children = children_of(part.table)
     predicted = classified(task, children, np.mean(logits, axis=0)).classes.reshape(-1, len(task.limbs))
     form.write_subtypes(submission, children, [tuple(task.classes[one] for one in row) for row in predicted.tolist()])

@@ -7,7 +7,7 @@ child once it is written: memory does not grow with the number of children.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -88,10 +88,13 @@ def _make_child(index: int, root: Path, params: Synthesize) -> WrittenChild:
 
     child, scores = child_of(index, params)
     recordings = record_child(index, child, scores, root, params)
-    subject = asdict(child) | {"severity": severity_of(scores), "scores": scores}
-    if params.conditions:
-        subject |= conditions_of(child, scores)
-    return WrittenChild(_label_rows(child, scores), subject, recordings)
+    return WrittenChild(_label_rows(child, scores), subject_facts(child, scores, params), recordings)
+
+
+def subject_facts(child: Child, scores: Scores, params: Synthesize) -> dict[str, object]:
+    """Return what is known of a child: its plan, severity and scores, and with `conditions` its classes."""
+    facts = asdict(child) | {"severity": severity_of(scores), "scores": scores}
+    return facts | conditions_of(child, scores) if params.conditions else facts
 
 
 def _made(root: Path, params: Synthesize, processes: int) -> Iterator[WrittenChild]:
@@ -121,18 +124,7 @@ def write_cohort(root: Path, params: Synthesize, processes: int) -> CohortSummar
         subjects[entry.labels[0]["patient_id"]] = entry.subject
         recordings += [_with_files(root, recording) for recording in entry.recordings]
     write_json(root / "labels.json", labels)
-    columns = [
-        "subject",
-        "age_years",
-        "sex",
-        "diagnosis",
-        "aid",
-        "severity",
-        *(CLASS_COLUMNS if params.conditions else ()),
-    ]
-    lines = [",".join(["patient_id", *columns[1:]])]
-    lines += [",".join(str(subject[key]) for key in columns) for subject in subjects.values()]
-    write_text(root / "subjects.csv", "\n".join(lines) + "\n")
+    write_text(root / "subjects.csv", subjects_text(subjects.values(), params))
     write_json(root / "truth" / "subjects.json", subjects)
     summary: CohortSummary = {
         "made_by": "childgait synthesize",
@@ -141,6 +133,16 @@ def write_cohort(root: Path, params: Synthesize, processes: int) -> CohortSummar
     }
     write_json(root / "cohort.json", summary)
     return summary
+
+
+def subjects_text(subjects: Iterable[Mapping[str, object]], params: Synthesize) -> str:
+    """Return the content of subjects.csv; with `conditions` it has the columns of the classes."""
+    columns = ["subject", "age_years", "sex", "diagnosis", "aid", "severity"]
+    if params.conditions:
+        columns += CLASS_COLUMNS
+    lines = [",".join(["patient_id", *columns[1:]])]
+    lines += [",".join(str(subject[key]) for key in columns) for subject in subjects]
+    return "\n".join(lines) + "\n"
 
 
 def _with_files(root: Path, recording: Recording) -> WrittenRecording:

@@ -29,6 +29,7 @@ from childgait.metrics.scores import Array, sigmoid
 if TYPE_CHECKING:
     import polars as pl
 
+    from childgait.files.model_description import ModelDescription
     from childgait.models.network import Network
     from childgait.params import Finetune
     from childgait.training.loop import Outcome
@@ -132,12 +133,14 @@ def untrained_network(trained: TrainedModel, settings: Finetune) -> Network:
     return find_model(trained.description.model).build(settings, trained.description.facts["pixels"])
 
 
-def network_of_task(trained: TrainedModel, settings: Finetune, task: Task) -> Network:
+def network_of_task(trained: TrainedModel, task: Task) -> Network:
     """Return a network that was trained on a task; the description is that of the run it started from."""
     import torch
 
-    from childgait.training.predict import prepare_torch
+    from childgait.models.registry import find_model
+    from childgait.training.predict import inference_settings, prepare_torch, settings_from
 
+    settings = inference_settings(find_model(trained.description.model), settings_from(trained.description))
     prepare_torch(settings)
     network = untrained_network(trained, settings)
     network.reset_classifier(len(task.mirrored))
@@ -145,12 +148,17 @@ def network_of_task(trained: TrainedModel, settings: Finetune, task: Task) -> Ne
     return network
 
 
-def logits_by_child(network: Network, settings: Finetune, part: Part, windows_per_video: int) -> Array:
-    """Return (children, outputs): the mean logit of a child's windows, each video with the same weight."""
+def logits_by_child(network: Network, description: ModelDescription, part: Part, windows_per_video: int) -> Array:
+    """Return (children, outputs): the mean logit of a child's windows, each video with the same weight.
+
+    `description` is that of the run of finetune that the network started from.
+    """
     from childgait.metrics.aggregate import mean_by_child, mean_by_video
-    from childgait.training.predict import loading_of, predict_windows
+    from childgait.models.registry import find_model
+    from childgait.training.predict import inference_settings, loading_of, predict_windows, settings_from
     from childgait.training.windows import Windows
 
+    settings = inference_settings(find_model(description.model), settings_from(description))
     network.to(settings.device)
     windows = Windows(part.clips, part.atypical, loading_of(network, settings), windows_per_video=windows_per_video)
     by_video = mean_by_video(predict_windows(network, windows, settings, settings.device), part.table.height)
@@ -159,10 +167,10 @@ def logits_by_child(network: Network, settings: Finetune, part: Part, windows_pe
 
 
 def classify_children(
-    network: Network, settings: Finetune, part: Part, task: Task, windows_per_video: int
+    network: Network, description: ModelDescription, part: Part, task: Task, windows_per_video: int
 ) -> Classified:
     """Classify the children of a part."""
-    logits = logits_by_child(network, settings, part, windows_per_video)
+    logits = logits_by_child(network, description, part, windows_per_video)
     return classified(task, children_of(part.table), logits)
 
 
