@@ -185,7 +185,7 @@ def test_a_child_without_a_level_is_left_out_by_name(study: Study, learnt: dict[
 
 def test_a_cohort_without_levels_is_told_so(study: Study, learnt: dict[str, Path], tmp_path: Path) -> None:
     nobody = write_subjects(tmp_path / "subjects.parquet", {f"{n:04d}": None for n in range(1, 25)})
-    with pytest.raises(StepError, match=r"no child of .*train.parquet has a class of severity"):
+    with pytest.raises(StepError, match=r"no child of .*train.parquet has a class of severity and a"):
         run(study, learnt["stgcn"], tmp_path, subjects=nobody)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, f1_score
 
+from childgait.domain.evgs import VIEWS
 from childgait.domain.tasks import TASKS
 from childgait.files.labels import SUBJECTS
 from childgait.files.parts import Part, open_part
@@ -125,6 +126,22 @@ def test_a_limb_without_a_class_is_masked_and_a_child_without_any_is_left_out(tm
     assert by_type.atypical[0].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 1, 0]
     assert true_classes(by_type, GAIT_TYPE)[:6].tolist() == [1, 3, UNKNOWN, 2, 0, UNKNOWN]
     assert set(SUBJECTS.optional_schema()) == {"left_gait_type", "right_gait_type", "knee_alignment", "scoliosis"}
+
+
+@pytest.mark.parametrize(
+    ("task_name", "column", "view"),
+    [
+        ("scoliosis", "scoliosis", "forward"),
+        ("knee_alignment", "knee_alignment", "forward"),
+        ("gait_type", "left_gait_type", "left"),
+    ],
+)
+def test_a_task_reads_the_views_that_show_it(tmp_path: Path, task_name: str, column: str, view: str) -> None:
+    part, shown = labelled(tmp_path, task_name, **{column: [TASKS[task_name].classes[0]]})
+    assert set(part.table["view"]) == {"forward", "left"}
+    assert set(shown.table["view"]) == {view}
+    assert {clip.view for clip in shown.clips} == {view}
+    assert set(TASKS["severity"].views) == set(VIEWS)
 
 
 MIRROR = Augmentation(flip=1.0, scale=0.0, shift=0.0, colour=0.0, time=0.0)

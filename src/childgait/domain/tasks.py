@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from childgait.domain.evgs import LIMBS
+from childgait.domain.evgs import LIMBS, VIEWS, VIEWS_OF_PLANE, View
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Task:
     classes: tuple[str, ...]
     columns: tuple[str, ...]  # one of the child, or those of the left and the right limb
     ordered: bool = False
+    views: tuple[View, ...] = VIEWS  # that show the classes; recordings from others are not used
 
     @property
     def limbs(self) -> tuple[str, ...]:
@@ -46,9 +47,14 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("severity", ("1", "2", "3", "4"), ("severity",), ordered=True),
-        Task("gait_type", ("WNL", "type1", "type2", "type3", "type4"), ("left_gait_type", "right_gait_type")),
-        Task("knee_alignment", ("varum", "normal", "valgum"), ("knee_alignment",)),
-        Task("scoliosis", ("negative", "neutral", "positive"), ("scoliosis",)),
+        Task(
+            "gait_type",
+            ("WNL", "type1", "type2", "type3", "type4"),
+            ("left_gait_type", "right_gait_type"),
+            views=VIEWS_OF_PLANE["sagittal"],
+        ),
+        Task("knee_alignment", ("varum", "normal", "valgum"), ("knee_alignment",), views=VIEWS_OF_PLANE["coronal"]),
+        Task("scoliosis", ("negative", "neutral", "positive"), ("scoliosis",), views=VIEWS_OF_PLANE["coronal"]),
     )
 }
 CLASS_COLUMNS: dict[str, Task] = {

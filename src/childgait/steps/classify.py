@@ -136,7 +136,7 @@ def _evaluation(predicted: Classified, truth: Classes, commonest: int, params: C
 
 
 def _children_without_class(path: Path, kept: pl.DataFrame) -> list[str]:
-    """Return the children of the part whose class is missing."""
+    """Return the children of the part whose class is missing or shown in none of their recordings."""
     from childgait.files.split import read_part
 
     return sorted(set(read_part(path)["subject"]) - set(kept["subject"]))

@@ -73,6 +73,9 @@ def _part_of_test(clips: list[Clip], listed: set[str], described: list[ModelDesc
 
     training = set().union(*(one.children_of_training() for one in described))
     selected = [clip for clip in clips if clip.subject in listed or not (listed or clip.subject in training)]
+    task = TASKS["gait_type"]
+    seen = {clip.subject for clip in selected if clip.view in task.views}  # of the others any view has to do
+    selected = [clip for clip in selected if clip.view in task.views or clip.subject not in seen]
     if both := sorted(training & {clip.subject for clip in selected}):
         raise StepError(
             f"{described[0].model} was trained on child {both[0]}, whose gait types it is to predict",
@@ -84,6 +87,5 @@ def _part_of_test(clips: list[Clip], listed: set[str], described: list[ModelDesc
             hint="list the test's children in annotations/split.csv, or give split_subjects.holdout a share",
         )
     rows = [{"video": clip.video, "subject": clip.subject, "view": clip.view} for clip in selected]
-    task = TASKS["gait_type"]
     targets = np.full((len(rows), len(task.mirrored)), np.nan, np.float32)
     return Part(pl.DataFrame(rows, schema=PARTS.schema()), selected, targets, task.mirrored)

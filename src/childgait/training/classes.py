@@ -66,11 +66,12 @@ class Classified:
 
 def classes_of_children(children: pl.DataFrame, task: Task) -> dict[str, tuple[int, ...]]:
     """Return the classes of every child with any, from the table SUBJECTS."""
-    columns = [children[name].to_list() if name in children.columns else [] for name in task.columns]
+    absent = [None] * children.height
+    columns = [children[name].to_list() if name in children.columns else absent for name in task.columns]
     place = {name: number for number, name in enumerate(task.classes)}
     rows = {
         subject: tuple(UNKNOWN if value is None else place[str(value)] for value in values)
-        for subject, *values in zip(children["subject"], *columns, strict=False)
+        for subject, *values in zip(children["subject"], *columns, strict=True)
     }
     return {subject: units for subject, units in rows.items() if set(units) != {UNKNOWN}}
 
@@ -83,11 +84,12 @@ def binary_targets(classes: Classes, task: Task) -> NDArray[np.float32]:
 
 
 def part_of_task(part: Part, task: Task, classes_of: ClassesOf, path: Path) -> Part:
-    """Return the part's videos of children with a class, with the task's binary targets as labels."""
-    known = [subject in classes_of for subject in part.table["subject"]]
+    """Return the videos that show the task, of children with a class, with the task's binary targets as labels."""
+    rows = part.table.select("subject", "view").iter_rows()
+    known = [subject in classes_of and view in task.views for subject, view in rows]
     if not any(known):
         raise StepError(
-            f"no child of {path} has a class of {task.name}",
+            f"no child of {path} has a class of {task.name} and a recording that shows it",
             hint=f"add {' and '.join(task.columns)} ({', '.join(task.classes)}) to the cohort's subjects.csv, or take"
             f" {task.name} out of classify.tasks",
         )
