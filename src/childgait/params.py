@@ -403,8 +403,12 @@ class Skeleton(Section):
     width: int = Field(ge=4, le=512, description="channels of the first block; 64 in the published ST-GCN")
     temporal_kernel: Literal[3, 5, 7, 9, 11] = Field(description="frames per temporal convolution")
     dropout: float = Field(ge=0, lt=1, description="dropout rate")
-    extra: list[Literal["wavelets", "proportions"]] = Field(
-        description="inputs beside joints and velocities: wavelets (of velocities), proportions (bone lengths)"
+    extra: list[Literal["wavelets", "proportions", "moments"]] = Field(
+        description="further inputs: wavelets (of velocities), proportions (bone lengths), moments (net joint moments)"
+    )
+    moments_age: float = Field(ge=3, le=18, description="extra moments: age of the segment table, in years, for all")
+    moments_rate: float = Field(
+        gt=0, le=120, description="extra moments: frames of a window per second, prepare_clips.rate over frame_step"
     )
     attention: Literal["none", "channel"] = Field(description="channel: a gate weighs the input channels of a window")
 

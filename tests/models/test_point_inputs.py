@@ -85,7 +85,7 @@ def test_the_gate_weighs_whole_channels_between_nothing_and_all() -> None:
 @pytest.mark.parametrize("name", ["stgcn", "stgcn_fusion", "ctrgcn", "gaitmixer", "gaitformer", "gru", "lstm", "tcn"])
 def test_every_network_takes_the_extras(name: str) -> None:
     torch.manual_seed(0)
-    small = ALL.model_copy(update={"width": 8})
+    small = ALL.model_copy(update={"width": 8, "extra": ["proportions", "wavelets", "moments"]})
     network = find_model(name).build(settings(frames=16, skeleton=small.model_dump()), 64).eval()
     points = torch.from_numpy(scored_points("right", 16))
     features = torch.zeros(1, 182) if "features" in network.inputs else None

@@ -2,7 +2,8 @@
 
 `wavelets` adds the details of a stationary Haar transform of each joint's velocity at three scales: how the velocity
 changes within 2, 4 and 8 frames. `proportions` adds the length of the bone that ends at each joint, in trunk lengths,
-the median over the window. `finetune.skeleton.attention: channel` weighs all channels by a gate (squeeze and
+the median over the window. `moments` adds the net moments of hips, knees and ankles (models/joint_moments.py), 0 at the
+other joints. `finetune.skeleton.attention: channel` weighs all channels by a gate (squeeze and
 excitation), so that a network may prefer places, velocities, their changes or proportions from window to window.
 """
 
@@ -14,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from childgait.domain.skeleton import BONES, INDEX, POINTS
+from childgait.models.joint_moments import joint_moments
 from childgait.models.points import CHANNELS, body_centred
 
 if TYPE_CHECKING:
     from childgait.params import Skeleton
 
 SCALES = (1, 2, 4)  # frames whose mean velocity is compared with that of as many frames before
-EXTRA_CHANNELS = {"wavelets": 2 * len(SCALES), "proportions": 1}
+EXTRA_CHANNELS = {"wavelets": 2 * len(SCALES), "proportions": 1, "moments": 1}
 _VELOCITY, _SCORE = slice(2, 4), 4  # channels of `body_centred`
 _REDUCTION = 2
 
@@ -30,6 +32,7 @@ class PointInputs(nn.Module):
 
     def __init__(self, settings: Skeleton) -> None:
         super().__init__()
+        self.age, self.rate = settings.moments_age, settings.moments_rate
         self.extra = tuple(name for name in EXTRA_CHANNELS if name in settings.extra)
         self.channels = CHANNELS + sum(EXTRA_CHANNELS[name] for name in self.extra)
         self.gate = ChannelGate(self.channels) if settings.attention == "channel" else nn.Identity()
@@ -41,6 +44,8 @@ class PointInputs(nn.Module):
             parts.append(haar_details(x[:, _VELOCITY]))
         if "proportions" in self.extra:
             parts.append(bone_lengths(x))
+        if "moments" in self.extra:
+            parts.append(joint_moments(points, self.age, self.rate)[:, None])
         return self.gate(torch.cat(parts, dim=1) if len(parts) > 1 else x)
 
 

@@ -41,6 +41,7 @@ def check_later_stages(sections: Params) -> None:
 
     _check_cohort_folder(sections["cohort"])
     _check_models(sections["cohort"], sections["finetune"])
+    _check_moments_rate(sections["finetune"], sections["prepare_clips"].rate)
     check_task_models(sections)
     check_reidentify_encoder(sections)
     check_pretraining(sections)
@@ -90,6 +91,21 @@ def _check_models(cohort: Cohort, finetune: Finetune) -> None:
             raise StepError(
                 f"cohort.modality is keypoints, but {name} of finetune.models needs video frames",
                 hint=f"networks without video are {', '.join(KEYPOINTS)}",
+            )
+
+
+def _check_moments_rate(finetune: Finetune, rate: float) -> None:
+    """Check that networks with joint moments know the rate of their windows, which accelerations depend on."""
+    from childgait.models.registry import KEYPOINTS, find_model, settings_of
+
+    for name in set(finetune.models) & set(KEYPOINTS):
+        own = settings_of(find_model(name), finetune)
+        expected = rate / own.frame_step
+        if "moments" in own.skeleton.extra and abs(own.skeleton.moments_rate - expected) > 0.01 * expected:
+            raise StepError(
+                f"finetune.skeleton.moments_rate is {own.skeleton.moments_rate:g} for {name}, but its windows have "
+                f"{expected:g} frames per second (prepare_clips.rate {rate:g}, frame_step {own.frame_step})",
+                hint=f"set it to {expected:g}",
             )
 
 
