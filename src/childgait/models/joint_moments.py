@@ -156,20 +156,12 @@ def _acceleration(path: Tensor, frames_per_unit: float) -> Tensor:
 
 
 def _smooth(position: Tensor, rate: float) -> Tensor:
-    """Smooth (B, T, 23, 2) over frames by the rate; the ends are extended by point reflection, so that a line stays one."""
+    """Smooth (B, T, 23, 2) over time; the ends are extended by point reflection, so that a line stays one."""
     if position.shape[1] < 3:
         return position
     first, last = 2 * position[:, :1], 2 * position[:, -1:]
-    padded = torch.cat(
-        [
-            first - position[:, 2:3],
-            first - position[:, 1:2],
-            position,
-            last - position[:, -2:-1],
-            last - position[:, -3:-2],
-        ],
-        dim=1,
-    )
+    before = [first - position[:, 2:3], first - position[:, 1:2]]
+    padded = torch.cat([*before, position, last - position[:, -2:-1], last - position[:, -3:-2]], dim=1)
     time, weights = position.shape[1], next(weights for least, weights in _SMOOTHING.items() if rate > least)
     return torch.stack([weight * padded[:, at : at + time] for at, weight in enumerate(weights)]).sum(dim=0)
 
