@@ -99,6 +99,12 @@ class Synthesize(Section):
         ge=-0.4, le=1.2, description="metres by which cameras stand above their usual place, tilted to the child"
     )
     standing_people: int = Field(ge=0, le=2, description="people who stand still at the side, seen from behind")
+    seated_people: int = Field(
+        ge=0, le=2, description="people who sit at the side: one watches the walk, a second one shows the back"
+    )
+    turns: float = Field(
+        ge=0, le=1, description="share of walks without an aid in which the child turns round and walks back"
+    )
     therapist: bool = Field(description="true: an adult walks close beside the child in every video")
     logo: bool = Field(description="true: burn a logo into a corner of every video")
     rater_margin: float = Field(

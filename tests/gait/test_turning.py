@@ -47,6 +47,15 @@ def test_a_body_that_grows_and_shrinks_turns() -> None:
     assert find_turn(scaled(np.linspace(100, 200, 120)), "forward") is None
 
 
+def test_left_and_right_that_change_places_show_a_turn() -> None:
+    still = scaled(np.linspace(100, 103, 120))
+    xy = still.xy.copy()
+    xy[60:, :, 0] = 600 - xy[60:, :, 0]
+    turned = make_poses(still.seconds, xy, still.score)
+    assert find_turn(turned, "forward") == pytest.approx(2.0, abs=0.1)
+    assert find_turn(still, "forward") is None
+
+
 def test_a_camera_that_follows_the_child_does_not_hide_a_side_view() -> None:
     poses = straight("left")
     middle = poses.xy[:, [INDEX["left_hip"], INDEX["right_hip"]], 0].mean(axis=1)

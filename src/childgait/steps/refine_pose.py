@@ -68,6 +68,8 @@ def refine_pose(
     walk = refine_walk(estimated, params, video.view, trusted, manual, settled, sides)
     refined, gait = walk.poses, walk.gait
     turn = find_turn(refined, video.view)
+    if turn is None:  # refinement gives left and right the order of the view's name, whatever the child does
+        turn = find_turn(estimated, video.view)
     write_poses(poses_out, refined)
     write_table(angles, angle_table(walk.angles), ANGLES)
     write_table(events, event_table(gait.events), EVENTS)

@@ -8,7 +8,7 @@ on the way out and `backward` and `right` on the way back.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from childgait.synthetic.child import Random
 
 Array = NDArray[np.float64]
+Pixel = TypeVar("Pixel", np.uint8, np.uint16)
 PASS_OF_VIEW = {"forward": "out", "left": "out", "backward": "back", "right": "back"}
 SAGITTAL_DISTANCE, SAGITTAL_WIDTH = 6.0, 4.7  # metres from the walkway; metres of it in the picture
 CORONAL_DISTANCE = 5.7  # from the walkway's middle
@@ -102,7 +103,7 @@ class Framing:
     width: int
     height: int
 
-    def cut(self, picture: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+    def cut(self, picture: NDArray[Pixel], index: int) -> NDArray[Pixel]:
         """Return the frame's part of a picture of the wide camera."""
         x, y = self.corners[index]
         return picture[y : y + self.height, x : x + self.width]

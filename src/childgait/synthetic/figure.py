@@ -419,7 +419,7 @@ class Painter:
                 for layer in self._layers[place]:
                     cv2.fillConvexPoly(canvas, layer[moment][index], layer[2], cv2.LINE_AA, _SHIFT)
 
-    def identify(self, canvas: Image, index: int) -> None:
+    def identify(self, canvas: Image | NDArray[np.uint16], index: int) -> None:
         """Return the identity image: each pixel holds the identity of the nearest figure."""
         for place in self._order[:, index].tolist():
             part = self._parts[place]

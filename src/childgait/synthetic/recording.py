@@ -38,19 +38,23 @@ from childgait.synthetic.scene import (
     shadow_lines,
 )
 from childgait.synthetic.truth import Truth, pack_labels, pack_mask, save_truth
+from childgait.synthetic.turning import draw_turn
 from childgait.synthetic.walks import (
     CHILD,
     PERSON,
     STEP,
     Walk,
     build_aid,
+    build_chair,
     draw_other,
     seen_points,
+    sit_still,
     stand_still,
     walk_beside,
 )
 
 Array = NDArray[np.float64]
+MOST_STANDING = 2  # people of synthesize.standing_people
 RATES = {"25": Fraction(25), "30": Fraction(30), "59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
 
 
@@ -114,7 +118,8 @@ def record_child(index: int, child: Child, scores: Scores, root: Path, params: S
 
 def has_head_labels(params: Synthesize) -> bool:
     """Return whether the truth has the visible pixels of heads: with any option that the demo does not use."""
-    return params.camera != "static" or params.standing_people > 0 or params.logo or params.therapist
+    people = params.standing_people > 0 or params.seated_people > 0 or params.therapist
+    return people or params.camera != "static" or params.logo or params.turns > 0
 
 
 def sessions_of(index: int, params: Synthesize) -> int:
@@ -143,7 +148,20 @@ def _draw_walk(child: Child, base: Child, way: str, session: Session, params: Sy
         else:
             other = draw_other(usual, way, aside - _middle(usual), rng, pace)
     motion = walk(child, seconds, start=start, seed=seed)
-    return Walk(way, motion, aside - _middle(motion), other)
+    walked = Walk(way, motion, aside - _middle(motion), other)
+    extra = stream(params.seed, int(child.subject), 11, session.number, ("out", "back").index(way))
+    return _turn_round(walked, aside, extra) if child.aid == "none" and extra.random() < params.turns else walked
+
+
+def _turn_round(walked: Walk, aside: Array, rng: Random) -> Walk:
+    """Let the child turn round in the middle, and with it somebody who walks beside it."""
+    turn = draw_turn(walked.motion, rng)
+    motion, other = turn.bend(walked.motion, np.zeros(3)), walked.other
+    low, high = motion.parts["pelvis"].min(axis=0), motion.parts["pelvis"].max(axis=0)
+    offset = aside - (low + high) / 2 * np.array([1.0, 1.0, 0.0])
+    if other is not None and np.ptp(other[0].parts["pelvis"][:, 0]) > 0.2:
+        other = (turn.bend(other[0], other[2] - walked.offset), other[1], offset)
+    return Walk(walked.way, motion, offset, other, turn.times)
 
 
 def _middle(motion: Motion) -> Array:
@@ -166,8 +184,12 @@ def _film(
     first = int(rng.integers(1, 600))
     name = f"{child.subject}-{session.number:04d}_{view}_{first}-{first + count - 1}"
     people = _build_people(child, session, walked, camera, view, extra, params.standing_people)
+    things = build_aid(child, walked, camera, count)
+    for number in range(params.seated_people):
+        people[f"seated {number + 1}"], chair = _build_seated(walked, camera, view, number, extra)
+        things.append(chair)
     lens = draw_lens(rng)
-    painter = Painter([*people.values(), *build_aid(child, walked, camera, count)], lens.shutter)
+    painter = Painter([*people.values(), *things], lens.shutter)
     world = into_world(motion.points + walked.offset, walked.way)
     exact, depth = camera.project(world)
     exact = exact - framing.corners[:, None]
@@ -198,6 +220,7 @@ def _film(
         scores,
         masks,
         labels if has_head_labels(params) else [],
+        walked.turn,
     )
     save_truth(root / "truth" / f"{name}.npz", truth)
     return {
@@ -231,6 +254,14 @@ def _build_people(
     return people
 
 
+def _build_seated(walked: Walk, camera: Camera, view: str, number: int, rng: Random) -> tuple[Figure, Figure]:
+    """Build somebody who sits at the walkway's side, and the chair."""
+    motion, adult, offset, seat = sit_still(walked.motion, view, number, rng)
+    identity = PERSON + (1 + MOST_STANDING + number) * STEP
+    builder = FigureBuilder(motion, adult, draw_look(rng, adult=True), camera, "out", offset, identity)
+    return builder.build(), build_chair(motion, adult, offset, seat, camera)
+
+
 def _expose(
     path: Path,
     painter: Painter,
@@ -253,7 +284,7 @@ def _expose(
     masks, labels, visible = [], [], np.zeros((count, len(POINTS)), dtype=bool)
     head_of_identity = _label_heads(people)
     faces = {who: np.zeros(count, dtype=bool) for who in people}
-    who_is_where = np.zeros((camera.height, camera.width), np.uint8)
+    who_is_where = np.zeros((camera.height, camera.width), np.uint16)
     with VideoFile(path, session.rate, framing.width, framing.height, params.crf) as video:
         for index in range(count):
             frame = empty.copy()
@@ -282,7 +313,7 @@ def _expose(
 
 def _label_heads(people: dict[str, Figure]) -> NDArray[np.uint8]:
     """Return a table from identities to the number of the person whose head it is, from 1; 0 for anything else."""
-    table = np.zeros(256, np.uint8)
+    table = np.zeros(PERSON + 10 * STEP, np.uint8)
     for number, person in enumerate((one for one in people.values() if one.head is not None), 1):
         assert person.head is not None
         table[person.head.identity] = number
@@ -302,7 +333,7 @@ def _head_boxes(person: Figure, framing: Framing) -> Array:
     return np.where(shown[:, None], boxes, np.nan)
 
 
-def _face_seen(person: Figure, who_is_where: NDArray[np.uint8], index: int) -> bool:
+def _face_seen(person: Figure, who_is_where: NDArray[np.uint16], index: int) -> bool:
     """The head looks this way, and half of it at least is in view."""
     head = person.head
     assert head is not None

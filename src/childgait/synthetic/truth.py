@@ -36,6 +36,14 @@ class Defect(TypedDict):
     points: list[str]
 
 
+class TurnTimes(TypedDict):
+    """When the child turns round, in seconds; `middle` is when it faces across the walkway."""
+
+    start: float
+    middle: float
+    end: float
+
+
 class PlannedPattern(TypedDict):
     """The gait pattern of a limb."""
 
@@ -62,6 +70,7 @@ class Truth:
     scores: dict[str, dict[str, dict[str, float]]]  # limb: item: value, score (by the bands), rated (as delivered)
     masks: list[bytes]
     head_labels: list[bytes] = field(default_factory=list)  # visible pixels of heads; empty for the demo's options
+    turn: TurnTimes | None = None  # the view's name holds before it
 
     def visible_heads(self, index: int) -> dict[str, NDArray[np.bool_]]:
         """Return the pixels (H, W) of each person's head that nothing hides in one frame."""
@@ -85,7 +94,7 @@ def pack_labels(labels: NDArray[np.uint8]) -> bytes:
 
 def save_truth(path: Path, truth: Truth) -> None:
     """Write one npz without pickles: arrays, the masks end to end, and the rest as JSON text."""
-    rest = {
+    rest: dict[str, object] = {
         "video": truth.video,
         "width": truth.width,
         "height": truth.height,
@@ -94,6 +103,8 @@ def save_truth(path: Path, truth: Truth) -> None:
         "pattern": truth.pattern,
         "scores": truth.scores,
     }
+    if truth.turn is not None:  # absent from the demo's files, whose bytes stay as they were
+        rest["turn"] = truth.turn
     arrays: dict[str, NDArray[Any]] = {
         "seconds": truth.seconds,
         "points": truth.points.astype(np.float32),

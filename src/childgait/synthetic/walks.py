@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from childgait.domain.evgs import LIMBS
 from childgait.domain.skeleton import INDEX, POINTS
 from childgait.synthetic.camera import Camera
 from childgait.synthetic.child import Child, Random, draw_adult
 from childgait.synthetic.figure import Figure, bar_tubes, build_bars, walker_tubes
-from childgait.synthetic.motion import Motion, walk
+from childgait.synthetic.motion import SIGN, Motion, walk
+from childgait.synthetic.truth import TurnTimes
+from childgait.synthetic.turning import turn_body
 
 Array = NDArray[np.float64]
-CHILD, PERSON, THING, STEP = 1, 101, 250, 25  # identities in the picture of who is where
+CHILD, PERSON, THING, STEP = 1, 101, 250, 100  # identities in the picture of who is where
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Walk:
     motion: Motion
     offset: Array  # added to the child's own coordinates, to have the walk's middle in the room's
     other: tuple[Motion, Child, Array] | None  # another person's motion, body and offset
+    turn: TurnTimes | None = None  # the child turns round
 
 
 def draw_other(motion: Motion, way: str, offset: Array, rng: Random, pace: float) -> tuple[Motion, Child, Array]:
@@ -75,6 +79,90 @@ def stand_still(motion: Motion, view: str, number: int, rng: Random) -> tuple[Mo
     return replace(still, points=points, parts=parts), adult, away, "back"
 
 
+def sit_still(motion: Motion, view: str, number: int, rng: Random) -> tuple[Motion, Child, Array, float]:
+    """Draw an adult who sits at the side: motion, body, offset, and the height of the seat.
+
+    The first one watches the walk, the second one has the back to this view's camera.
+    """
+    adult = draw_adult(rng)
+    still = walk(adult, np.linspace(0, 0.02, 3), start=0.06)
+    count = len(motion.seconds)
+    points, parts = still.points[1:2].copy(), {name: values[1:2].copy() for name, values in still.parts.items()}
+    seat = _sit_down(adult, points, parts, rng)
+    seated = replace(
+        still,
+        points=np.repeat(points, count, axis=0),
+        parts={name: np.repeat(values, count, axis=0) for name, values in parts.items()},
+    )
+    side = 1.0 if number % 2 else -1.0
+    sagittal = view in ("left", "right")  # the camera is on the side of positive y, or at the end of positive x
+    if sagittal:
+        place = np.array([side * rng.uniform(0.7, 2.0), -rng.uniform(1.0, 1.4), 0.0])
+    else:
+        place = np.array([-rng.uniform(0.0, 1.5), side * rng.uniform(1.0, 1.3), 0.0])
+    away = 180.0 if not sagittal else -90.0
+    towards = 90.0 if sagittal or side < 0 else -90.0
+    degrees = (away if number % 2 else towards) + rng.uniform(-12, 12)
+    return turn_body(seated, degrees), adult, place, seat
+
+
+def _sit_down(adult: Child, points: Array, parts: dict[str, Array], rng: Random) -> float:
+    """Bend hips and knees of a standing body, in place; return the height of the seat."""
+    body = adult.body
+    root = np.array([0.0, 0.0, body["shank"] + body["ankle_height"] + 0.01])
+    lift = root - parts["pelvis"][0]
+    for values in (points[0], *(value for value in parts.values() if value.ndim == 2)):
+        values += lift
+    along, down = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, -1.0])
+    for limb in LIMBS:
+        sign = SIGN[limb]
+        hip = root + np.array([0.0, sign * body["hip_width"] / 2, 0.0])
+        knee = hip + body["thigh"] * (along + sign * rng.uniform(0.05, 0.2) * np.array([0.0, 1.0, 0.0]))
+        lean = rng.uniform(-0.1, 0.25)
+        ankle = knee + body["shank"] * (np.sqrt(1 - lean**2) * down + lean * along)
+        ankle[2] = body["ankle_height"]
+        for name, place in (("hip", hip), ("knee", knee), ("ankle", ankle)):
+            points[0, INDEX[f"{limb}_{name}"]] = place
+        _flatten_foot(adult, limb, points, parts)
+        parts[f"{limb}_femur"] = np.array([[[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]])  # the knee's front looks up
+        shoulder = points[0, INDEX[f"{limb}_shoulder"]]
+        elbow = shoulder + body["upper_arm"] * np.array([0.17, sign * 0.1, -0.98])
+        wrist = elbow + body["forearm"] * np.array([0.96, -sign * 0.2, -0.2])
+        points[0, INDEX[f"{limb}_elbow"]], points[0, INDEX[f"{limb}_wrist"]] = elbow, wrist
+        parts[f"{limb}_hand"][0] = wrist + 0.55 * body["hand"] * np.array([0.95, -sign * 0.2, -0.25])
+    return float(root[2]) - 0.06 * adult.height
+
+
+def _flatten_foot(adult: Child, limb: str, points: Array, parts: dict[str, Array]) -> None:
+    """Put a foot flat on the floor under its ankle."""
+    ankle = points[0, INDEX[f"{limb}_ankle"]]
+    length, sole, sign = adult.body["foot"], adult.body["ankle_height"], SIGN[limb]
+    places = {"heel": (-0.25, 0.0, 0.8), "big_toe": (0.74, -0.10, 0.9), "small_toe": (0.63, 0.20, 0.9)}
+    for name, (ahead, aside, down) in places.items():
+        points[0, INDEX[f"{limb}_{name}"]] = ankle + np.array([ahead * length, sign * aside * length, -down * sole])
+    parts[f"{limb}_ball"][0] = ankle + np.array([0.45 * length, 0.0, -0.9 * sole])
+    parts[f"{limb}_sole"][0] = ankle + np.array([-0.18 * length, 0.0, -sole])
+
+
+def build_chair(motion: Motion, adult: Child, offset: Array, seat: float, camera: Camera) -> Figure:
+    """Build the chair of somebody who sits: four legs, a seat's edges and a back, as tubes."""
+    count, frame = len(motion.points), motion.parts["pelvis_frame"][0]
+    ground = motion.parts["pelvis"][0] * np.array([1.0, 1.0, 0.0]) + offset
+    ahead, left = frame[:, 0] * np.array([1.0, 1, 0]), frame[:, 1] * np.array([1.0, 1, 0])
+    deep, wide, top = 0.22 * adult.height, 0.13 * adult.height, seat + 0.24 * adult.height
+
+    def at(along: float, aside: float, up: float) -> Array:
+        return np.asarray(ground + along * ahead + aside * left + np.array([0.0, 0.0, up]))
+
+    back = -0.06 * adult.height
+    tubes = []
+    for side in (-wide, wide):
+        tubes += [(at(back, side, 0.0), at(back, side, top)), (at(deep, side, 0.0), at(deep, side, seat))]
+        tubes += [(at(back, side, seat), at(deep, side, seat))]
+    tubes += [(at(back, -wide, height), at(back, wide, height)) for height in (seat, 0.5 * (seat + top), top)]
+    return build_bars(tubes, camera, 0.016, np.array([95.0, 80, 65]), count, THING)
+
+
 def build_aid(child: Child, walked: Walk, camera: Camera, count: int) -> list[Figure]:
     """Build the child's walker or the parallel bars; an empty list without a walking aid."""
     if child.aid == "walker":
@@ -91,7 +179,7 @@ _GROUP = {"shoulder": "arm", "elbow": "arm", "wrist": "arm"}
 def seen_points(
     exact: Array,
     depth: Array,
-    who_is_where: NDArray[np.uint8],
+    who_is_where: NDArray[np.uint8] | NDArray[np.uint16],
     figure: Figure,
     identity_depth: dict[int, Array],
     index: int,

@@ -1,7 +1,8 @@
 """Finds the moment at which a child turns round inside a video: one recording then shows two views.
 
 In a side view the toes point the other way from then on; along the camera's axis the body grows and then shrinks, or
-the reverse. Both are independent of how the camera moves, as long as it does not zoom.
+the reverse, or its left and right side change places in the picture. All three are independent of how the camera
+moves, as long as it does not zoom.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ Floats = NDArray[np.float64]
 SHORTEST_SECONDS = 0.7  # of a walk in either direction: a foot that swings inwards is no turn
 AGREEMENT = 0.6  # mean sign of the toes before a turn, and of the opposite sign after it
 FOOT = 0.03  # body heights between heel and toe across the picture, below which a foot has no direction
+TOES = (("left_big_toe", "left_heel"), ("right_big_toe", "right_heel"))
+SIDES = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+WIDTH = 0.05  # body heights between left and right, below which a body shows neither front nor back
 GROWTH = 0.15  # |ln| of the change of body height on either side of a turn
 PLATEAU = 0.005  # |ln| below the extreme size that counts as the extreme
 EDGE_SHARE = 0.1  # of the video's frames that are averaged at its ends
@@ -28,16 +32,17 @@ def find_turn(poses: Poses, view: View) -> float | None:
     """Return the time in seconds at which the child turns round; None if it does not."""
     height = np.asarray(body_height(poses.xy), np.float64)
     if view in ("left", "right"):
-        return _turn_of_toes(poses, height)
-    return _turn_of_size(poses.seconds, height)
+        return _turn_of_order(poses, height, TOES, FOOT)
+    turn = _turn_of_size(poses.seconds, height)
+    return _turn_of_order(poses, height, SIDES, WIDTH) if turn is None else turn
 
 
-def _turn_of_toes(poses: Poses, height: Floats) -> float | None:
-    toes = poses.xy[:, [INDEX["left_big_toe"], INDEX["right_big_toe"]], 0]
-    heels = poses.xy[:, [INDEX["left_heel"], INDEX["right_heel"]], 0]
-    known = np.isfinite(toes - heels)
-    ahead = np.where(known, toes - heels, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) / height
-    sign = np.where(np.isfinite(ahead) & (np.abs(ahead) > FOOT), np.sign(ahead), 0)
+def _turn_of_order(poses: Poses, height: Floats, pairs: tuple[tuple[str, str], ...], least: float) -> float | None:
+    """Return when the first points of all pairs pass from one side of the second ones to the other, in the picture."""
+    first, second = (poses.xy[:, [INDEX[pair[end]] for pair in pairs], 0] for end in (0, 1))
+    known = np.isfinite(first - second)
+    ahead = np.where(known, first - second, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) / height
+    sign = np.where(np.isfinite(ahead) & (np.abs(ahead) > least), np.sign(ahead), 0)
     clear = np.flatnonzero(sign)
     if len(clear) < 4:
         return None
