@@ -22,9 +22,9 @@ from childgait.engine.record import ENDING
 from childgait.files.hashes import md5
 from childgait.files.video import read_frames, write_video
 from childgait.lineage.check import audit_tree
-from childgait.lineage.graph import subject_of
 from childgait.lineage.pixels import find_pictures, reference_pictures
 from childgait.lineage.search import files_under, find_traces
+from childgait.lineage.subjects import subject_of
 from childgait.report.child.record import read_record
 from support.cloned_study import Study, clone, clone_of
 from test_no_raw_pixels import bare_heads

@@ -71,9 +71,9 @@ CELLS = st.one_of(
 )
 TREE_READERS = ["labels", "frame", "facts", "tombstones", "model", "pretraining", "params", "dvc", "lock"]
 TREE_READERS += ["reply", "answer", "bundle", "ratings", "coco", "mmpose", "openpose", "annotated_coco"]
-TREE_READERS += ["annotated_label_studio"]
+TREE_READERS += ["annotated_label_studio", "sidecar", "model_config", "completion", "erased_entries"]
 ROW_READERS = ["subjects", "regions", "cleared", "selections", "corrections", "split", "submission", "laboratory"]
-ROW_READERS += ["subtypes", "vault", "external", "kept", "visits", "deeplabcut"]
+ROW_READERS += ["subtypes", "vault", "external", "kept", "visits", "deeplabcut", "decisions", "erased_rows"]
 WORDS = st.sampled_from(
     [
         "&a",

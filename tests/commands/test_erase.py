@@ -19,12 +19,13 @@ from childgait.engine.flags import Input, Output
 from childgait.engine.run_step import run_step
 from childgait.engine.source_files import ROOT
 from childgait.errors import StepError
-from childgait.files.hashes import sha256
+from childgait.files.hashes import md5, sha256
 from childgait.files.tombstones import is_erased, refuse_erased
 from childgait.lineage.check import audit_tree
-from childgait.lineage.erasure import CHECKPOINTS, plan_erasure, strip_table
+from childgait.lineage.erasure import CHECKPOINTS, plan_erasure
 from childgait.lineage.search import files_under, find_traces
 from childgait.lineage.stores import Removals, Store
+from childgait.lineage.subjects import strip_table
 from support import toy_study
 from support.walking_videos import walk, write_video
 
@@ -195,6 +196,27 @@ def test_nothing_reachable_holds_the_child_afterwards(clone, tmp_path, capsys):
     assert len(list(Path("data/raw").rglob("*.mp4"))) == 4
 
 
+def test_linked_files_lose_the_child_too(clone, tmp_path, capsys):
+    """DVC may link its objects into the tree, and a link may lead out of it or nowhere."""
+    outside = tmp_path / "share" / "visit.csv"
+    outside.parent.mkdir()
+    outside.write_text("subject,age\n7,8\n1,7\n")
+    for path in [p for p in Path("data/raw").rglob("*") if p.is_file()]:
+        digest = md5(path)
+        path.unlink()
+        path.symlink_to(Path(f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}").resolve())
+    Path("data/raw/visit.csv").symlink_to(outside)
+    Path("data/raw/dataset/0007/0007-0002_left_1-240.mp4").symlink_to(tmp_path / "gone.mp4")
+    assert erase("0007", yes=True) == 0
+    assert f"what they led to is still there: {outside}" in capsys.readouterr().out
+    assert "7" not in Path("data/raw/subjects.csv").read_text()
+    assert Path("data/raw/visit.csv").read_text() == "subject,age\n1,7\n"
+    assert [row["patient_id"] for row in json.loads(Path("data/raw/labels.json").read_text())] == ["0001", "0002"]
+    assert not os.path.lexists("data/raw/dataset/0007")
+    cached = [p.read_bytes() for p in Path(".dvc/cache/files").rglob("*") if p.is_file()]
+    assert not [content for content in cached if b'"patient_id": "0007"' in content]
+
+
 def test_a_remote_is_touched_only_when_asked(clone, tmp_path, capsys):
     before = objects(tmp_path / "remote")
     erase("0007", yes=True)
@@ -324,11 +346,20 @@ def test_an_erased_child_is_searched_for_again(study, capsys):
     assert len(Path("erased.jsonl").read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", [b'[{"patient_id": "0007", "aid": "\xfc"}]', b'[{"patient_id": "0007"'])
-def test_a_table_that_cannot_be_rewritten_stops_it_before_anything_is_removed(clone, content):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.json", b'[{"patient_id": "0007", "aid": "\xfc"}]'),
+        ("labels.json", b'[{"patient_id": "0007"'),
+        ("labels.json", b'{"patient_id": "0007", "left": {}}'),
+        ("subjects.csv", b'patient_id,age,aid\n0001,7,"none\n0007,8,cane\n'),  # swallowed by an open quotation mark
+        ("subjects.csv", b"patient_id,age,aid\n0007,8,cane\n0001,7," + b"x" * 200_000),
+    ],
+)
+def test_a_table_that_cannot_be_rewritten_stops_it_before_anything_is_removed(clone, name, content):
     before = sorted(Path("data").rglob("*"))
-    Path("data/raw/labels.json").write_bytes(content)
-    with pytest.raises(StepError, match=r"labels\.json.*nothing was removed"):
+    Path("data/raw", name).write_bytes(content)
+    with pytest.raises(StepError, match=rf"{name}.*nothing was removed"):
         erase("0007", yes=True)
     assert sorted(Path("data").rglob("*")) == before
 
@@ -420,6 +451,8 @@ def test_the_pages_of_scored_visits_go_too(study):
             '[{"patient_id": 7, "x": 1}, {"patient_id": "0017", "left": {"7": 2}}]',
             '[\n  {\n    "patient_id": "0017",\n    "left": {\n      "7": 2\n    }\n  }\n]\n',
         ),
+        ("a.csv", "Patient_ID;age\n7.0;8\n17;7\n", "Patient_ID;age\n17;7\n"),
+        ("a.json", '{"best": {"child": 7, "age": 8}, "worst": "0007", "n": 7}', '{\n  "n": 7\n}\n'),
         ("a.json", '{"0007": {"age": 8}, "files": ["dataset/0007/x.mp4", "y"]}', '{\n  "files": [\n    "y"\n  ]\n}\n'),
     ],
 )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from childgait.errors import StepError
-from childgait.lineage.graph import job_of, names_subject, read_graph, subject_of
+from childgait.lineage.graph import job_of, read_graph
+from childgait.lineage.subjects import names_subject, subject_of
 from support import toy_study
 
 

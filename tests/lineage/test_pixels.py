@@ -1,10 +1,13 @@
 """The search for a child's pictures: found however they are kept, and told from another child in the same room."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
 
 from childgait.files.hashes import sha256
+from childgait.lineage import pixels
 from childgait.lineage.pixels import find_pictures, reference_pictures
 from support.walking_videos import room, walk, write_video
 
@@ -36,10 +39,19 @@ def test_another_child_in_the_same_room_is_none(tmp_path, known):
     (tmp_path / "text.txt").write_text("no picture")
     cv2.imwrite(str(tmp_path / "flat.png"), np.full((180, 320, 3), 90, np.uint8))
     (tmp_path / "cut.mp4").write_bytes((tmp_path / "raw.mp4").read_bytes()[:40])
+    np.save(tmp_path / "cut.npy", np.stack(walk(1, 1)))
+    os.truncate(tmp_path / "cut.npy", 9_000)
     others = [path for path in sorted(tmp_path.iterdir()) if path.name != "raw.mp4"]
     assert find_pictures(known, others, skip=set()) == {}
     assert find_pictures(known, [tmp_path / "raw.mp4"], skip=set())
     assert find_pictures(known, [tmp_path / "raw.mp4"], skip={sha256(tmp_path / "raw.mp4")}) == {}
+
+
+def test_a_file_that_vanishes_during_the_search_is_none(tmp_path, known, monkeypatch):
+    """Other programs work in the folder for temporary files."""
+    (tmp_path / "gone.mp4").write_bytes((tmp_path / "raw.mp4").read_bytes())
+    monkeypatch.setattr(pixels, "sha256", lambda path: path.unlink() or sha256(path))
+    assert find_pictures(known, [tmp_path / "gone.mp4", tmp_path / "never.mp4"], skip=set()) == {}
 
 
 def test_nobody_in_the_picture_is_nothing_to_look_for(tmp_path):

@@ -1,6 +1,9 @@
 """The search after an erasure: names, bytes, hashes, tables."""
 
 import hashlib
+import io
+import os
+import zipfile
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
@@ -9,6 +12,13 @@ import pytest
 
 from childgait.lineage import search
 from childgait.lineage.search import files_under, find_traces
+
+
+def zipped(name: str, text: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text)
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -21,6 +31,12 @@ from childgait.lineage.search import files_under, find_traces
         ("log", b"read data/raw/dataset/0007/a.mp4"),
         ("subjects.csv", b"patient_id,age\n7,8\n"),
         ("labels.json", b'[{"patient_id": 7}]'),
+        ("labels.json.bak", b'[{"patient_id": 7}]'),
+        ("subjects.csv~", b"patient_id;age\n7;8\n"),
+        ("subjects.csv", b'subject,x\n0001,"open\n0007,8\n'),
+        ("subjects.csv", b"subject,x\n0007,1\n0001," + b"x" * 200_000),
+        ("book.xlsx", zipped("xl/sharedStrings.xml", "<t>0007-0001_left_1-240</t>")),
+        ("poses", zipped("0007-0001_left_1-240/frame_000001.json", "{}")),
         ("moved", b"the child's own bytes"),
         ("note", b"sha256 " + hashlib.sha256(b"the child's own bytes").hexdigest().encode()),
         ("names", b"c0ffee" + hashlib.sha256(b"the child's own bytes").hexdigest().encode() + b"\n"),
@@ -62,3 +78,13 @@ def test_a_long_search_reports_how_far_it_is(
     with caplog.at_level("INFO"):
         assert list(search.with_progress(paths, "searching")) == paths
     assert "searching: 2 of 3 files" in caplog.text
+
+
+def test_links_and_what_is_no_file(tmp_path):
+    """A link has a name, whatever it leads to; a FIFO is not opened."""
+    names = [f"0007-000{n}_left_1-9.mp4" for n in range(2)]
+    (tmp_path / names[0]).symlink_to(tmp_path / "gone")
+    (tmp_path / names[1]).symlink_to(tmp_path / "below")
+    (tmp_path / "below").mkdir()
+    os.mkfifo(tmp_path / "below" / "pipe")
+    assert sorted(find_traces("0007", set(), files_under(tmp_path))) == [tmp_path / name for name in names]

@@ -67,6 +67,7 @@ class Workspace:
         own = small_workflow.environment() if self.toy else Study(self.clone).environment()
         return own | {
             "DVC_SITE_CACHE_DIR": str(self.folder / "site"),
+            "TMPDIR": str(self.folder / "temp"),  # an erasure searches it, and others work in the common one
             "SNAKEMAKE_PROFILE": "profiles/default",
         }
 
@@ -103,7 +104,7 @@ class Workspace:
         """Run the smoke study once, push it to two local remotes, and copy everything."""
         if self.pristine.exists():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "temp").mkdir(parents=True, exist_ok=True)
         if not (self.clone / ".git").exists():
             small_workflow.make_clone(self.clone) if self.toy else clone(self.clone)
         done = self.run(["workflow/run"] if self.toy else ["bash", "-euc", self._prepare()])
@@ -126,8 +127,9 @@ class Workspace:
 
     def reset(self, *, empty: bool = False) -> None:
         """Make the clone (or leave it `empty`) and the remotes what they were before the first disturbance."""
-        for path in (self.clone, self.remote, self.folder / "site"):
+        for path in (self.clone, self.remote, self.folder / "site", self.folder / "temp"):
             shutil.rmtree(path, ignore_errors=True)
+        (self.folder / "temp").mkdir()
         if empty:
             self.clone.mkdir()
         else:

@@ -76,7 +76,17 @@ LEAVES = (
     ),
 )
 JSON = ("labels", "frame", "facts", "tombstones", "model", "pretraining", "reply", "answer", "bundle", "ratings")
-JSON += ("coco", "coco_results", "mmpose", "openpose", "annotated_coco", "annotated_label_studio")
+JSON += (
+    "coco",
+    "coco_results",
+    "mmpose",
+    "openpose",
+    "annotated_coco",
+    "annotated_label_studio",
+    "sidecar",
+    "model_config",
+)
+JSON += ("sidecar", "model_config", "completion", "erased_entries")
 
 
 def mutated_tries(count: int, seed: int = 21) -> Iterator[Try]:

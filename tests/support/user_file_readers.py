@@ -23,6 +23,7 @@ from childgait.files.external_answers import read_external_table, read_kept_answ
 from childgait.files.foreign_gait import SilhouetteSequence, read_skeletons
 from childgait.files.hashes import sha256_of_text
 from childgait.files.labels import read_children, read_sheets
+from childgait.files.local_endpoint import completion_text
 from childgait.files.model_description import ModelDescription
 from childgait.files.pretrained import read_description
 from childgait.files.regions import cleared_by, read_regions
@@ -37,12 +38,16 @@ from childgait.files.video import probe, write_video
 from childgait.files.vlm_protocol import parse_reply, recorded_reply
 from childgait.gait.delivered_keypoints import frame_record, inspect_delivered
 from childgait.gait.lab_angles import read_lab_angles
+from childgait.lineage.subjects import check_table, names_subject, strip_table
 from childgait.lineage.versions import outs_of, versions_in_lock
 from childgait.params import load_params
 from childgait.report.child.visits_table import read_requests
+from childgait.review.decisions import Decisions
 from childgait.review.ratings import Ratings
 from childgait.steps.deidentify import read_layout
 from childgait.training.bundle import DESCRIPTION, WEIGHTS, open_bundle
+from childgait.user_files import read_model_config
+from childgait.vision.faces import read_sidecar
 from support.small_bundle import rewrite, small_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -200,7 +205,52 @@ def c3d_bytes() -> bytes:
         return (Path(folder) / "walk.c3d").read_bytes()
 
 
+def sidecar() -> bytes:
+    values = {"width": 640, "height": 320, "colour": "BGR", "mean": [104, 117, 123], "scale": 1, "layout": "NCHW"}
+    return json.dumps(values | {"licence": "none"}).encode()
+
+
+def decide(path: Path) -> object:
+    """Read the decisions about one video, add one, and take it back."""
+    tables = Decisions(path.parent)
+    row = {"region": "badge", "frame": "3", "x0": "1", "y0": "1", "x1": "2", "y1": "2"}
+    version = tables.version(path.stem, NAME)
+    made = tables.add(path.stem, NAME, [row], "A", "looked again", version, check=lambda _: None)
+    version = tables.version(path.stem, NAME)
+    return tables.undo(path.stem, NAME, "A", made.time, version, check=lambda _: None)
+
+
+def erase_rows(path: Path) -> object:
+    """Remove one child's rows; they must be gone, and the other child's remain."""
+    ending, before = path.suffix, path.read_bytes()
+    check_table(path, "0001")
+    strip_table(path, "0001")
+    after = path.read_bytes()
+    assert not names_subject(after.decode(), "0001", ending)
+    if not names_subject(before.decode(), "0001", ending) and ending == ".csv":
+        assert after == before
+    return after
+
+
 READERS = {
+    "sidecar": Reader("w.onnx.json", lambda path: read_sidecar(path.with_suffix("")), sidecar),
+    "model_config": Reader(
+        "config.json", lambda path: read_model_config(path.parent), lambda: b'{"model_type": "sam3_video"}'
+    ),
+    "completion": Reader(
+        "answer.json",
+        lambda path: completion_text(path.read_bytes(), "http://127.0.0.1:1/v1"),
+        lambda: b'{"choices": [{"message": {"content": "{}"}}]}',
+    ),
+    "decisions": Reader(
+        "regions.csv",
+        decide,
+        lines("video,region,frame,x0,y0,x1,y1,reviewer,time,reason", f"{NAME},a,3,1,1,2,2,B,2026-01-01,seen"),
+    ),
+    "erased_rows": Reader(
+        "subjects.csv", erase_rows, lines("patient_id,age,sex", "0001,8.5,female", '0002,7,"male, tall"')
+    ),
+    "erased_entries": Reader("labels.json", erase_rows, scores),
     "external": Reader(
         "answers.csv",
         lambda path: read_external_table(path, "raters"),

@@ -110,6 +110,12 @@ def write_text(path: Path, text: str) -> None:
         partial[path].write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically; a link becomes a file of its own."""
+    with atomic_outputs([path]) as partial:
+        partial[path].write_bytes(content)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically with stable bytes: sorted keys, two spaces, a newline at the end; fail on NaN."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")

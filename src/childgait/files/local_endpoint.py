@@ -56,6 +56,11 @@ def request_reply(endpoint: str, model: str, prompt: str, pictures: list[bytes],
         connection.close()
     if answer.status != 200:
         raise StepError(f"{endpoint} answers with status {answer.status}", hint="look at the log of the model's server")
+    return completion_text(content, endpoint)
+
+
+def completion_text(content: bytes, endpoint: str) -> str:
+    """Return the text of a chat completion; fail on any other content."""
     try:
         return str(parse_json(content, endpoint)["choices"][0]["message"]["content"])
     except (StepError, LookupError, TypeError):

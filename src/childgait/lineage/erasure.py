@@ -7,7 +7,6 @@ deleted. Git's history and other people's copies cannot be reached; `list_unreac
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -16,30 +15,20 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from childgait.engine.record import ENDING, RUNS
 from childgait.engine.source_files import PACKAGE
-from childgait.errors import StepError
-from childgait.files.atomic import PARTIAL, remove, write_text
+from childgait.files.atomic import PARTIAL, remove, write_bytes, write_text
 from childgait.files.hashes import md5, sha256
 from childgait.files.records import FileEntry
 from childgait.lineage import mlflow_runs
 from childgait.lineage.check import UNTRACKED
-from childgait.lineage.graph import (
-    ID_COLUMNS,
-    Graph,
-    is_subject,
-    names_subject,
-    read_graph,
-    record_files,
-    rows_of,
-    subject_of,
-)
-from childgait.lineage.search import files_under, find_traces, mentions, names_of, with_progress
+from childgait.lineage.graph import Graph, read_graph, record_files
+from childgait.lineage.search import content_of, files_under, find_traces, mentions, names_of, with_progress
 from childgait.lineage.stores import Removals, Store, open_stores, scratch_folders, versions_in_history
+from childgait.lineage.subjects import check_table, names_subject, strip_table, subject_of
 from childgait.lineage.versions import cache_folder, dvc_files, git, listing, versions_here, versions_in_dvc_file
-from childgait.user_files import parse_json
 
 if TYPE_CHECKING:
     from childgait.lineage.pixels import ReferencePicture
@@ -68,6 +57,7 @@ class ErasurePlan:
     runs: mlflow_runs.MlflowRuns = field(default_factory=mlflow_runs.MlflowRuns)
     stages: list[str] = field(default_factory=list)
     added: list[Path] = field(default_factory=list)  # .dvc files to write again
+    elsewhere: list[Path] = field(default_factory=list)  # what links of the study lead to, outside it and DVC's cache
     # To search for afterwards:
     hashes: set[str] = field(default_factory=set)  # sha256 and md5 of its own files
     pictures: list[ReferencePicture] = field(default_factory=list)
@@ -118,13 +108,14 @@ def plan_erasure(subject: str, root: Path, *, remote: bool) -> ErasurePlan:
     delivered = {p for folder in cohort for p in files_under(folder)}
     plan.tables = sorted(p for p in delivered - set(plan.own) if _is_table_with(p, subject))
     for path in plan.tables:
-        _check_table(path)
+        check_table(path, subject)
     left = {*files_under(root / CHECKPOINTS), *(p for p in study if p.name.startswith(PARTIAL))}  # by killed jobs
     derived = {*_pooled(root, subject, plan), *_unrecorded(root, subject, study), *left}
     plan.pooled = sorted(derived - {*plan.own, *plan.tables})
     plan.notes = sorted(_mentioning(subject, [root / name for name in NOTES]))
     plan.cached = _cached(output_cache(root), subject)
     plan.scratch = scratch_folders(root)
+    plan.elsewhere = _targets_elsewhere([*plan.own, *plan.tables], root)
     files = read_graph(root).files if record_files(root) else {}
     plan.hashes = _hashes(plan.own, root, files)
     _add_stores(plan, root, remote)
@@ -133,23 +124,23 @@ def plan_erasure(subject: str, root: Path, *, remote: bool) -> ErasurePlan:
     return plan
 
 
+def _targets_elsewhere(paths: Iterable[Path], root: Path) -> list[Path]:
+    """List the files and folders outside the clone and DVC's cache to which links lead."""
+    inside = [root.resolve(), cache_folder(root).resolve()]
+    targets = {path.resolve() for path in paths if path.is_symlink()}
+    return sorted(p for p in targets if p.exists() and not any(p.is_relative_to(folder) for folder in inside))
+
+
 def _is_table_with(path: Path, subject: str) -> bool:
     """Whether a file is a table of several children that names the child."""
-    if path.suffix not in TABLES or path.name.endswith(ENDING) or subject_of(path.name) is not None:
+    if (
+        path.suffix not in TABLES
+        or not path.is_file()
+        or path.name.endswith(ENDING)
+        or subject_of(path.name) is not None
+    ):
         return False
     return names_subject(path.read_text(encoding="utf-8", errors="replace"), subject, path.suffix)
-
-
-def _check_table(path: Path) -> None:
-    """Fail on a table that could not be rewritten, before anything is removed."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise StepError(
-            f"{path} names the child and is not text in UTF-8", hint="save it as UTF-8; nothing was removed"
-        ) from None
-    if path.suffix == ".json":
-        parse_json(text.encode(), str(path), nan=True, hint="correct it first: it names the child; nothing was removed")
 
 
 def _pooled(root: Path, subject: str, plan: ErasurePlan) -> list[Path]:
@@ -188,7 +179,7 @@ def _mentioning(subject: str, folders: Iterable[Path]) -> Iterator[Path]:
     pattern = mentions(subject)
     for folder in folders:
         for path in files_under(folder):
-            content = path.read_bytes()
+            content = content_of(path)
             if pattern.search(names_of(path)) or pattern.search(content) or bare.search(content):
                 yield path
 
@@ -206,7 +197,7 @@ def _cached(folder: Path, subject: str) -> list[Path]:
     gone: list[Path] = []
     for paths in groups.values():
         records = [path for path in paths if path.name.endswith("record.json")]
-        if not records or any(pattern.search(path.read_bytes()) for path in records):
+        if not records or any(pattern.search(content_of(path)) for path in records):
             gone += paths
     return sorted(gone)
 
@@ -229,7 +220,9 @@ def _add_stores(plan: ErasurePlan, root: Path, remote: bool) -> None:
     plan.added = [p for p in dvc_files(root) if _holds(root, p, going)]
     versions = [*here, *versions_in_history(root)]
     stores = open_stores(root, remote=remote)
-    plan.stores = [(store, store.select(plan.subject, versions, keep, plan.hashes)) for store in stores]
+    # A remote's listing may be gone by the erasure of another child: what goes here goes there, too.
+    known = plan.hashes | {md5(path) for path in (*plan.pooled, *plan.tables) if path.is_file()}
+    plan.stores = [(store, store.select(plan.subject, versions, keep, known)) for store in stores]
 
 
 def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
@@ -242,7 +235,7 @@ def _holds(root: Path, dvc_file: Path, going: set[str]) -> bool:
 def _hashes(own: list[Path], root: Path, files: dict[str, FileEntry]) -> set[str]:
     """Hash the child's files, without those that are the same bytes for another child (an empty table, say)."""
     others = {entry["sha256"] for path, entry in files.items() if root / path not in own}
-    digests = {path: sha256(path) for path in own}
+    digests = {path: sha256(path) for path in own if path.is_file()}
     return {h for path, digest in digests.items() if digest not in others for h in (digest, md5(path))}
 
 
@@ -251,6 +244,9 @@ def carry_out(plan: ErasurePlan, root: Path) -> None:
 
     The records are what the plan is made from, so an interrupted erasure is completed by the next call.
     """
+    for path in plan.tables:
+        if path.is_symlink():  # perhaps to an object of DVC's cache, which goes
+            write_bytes(path, path.read_bytes())
     for store, removals in reversed(plan.stores):  # remotes first: the plan is made from the listings in DVC's cache
         store.remove(removals)
     mlflow_runs.remove_runs(plan.runs)
@@ -283,37 +279,6 @@ def _remove_empty_folders(removed: list[Path]) -> None:
     ):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def strip_table(path: Path, subject: str) -> None:
-    """Rewrite a table without the rows, entries and keys of one child."""
-    text = path.read_bytes().decode("utf-8")
-    if path.suffix == ".json":
-        write_text(path, json.dumps(without(json.loads(text), subject), indent=2, ensure_ascii=False) + "\n")
-        return
-    rows = [
-        row for row, ids in rows_of(text, path.suffix) if not any(is_subject(value, subject) for value in ids)
-    ]  # the others' rows as they are, to the byte
-    write_text(path, "".join(rows))
-
-
-def without(value: Any, subject: str) -> Any:
-    """Copy JSON without the child: without keys that are its number and list entries that name it."""
-    if isinstance(value, dict):
-        return {key: without(inside, subject) for key, inside in value.items() if not _is_its(key, subject)}
-    if isinstance(value, list):
-        return [without(inside, subject) for inside in value if not _is_its(inside, subject)]
-    return value
-
-
-def _is_its(value: Any, subject: str) -> bool:
-    if isinstance(value, dict):
-        return any(is_subject(value[name], subject) for name in ID_COLUMNS if name in value) or any(
-            isinstance(inside, str) and subject_of(inside) == subject for inside in value.values()
-        )
-    return isinstance(value, str) and (
-        value == subject or value.startswith(f"{subject}-") or subject_of(value) == subject
-    )
 
 
 def _strip_lines(path: Path, subject: str) -> None:
@@ -374,6 +339,9 @@ def list_unreachable(plan: ErasurePlan, root: Path) -> Iterator[str]:
         named = git(root, "log", "--all", "--oneline", f"-G{plan.subject}-[0-9]{{4,}}_", "--", *data).splitlines()
         if named:
             yield f"In {len(named)} commit(s), such as {named[0].split()[0]}, a text in git names the child itself."
+    if plan.elsewhere:
+        paths = ", ".join(map(str, plan.elsewhere))
+        yield f"Links led out of this clone; what they led to is still there: {paths}"
     for store, removals in plan.stores:
         if removals.unknown:
             yield (

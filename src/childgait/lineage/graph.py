@@ -6,11 +6,8 @@ ten thousand jobs is read in about a second.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,24 +15,18 @@ from pathlib import Path, PurePosixPath
 from childgait.engine.record import ENDING
 from childgait.errors import StepError
 from childgait.files.records import Environment, FileEntry, OutputEntry
+from childgait.lineage.subjects import names_subject, subject_of
 
 ROOTS = ("data", "reports")
 METRICS_FILE = "reports/metrics.json"
 _FRAMES = "_filtered_pose"  # folders of one-frame files: hundreds of thousands of names, never a record
 _TEXT = (".json", ".csv", ".tsv")
-_SUBJECT = re.compile(r"(?:^|/)(\d{4,})(?=-\d{4,}_[a-z]+_\d+-\d+|[./])")
 
 
 def check_number(subject: str) -> None:
     """Fail if a child's number is not written as in file names: a 7 for 0007 would match only some of its data."""
     if not (subject.isdigit() and len(subject) >= 4):
         raise StepError(f"{subject!r} is not a child's number", hint="write it as in the file names, such as 0007")
-
-
-def subject_of(path: str) -> str | None:
-    """Read the child off a file's name or folder; None for a file of several children, or of none."""
-    numbers = _SUBJECT.findall(path)
-    return numbers[-1] if numbers else None
 
 
 @dataclass(slots=True)
@@ -254,43 +245,6 @@ class Graph:
                 if path not in self.jobs and self.files[path]["sha256"] != entry["sha256"]:
                     pairs.append((job, entry, self.maker.get(path) or self.readers[path][0]))
         return pairs
-
-
-ID_COLUMNS = ("patient_id", "subject", "child", "video")
-
-
-def is_subject(value: object, subject: str) -> bool:
-    """Whether an id field means the child: `7`, `"7"`, `"0007"`, or one of its videos."""
-    text = str(value).strip()
-    return (text.isdigit() and text.zfill(4) == subject) or text.startswith(f"{subject}-")
-
-
-def rows_of(text: str, ending: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each row of a table as written, with its id fields; comments and the header have none."""
-    lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(iter(lines), delimiter="\t" if ending == ".tsv" else ",")
-    columns: list[int] | None = None
-    begin = 0
-    for row in reader:
-        text_of_row, begin = "".join(lines[begin : reader.line_num]), reader.line_num
-        if columns is not None:
-            yield text_of_row, [row[place] for place in columns if place < len(row)]
-            continue
-        if row and not row[0].lstrip("\ufeff").startswith("#"):
-            columns = [place for place, name in enumerate(row) if name.strip('\ufeff" ') in ID_COLUMNS]
-        yield text_of_row, []
-
-
-def names_subject(text: str, subject: str, ending: str) -> bool:
-    """Whether a delivered table or JSON names a child, in an id field or as a quoted string."""
-    if ending in (".csv", ".tsv"):
-        return any(is_subject(value, subject) for _, ids in rows_of(text, ending) for value in ids)
-    keys, bare = "|".join(ID_COLUMNS), subject.lstrip("0") or "0"
-    number = f"0{{0,{4 - len(bare)}}}{bare}" if len(subject) == 4 else subject
-    return bool(
-        re.search(rf'"{re.escape(subject)}(?:"|-\d)', text)
-        or re.search(rf'"(?:{keys})"\s*:\s*"?{number}"?\s*[,}}\]]', text)
-    )
 
 
 def _output_holds(entry: FileEntry, subject: str, reads: bool) -> str | None:

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from childgait.lineage.graph import Graph, Job, subject_of
+from childgait.lineage.graph import Graph, Job
 from childgait.lineage.show import code_hash
+from childgait.lineage.subjects import subject_of
 
 BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 150, 46, 46, 22, 12  # pixels
 RAW = "raw files"  # the group of files that no job of the study made

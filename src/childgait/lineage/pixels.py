@@ -7,6 +7,7 @@ part cut out of a picture is not found (the study's own crops, the clips, are se
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,10 @@ def pictures_in(path: Path, every: int = 10) -> Iterator[NDArray[np.uint8]]:
     with path.open("rb") as stream:
         head = stream.read(8)
     if head.startswith(b"\x93NUMPY"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError:  # cut off, as a killed job leaves it
+            return
         if array.dtype == np.uint8 and array.ndim >= 3 and min(array.shape[1:3]) >= _SIDE:
             yield from (np.asarray(array[index]) for index in range(0, len(array), every))
     elif head.startswith((b"\xff\xd8\xff", b"\x89PNG")):
@@ -101,13 +105,14 @@ def find_pictures(references: list[ReferencePicture], paths: Iterable[Path], *, 
     shows = dict.fromkeys(skip, False)  # by sha256: the same bytes lie in several caches and are searched once
     matches = {}
     for path in paths:
-        if not has_pictures(path):
-            continue
-        digest = sha256(path)
-        if digest not in shows:
-            shows[digest] = any(_matches_any(picture, references, bank) for picture in pictures_in(path))
-        if shows[digest]:
-            matches[path] = "it shows the child"
+        with contextlib.suppress(FileNotFoundError):  # in a temporary folder: removed meanwhile
+            if not path.is_file() or not has_pictures(path):
+                continue
+            digest = sha256(path)
+            if digest not in shows:
+                shows[digest] = any(_matches_any(picture, references, bank) for picture in pictures_in(path))
+            if shows[digest]:
+                matches[path] = "it shows the child"
     return matches
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from childgait.errors import StepError
 from childgait.files.hashes import sha256_of_text
-from childgait.lineage.graph import Graph, Job, Trace, subject_of
+from childgait.lineage.graph import Graph, Job, Trace
+from childgait.lineage.subjects import subject_of
 
 _VIDEO = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm")
 

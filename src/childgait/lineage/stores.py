@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from childgait.errors import StepError
-from childgait.lineage.graph import subject_of
+from childgait.lineage.subjects import subject_of
 from childgait.lineage.versions import Version, git, load_yaml, versions_in_dvc_file, versions_in_lock
 
 NO_ADDRESS = "/dev/null/"  # of a remote in .dvc/config to which a clone has not given an address
@@ -56,8 +56,8 @@ class Store:
     def select(self, subject: str, versions: Iterable[Version], keep: set[str], own: set[str]) -> Removals:
         """Choose the objects that hold the child.
 
-        `keep` are md5s of files that stay in the working tree. `own` are md5s of the child's files, which go even where
-        no listing names them any more, because the erasure of another child has removed it.
+        `keep` are md5s of files that stay in the working tree. `own` are md5s of files that leave it, which go even
+        where no listing names them any more, because the erasure of another child has removed it.
         """
         oids = {oid for oid in self.odb.all() if not oid.startswith("runs")}
         listings = {oid: self._listing(oid) for oid in sorted(oids) if oid.endswith(".dir")}

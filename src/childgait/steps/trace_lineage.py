@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from childgait.engine.flags import Input, Output
 from childgait.files.hashes import sha256
 from childgait.files.tables import Column, Table
-from childgait.lineage.graph import Graph, Job, read_graph, subject_of
+from childgait.lineage.graph import Graph, Job, read_graph
+from childgait.lineage.subjects import subject_of
 
 if TYPE_CHECKING:
     import polars as pl

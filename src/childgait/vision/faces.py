@@ -10,8 +10,9 @@ A face detector detects faces, not heads: it is weak on profiles and misses the 
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 
 from childgait.errors import StepError
 from childgait.files.weights import check_sha256
-from childgait.user_files import read_json
+from childgait.user_files import read_json, shorten
 
 Boxes = NDArray[np.float64]  # (N, 5): x0, y0, x1, y1 with the latter exclusive, and the score
 
 CENTERFACE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+_LONGEST_SIDE = 4096  # pixels of a network's input, as a sidecar may declare
 _OVERLAP = 0.3  # of two boxes (IoU) from which they are one face
 
 
@@ -161,26 +163,29 @@ def read_sidecar(weights: Path) -> Sidecar:
         '{"width": 640, "height": 640, "colour": "BGR", "mean": [104, 117, 123], "scale": 1, '
         '"layout": "NCHW", "licence": "…"}'
     )
+    hint = f"sides in multiples of 32, up to {_LONGEST_SIDE}, like {example}"
     try:
         values = read_json(path, hint=f"write one like {example}")
-        sidecar = Sidecar(**{**values, "mean": tuple(float(v) for v in values["mean"])})
-        sound = (
-            sidecar.colour in ("RGB", "BGR")
-            and sidecar.layout in ("NCHW", "NHWC")
-            and len(sidecar.mean) == 3
-            and sidecar.width % 32 == 0
-            and sidecar.height % 32 == 0
-            and min(sidecar.width, sidecar.height) > 0
-        )
+        sidecar = Sidecar(**{**values, "mean": tuple(_finite(v) for v in values["mean"])})
+        sidecar = replace(sidecar, scale=_finite(sidecar.scale))
     except FileNotFoundError:
         raise StepError(f"there is no sidecar {path}", hint=f"write one like {example}") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise StepError(f"{path} is no sidecar ({error})", hint=f"write one like {example}") from None
-    if not sound:
-        raise StepError(
-            f"{path} contains {values}, which is no sidecar", hint=f"sides in multiples of 32, like {example}"
-        )
+        raise StepError(f"{path} is no sidecar ({shorten(str(error))})", hint=f"write one like {example}") from None
+    sides_fit = all(
+        type(side) is int and 0 < side <= _LONGEST_SIDE and side % 32 == 0 for side in (sidecar.width, sidecar.height)
+    )
+    formats = sidecar.colour in ("RGB", "BGR") and sidecar.layout in ("NCHW", "NHWC") and len(sidecar.mean) == 3
+    if not (sides_fit and formats):
+        raise StepError(f"{path} contains {shorten(values)}, which is no sidecar", hint=hint)
     return sidecar
+
+
+def _finite(value: object) -> float:
+    """Return a number; fail on texts, booleans, NaN and infinity."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{shorten(value)} is no number")
+    return float(value)
 
 
 class RetinaFace:
@@ -191,10 +196,17 @@ class RetinaFace:
     def __init__(self, weights: Path, expected_sha256: str) -> None:
         check_weights(weights, expected_sha256, "deidentify.retinaface_sha256")
         self.sidecar = read_sidecar(weights)
-        self._run = make_session(weights.read_bytes())
-        self._input = self._run.get_inputs()[0].name
-        outputs = self._outputs(np.zeros((self.sidecar.height, self.sidecar.width, 3), np.uint8))
-        self.family = family_of([output.shape for output in outputs], self.sidecar.width, self.sidecar.height, weights)
+        try:
+            self._run = make_session(weights.read_bytes())
+            self._input = self._run.get_inputs()[0].name
+            outputs = self._outputs(np.zeros((self.sidecar.height, self.sidecar.width, 3), np.uint8))
+        except Exception as error:  # onnxruntime's exceptions have no common class
+            raise StepError(
+                f"{weights} cannot be run ({' '.join(str(error).split())[:200]})",
+                hint="export the network to ONNX again; check the size and layout in the sidecar, too",
+            ) from None
+        shapes = [np.shape(output) for output in outputs]
+        self.family = family_of(shapes, self.sidecar.width, self.sidecar.height, weights)
 
     def _outputs(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         side = self.sidecar
