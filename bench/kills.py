@@ -229,10 +229,7 @@ def fill_disk(space: Workspace, stage: str, outputs: tuple[str, ...]) -> Iterato
         )
         try:
             copy_into(space.pristine, space.clone)
-            space.remove(stage, [name.format(video=first_video(space)) for name in outputs])
-            filler = space.clone / "filler"
-            fill(filler, leave=150 << 10)
-            full = space.run(["workflow/stage", stage])
+            full, filler = run_on_full_disk(space, stage, outputs)
             wrong = space.differences(complete=False)
             wrong += [] if full.status > 0 else [f"the stage ended with status {full.status} on a full disk"]
             wrong += [] if "o space left on device" in full.text else [f"the full disk is not reported: {full.errors}"]
@@ -245,6 +242,19 @@ def fill_disk(space: Workspace, stage: str, outputs: tuple[str, ...]) -> Iterato
         return wrong, 0, full.errors
 
     yield f"the disk is full in {stage}", act
+
+
+def run_on_full_disk(space: Workspace, stage: str, outputs: tuple[str, ...]) -> tuple[Ended, Path]:
+    """Run a stage with little space, then with less until its files do not fit; return how it ended, and the filler."""
+    filler = space.clone / "filler"
+    for kilobytes in (150, 40, 12):
+        filler.unlink(missing_ok=True)
+        space.remove(stage, [name.format(video=first_video(space)) for name in outputs])
+        fill(filler, leave=kilobytes << 10)
+        full = space.run(["workflow/stage", stage])
+        if full.status > 0:
+            break
+    return full, filler
 
 
 def copy_into(source: Path, target: Path) -> None:

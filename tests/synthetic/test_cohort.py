@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ import pytest
 from childgait.domain.names import parse_video_name
 from childgait.domain.skeleton import INDEX
 from childgait.engine.source_files import ROOT
+from childgait.errors import StepError
 from childgait.files.recordings import list_recordings
 from childgait.params import Synthesize, read_params
 from childgait.synthetic.cohort import write_cohort
@@ -263,3 +265,13 @@ def test_a_therapist_walks_beside_every_child_in_portrait(tmp_path: Path) -> Non
                 assert columns.min() >= box[0] - 1
                 assert columns.max() <= box[2] + 1
                 assert rows.min() >= box[1] - 1
+
+
+def test_a_process_that_the_system_ended_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: object) -> None:
+        raise BrokenProcessPool("terminated abruptly")
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.map", end)
+    with pytest.raises(StepError, match="ended by the system") as caught:
+        write_cohort(tmp_path / "cohort", small(), 2)
+    assert "No space left on device" in str(caught.value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from childgait.domain.evgs import BY_CODE, CODES, LIMBS
 from childgait.domain.tasks import CLASS_COLUMNS
+from childgait.errors import StepError
 from childgait.files.atomic import write_json, write_text
 from childgait.files.hashes import sha256
 from childgait.files.tombstones import is_erased
@@ -104,8 +106,14 @@ def _made(root: Path, params: Synthesize, processes: int) -> Iterator[WrittenChi
         for index in indices:
             yield _make_child(index, root, params)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_make_child, indices, [root] * len(indices), [params] * len(indices))
+    try:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(_make_child, indices, [root] * len(indices), [params] * len(indices))
+    except BrokenProcessPool as error:
+        raise StepError(
+            "a process that renders videos was ended by the system",
+            hint="free disk space or memory (on a full disk: No space left on device), or use fewer --processes",
+        ) from error
 
 
 def write_cohort(root: Path, params: Synthesize, processes: int) -> CohortSummary:
