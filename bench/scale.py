@@ -238,8 +238,8 @@ def against_aims(sizes: list[Measured], costs: list[tuple[str, str, float]]) -> 
     others |= {f"{rule} {large.more[rule]} times" for rule in own if large.more[rule] != 1}
     planned = ", ".join(sorted(others)) or "no other"
     rows = [
-        ("`dvc repro` with nothing to do", "5 s", both(large.nothing_dvc), large.nothing_dvc.seconds <= 5),
-        ("Snakemake with nothing to do, 2 cores", "10 s", both(large.nothing), large.nothing.seconds <= 10),
+        ("`dvc repro` with nothing to do", "3 s", both(large.nothing_dvc), large.nothing_dvc.seconds <= 3),
+        ("Snakemake with nothing to do, 2 cores", "5 s", both(large.nothing), large.nothing.seconds <= 5),
         ("starting a video's job, the slowest of six", "0.7 s", f"{start:.2f}", start <= 0.7),
         ("one more video plans its own jobs and the pooled ones", "no other", planned, not others),
         (
