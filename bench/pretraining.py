@@ -365,8 +365,8 @@ def sources_sentence(results: dict[str, Any]) -> str:
     rows += [(row["name"], row) for key in CAPTIONS for row in results[key]]
     by_code: dict[str, list[str]] = {}
     for name, row in rows:
-        if row["code"] is not None:
-            by_code.setdefault(row["code"], []).append(name)
+        if row["windows"] > 0:
+            by_code.setdefault(row["code"] or "not recorded", []).append(name)
     if len(by_code) < 2:
         return ""
     groups = "; ".join(f"{code}: {', '.join(dict.fromkeys(names))}" for code, names in by_code.items())
