@@ -37,7 +37,8 @@ def test_left_and_right_are_alike_in_the_graph() -> None:
 
 
 def test_width_and_time_go_as_published() -> None:
-    network = Stgcn(Skeleton(width=8, temporal_kernel=9, dropout=0.0, extra=[], attention="none")).eval()
+    settings = {"width": 8, "temporal_kernel": 9, "dropout": 0.0, "extra": [], "attention": "none"}
+    network = Stgcn(Skeleton(**settings, moments_age=9.0, moments_rate=15.0)).eval()
     points = torch.from_numpy(scored_points(frames=40))
     maps = network.maps(Batch(1, points=points))
     assert maps.shape == (1, 32, 10, len(POINTS))

@@ -20,7 +20,15 @@ from childgait.steps.finetune import finetune
 from support.small_study import PARAMS, Study, make_study, settings
 
 SMALL = {
-    "skeleton": {"width": 8, "temporal_kernel": 3, "dropout": 0.0, "extra": [], "attention": "none"},
+    "skeleton": {
+        "width": 8,
+        "temporal_kernel": 3,
+        "dropout": 0.0,
+        "extra": [],
+        "attention": "none",
+        "moments_age": 9.0,
+        "moments_rate": 15.0,
+    },
     "epochs": 12,
     "learning_rate": 0.01,
     "fusion": {**PARAMS["finetune"]["fusion"], "first_epochs": 2},
