@@ -15,11 +15,10 @@ import yaml
 from childgait.engine.source_files import ROOT
 
 # Snakemake, as far as reading its command line and profiles.
-READ = """#!{python}
-import json, sys
+READ = """import json, sys
 from snakemake.cli import parse_args
 _, read = parse_args(sys.argv[1:])
-print(json.dumps({{"cores": read.cores, "executor": read.executor, "keep_going": read.keep_going}}))
+print(json.dumps({"cores": read.cores, "executor": read.executor, "keep_going": read.keep_going}))
 """
 
 
@@ -29,10 +28,8 @@ def test_the_chosen_profile_holds(tmp_path: Path, profile: str) -> None:
         shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "profiles/few").mkdir()
     (tmp_path / "profiles/few/config.yaml").write_text("cores: 3\n")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/snakemake").write_text(READ.format(python=sys.executable))
-    (tmp_path / "bin/snakemake").chmod(0o755)
-    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    (tmp_path / "workflow/run_snakemake.py").write_text(READ)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["workflow/stage", "register"],
         cwd=tmp_path,
