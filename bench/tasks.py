@@ -61,19 +61,19 @@ def main() -> None:
 
 
 def classify(work: Path, task: Task, model: str, seed: int) -> Path:
-    """The classes.csv of one run, made unless it is there."""
+    """Make the classes.csv of one run unless it is there; return its path."""
     from childgait.params import load_params
     from childgait.steps.classify import classify as step
 
-    learnt = work / "finetune" / model / f"holdout-{seed}"
+    trained = work / "finetune" / model / f"holdout-{seed}"
     out = work / "classify" / task.name / model / f"holdout-{seed}"
     if not (out / "classes.csv").exists():
         out.mkdir(parents=True, exist_ok=True)
         how: Any = load_params(Path("params.yaml"))["classify"]
         parts = {part: work / f"holdout.{part}.parquet" for part in ("train", "validation", "test")}
         step(
-            learnt / "weights.safetensors",
-            learnt / "model.json",
+            trained / "weights.safetensors",
+            trained / "model.json",
             **parts,
             subjects=work / "subjects_out.parquet",
             clips=sorted((work / "clips").glob("*.clip.json")),
@@ -92,7 +92,7 @@ def classify(work: Path, task: Task, model: str, seed: int) -> Path:
 
 
 def read_runs(paths: list[Path]) -> dict[str, dict[str, pl.DataFrame]]:
-    """By model and seed the units of all folds whose class is known; the files lie in {model}/{fold}-{seed}/."""
+    """Read by model and seed the units of all folds whose class is known, from {model}/{fold}-{seed}/."""
     folds: dict[str, dict[str, list[pl.DataFrame]]] = defaultdict(lambda: defaultdict(list))
     text = dict.fromkeys(("subject", "limb", "true", "predicted", "commonest"), pl.String)
     for path in sorted(paths):
@@ -120,11 +120,11 @@ def report(runs: dict[str, dict[str, pl.DataFrame]], task: Task) -> str:
 
     truth, weights = indices(some, "true"), weights_of_units(some["subject"].to_list(), DRAWS, SEED)
     equal = np.ones((1, len(truth)))
-    said = {model: [indices(table, "predicted") for table in seeds.values()] for model, seeds in runs.items()}
-    rows = {COMMONEST: [indices(some, "commonest")]} | said
+    predictions = {model: [indices(table, "predicted") for table in seeds.values()] for model, seeds in runs.items()}
+    rows = {COMMONEST: [indices(some, "commonest")]} | predictions
     plain = {name: mean_over_seeds(each, truth, equal, task) for name, each in rows.items()}
     drawn = {name: mean_over_seeds(each, truth, weights, task) for name, each in rows.items()}
-    seeds = max(len(each) for each in said.values())
+    seeds = max(len(each) for each in predictions.values())
     there = ", ".join(f"{int((truth == number).sum())} {name}" for name, number in place.items())
     metrics = metrics_of(task)
     lines = [
@@ -151,7 +151,7 @@ def report(runs: dict[str, dict[str, pl.DataFrame]], task: Task) -> str:
             low, high = interval(gap) or (None, None)
             bounds = "–" if low is None else f"{low:+.1f} to {high:+.1f}"
             lines.append(f"| {name} | {other} | {value:+.1f} | {bounds} |")
-    for name, each in said.items():
+    for name, each in predictions.items():
         table = np.mean([confusion_tables(one, truth, equal, len(task.classes))[0] for one in each], axis=0)
         lines += [
             "",
@@ -174,9 +174,9 @@ def report(runs: dict[str, dict[str, pl.DataFrame]], task: Task) -> str:
     return "\n".join([*lines, ""])
 
 
-def mean_over_seeds(said: list[Any], truth: Any, weights: Any, task: Task) -> dict[str, Any]:
+def mean_over_seeds(predictions: list[Any], truth: Any, weights: Any, task: Task) -> dict[str, Any]:
     count = len(task.classes)
-    each = [measure_classes(confusion_tables(one, truth, weights, count), task) for one in said]
+    each = [measure_classes(confusion_tables(one, truth, weights, count), task) for one in predictions]
     return {name: np.mean([result[name] for result in each], axis=0) for name in metrics_of(task)}
 
 

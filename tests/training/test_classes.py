@@ -56,8 +56,8 @@ def test_metrics_are_scikit_learns() -> None:
 def test_metrics_of_unordered_classes_by_hand() -> None:
     """Ten limbs: recalls 2/4, 3/3, 1/3 of three classes; F1 2·2/(4+2), 2·3/(3+6), 2·1/(3+2); no order, no kappa."""
     truth = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
-    said = np.array([0, 0, 1, 2, 1, 1, 1, 1, 1, 2])
-    table = confusion_tables(said, truth, np.ones((1, 10)), 5)
+    predicted = np.array([0, 0, 1, 2, 1, 1, 1, 1, 1, 2])
+    table = confusion_tables(predicted, truth, np.ones((1, 10)), 5)
     assert table[0, :3, :3].tolist() == [[2, 1, 1], [0, 3, 0], [0, 2, 1]]
     result = measure_classes(table, GAIT_TYPE)
     f1 = (4 / 6 + 6 / 9 + 2 / 5) / 3
@@ -66,7 +66,9 @@ def test_metrics_of_unordered_classes_by_hand() -> None:
     assert result["f1"][0] == pytest.approx(f1)
     assert result["challenge"][0] == pytest.approx((0.6 + f1) / 2)
     names = GAIT_TYPE.classes
-    assert result["challenge"][0] == pytest.approx(subtype_score([names[n] for n in said], [names[n] for n in truth]))
+    assert result["challenge"][0] == pytest.approx(
+        subtype_score([names[n] for n in predicted], [names[n] for n in truth])
+    )
     assert not {"kappa", "error"} & set(result)
 
 
@@ -113,8 +115,8 @@ def test_ordered_classes_become_thresholds_and_back(tmp_path: Path) -> None:
     assert by_level.atypical[0].tolist() == [0, 0, 0]
     assert binary_targets(np.array([2, UNKNOWN]), SEVERITY)[0].tolist() == [1, 1, 0]
     assert np.isnan(binary_targets(np.array([2, UNKNOWN]), SEVERITY)[1]).all()
-    said = Classified(SEVERITY, ["a", "b"], np.array([[0.9, 0.6, 0.1], [0.2, 0.1, 0.1]]))
-    assert said.classes.tolist() == [2, 0]
+    predicted = Classified(SEVERITY, ["a", "b"], np.array([[0.9, 0.6, 0.1], [0.2, 0.1, 0.1]]))
+    assert predicted.classes.tolist() == [2, 0]
     assert commonest(np.array([2, 1, 2, 1, 3, UNKNOWN])) == 1
 
 

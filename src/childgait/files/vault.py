@@ -84,14 +84,14 @@ def _row(where: str, row: dict[str, str]) -> VaultRow:
 
 def _whole_number(where: str, name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 12):
-        raise StepError(f"{where}: {name} is {shorten(text)}", hint="restore the file from git")
+        raise StepError(f"{where}: {name} is {shorten(text)}, not a whole number", hint="restore the file from git")
     return int(text)
 
 
 def _share(where: str, name: str, text: str) -> float | None:
     value = parse_number(text) if text else None
     if value is not None and not 0 <= value <= 1:
-        raise StepError(f"{where}: {name} is {shorten(text)}", hint="restore the file from git")
+        raise StepError(f"{where}: {name} is {shorten(text)}, not from 0 to 1", hint="restore the file from git")
     return value
 
 

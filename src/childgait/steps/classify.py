@@ -44,7 +44,6 @@ def classify(
     checkpoint: Path = Path(".cache/finetune"),
 ) -> None:
     """Train one run's network on a task, classify its test children; write weights, classes and metrics."""
-    import numpy as np
     from safetensors.numpy import load_file, save_file
 
     from childgait.domain.tasks import TASKS
@@ -92,10 +91,16 @@ def classify(
     _write_classes(classes, predicted, truth, commonest)
     write_json(metrics, result | _evaluation(predicted, truth, commonest, params))
     save_as.unlink(missing_ok=True)
-    known = truth != training.UNKNOWN
-    values = float(np.mean(predicted.classes[known] == truth[known])), float(np.mean(truth[known] == commonest))
-    log.info("classify: %s, %s, fold %s, seed %d: accuracy %.3f", task_name, model_name, fold, seed, values[0])
-    log.info("classify: accuracy of the commonest class %.3f, of %d", values[1], known.sum())
+    _log_accuracy(f"{task_name}, {model_name}, fold {fold}, seed {seed}", predicted.classes, truth, commonest)
+
+
+def _log_accuracy(name: str, predicted: Classes, truth: Classes, commonest: int) -> None:
+    """Log the accuracy of the network, and that of the commonest class, over the units whose class is known."""
+    from childgait.training.classes import UNKNOWN
+
+    known = truth != UNKNOWN
+    log.info("classify: %s: accuracy %.3f", name, (predicted[known] == truth[known]).mean())
+    log.info("classify: accuracy of the commonest class %.3f, of %d", (truth[known] == commonest).mean(), known.sum())
 
 
 def read_network(model: Path, model_name: str, fold: str, seed: int) -> ModelDescription:

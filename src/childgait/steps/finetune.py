@@ -15,6 +15,7 @@ from childgait.engine.flags import Input, Output
 from childgait.params import Finetune
 
 if TYPE_CHECKING:
+    from childgait.engine.mlflow_tracking import TrackedRun
     from childgait.files.parts import Part
     from childgait.models.registry import Model
     from childgait.training.fit import FitResult
@@ -52,10 +53,9 @@ def finetune(
     from safetensors.numpy import save_file
 
     from childgait.engine.mlflow_tracking import track_training
-    from childgait.engine.record import add_run_note, describe_code
+    from childgait.engine.record import describe_code
     from childgait.files.clips import open_clip
-    from childgait.files.hashes import sha256
-    from childgait.files.parts import hash_of_part, open_part
+    from childgait.files.parts import open_part
     from childgait.models.registry import find_model, settings_of
     from childgait.training.checkpoint import run_fingerprint
     from childgait.training.description import describe, last_losses, write_history
@@ -68,7 +68,7 @@ def finetune(
     check_parts(parts)
     pool = [open_clip(path) for path in unlabelled or []]
     check_pool({clip.subject for clip in pool}, assignment)
-    taught_by = read_teacher(teacher or [], settings, fold, seed, train, parts["train"])
+    teacher_run = read_teacher(teacher or [], settings, fold, seed, train, parts["train"])
     inputs, code = [*clips, *(unlabelled or [])], describe_code(finetune)
     started_from = [*(pretrained or []), *(teacher or [])]
     fingerprint = run_fingerprint(model_name, fold, seed, settings, [train, validation], inputs, started_from, code)
@@ -83,22 +83,31 @@ def finetune(
             fingerprint=fingerprint,
             unlabelled=pool,
             pretrained=next((path for path in pretrained or [] if path.suffix == ".safetensors"), None),
-            teacher=taught_by,
+            teacher=teacher_run,
             on_epoch=lambda row, speed: run.metrics(int(row["epoch"]), row | speed),
         )
         if not leads:
             return
         save_file(result.weights, weights)
-        describe(selected, fold, seed, settings, parts, result, pool, taught_by).write(model)
+        describe(selected, fold, seed, settings, parts, result, pool, teacher_run).write(model)
         write_history(history, result.history)
-        for name, table in (("train", train), ("validation", validation)):
-            run.data(name, table, hash_of_part(table, parts[name]))
-        run.tags({"weights_sha256": sha256(weights)})
-        run.model(weights, model)
-        add_run_note(mlflow_run=run.id)
+        _log_run(run, {"train": train, "validation": validation}, parts, weights, model)
     save_as.unlink(missing_ok=True)
     name, losses = f"{model_name}, fold {fold}, seed {seed}", last_losses(result.history)
     log.info("finetune: %s trained on %d clips%s", name, len(parts["train"].clips), losses)
+
+
+def _log_run(run: TrackedRun, tables: dict[str, Path], parts: dict[str, Part], weights: Path, model: Path) -> None:
+    """Log data, weights and model of a finished run to MLflow, and its id to the record."""
+    from childgait.engine.record import add_run_note
+    from childgait.files.hashes import sha256
+    from childgait.files.parts import hash_of_part
+
+    for name, table in tables.items():
+        run.data(name, table, hash_of_part(table, parts[name]))
+    run.tags({"weights_sha256": sha256(weights)})
+    run.model(weights, model)
+    add_run_note(mlflow_run=run.id)
 
 
 def _resolve(model: Model, settings: Finetune) -> Finetune:

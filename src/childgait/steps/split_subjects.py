@@ -44,18 +44,8 @@ def split_subjects(
     import polars as pl
 
     from childgait.files.labels import LABELS, SUBJECTS
-    from childgait.files.split import (
-        ASSIGNMENT,
-        HOLDOUT,
-        PART_NAMES,
-        PARTS,
-        SEALED,
-        fold_names,
-        hash_of_split,
-        part_files,
-        rows_of_videos,
-    )
-    from childgait.files.tables import read_table, write_table
+    from childgait.files.split import SEALED, fold_names, part_files, rows_of_videos
+    from childgait.files.tables import read_table
     from childgait.training.splits import phase_test, plan_folds, seal_children
 
     expected = part_files(params.folds)
@@ -77,7 +67,7 @@ def split_subjects(
     features = features[[name not in sealed for name in usable]]
     usable = [name for name in usable if name not in sealed]
     requested = phase_test(usable, features, requested, phases=params.phases, phase=params.phase, seed=seed)
-    folds = plan_folds(
+    planned = plan_folds(
         usable,
         features,
         requested,
@@ -86,24 +76,45 @@ def split_subjects(
         validation=params.validation,
         seed=seed,
     )
-    rows: list[tuple[str, str, str, str | None]] = []
-    for fold in fold_names(params.folds):
-        rows += [(fold, subject, part, None) for subject, part in sorted(folds[fold].items())]
-        rows += [(fold, subject, "none", reason) for subject, reason in sorted(left_out.items())]
-        if fold != HOLDOUT:
-            spared = sorted(set(usable) - folds[fold].keys())
-            rows += [(fold, subject, "none", "kept for the hold-out test") for subject in spared]
-    pl.DataFrame(rows, schema=ASSIGNMENT.schema(), orient="row").sort("fold", "subject").write_csv(assignment)
-    names = [(fold, part) for fold in fold_names(params.folds) for part in PART_NAMES]
-    for target, (fold, part) in zip(parts, names, strict=True):
-        inside = [subject for subject, where in folds[fold].items() if where == part]
-        frame = videos_with_labels.filter(pl.col("subject").is_in(inside)).with_columns(
-            pl.lit(hash_of_split(folds[fold])).alias("split_hash")
-        )
-        _warn_of_gaps(frame, fold, part)
-        write_table(target, frame, PARTS)
+    folds = {fold: planned[fold] for fold in fold_names(params.folds)}  # in the order of part_files
+    _write_assignment(assignment, folds, set(usable), left_out)
+    _write_parts(parts, folds, videos_with_labels)
     for subject, reason in sorted((one, why) for one, why in left_out.items() if why != SEALED):
         log.warning("split_subjects: child %s is in no part: %s", subject, reason)
+
+
+def _write_assignment(
+    target: Path, folds: dict[str, dict[str, str]], usable: set[str], left_out: dict[str, str]
+) -> None:
+    """Write the part of every child in every fold; for a child in none, the reason."""
+    import polars as pl
+
+    from childgait.files.split import ASSIGNMENT, HOLDOUT
+
+    rows: list[tuple[str, str, str, str | None]] = []
+    for fold, part_of in folds.items():
+        rows += [(fold, subject, part, None) for subject, part in sorted(part_of.items())]
+        rows += [(fold, subject, "none", reason) for subject, reason in sorted(left_out.items())]
+        if fold != HOLDOUT:
+            spared = sorted(usable - part_of.keys())
+            rows += [(fold, subject, "none", "kept for the hold-out test") for subject in spared]
+    pl.DataFrame(rows, schema=ASSIGNMENT.schema(), orient="row").sort("fold", "subject").write_csv(target)
+
+
+def _write_parts(targets: list[Output], folds: dict[str, dict[str, str]], videos: pl.DataFrame) -> None:
+    """Write the part tables of all folds; `targets` are in the order of part_files."""
+    import polars as pl
+
+    from childgait.files.split import PART_NAMES, PARTS, hash_of_split
+    from childgait.files.tables import write_table
+
+    names = [(fold, part) for fold in folds for part in PART_NAMES]
+    for target, (fold, part) in zip(targets, names, strict=True):
+        inside = [subject for subject, where in folds[fold].items() if where == part]
+        split_hash = pl.lit(hash_of_split(folds[fold])).alias("split_hash")
+        frame = videos.filter(pl.col("subject").is_in(inside)).with_columns(split_hash)
+        _warn_of_gaps(frame, fold, part)
+        write_table(target, frame, PARTS)
 
 
 def _write_vault(target: Path | None, videos: pl.DataFrame, sealed: set[str]) -> None:

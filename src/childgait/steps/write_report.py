@@ -62,23 +62,8 @@ def write_report(
     from childgait.report.study import StudyFiles, read_study
     from childgait.report.tables import write_tables
 
-    files = StudyFiles(
-        predictions,
-        histories,
-        metrics,
-        labels,
-        subjects,
-        agreement,
-        gates,
-        pooled,
-        checks,
-        settings,
-        pretraining or [],
-        external,
-        clips or [],
-        vault,
-    )
-    study = read_study(files)
+    required = (predictions, histories, metrics, labels, subjects, agreement, gates, pooled, checks, settings)
+    study = read_study(StudyFiles(*required, pretraining or [], external, clips or [], vault))
     headline, caveats = headline_numbers(study), list_caveats(study)
     flow = cohort_flow(study.pooled, study.cohort.exclude, study.headline)
     write_json(metrics_out, study_metrics(study, headline, caveats, flow).model_dump())

@@ -3,8 +3,8 @@
 Only with `synthesize.conditions`: then gait types are drawn more distinctly than in the clinic's population, where an
 ankle that yields hides most of jump gait, and knees and trunk may be crooked. No class is drawn: a limb's gait type
 follows from what its true curves measure, alignment and scoliosis from the angles of the body, so that a class shows
-in the walk. The limits are ours: gait types of Rodda and Graham are told apart by the ankle (equinus, neutral, too much
-dorsiflexion) and by the knee in stance; varus and valgus from 5 degrees; a list of the trunk from 2 and 5 degrees.
+in the walk. The limits are ours: gait types of Rodda and Graham differ in the ankle (equinus, neutral, too much
+dorsiflexion) and in the knee in stance; varus and valgus from 5 degrees; a list of the trunk from 2 and 5 degrees.
 """
 
 from __future__ import annotations

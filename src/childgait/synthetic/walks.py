@@ -124,7 +124,7 @@ def _sit_down(adult: Child, points: Array, parts: dict[str, Array], rng: Random)
         for name, place in (("hip", hip), ("knee", knee), ("ankle", ankle)):
             points[0, INDEX[f"{limb}_{name}"]] = place
         _flatten_foot(adult, limb, points, parts)
-        parts[f"{limb}_femur"] = np.array([[[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]])  # the knee's front looks up
+        parts[f"{limb}_femur"] = np.array([[[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]])  # the front of the knee points up
         shoulder = points[0, INDEX[f"{limb}_shoulder"]]
         elbow = shoulder + body["upper_arm"] * np.array([0.17, sign * 0.1, -0.98])
         wrist = elbow + body["forearm"] * np.array([0.96, -sign * 0.2, -0.2])

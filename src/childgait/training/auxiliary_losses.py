@@ -1,7 +1,7 @@
 """Losses on what the classifier reads, beside the loss on the logits: a teacher's answers, and affinity contrast.
 
-Their learnt parts (a linear map to the teacher's features, the prototypes of the items) are trained within the network,
-as `auxiliary`, so that optimizer, gradients over processes, moving average and checkpoints include them; a finished
+Their parts (a linear map to the teacher's features, the prototypes of the items) are trained within the network, as
+`auxiliary`, so that optimizer, gradients over processes, moving average and checkpoints include them; a finished
 run's weights do not contain them. Without either option nothing here is made.
 """
 
@@ -32,7 +32,7 @@ from childgait.training.losses import atypical_logits
 if TYPE_CHECKING:
     from childgait.params import Finetune
 
-AUXILIARY = "auxiliary"  # name of the learnt parts within the network
+AUXILIARY = "auxiliary"  # name of the trainable parts within the network
 
 
 class AuxiliaryLosses:
@@ -43,33 +43,33 @@ class AuxiliaryLosses:
     ) -> None:
         self.network, self.teacher = network, teacher
         self.distillation, self.contrast = settings.distillation, settings.contrast
-        width, learnt = network.classifier_width(), nn.ModuleDict()
+        width, parts = network.classifier_width(), nn.ModuleDict()
         if self.contrast.weight > 0:
-            learnt["contrast"] = ItemContrast(width, affinity, self.contrast)
+            parts["contrast"] = ItemContrast(width, affinity, self.contrast)
         if teacher is not None:
             if self.distillation.parts == "strips":
                 check_strips(network, teacher.network)
             if self.distillation.boundary_weight > 0:
-                learnt["connector"] = nn.Linear(width, teacher.network.classifier_width())
-        if learnt:
-            network.add_module(AUXILIARY, learnt)
+                parts["connector"] = nn.Linear(width, teacher.network.classifier_width())
+        if parts:
+            network.add_module(AUXILIARY, parts)
 
     def __call__(self, logits: Tensor, features: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """Return (B,) the loss per clip; `features` are what the classifier read to give `logits`."""
         losses = torch.zeros(len(logits), device=logits.device)
         if self.contrast.weight > 0:
-            losses = losses + self.contrast.weight * self._learnt("contrast")(features, labels)
+            losses = losses + self.contrast.weight * self._part("contrast")(features, labels)
         if self.teacher is not None:
             assert batch.teacher is not None
             losses = losses + self._from_teacher(self.teacher, logits, features, ~torch.isnan(labels), batch.teacher)
         return losses
 
     def remove(self) -> None:
-        """Remove the learnt parts from the network."""
+        """Remove the trainable parts from the network."""
         if hasattr(self.network, AUXILIARY):
             delattr(self.network, AUXILIARY)
 
-    def _learnt(self, name: str) -> nn.Module:
+    def _part(self, name: str) -> nn.Module:
         return cast(nn.ModuleDict, self.network.get_submodule(AUXILIARY))[name]
 
     def _from_teacher(self, teacher: Teacher, logits: Tensor, features: Tensor, known: Tensor, batch: Batch) -> Tensor:
@@ -85,7 +85,7 @@ class AuxiliaryLosses:
             )
         losses = settings.weight * softened_divergence(student, target, known, settings.temperature)
         if settings.boundary_weight > 0:
-            mapped = self._learnt("connector")(features.float())
+            mapped = self._part("connector")(features.float())
             boundary = boundary_loss(mapped, teacher.standardise(of_teacher), settings.margin)
             losses = losses + settings.boundary_weight * boundary
         return losses

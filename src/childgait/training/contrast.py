@@ -2,7 +2,7 @@
 
 Origin: the idea of affinity contrast of ACLNet (firework8/ACLNet; skeleton action recognition), which contrasts a
 sample with prototypes of classes and joins the classes that are commonly mistaken for each other. Here a clip has 34
-items of two classes instead of one class of many, so the choices are ours: one learnt prototype per item and one for
+items of two classes instead of one class of many, so the choices are ours: one trainable prototype per item and one for
 "nothing atypical"; the affinity of two items is the Jaccard index of the training children who are atypical in them;
 a clip belongs to its atypical items with weight 1, and to its typical items with `affinity` times their mean affinity
 to the atypical ones. With `affinity: 0` it is a plain contrast against the prototypes.
@@ -43,7 +43,7 @@ def item_affinity(atypical: NDArray[np.float32], flip: float = 0.0) -> NDArray[n
 
 
 class ItemContrast(nn.Module):
-    """The loss with its learnt projection and prototypes."""
+    """The loss with its trainable projection and prototypes."""
 
     affinity: Tensor
 

@@ -113,9 +113,8 @@ def fit_network(
         labelled = labelled_part(train, settings.mean_teacher.labelled, seed)
         weights, prior = set_class_prior(network, labelled, settings)
         origin, summary = load_start(model, network, settings, pixels, pretrained)
-        check_not_pretrained_on(
-            pretrained or settings.weights, summary, [clip.subject for clip in train.clips + validation.clips]
-        )
+        children = [clip.subject for clip in train.clips + validation.clips]
+        check_not_pretrained_on(pretrained or settings.weights, summary, children)
         fitting = Fitting(labelled, validation, weights, seed, group, fingerprint)
         loading = loading_of(network, settings)
         selection = select_features(
@@ -140,10 +139,9 @@ def fit_network(
         "parameters": sum(p.numel() for p in network.parameters()),
         "positive_weights": [round(float(weight), 6) for weight in weights],
         **pool.facts(len(labelled.clips)),  # type: ignore[typeddict-item]
+        **({} if teacher is None else {"teacher": teacher.words()}),
         **selection,
     }
-    if teacher is not None:
-        facts["teacher"] = teacher.words()
     arrays = {name: value.numpy() for name, value in outcome.weights.items()}
     return FitResult(arrays, outcome.history, outcome.kept_epoch, facts, summary)
 

@@ -146,7 +146,8 @@ def _looks(video: RawVideo) -> Iterator[LookAtFrame]:
 def without_second_fits(people: Sequence[Person]) -> list[Person]:
     """Return the people without later fits of one body: the same shoulders in a shirt of the same, known colour.
 
-    What a mask leaves over of somebody who was painted over is fitted again as somebody else.
+    What a mask leaves over of somebody who was painted over is fitted again as somebody else. Unlike in
+    `without_parts`, whoever's colour is unknown stays: a cover too many is better than a bare head.
     """
     kept: list[Person] = []
     for one in people:
