@@ -35,7 +35,7 @@ from support.small_study import make_study, settings
 
 RANDOM = np.random.default_rng(0)
 SEVERITY, GAIT_TYPE = TASKS["severity"], TASKS["gait_type"]
-TRUTH, SAID = RANDOM.integers(0, 4, 40), RANDOM.integers(0, 4, 40)
+TRUTH, PREDICTED = RANDOM.integers(0, 4, 40), RANDOM.integers(0, 4, 40)
 CHILDREN = [f"{number:04d}" for number in range(40)]
 
 
@@ -44,13 +44,13 @@ def test_the_tasks_are_those_of_params() -> None:
 
 
 def test_metrics_are_scikit_learns() -> None:
-    tables = confusion_tables(SAID, TRUTH, np.ones((1, 40)), 4)
+    tables = confusion_tables(PREDICTED, TRUTH, np.ones((1, 40)), 4)
     result = {name: value[0] for name, value in measure_classes(tables, SEVERITY).items()}
-    assert result["accuracy"] == pytest.approx((SAID == TRUTH).mean())
-    assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(TRUTH, SAID))
-    assert result["f1"] == pytest.approx(f1_score(TRUTH, SAID, average="macro"))
-    assert result["kappa"] == pytest.approx(cohen_kappa_score(TRUTH, SAID, labels=range(4), weights="quadratic"))
-    assert result["error"] == pytest.approx(np.abs(SAID - TRUTH).mean())
+    assert result["accuracy"] == pytest.approx((PREDICTED == TRUTH).mean())
+    assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(TRUTH, PREDICTED))
+    assert result["f1"] == pytest.approx(f1_score(TRUTH, PREDICTED, average="macro"))
+    assert result["kappa"] == pytest.approx(cohen_kappa_score(TRUTH, PREDICTED, labels=range(4), weights="quadratic"))
+    assert result["error"] == pytest.approx(np.abs(PREDICTED - TRUTH).mean())
 
 
 def test_metrics_of_unordered_classes_by_hand() -> None:
@@ -74,12 +74,12 @@ def test_metrics_of_unordered_classes_by_hand() -> None:
 
 def test_a_child_drawn_twice_counts_twice() -> None:
     weights = RANDOM.multinomial(40, np.full(40, 1 / 40)).astype(float)
-    drawn = measure_classes(confusion_tables(SAID, TRUTH, weights[None], 4), SEVERITY)
+    drawn = measure_classes(confusion_tables(PREDICTED, TRUTH, weights[None], 4), SEVERITY)
     again = np.repeat(np.arange(40), weights.astype(int))
     assert drawn["kappa"][0] == pytest.approx(
-        cohen_kappa_score(TRUTH[again], SAID[again], labels=range(4), weights="quadratic")
+        cohen_kappa_score(TRUTH[again], PREDICTED[again], labels=range(4), weights="quadratic")
     )
-    assert drawn["accuracy"][0] == pytest.approx((TRUTH[again] == SAID[again]).mean())
+    assert drawn["accuracy"][0] == pytest.approx((TRUTH[again] == PREDICTED[again]).mean())
 
 
 def test_both_limbs_of_a_child_are_drawn_together() -> None:
