@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from childgait import params
+from childgait import __version__, params
 from childgait.engine import flags
 from childgait.engine.source_files import PACKAGE, code_of
 from childgait.report.methods import STEPS as SHOWN_STEPS
@@ -215,3 +216,12 @@ def test_only_the_registry_lists_items() -> None:
             }
             named = {value for value in literals if isinstance(value, str)} & codes
             assert named != codes or path.stem in ("published", "scoring"), f"{path} lists all the items itself"
+
+
+def test_the_version_is_the_packages_everywhere() -> None:
+    """Also where the package is on Python's path but not installed, as in the container image."""
+    citation = next(line for line in (ROOT / "CITATION.cff").read_text().splitlines() if line.startswith("version:"))
+    assert citation == f"version: {__version__}"
+    assert json.loads((ROOT / "codemeta.json").read_text())["version"] == __version__
+    files = [path for path in (ROOT / "src").rglob("*.py") if re.search(r"version\(.childgait.\)", path.read_text())]
+    assert files == [], "the version of the installed package: there may be none"

@@ -1,1 +1,3 @@
-"""childgait turns videos of walking children into an audited judgement of 34 gait items."""
+"""childgait turns videos of walking children into an audited assessment of 34 gait items."""
+
+__version__ = "0.1.0"  # stands also in CITATION.cff and codemeta.json

@@ -7,7 +7,7 @@ import pytest
 
 from childgait.errors import StepError
 from childgait.files import corrections, external_answers, regions, selections, vault
-from childgait.params import Cohort, Deidentify, load_params, load_section
+from childgait.params import Cohort, Deidentify, Finetune, load_params, load_section
 from childgait.preflight.params import (
     check_later_stages,
     check_recordings,
@@ -174,6 +174,27 @@ def test_a_model_without_a_last_layer_stops_classify_before_anything_runs(
     if modality == "video":
         with pytest.raises(StepError, match=message):
             check_later_stages(sections)
+
+
+@pytest.mark.parametrize(
+    ("models", "changes", "message"),
+    [
+        (["tcn"], {"distillation": {"teacher": "gru"}}, "teacher of tcn is gru, which finetune.models does not name"),
+        (["gru", "tcn"], {"distillation": {"teacher": "gru"}}, "teacher is gru for gru itself"),
+        (["tcn"], {"skeleton": {"extra": ["moments"], "moments_rate": 60.0}}, "moments_rate is 60 for tcn"),
+    ],
+)
+def test_options_that_cannot_work_stop_before_anything_runs(
+    models: list[str], changes: dict[str, dict[str, Any]], message: str
+) -> None:
+    sections: Any = load_params(ROOT / "params.yaml")
+    section = sections["finetune"].model_dump()
+    for name, values in changes.items():
+        section[name] |= values
+    finetune = Finetune.model_validate(section | {"models": models, "overrides": {}})
+    with pytest.raises(StepError, match=message) as caught:
+        check_later_stages(sections | {"finetune": finetune})
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["rules", "vgg"])

@@ -46,6 +46,14 @@ def test_it_shows_where_in_the_picture_something_is_and_the_mean_does_not() -> N
     assert (pooled.logits_from_maps(maps, batch) - pooled.logits_from_maps(moved, batch)).abs().max() > 1e-3
 
 
+def test_cells_are_mean_plus_maximum_per_frame_then_the_mean_over_time() -> None:
+    maps = torch.tensor([[1.0, 3.0], [5.0, 7.0]])[None, None, None].repeat(1, 1, 2, 1, 1)
+    maps[0, 0, 1] *= 2  # of the second frame
+    whole, quarters = (HierarchicalPooling.cells(maps, level).flatten().tolist() for level in (1, 2))
+    assert whole == [((4 + 7) + (8 + 14)) / 2]
+    assert quarters == [3.0, 9.0, 15.0, 21.0]  # a cell of one pixel: twice its value, 1.5 times over both frames
+
+
 def test_r3d18_with_it_is_the_network_of_agrm() -> None:
     agrm = MODELS["agrm"].build(settings(), SIZE)
     assert {name: value.shape for name, value in build("r3d18").state_dict().items()} == {

@@ -202,6 +202,7 @@ def test_both_see_the_same_moment_mirrored_alike(parts: tuple[Part, Part], run: 
         assert one.points is not None
         assert two.points is not None
         offset = one.start - two.start
+        assert two.start == min(max(one.start - 2, 0), part.clips[row].length - 8), "both windows have one middle"
         assert np.array_equal(one.points, two.points[offset : offset + 4])
     batch = collate_with_teacher([pairs[0, 0], pairs[0, 1]]).to("cpu")
     assert batch.teacher is not None

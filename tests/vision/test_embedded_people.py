@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import pytest
 
 from childgait.domain.skeleton import INDEX, POINTS
+from childgait.engine.source_files import ROOT
+from childgait.params import Deidentify, load_section
 from childgait.vision import tracks
 from childgait.vision.blazepose import BlazePose, Look, Square
 from childgait.vision.camera_path import CameraPath, static_path
+from childgait.vision.head_covers import embedded
 from childgait.vision.head_covers.embedded import (
     MIN_LOOKS,
     LookAtFrame,
@@ -23,6 +27,7 @@ from childgait.vision.head_covers.embedded import (
     list_unfollowed,
     without_second_fits,
 )
+from childgait.vision.head_covers.raw_video import RawVideo
 from childgait.vision.person_tracks import Person
 from childgait.vision.shirts import differs, shirt_colour
 
@@ -113,6 +118,27 @@ def test_who_is_lost_inside_the_picture_just_before_the_end_is_in_doubt() -> Non
     assert doubts(range(2, LOOKS), 300, 2) == ["frames 0-12: a person was lost, or appeared, inside the picture"]
     assert doubts(range(LOOKS - 4), 300, 2) == []  # a hole, which is covered whole
     assert doubts(range(LOOKS - 1), 585, 1) == []  # leaves by the side
+
+
+def test_a_look_at_a_video_states_who_was_lost_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = looks_of((range(LOOKS), 100, 2, BLUE), (range(LOOKS - 1), 300, 2, RED))
+    monkeypatch.setattr(embedded, "_looks", lambda _: iter(looks))
+    params, path = load_section(ROOT / "params.yaml", Deidentify), static_path(len(TIMES), 640, 360)
+    doubts = embedded.look_embedded(cast(RawVideo, None), TIMES, path, params).doubts
+    assert "frames 108-114: a person was lost, or appeared, inside the picture" in doubts
+
+
+def test_a_frame_has_no_second_fit_of_one_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OneFrame:
+        def frames(self) -> list[SimpleNamespace]:
+            picture = np.full((360, 640, 3), (200, 40, 40), np.uint8)  # all of it is one shirt
+            return [SimpleNamespace(seconds=0.0, index=0, pixels=picture)]
+
+    monkeypatch.setattr(embedded, "BlazePose", lambda _: None)
+    monkeypatch.setattr(embedded, "_people_of_frame", lambda *_: [person(300), person(305)])
+    monkeypatch.setattr(embedded, "close_people", lambda *_: [])
+    (look,) = embedded._looks(cast(RawVideo, OneFrame()))
+    assert len(look.sightings) == 1
 
 
 def test_a_second_fit_of_one_body_is_left_out() -> None:

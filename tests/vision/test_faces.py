@@ -178,6 +178,14 @@ def test_a_sidecar_is_asked_for_and_checked(tmp_path: Path) -> None:
         faces.RetinaFace(path, digest)
 
 
+@pytest.mark.parametrize("changes", [{"width": 0}, {"height": -32}, {"width": 33}, {"width": 65536}, {"height": True}])
+def test_a_side_that_no_network_has_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    path, digest = constant_model(tmp_path / "face.onnx", priors(), **changes)
+    with pytest.raises(StepError, match="is no sidecar") as caught:
+        faces.RetinaFace(path, digest)
+    assert "sides in multiples of 32, up to 4096" in caught.value.hint
+
+
 def test_of_boxes_on_one_face_the_best_stays() -> None:
     boxes = np.array([[0, 0, 10, 10, 0.6], [1, 0, 11, 10, 0.9], [30, 0, 40, 10, 0.5]], float)
     np.testing.assert_array_equal(faces.suppress(boxes), boxes[[1, 2]])

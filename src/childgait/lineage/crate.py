@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from typing import TypedDict
 
+from childgait import __version__
 from childgait.files.hashes import sha256_of_text
 from childgait.files.records import FileEntry
 from childgait.lineage.graph import Graph, Job
@@ -137,7 +137,7 @@ def _workflow(tools: dict[str, Entity]) -> Entity:
         "@id": WORKFLOW,
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "name": "childgait",
-        "version": version("childgait"),
+        "version": __version__,
         "encodingFormat": "text/plain",
         "programmingLanguage": {"@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"},
         "hasPart": _ids(list(tools.values())),
@@ -151,7 +151,7 @@ def _tool(step: str, jobs: list[Job]) -> Entity:
         "@id": f"#step-{step}",
         "@type": "SoftwareApplication",
         "name": f"childgait {step.replace('_', '-')}",
-        "softwareVersion": f"{version('childgait')}, source files {', '.join(hashes)}",
+        "softwareVersion": f"{__version__}, source files {', '.join(hashes)}",
     }
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from childgait import __version__
 from childgait.domain.evgs import CODES, ITEMS, LIMBS, PUBLISHED_ORDER, TARGET_NAMES, Limb, Target
 from childgait.libraries import LIBRARIES
 from childgait.metrics.cells import Cell
@@ -480,4 +481,4 @@ def environment_section(study: Study, lock: str | None) -> EnvironmentSection:
     installed = {dist.metadata["Name"].lower(): dist.version for dist in importlib.metadata.distributions()}
     versions = [(name, installed[name]) for name in LIBRARIES.values() if name in installed]
     settings = json.dumps(study.settings, indent=2, ensure_ascii=False)
-    return EnvironmentSection(importlib.metadata.version("childgait"), versions, lock, settings)
+    return EnvironmentSection(__version__, versions, lock, settings)

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from childgait import __version__
 from childgait.engine.flags import Input, Output
 from childgait.errors import StepError
 
@@ -129,7 +130,6 @@ def describe(
     runs: list[BundledRun], paths: dict[str, list[Path]], labels: Path, settings: Path, params: Params
 ) -> dict[str, Any]:
     """Collect everything of the description that does not depend on the arrays."""
-    import importlib.metadata
 
     import polars as pl
 
@@ -145,7 +145,7 @@ def describe(
     sources = [*paths["models"], *paths["weights"], *paths["metrics"], *paths["predictions"]]
     return {
         "format": FORMAT,
-        "childgait": importlib.metadata.version("childgait"),
+        "childgait": __version__,
         "main": runs[0].description.model,
         "runs": runs,
         "params": read_params(settings),

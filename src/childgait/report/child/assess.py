@@ -6,7 +6,6 @@ Reads the outputs of the per-video steps below `data/` of a folder, and the mode
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from childgait import __version__
 from childgait.domain.evgs import BY_CODE, LIMBS, TARGETS, Limb, Target
 from childgait.domain.names import VideoName, parse_video_name
 from childgait.engine.video_chain import REVIEW_FIRST
@@ -219,7 +219,7 @@ def assess(
         age_years=visit.age_years,
         sex=visit.sex,
         bundle=bundle.hash,
-        childgait=importlib.metadata.version("childgait"),
+        childgait=__version__,
         model=bundle.description.main,
         part=visit.part,
         synthetic=bundle.description.synthetic,
