@@ -206,3 +206,11 @@ def list_subtype_runs(path):
     settings = PARAMS["finetune"]
     fold = "holdout" if "holdout" in settings.folds else settings.folds[0]
     return expand(path, model=PARAMS["classify"].models[0], fold=fold, seed=settings.seeds)
+
+
+def list_openings(wildcards):
+    """A file of every run of params.yaml under the tag; a WorkflowError unless the tag opens the vault."""
+    from childgait.engine.git_tags import open_by_tag
+
+    tag = as_workflow_error(open_by_tag, PARAMS["open_vault"].tag, Path(), f"{ANNOTATIONS}/vault.csv").tag
+    return expand(f"data/open_vault/{tag}/{{model}}/{{fold}}-{{seed}}/metrics.json", zip, **list_runs())

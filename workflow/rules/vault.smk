@@ -2,8 +2,6 @@
 # Requires: data/finetune, the vault and the validation tables, their clips. Yields: data/open_vault/{tag}/{model}/{fold}-{seed}/;
 # each opening is added to annotations/vault.csv, which the report shows.
 
-from childgait.engine.git_tags import open_by_tag
-
 
 include: "common.smk"
 include: "parts.smk"
@@ -11,12 +9,6 @@ include: "parts.smk"
 
 wildcard_constraints:
     tag=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-
-
-def list_openings(wildcards):
-    """A file of every run of params.yaml under the tag; a WorkflowError unless the tag opens the vault."""
-    tag = as_workflow_error(open_by_tag, PARAMS["open_vault"].tag, Path(), f"{ANNOTATIONS}/vault.csv").tag
-    return expand(f"data/open_vault/{tag}/{{model}}/{{fold}}-{{seed}}/metrics.json", zip, **list_runs())
 
 
 rule open_vault:
