@@ -62,7 +62,7 @@ TARGETS = (
     ),
     Target("trace_lineage", "report", ("reports/lineage.*", "reports/manifest.csv", "reports/ro-crate*"), 2, 5),
 )
-# Stage, and the outputs of one video or of the stage that are removed before. `pretrain` writes none in the smoke study.
+# Stage, and the outputs of a video or of the stage that are removed before. `pretrain` writes none in the smoke study.
 FULL = (
     ("cohort", ("data/demo",)),
     ("register", ("data/register/{video}.*",)),
