@@ -131,11 +131,12 @@ def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
         "F1",
         "AUROC",
         "needs",
+        "started from",
         "parameters",
         "operations a clip",
         "seconds",
     )
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * 8 + "|---" + "|--:" * 3 + "|"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * 8 + "|---" * 2 + "|--:" * 3 + "|"]
     for row in own.iter_rows(named=True):
         spent = seconds.get(row["model"])
         best = row["behind_best"] is None
@@ -150,6 +151,7 @@ def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
             number(row["f1"], 3),
             number(row["auroc"], 3),
             row["inputs"] or "nothing",
+            row["weights_from"] or "–",
             size_of(row["parameters"]),
             size_of(row["operations"]),
             f"{median(spent):.0f}" if spent else "–",
