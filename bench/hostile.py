@@ -119,7 +119,7 @@ def rows(outcomes: list[tuple[Try, Outcome]]) -> list[str]:
 
 def import_readers() -> None:
     """Import the libraries that readers import late: once, not in every fork."""
-    for name in ("polars", "childgait.models.checkpoints", "torch", "safetensors.torch"):
+    for name in ("polars", "childgait.models.checkpoints", "torch", "safetensors.torch", "onnx", "onnxruntime"):
         importlib.import_module(name)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from childgait.errors import StepError
 from support.user_file_readers import NAME, READERS, TEXTS
 
+LONGEST = 10  # seconds of processor time that one content may take
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 FIXED = settings(
     max_examples=EXAMPLES,
@@ -36,11 +38,12 @@ def check(name: str, content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / reader.file
         path.write_bytes(content)
-        message = ""
+        message, began = "", time.process_time()
         try:
             reader.read(path)
         except StepError as error:
             message = str(error)
+        assert time.process_time() - began < LONGEST
     message.encode()  # printable: no half characters
     assert len(message) < 20_000
 

@@ -45,6 +45,11 @@ def shorten(value: object) -> str:
     return _SHORT.repr(value)
 
 
+def shorten_error(error: BaseException) -> str:
+    """Format the message of another library's exception: one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def mask(name: str) -> str:
     """Format a name that may be a person's: its first letter and its length, so that logs do not keep it."""
     return f"{name[:1]}… ({len(name)} characters)"

@@ -20,6 +20,7 @@ from childgait.report.child.find_recordings import find_recordings
 from childgait.report.child.visits_table import read_requests
 from childgait.training.bundle import open_bundle
 from support.hostile_files import NAME, Try, deep, special, written
+from support.hostile_networks import networks
 from support.small_bundle import rewrite, small_bundle
 from support.user_file_readers import READERS, pickled
 
@@ -32,6 +33,7 @@ def deliveries() -> Iterator[Try]:
     yield from _replies()
     yield from _bundles()
     yield from _binaries()
+    yield from networks()
 
 
 def answers(path: Path) -> object:

@@ -48,6 +48,7 @@ from childgait.steps.deidentify import read_layout
 from childgait.training.bundle import DESCRIPTION, WEIGHTS, open_bundle
 from childgait.user_files import read_model_config
 from childgait.vision.faces import read_sidecar
+from support.hostile_networks import detect, onnx_bytes
 from support.small_bundle import rewrite, small_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +234,7 @@ def erase_rows(path: Path) -> object:
 
 
 READERS = {
+    "onnx": Reader("face.onnx", detect, onnx_bytes),
     "sidecar": Reader("w.onnx.json", lambda path: read_sidecar(path.with_suffix("")), sidecar),
     "model_config": Reader(
         "config.json", lambda path: read_model_config(path.parent), lambda: b'{"model_type": "sam3_video"}'

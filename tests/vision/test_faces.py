@@ -189,3 +189,35 @@ def test_a_side_that_no_network_has_is_refused(tmp_path: Path, changes: dict[str
 def test_of_boxes_on_one_face_the_best_stays() -> None:
     boxes = np.array([[0, 0, 10, 10, 0.6], [1, 0, 11, 10, 0.9], [30, 0, 40, 10, 0.5]], float)
     np.testing.assert_array_equal(faces.suppress(boxes), boxes[[1, 2]])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_that_returns_no_numbers_is_refused(tmp_path: Path, value: float) -> None:
+    """NaN is never above the least score: every frame would pass for one without a face."""
+    outputs = priors()
+    outputs[1][0, 0, 1] = value
+    detector = faces.RetinaFace(*constant_model(tmp_path / "w.onnx", outputs))
+    with pytest.raises(StepError, match="returns NaN, infinity"):
+        detector.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 0.5)
+
+
+def test_data_of_another_file_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = constant_model(tmp_path / "w.onnx", priors())
+    model = onnx.load(str(path))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(999, np.float32), "unused"))
+    onnx.save_model(model, str(path), save_as_external_data=True, location="w.data", size_threshold=0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StepError, match="keeps the weights 'unused' in another file"):
+        faces.RetinaFace(path, sha256(path))
+
+
+def test_the_memory_of_a_network_is_limited(tmp_path: Path) -> None:
+    import resource
+
+    from childgait.files.onnx_models import limit_memory
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(MemoryError), limit_memory(64):
+        np.ones(128 << 20, np.uint8)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    np.ones(128 << 20, np.uint8)

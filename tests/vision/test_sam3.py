@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,26 @@ def test_other_weights_are_refused(sam3_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(StepError, match="bert, not sam3_video"):
         Sam3(tmp_path, sha256(tmp_path / "model.safetensors"))
+
+
+def test_a_configuration_of_another_network_is_refused(
+    sam3_folder: Path, frames: list[np.ndarray], tmp_path: Path
+) -> None:
+    """transformers would fill what the file lacks with random numbers, and such a network finds no head."""
+    digest = sha256(sam3_folder / "model.safetensors")
+    for number, (change, message) in enumerate(
+        (
+            (lambda config: config["detector_config"]["detr_encoder_config"].update(num_layers=2), "lacks .* weights"),
+            (lambda config: config["detector_config"].update(vision_config=[]), "does not load as Sam3Video"),
+        )
+    ):
+        path = tmp_path / str(number)
+        shutil.copytree(sam3_folder, path)
+        config = json.loads((path / "config.json").read_text())
+        change(config)
+        (path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(StepError, match=message):
+            list(Sam3(path, digest).text(iter(frames), ["child"]))
 
 
 def test_a_prompt_beyond_the_video_is_refused(sam3: Sam3, frames: list[np.ndarray]) -> None:

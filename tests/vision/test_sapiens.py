@@ -138,3 +138,41 @@ def test_boxes_of_another_video_are_refused(model: Sapiens2) -> None:
         model.estimate(film(), boxes()[:3], batch=2, flip=False)
     with pytest.raises(StepError, match="has 5 frames, but the table of boxes 6"):
         model.estimate(film(), np.vstack([boxes(), boxes()[:1]]), batch=2, flip=False)
+
+
+def test_a_folder_that_does_not_fit_its_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    def changed(name: str, file: str, **values: object) -> Path:
+        path = tmp_path / name
+        shutil.copytree(folder, path)
+        content = json.loads((path / file).read_text())
+        (path / file).write_text(json.dumps(content | values))
+        return path
+
+    digest = sha256(folder / "model.safetensors")
+    for number, (file, values) in enumerate(
+        (
+            ("config.json", {"num_attention_heads": "two"}),
+            ("config.json", {"hidden_size": [64]}),
+            ("preprocessor_config.json", {"size": 3.5}),
+        )
+    ):
+        with pytest.raises(StepError, match="does not load as a Sapiens 2 pose model") as caught:
+            Sapiens2(changed(f"wrong{number}", file, **values), digest)
+        assert "\n" not in str(caught.value)
+    config = json.loads((folder / "config.json").read_text())
+    deeper = {"num_hidden_layers": 3, "num_key_value_heads_per_layer": [2, 2, 2]}
+    assert deeper.keys() <= config.keys()
+    with pytest.raises(StepError, match=r"lacks .* weights of a Sapiens 2 pose model"):
+        Sapiens2(changed("deeper", "config.json", **deeper), digest)
+
+
+def test_weights_with_nan_are_refused(folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, tmp_path / "nan")
+    file = tmp_path / "nan" / "model.safetensors"
+    state = load_file(file)
+    next(iter(state.values())).view(-1)[0] = float("nan")
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(StepError, match="contains NaN or infinity"):
+        Sapiens2(tmp_path / "nan", sha256(file))

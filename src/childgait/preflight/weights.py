@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from childgait.errors import StepError
+from childgait.files.onnx_models import read_onnx
 from childgait.files.pretrained import SHIPPED, SHIPPED_NAME, description_of, read_description
 
 if TYPE_CHECKING:
@@ -280,14 +281,11 @@ def _header_problem(path: Path) -> str:
         except SafetensorError as error:
             return f"no safetensors file ({error})"
     if path.suffix == ".onnx":
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
         try:
-            nodes = len(onnx.load(path, load_external_data=False).graph.node)
-        except DecodeError as error:
-            return f"no ONNX file ({error})"
-        return "" if nodes else "an ONNX file without operations"
+            read_onnx(path)
+        except StepError as error:
+            return str(error)
+        return ""
     with path.open("rb") as stream:
         pickled = stream.read(1) == b"\x80"  # torch.save before version 1.6
     return "" if pickled or zipfile.is_zipfile(path) else "neither safetensors, ONNX nor torch.save"

@@ -21,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from childgait.errors import StepError
+from childgait.files.onnx_models import limit_memory, read_onnx
 from childgait.files.weights import check_sha256
-from childgait.user_files import read_json, shorten
+from childgait.user_files import read_json, shorten, shorten_error
 
 Boxes = NDArray[np.float64]  # (N, 5): x0, y0, x1, y1 with the latter exclusive, and the score
 
 CENTERFACE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 _LONGEST_SIDE = 4096  # pixels of a network's input, as a sidecar may declare
+_BYTES_PER_PIXEL = 4096  # of the input that a user's network may need: 16 maps of 64 channels at full size
 _OVERLAP = 0.3  # of two boxes (IoU) from which they are one face
 
 
@@ -195,20 +197,34 @@ class RetinaFace:
 
     def __init__(self, weights: Path, expected_sha256: str) -> None:
         check_weights(weights, expected_sha256, "deidentify.retinaface_sha256")
-        self.sidecar = read_sidecar(weights)
+        self.weights, self.sidecar = weights, read_sidecar(weights)
+        content = read_onnx(weights)
+        width, height = self.sidecar.width, self.sidecar.height
         try:
-            self._run = make_session(weights.read_bytes())
-            self._input = self._run.get_inputs()[0].name
-            outputs = self._outputs(np.zeros((self.sidecar.height, self.sidecar.width, 3), np.uint8))
+            with limit_memory(1024 + width * height * _BYTES_PER_PIXEL // 2**20):
+                self._run = make_session(content)
+                (given,) = self._run.get_inputs()
+                self._input = given.name
+                outputs = self._run_network(np.zeros((height, width, 3), np.uint8))
         except Exception as error:  # onnxruntime's exceptions have no common class
             raise StepError(
-                f"{weights} cannot be run ({' '.join(str(error).split())[:200]})",
+                f"{weights} cannot be run ({shorten_error(error)})",
                 hint="export the network to ONNX again; check the size and layout in the sidecar, too",
             ) from None
-        shapes = [np.shape(output) for output in outputs]
-        self.family = family_of(shapes, self.sidecar.width, self.sidecar.height, weights)
+        self._shapes = [np.shape(output) for output in outputs]
+        self.family = family_of(self._shapes, width, height, weights)
 
     def _outputs(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return the outputs for a picture; a number that is none would pass for a frame without a face."""
+        outputs = self._run_network(picture)
+        if [np.shape(output) for output in outputs] != self._shapes or not all(np.isfinite(o).all() for o in outputs):
+            raise StepError(
+                f"{self.weights} returns NaN, infinity or another number of values for a frame",
+                hint="give other weights, or remove retinaface from deidentify.backends",
+            )
+        return outputs
+
+    def _run_network(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         side = self.sidecar
         values = picture if side.colour == "RGB" else picture[..., ::-1]
         blob = ((values - np.array(side.mean, np.float32)) * np.float32(side.scale)).astype(np.float32)[None]

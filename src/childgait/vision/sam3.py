@@ -27,6 +27,7 @@ from childgait.errors import StepError
 from childgait.files.masks import Mask, decode, encode
 from childgait.files.weights import check_sha256
 from childgait.user_files import read_model_config
+from childgait.vision.model_folder import load_folder
 
 if TYPE_CHECKING:
     import torch
@@ -122,18 +123,13 @@ class Sam3:
             import torch
             import transformers
 
-            try:
-                model = getattr(transformers, kind + "Model").from_pretrained(
-                    self.folder, local_files_only=True, dtype=torch.bfloat16
-                )
-                processor = getattr(transformers, kind + "Processor").from_pretrained(
-                    self.folder, local_files_only=True
-                )
-            except (OSError, ValueError, RuntimeError) as error:
-                raise StepError(
-                    f"{self.folder} does not load as {kind} ({str(error).splitlines()[0]})",
-                    hint="give the folder of a SAM 3 video model as saved by transformers",
-                ) from error
+            model, processor = load_folder(
+                self.folder,
+                getattr(transformers, kind + "Model"),
+                getattr(transformers, kind + "Processor"),
+                f"{kind} of SAM 3",
+                dtype=torch.bfloat16,
+            )
             self._loaded[kind] = model.to(self.device).eval(), processor
         return self._loaded[kind]
 

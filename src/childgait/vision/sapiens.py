@@ -25,6 +25,7 @@ from childgait.domain.skeleton import LAYOUTS, MIRRORED, POINTS
 from childgait.errors import StepError
 from childgait.files.weights import check_sha256
 from childgait.user_files import read_model_config, shorten
+from childgait.vision.model_folder import load_folder
 
 if TYPE_CHECKING:
     import torch
@@ -78,8 +79,9 @@ class Sapiens2:
                 hint="set it to cpu, or run on a GPU node",
             )
         self._device = device
-        self._processor = Sapiens2ImageProcessor.from_pretrained(folder, local_files_only=True)
-        model = Sapiens2ForPoseEstimation.from_pretrained(folder, local_files_only=True)
+        model, self._processor = load_folder(
+            folder, Sapiens2ForPoseEstimation, Sapiens2ImageProcessor, "a Sapiens 2 pose model"
+        )
         self._model = model.to(device).eval()
 
     def estimate(self, frames: Iterable[Frame], boxes: NDArray[np.float64], batch: int, flip: bool) -> Poses:
