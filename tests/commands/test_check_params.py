@@ -1,5 +1,6 @@
 """`childgait check-params` beyond the values of params.yaml: remotes, real people, manual tables, later stages."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,21 @@ def test_what_a_later_stage_would_stop_at_is_told_now(
     with pytest.raises(StepError) as caught:
         check_later_stages(sections | {section: sections[section].model_copy(update=changes)})
     assert output in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "lost"), [("regions", "y1"), ("cleared", "sha256"), ("selections", "x0")])
+def test_a_table_without_a_column_is_told_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, lost: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    shutil.copytree(ROOT / "annotations", tmp_path / "annotations")
+    (tmp_path / "annotations" / f"{name}.csv").write_text(
+        (ROOT / "annotations" / f"{name}.csv").read_text().splitlines()[0].replace(f",{lost}", "") + "\n"
+    )
+    sections = load_params(ROOT / "params.yaml")
+    cohort = sections["cohort"].model_copy(update={"annotations": str(tmp_path / "annotations")})
+    with pytest.raises(StepError, match=rf"{name}\.csv lacks the column\(s\) {lost}"):
+        check_later_stages(sections | {"cohort": cohort})
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from childgait.files.corrections import read_corrections
 from childgait.files.labels import read_children, read_sheets
 from childgait.files.recordings import list_recordings
 from childgait.files.regions import read_regions
+from childgait.files.selections import read_selections
 from childgait.files.split_list import read_split_list
 from childgait.files.submission import COLUMNS as SUBMISSION
 from childgait.files.submission import read_submission
@@ -154,6 +156,14 @@ def scores(path: Path) -> object:
 
 def regions(path: Path) -> object:
     return read_regions(path, NAME, 12)
+
+
+def selections(path: Path) -> object:
+    return read_selections(path, NAME, 12, (32, 48))
+
+
+def corrections(path: Path) -> object:
+    return read_corrections(path, NAME, 12)
 
 
 def raw(path: Path) -> object:
@@ -318,6 +328,15 @@ def _tables() -> Iterator[Try]:
         ("an edge that is infinite", f"{head}{NAME},a,,1,1,inf,2,\n", "is beyond"),
     ):
         yield Try("annotations", title, written("regions.csv", text, regions), message)
+    for title, read, text in (
+        ("a frame 1_0", regions, f"{head}{NAME},a,1_0,1,1,2,2,\n"),
+        ("an edge ٨", regions, f"{head}{NAME},a,1,1,1,٨,2,\n"),
+        ("a selection at 1_0", selections, f"video,frame,x0,y0,x1,y1\n{NAME},3,1_0,1,,\n"),
+        ("a selection in frame ٣", selections, f"video,frame,x0,y0,x1,y1\n{NAME},٣,1,1,,\n"),
+        ("a correction of frame 1_0", corrections, f"video,frame,joint,x,y,reason\n{NAME},1_0,left_knee,1,1,x\n"),
+        ("a correction at ٨", corrections, f"video,frame,joint,x,y,reason\n{NAME},1,left_knee,٨,1,x\n"),
+    ):
+        yield Try("annotations", title, written("table.csv", text, read), "numbers")
     for text in ('""', "[]", "{}", "2", "null"):
         stone = written("erased.jsonl", f'{{"subject": {text}}}\n', lambda path: tombstones(path.parent))
         yield Try("tombstones", f"subject {text}", stone, "a line without subject")

@@ -23,6 +23,22 @@ def rows_of(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, s
     return read_rows(path, columns)
 
 
+def parse_whole(text: str) -> int:
+    """Parse a whole number; ValueError for what int() takes besides, such as 1_0 and digits of other scripts."""
+    return int(_plain(text))
+
+
+def parse_decimal(text: str) -> float:
+    """Parse a number; ValueError for what float() takes besides."""
+    return float(_plain(text))
+
+
+def _plain(text: str) -> str:
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
 def rows_by_video(table: Path) -> dict[str, str]:
     """Return the rows of each video as the text of a table of its own; a missing table has none."""
     rows: dict[str, list[dict[str, str]]] = {}

@@ -20,7 +20,7 @@ from pathlib import Path
 from childgait.domain.corrections import LIMB_GROUPS, Correction, SideCorrection
 from childgait.domain.skeleton import INDEX
 from childgait.errors import StepError
-from childgait.files.annotations import rows_of
+from childgait.files.annotations import parse_decimal, parse_whole, rows_of
 
 COLUMNS = ("video", "frame", "joint", "x", "y", "reason")
 ACTIONS = ("", "unseen", "exchange", "keep")
@@ -94,8 +94,8 @@ def _check_joint(where: str, joint: str, valid: tuple[str, ...]) -> None:
 def _range(where: str, row: dict[str, str], action: str, frames: int) -> tuple[int, int]:
     """Return the first and the last frame of a row."""
     try:
-        first = int(row["frame"] or "")
-        last = int(row.get("last") or first)
+        first = parse_whole(row["frame"])
+        last = parse_whole(row.get("last") or row["frame"])
     except ValueError:
         raise StepError(
             f"{where}: frame and last are {row['frame']} and {row.get('last')}, not numbers", hint="give whole numbers"
@@ -114,7 +114,7 @@ def _range(where: str, row: dict[str, str], action: str, frames: int) -> tuple[i
 
 def _place(where: str, row: dict[str, str]) -> tuple[float, float]:
     try:
-        x, y = float(row["x"] or ""), float(row["y"] or "")
+        x, y = parse_decimal(row["x"]), parse_decimal(row["y"])
     except ValueError:
         raise StepError(f"{where}: x and y are {row['x']} and {row['y']}, not numbers", hint="give numbers") from None
     if not (abs(x) <= FARTHEST and abs(y) <= FARTHEST):  # false for NaN

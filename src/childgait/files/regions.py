@@ -13,7 +13,7 @@ from pathlib import Path
 
 from childgait.domain.boxes import Box
 from childgait.errors import StepError
-from childgait.files.annotations import rows_of
+from childgait.files.annotations import parse_decimal, parse_whole, rows_of
 from childgait.files.tables import Column, Table
 
 LARGEST = 1_000_000  # pixels, as for keypoints
@@ -125,8 +125,8 @@ def _action(where: str, row: dict[str, str]) -> str:
 def _region(where: str, row: dict[str, str], name: str, frames: int) -> Region:
     """Check one row of regions.csv."""
     try:
-        frame = int(row["frame"]) if row["frame"].strip() else None
-        x0, y0, x1, y1 = (float(row[key]) for key in ("x0", "y0", "x1", "y1"))
+        frame = parse_whole(row["frame"]) if row["frame"].strip() else None
+        x0, y0, x1, y1 = (parse_decimal(row[key]) for key in ("x0", "y0", "x1", "y1"))
     except ValueError:
         raise StepError(f"{where}: a box is four numbers", hint="x0, y0, x1, y1 in pixels") from None
     if frame is not None and not 0 <= frame < frames:

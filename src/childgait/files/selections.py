@@ -11,7 +11,7 @@ from pathlib import Path
 
 from childgait.domain.boxes import Box
 from childgait.errors import StepError
-from childgait.files.annotations import rows_of
+from childgait.files.annotations import parse_decimal, parse_whole, rows_of
 
 COLUMNS = ("video", "frame", "x0", "y0", "x1", "y1")
 
@@ -40,9 +40,9 @@ def read_selections(path: Path, video: str, frames: int, size: tuple[int, int]) 
 def _selection(where: str, row: dict[str, str], frames: int, size: tuple[int, int]) -> Selection:
     """Check one row."""
     try:
-        frame = int(row["frame"] or "")
-        x0, y0 = float(row["x0"] or ""), float(row["y0"] or "")
-        x1, y1 = (float(row["x1"] or x0), float(row["y1"] or y0))
+        frame = parse_whole(row["frame"])
+        x0, y0 = parse_decimal(row["x0"]), parse_decimal(row["y0"])
+        x1, y1 = (parse_decimal(row[key] or row[other]) for key, other in (("x1", "x0"), ("y1", "y0")))
     except ValueError:
         raise StepError(
             f"{where}: frame, x0, y0, x1, y1 are {', '.join(str(row[name]) for name in COLUMNS[1:])}, not numbers",

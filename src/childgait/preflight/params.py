@@ -58,6 +58,8 @@ def _check_cohort_folder(cohort: Cohort) -> None:
     """Check that the cohort and the manual tables exist; the synthetic cohort is made by the run itself."""
     from childgait.files.corrections import check_corrections
     from childgait.files.external_answers import read_kept_answers
+    from childgait.files.regions import CLEARED_COLUMNS, REGION_COLUMNS
+    from childgait.files.selections import COLUMNS as SELECTION_COLUMNS
     from childgait.files.split_list import read_split_list
     from childgait.files.vault import read_openings
 
@@ -72,6 +74,9 @@ def _check_cohort_folder(cohort: Cohort) -> None:
                 f"cohort.annotations is {cohort.annotations}, but there is no {path}",
                 hint="copy the folder annotations/ of this repository and keep the first line of each table",
             )
+    required = {"regions": REGION_COLUMNS, "cleared": CLEARED_COLUMNS, "selections": SELECTION_COLUMNS}
+    for table, columns in required.items():
+        rows_of(Path(cohort.annotations) / f"{table}.csv", columns)
     check_corrections(Path(cohort.annotations) / "corrections.csv")
     read_split_list(Path(cohort.annotations) / "split.csv")
     read_kept_answers(Path(cohort.annotations) / "external.csv")
