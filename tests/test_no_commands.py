@@ -117,13 +117,36 @@ def test_a_long_list_goes_through_a_file(tmp_path: Path) -> None:
     assert Path(reference.removeprefix("@")).read_text().split() == paths
 
 
+def copy_workflow(folder: Path) -> None:
+    for name in ("Snakefile", "params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("workflow", "profiles", "annotations"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "src").symlink_to(ROOT / "src")
+
+
+@pytest.mark.slow
+def test_a_text_of_params_with_braces_is_no_wildcard(tmp_path: Path) -> None:
+    """Of the rules, `reidentify` alone has a text of params.yaml as a param of its own, which Snakemake expands."""
+    copy_workflow(tmp_path)
+    text = (tmp_path / "params.yaml").read_text()
+    for key in ("  weights: ''  ", "    cache: ''  ", "  rater: ''  "):
+        assert key in text
+        text = text.replace(key, key.replace("''", "'$(touch PWNED){x}'"))
+    (tmp_path / "params.yaml").write_text(text)
+    for part in ("train", "validation", "test"):
+        path = tmp_path / f"data/split_subjects/holdout.{part}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    command = ["--cores", "1", "--dry-run", "-s", "workflow/rules/reidentify.smk", "--", "reidentify"]
+    done = subprocess.run([sys.executable, "-m", "snakemake", *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list(tmp_path.rglob("PWNED*"))
+
+
 @pytest.mark.slow
 def test_the_workflow_refuses_a_folder_that_is_a_command(tmp_path: Path) -> None:
-    for name in ("Snakefile", "params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
-    for name in ("workflow", "profiles", "annotations"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    (tmp_path / "src").symlink_to(ROOT / "src")
+    copy_workflow(tmp_path)
     for name in ("0001", "0002$(touch PWNED)"):
         folder = tmp_path / "data" / "demo" / "dataset" / name
         folder.mkdir(parents=True)

@@ -33,7 +33,7 @@ rule reidentify:  # `snakemake reidentify`
     params:
         cfg=config["reidentify"],
         network=network_section(config["finetune"], config["reidentify"]["encoder"]),
-        weights=config["finetune"]["weights"],
+        weights=lambda wildcards: config["finetune"]["weights"],  # a function: its braces are no wildcards
         call=flags("reidentify"),
     shell:
         "childgait reidentify {params.call} > {log} 2>&1"
