@@ -345,6 +345,13 @@ def refuse_temporary(space: Workspace, target: Target) -> Iterator[tuple[str, At
     yield f"TMPDIR cannot be written in {target.stage}", act
 
 
+# libfaketime 0.9.10, where it leaves the monotonic clock alone, subtracts the date from the monotonic end of a sleep:
+# every time.sleep of Python fails with "Invalid argument", even at an offset of 0.
+SLEEP = """import select, time
+time.sleep = lambda seconds: select.select([], [], [], seconds)
+"""
+
+
 def set_clock(space: Workspace, library: Path, target: Target, days: tuple[int, ...]) -> Iterator[tuple[str, Attempt]]:
     """Yield one try: a stage is killed under one clock and continued under others."""
 
@@ -352,8 +359,13 @@ def set_clock(space: Workspace, library: Path, target: Target, days: tuple[int, 
         space.reset()
         space.remove(target.stage, target.outputs)
         texts: list[Ended] = []
+        modules = space.folder / "clock"
+        modules.mkdir(exist_ok=True)
+        (modules / "sitecustomize.py").write_text(SLEEP)
+        path = f"{modules}:{space.environment()['PYTHONPATH']}"
         for number, offset in enumerate(days):
             clock = {"LD_PRELOAD": str(library), "FAKETIME": f"{offset:+d}d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            clock["PYTHONPATH"] = path
             process = space.start(["workflow/stage", target.stage], clock)
             if number < len(days) - 1 and wait_until_at_work(process, target.fragment):
                 time.sleep(1)
