@@ -81,6 +81,9 @@ class Synthesize(Section):
     population: Literal["clinic", "independent"] = Field(
         description="clinic (shared severity, two raters), or independent (deviations), as in pre-training"
     )
+    body: Literal["capsules", "mesh"] = Field(
+        description="people of capsules (quick), or mesh: an articulated body by age and sex, with clothes"
+    )
     width: int = Field(ge=64, le=1920, multiple_of=2, description="frame width in pixels; the release has 1920")
     height: int = Field(ge=64, le=1080, multiple_of=2, description="frame height in pixels; the release has 1080")
     sessions: int = Field(ge=1, le=9, description="sessions per child; a session is a walk out and back, two cameras")

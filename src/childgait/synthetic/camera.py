@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from childgait.synthetic.child import Random
 
 Array = NDArray[np.float64]
-Pixel = TypeVar("Pixel", np.uint8, np.uint16)
+Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.float32)
 PASS_OF_VIEW = {"forward": "out", "left": "out", "backward": "back", "right": "back"}
 SAGITTAL_DISTANCE, SAGITTAL_WIDTH = 6.0, 4.7  # metres from the walkway; metres of it in the picture
 CORONAL_DISTANCE = 5.7  # from the walkway's middle

@@ -46,6 +46,11 @@ class Look:
     head: HeadPictures
 
     @property
+    def barefoot(self) -> bool:
+        """Whether the feet have the colour of skin."""
+        return bool(np.allclose(self.shoe, 0.97 * self.skin))
+
+    @property
     def stripe(self) -> Array:
         """The colour of the shirt's stripes."""
         return 255 - self.shirt
@@ -95,6 +100,10 @@ class HeadPart:
     def half_width(self) -> Array:
         angle = np.radians(self.facing)
         return self.half * np.hypot(WIDTH * np.cos(angle), DEPTH * np.sin(angle))
+
+    def area(self, index: int) -> float:
+        """Return how many pixels the head has with nothing before it."""
+        return np.pi * float(self.half_width()[index] * self.half[index])
 
     def boxes(self, width: int, height: int) -> Array:
         """Return (T, 4) x0, y0, x1, y1 with the ends exclusive, cut at the picture; NaN where out of view."""

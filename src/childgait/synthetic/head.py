@@ -25,6 +25,12 @@ _MIDDLE, _HALF = (224.0, 112.0), 74.0
 _PORTRAIT_SKIN = np.array([205.0, 160.0, 135.0])
 WIDTH, DEPTH = 0.74, 0.90  # of a head, over its height
 
+UNROLLED = (160, 256)  # rows and columns of a head's unrolled colours
+# Heights of the mesh's chin, lips, nose, eyes and hairline, and the portrait's rows that show them.
+_FEATURES = ((-0.5, 176.0), (-0.33, 145.0), (-0.18, 127.0), (-0.03, 103.0), (0.20, 86.0), (0.5, 86.0))
+_FACE_SKIN = np.array([235.0, 204.0, 186.0])  # mean of the portrait's cheeks, forehead and chin
+_FACE_MIDDLE, _FACE_RADIUS, _HEAD_PIXELS = (225.5, 128.0), 0.38, 162.0  # pixels; heads; pixels per height of the head
+
 
 @cache
 def _portrait() -> NDArray[np.float32]:
@@ -43,6 +49,11 @@ class HeadPictures:
     def __init__(self, skin: Array, hair: Array, stretch: tuple[float, float], fringe: float, mirrored: bool) -> None:
         self._skin, self._hair, self._stretch, self._fringe, self._mirrored = skin, hair, stretch, fringe, mirrored
         self._made: dict[int, Image] = {}
+
+    @property
+    def fringe(self) -> float:
+        """How far down the hair reaches at the back, in half heights of the head."""
+        return self._fringe
 
     def seen_from(self, degrees: float) -> Image:
         turn = round(degrees / 360 * TURNS) % TURNS
@@ -74,6 +85,36 @@ class HeadPictures:
         colour = facing[..., None] * face + (1 - facing[..., None]) * back
         alpha = np.clip(inside * 12, 0, 1) * 255
         return np.dstack([np.clip(colour, 0, 255), alpha]).astype(np.uint8)
+
+    def unrolled(self) -> Image:
+        """Return the head's colours (H, W, 3) by height, crown to chin, and direction: back, right, face, left, back.
+
+        The portrait's features go where those of the body mesh are (in heights of the head above its middle)."""
+        v, u = np.mgrid[0 : UNROLLED[0], 0 : UNROLLED[1]].astype(np.float32)
+        turn = ((u + 0.5) / UNROLLED[1] - 0.5) * 2 * np.pi
+        above = 0.5 - (v + 0.5) / UNROLLED[0]
+        heights, rows = zip(*_FEATURES, strict=True)
+        aside = np.sin(turn) * _FACE_RADIUS * _HEAD_PIXELS / self._stretch[0]
+        sample_x = _FACE_MIDDLE[0] + (-1 if self._mirrored else 1) * aside
+        sample_y = np.interp(above, heights, rows)
+        tint = (self._skin / _FACE_SKIN).astype(np.float32)
+        face = cv2.remap(_portrait(), sample_x.astype(np.float32), sample_y.astype(np.float32), cv2.INTER_LINEAR) * tint
+        oval = 1 - (aside / 40) ** 2 - ((sample_y - _FACE_MIDDLE[1]) / 52) ** 4  # beside it: the portrait's own hair
+        shown = np.clip(oval * 4, 0, 1) * np.clip((above + 0.48) * 15, 0, 1) * (np.cos(turn) > 0)
+        shown = shown[..., None]
+        colour = shown * face + (1 - shown) * 0.97 * self._skin
+        strands = 0.92 + 0.10 * np.sin(60 * turn + 6 * np.sin(9 * above)) + 0.05 * np.sin(131 * turn + 17 * above)
+        hair = np.clip((above - hairline(turn, self._fringe)) * 25 + 0.5, 0, 1)[..., None]
+        colour = (1 - hair) * colour + hair * strands[..., None] * self._hair
+        return np.clip(colour, 0, 255).astype(np.uint8)
+
+
+def hairline(turn: NDArray[np.floating], fringe: float) -> Array:
+    """Return where hair begins, in heights of the head above its middle, by direction in radians from the face."""
+    nape = -0.12 - 0.5 * fringe
+    degrees = (0, 30, 52, 66, 76, 86, 96, 108, 122, 180)
+    line = (0.27, 0.26, 0.20, 0.04, -0.03, 0.10, 0.12, 0.05, nape + 0.08, nape)
+    return np.asarray(np.interp(np.abs(np.degrees(turn)), degrees, line))
 
 
 def draw_head(rng: Random, skin: Array, hair: Array) -> HeadPictures:

@@ -235,7 +235,7 @@ class _Leg:
     shank: Array
     femur: Array  # (T, 3, 3) orientation
     foot: Array  # likewise
-    toe: Array
+    toe_frame: Array
     pitch: Array
     lowest: Array  # of the foot, relative to the ankle
     heel_x: Array
@@ -348,8 +348,9 @@ def _place_foot(
     rear = leg.foot @ _rotation(0, sign * hindfoot)  # the heel bone leans, the forefoot does not
     ball = ankle + _turn(leg.foot, 0.45 * length, 0, 0.9 * sole)
     points[:, INDEX[f"{limb}_heel"]] = ankle + _turn(rear, -0.25 * length, 0, 0.8 * sole)
-    points[:, INDEX[f"{limb}_big_toe"]] = ball + _turn(leg.toe, 0.29 * length, -sign * 0.10 * length)
-    points[:, INDEX[f"{limb}_small_toe"]] = ball + _turn(leg.toe, 0.18 * length, sign * 0.20 * length)
+    points[:, INDEX[f"{limb}_big_toe"]] = ball + _turn(leg.toe_frame, 0.29 * length, -sign * 0.10 * length)
+    points[:, INDEX[f"{limb}_small_toe"]] = ball + _turn(leg.toe_frame, 0.18 * length, sign * 0.20 * length)
+    parts[f"{limb}_foot"], parts[f"{limb}_hindfoot"], parts[f"{limb}_toes"] = leg.foot, rear, leg.toe_frame
     parts[f"{limb}_ball"] = ball
     parts[f"{limb}_sole"] = ankle + _turn(rear, -0.18 * length, 0, sole)
 

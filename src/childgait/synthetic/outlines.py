@@ -166,8 +166,7 @@ class _MaterialLook(Look):
 
 def _materials(look: Look) -> Look:
     """Keep the cut of the clothes; colours are drawn when a window is painted."""
-    barefoot = np.allclose(look.shoe, 0.97 * look.skin)
-    colours = {"skin": SKIN, "shirt": SHIRT, "trousers": TROUSERS, "shoe": SKIN if barefoot else SHOE}
+    colours = {"skin": SKIN, "shirt": SHIRT, "trousers": TROUSERS, "shoe": SKIN if look.barefoot else SHOE}
     cut = {f.name: getattr(look, f.name) for f in fields(look) if f.name not in colours}
     return _MaterialLook(**{name: _BASIS[row] for name, row in colours.items()}, **cut)
 

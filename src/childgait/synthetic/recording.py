@@ -21,8 +21,9 @@ from childgait.domain.skeleton import POINTS
 from childgait.params import Synthesize
 from childgait.synthetic.camera import PASS_OF_VIEW, Camera, Framing, frame_camera, into_world, place_camera
 from childgait.synthetic.child import Child, Random
-from childgait.synthetic.figure import Figure, FigureBuilder, Look, Painter, draw_look
+from childgait.synthetic.figure import Figure, FigureBuilder, HeadPart, Look, Painter, draw_look
 from childgait.synthetic.keypoints import frames_as_json, spoil, write_loose, write_packed
+from childgait.synthetic.mesh import MeshFigure, MeshHead, MeshPainter, build_mesh, replace_face, see_points
 from childgait.synthetic.motion import Motion, walk
 from childgait.synthetic.population import base_child
 from childgait.synthetic.rating import Scores, stream
@@ -54,6 +55,7 @@ from childgait.synthetic.walks import (
 )
 
 Array = NDArray[np.float64]
+Person = Figure | MeshFigure
 MOST_STANDING = 2  # people of synthesize.standing_people
 RATES = {"25": Fraction(25), "30": Fraction(30), "59": Fraction(59), "59.94": Fraction(60000, 1001), "60": Fraction(60)}
 
@@ -183,17 +185,20 @@ def _film(
     count = len(motion.seconds)
     first = int(rng.integers(1, 600))
     name = f"{child.subject}-{session.number:04d}_{view}_{first}-{first + count - 1}"
-    people = _build_people(child, session, walked, camera, view, extra, params.standing_people)
+    people = _build_people(child, session, walked, camera, view, extra, params)
     things = build_aid(child, walked, camera, count)
     for number in range(params.seated_people):
-        people[f"seated {number + 1}"], chair = _build_seated(walked, camera, view, number, extra)
+        people[f"seated {number + 1}"], chair = _build_seated(walked, camera, view, number, extra, params.body)
         things.append(chair)
     lens = draw_lens(rng)
-    painter = Painter([*people.values(), *things], lens.shutter)
+    painter = _painter_of(people, things, lens.shutter, camera)
     world = into_world(motion.points + walked.offset, walked.way)
+    figure = people["child"]
+    if isinstance(figure, MeshFigure):
+        world = replace_face(world, figure)
     exact, depth = camera.project(world)
     exact = exact - framing.corners[:, None]
-    shadows = [shadow_lines(world, camera)]
+    shadows = [shadow_lines(into_world(motion.points + walked.offset, walked.way), camera)]
     if walked.other is not None:
         shadows.append(shadow_lines(into_world(walked.other[0].points + walked.other[2], walked.way), camera))
     path = root / "dataset" / child.subject / f"{name}.mp4"
@@ -235,37 +240,62 @@ def _film(
     }
 
 
+def _build_person(
+    body: str, motion: Motion, child: Child, look: Look, camera: Camera, way: str, offset: Array, base: int
+) -> Person:
+    """Build a person in one view, of capsules or as a mesh."""
+    if body == "mesh":
+        return build_mesh(motion, child, look, camera, way, offset, base)
+    return FigureBuilder(motion, child, look, camera, way, offset, base).build()
+
+
 def _build_people(
-    child: Child, session: Session, walked: Walk, camera: Camera, view: str, rng: Random, standing: int
-) -> dict[str, Figure]:
-    """Build the figures of a video: the child, who walks along, and `standing` people at the walkway's side."""
-    builder = FigureBuilder(walked.motion, child, session.look, camera, walked.way, walked.offset, CHILD)
-    people = {"child": builder.build()}
+    child: Child, session: Session, walked: Walk, camera: Camera, view: str, rng: Random, params: Synthesize
+) -> dict[str, Person]:
+    """Build the figures of a video: the child, who walks along, and those who stand at the walkway's side."""
+    body, way = params.body, walked.way
+    people = {"child": _build_person(body, walked.motion, child, session.look, camera, way, walked.offset, CHILD)}
     if walked.other is not None:
         assert session.other_look is not None
         other, adult, offset = walked.other
-        builder = FigureBuilder(other, adult, session.other_look, camera, walked.way, offset, PERSON)
-        people["bystander"] = builder.build()
-    for number in range(standing):
+        people["bystander"] = _build_person(body, other, adult, session.other_look, camera, way, offset, PERSON)
+    for number in range(params.standing_people):
         still, adult, offset, way = stand_still(walked.motion, view, number, rng)
         identity = PERSON + (1 + number) * STEP
-        builder = FigureBuilder(still, adult, draw_look(rng, adult=True), camera, way, offset, identity)
-        people[f"standing {number + 1}"] = builder.build()
+        look = draw_look(rng, adult=True)
+        people[f"standing {number + 1}"] = _build_person(body, still, adult, look, camera, way, offset, identity)
     return people
 
 
-def _build_seated(walked: Walk, camera: Camera, view: str, number: int, rng: Random) -> tuple[Figure, Figure]:
+def _build_seated(
+    walked: Walk, camera: Camera, view: str, number: int, rng: Random, body: str
+) -> tuple[Person, Figure]:
     """Build somebody who sits at the walkway's side, and the chair."""
     motion, adult, offset, seat = sit_still(walked.motion, view, number, rng)
     identity = PERSON + (1 + MOST_STANDING + number) * STEP
-    builder = FigureBuilder(motion, adult, draw_look(rng, adult=True), camera, "out", offset, identity)
-    return builder.build(), build_chair(motion, adult, offset, seat, camera)
+    person = _build_person(body, motion, adult, draw_look(rng, adult=True), camera, "out", offset, identity)
+    return person, build_chair(motion, adult, offset, seat, camera)
+
+
+def _painter_of(
+    people: dict[str, Person], things: list[Figure], shutter: float, camera: Camera
+) -> Painter | MeshPainter:
+    meshes = [person for person in people.values() if isinstance(person, MeshFigure)]
+    if meshes:
+        return MeshPainter(meshes, things, shutter, (camera.width, camera.height))
+    figures = [person for person in people.values() if isinstance(person, Figure)]
+    return Painter([*figures, *things], shutter)
+
+
+def _head_of(person: Person) -> HeadPart | MeshHead:
+    assert person.head is not None
+    return person.head
 
 
 def _expose(
     path: Path,
-    painter: Painter,
-    people: dict[str, Figure],
+    painter: Painter | MeshPainter,
+    people: dict[str, Person],
     shadows: list[tuple[NDArray[np.int32], NDArray[np.int32]]],
     session: Session,
     lens: Lens,
@@ -303,27 +333,44 @@ def _expose(
             identities = framing.cut(who_is_where, index)
             masks.append(pack_mask((identities >= CHILD) & (identities < PERSON)))
             labels.append(pack_labels(head_of_identity[identities]))
-            visible[index] = seen_points(
-                exact[index], depth[index], identities, people["child"], painter.identity_depth, index, child
+            visible[index] = _visible_points(
+                painter, people["child"], exact[index], depth[index], identities, framing, index, child
             )
             for who, person in people.items():
                 faces[who][index] = _face_seen(person, identities, index)
     return masks, labels, visible, faces
 
 
-def _label_heads(people: dict[str, Figure]) -> NDArray[np.uint8]:
+def _visible_points(
+    painter: Painter | MeshPainter,
+    person: Person,
+    exact: Array,
+    depth: Array,
+    identities: NDArray[np.uint16],
+    framing: Framing,
+    index: int,
+    child: Child,
+) -> NDArray[np.bool_]:
+    """Return which of the child's keypoints (23,) one frame shows."""
+    if isinstance(painter, MeshPainter):
+        assert isinstance(person, MeshFigure)
+        surface = framing.cut(painter.surface, index)
+        return see_points(exact, depth, identities, surface, person, index, child.height)
+    assert isinstance(person, Figure)
+    return seen_points(exact, depth, identities, person, painter.identity_depth, index, child)
+
+
+def _label_heads(people: dict[str, Person]) -> NDArray[np.uint8]:
     """Return a table from identities to the number of the person whose head it is, from 1; 0 for anything else."""
     table = np.zeros(PERSON + 10 * STEP, np.uint8)
     for number, person in enumerate((one for one in people.values() if one.head is not None), 1):
-        assert person.head is not None
-        table[person.head.identity] = number
+        table[_head_of(person).identity] = number
     return table
 
 
-def _head_boxes(person: Figure, framing: Framing) -> Array:
+def _head_boxes(person: Person, framing: Framing) -> Array:
     """The person's head in every frame (T, 4), cut at the picture; NaN where out of view."""
-    head = person.head
-    assert head is not None
+    head = _head_of(person)
     wide = head.boxes(framing.wide.width, framing.wide.height)
     if not framing.corners.any():
         return wide
@@ -333,14 +380,13 @@ def _head_boxes(person: Figure, framing: Framing) -> Array:
     return np.where(shown[:, None], boxes, np.nan)
 
 
-def _face_seen(person: Figure, who_is_where: NDArray[np.uint16], index: int) -> bool:
+def _face_seen(person: Person, who_is_where: NDArray[np.uint16], index: int) -> bool:
     """The head looks this way, and half of it at least is in view."""
-    head = person.head
-    assert head is not None
+    head = _head_of(person)
     if abs((head.facing[index] + 180) % 360 - 180) > 100:  # a profile counts
         return False
     pixels = int((who_is_where == head.identity).sum())
-    return pixels > 0.5 * np.pi * float(head.half_width()[index] * head.half[index])
+    return pixels > 0.5 * head.area(index)
 
 
 class VideoFile:

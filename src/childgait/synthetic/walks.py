@@ -140,6 +140,8 @@ def _flatten_foot(adult: Child, limb: str, points: Array, parts: dict[str, Array
     places = {"heel": (-0.25, 0.0, 0.8), "big_toe": (0.74, -0.10, 0.9), "small_toe": (0.63, 0.20, 0.9)}
     for name, (ahead, aside, down) in places.items():
         points[0, INDEX[f"{limb}_{name}"]] = ankle + np.array([ahead * length, sign * aside * length, -down * sole])
+    for name in ("foot", "hindfoot", "toes"):
+        parts[f"{limb}_{name}"] = np.eye(3)[None]
     parts[f"{limb}_ball"][0] = ankle + np.array([0.45 * length, 0.0, -0.9 * sole])
     parts[f"{limb}_sole"][0] = ankle + np.array([-0.18 * length, 0.0, -sole])
 
