@@ -65,6 +65,23 @@ def test_a_clock_that_jumps(tmp_path, days):
     assert "up to date" in run(folder, "dvc", "status")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["code/add.sha256", "annotations/regions/add.csv"])
+def test_inputs_in_a_hidden_folder_after_the_clock_was_set_back(tmp_path, name):
+    """The stamp of sources is an input of every job: with a date in the future Snakemake refuses what the job wrote."""
+    folder = make_clone(tmp_path / "clone")
+    rules = folder / "workflow/rules/report.smk"
+    first, second = rules.read_text().rsplit('code="steps.py"', 1)
+    rules.write_text(f'{first}code=".snakemake/{name}"{second}')
+    stamp = folder / ".snakemake" / name
+    stamp.parent.mkdir(parents=True)
+    stamp.write_text("stamp")
+    date(folder, (f".snakemake/{name}",), 2)
+    run(folder, "workflow/stage", "report")
+    assert number(folder) == SUM
+    assert stamp.stat().st_mtime <= time.time()
+
+
 def date(folder: Path, names: tuple[str, ...], days: int) -> None:
     when = time.time() + days * 86400
     for path in (p for name in names for p in (folder / name, *(folder / name).rglob("*"))):
