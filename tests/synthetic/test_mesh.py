@@ -24,6 +24,7 @@ from childgait.synthetic.camera import Camera, place_camera
 from childgait.synthetic.child import Child, draw_child
 from childgait.synthetic.cohort import write_cohort
 from childgait.synthetic.figure import build_bars, draw_look
+from childgait.synthetic.head import UNROLLED, draw_head
 from childgait.synthetic.mesh import MeshFigure, MeshPainter, build_mesh, see_points
 from childgait.synthetic.motion import Motion, walk
 from childgait.synthetic.truth import load_truth
@@ -236,6 +237,23 @@ def test_a_detector_finds_the_face_from_the_front_only(motion: Motion) -> None:
         scores.append(float(faces[:, 4].max()) if len(faces) else 0.0)
     assert scores[0] > 0.5
     assert scores[1] < 0.3
+
+
+def test_the_unrolled_head_has_eyes_before_and_hair_behind() -> None:
+    rng = np.random.default_rng(3)
+    skin, hair = np.array([205.0, 155.0, 120.0]), np.array([40.0, 30.0, 26.0])
+    colours = draw_head(rng, skin, hair).unrolled().astype(float)
+
+    def at(degrees: float, above: float) -> float:
+        row, column = (0.5 - above) * UNROLLED[0], (degrees / 360 + 0.5) * UNROLLED[1]
+        return float(colours[int(row) - 1 : int(row) + 2, int(column) - 1 : int(column) + 2].mean())
+
+    for side in (-1.0, 1.0):
+        eye, cheek = min(at(side * turn, -0.03) for turn in (18, 21, 24)), at(side * 24, -0.14)
+        assert eye < 0.8 * cheek
+        assert cheek == pytest.approx(skin.mean(), rel=0.15)
+    assert at(180, 0.2) < 0.4 * skin.mean()
+    assert at(90, -0.1) > 0.7 * skin.mean()  # an ear
 
 
 # --- the cohort -------------------------------------------------------------------------------------------------------
