@@ -138,7 +138,7 @@ def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
 # --- merging the sources --------------------------------------------------------------------------------------------
 
 
-def _same_head(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
+def same_head(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether two boxes (…, 4) contain one head: the centre of either lies in the other."""
     centre_a, centre_b = _centre(a), _centre(b)
     inside = ((centre_a > b[..., :2]) & (centre_a < b[..., 2:])).all(axis=-1)
@@ -183,7 +183,7 @@ def _same(a: HeadTrack, b: HeadTrack, frames: NDArray[np.bool_]) -> NDArray[np.b
     """Return in which of these frames two tracks contain one head; of a silhouette only the top is reliable."""
     tops = [np.array([name == "silhouette" for name in track.source])[frames] for track in (a, b)]
     box_a, box_b = a.box[frames], b.box[frames]
-    same = _same_head(box_a, box_b)
+    same = same_head(box_a, box_b)
     same |= tops[1] & ~tops[0] & _same_top(box_a, box_b)
     same |= tops[0] & ~tops[1] & _same_top(box_b, box_a)
     return same

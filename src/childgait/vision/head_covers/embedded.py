@@ -10,7 +10,7 @@ smallest person among those who walk.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from childgait.vision import heads, tracks
 from childgait.vision.blazepose import BlazePose, Pixels, tiles_of
 from childgait.vision.camera_path import CameraPath, apply_motion
 from childgait.vision.head_covers.raw_video import RawVideo
+from childgait.vision.head_covers.unexplained import Scene, make_scene
 from childgait.vision.person_tracks import (
     LEAST_DETECTION,
     SAME,
@@ -55,6 +56,7 @@ MIN_LOOKS = 4  # of a track; anything shorter is a chair or a poster
 LEAST_PRESENCE = 0.7  # of a person; lower than that, the model sees people in doors and posters
 REACH, REACH_PER_SECOND = 0.08, 0.5  # body heights by which a person moves between two frames, beside the camera
 BESIDE = 0.25  # share of a further person's mask outside those in front; less of it is a remainder of theirs
+MOST_SCENES = 96  # small pictures in memory
 WALKS = 0.4  # share of the longest way, in body heights, from which somebody walks
 _TRUNK = [INDEX[f"{side}_{joint}"] for joint in ("shoulder", "hip") for side in ("left", "right")]
 _PLACE = [INDEX["nose"], *_TRUNK]
@@ -62,17 +64,18 @@ _PLACE = [INDEX["nose"], *_TRUNK]
 
 @dataclass(frozen=True)
 class EmbeddedLook:
-    """Heads and bodies of everybody, the child's body below the neck, and why somebody may be missing."""
+    """Heads and bodies of everybody, the child's body below the neck, why somebody may be missing, and the pictures."""
 
     tracks: tuple[HeadTrack, ...]
     bodies: tuple[Floats, ...]
     child_body: Floats | None
     doubts: tuple[str, ...]
+    scenes: tuple[Scene, ...]
 
 
 def look_embedded(video: RawVideo, times: Floats, path: CameraPath, params: Deidentify) -> EmbeddedLook:
     """Return the people of a video of these frame times, filmed by a camera of this path."""
-    looks = list(_looks(video))
+    looks = _collect(_looks(video))
     frames = [look.frame for look in looks]
     chains = link_sightings(looks, times, path)
     added, bodies, below, head_counts = [], [], [], []
@@ -96,7 +99,23 @@ def look_embedded(video: RawVideo, times: Floats, path: CameraPath, params: Deid
     child_body = None if child is None else below[child]
     doubts = [*list_takeovers(chains, times), *list_unfollowed(chains, head_counts)]
     doubts += list_lost_at_ends(chains, frames, path.width)
-    return EmbeddedLook(tuple(added), tuple(bodies), child_body, tuple(doubts))
+    scenes = tuple(look.scene for look in looks if look.scene is not None)
+    return EmbeddedLook(tuple(added), tuple(bodies), child_body, tuple(doubts), scenes)
+
+
+def _collect(looks: Iterable[LookAtFrame]) -> list[LookAtFrame]:
+    """Return all looks; of their scenes every second one is dropped whenever there are too many."""
+    kept: list[LookAtFrame] = []
+    scenes: list[int] = []  # which of them have one
+    for look in looks:
+        kept.append(look)
+        if look.scene is not None:
+            scenes.append(len(kept) - 1)
+        if len(scenes) > MOST_SCENES:
+            for n in scenes[1::2]:
+                kept[n] = replace(kept[n], scene=None)
+            scenes = scenes[::2]
+    return kept
 
 
 @dataclass(frozen=True)
@@ -110,10 +129,11 @@ class Sighting:
 
 @dataclass(frozen=True)
 class LookAtFrame:
-    """Everybody in one frame."""
+    """Everybody in one frame, and its small picture."""
 
     frame: int
     sightings: list[Sighting]
+    scene: Scene | None = None
 
 
 def _looks(video: RawVideo) -> Iterator[LookAtFrame]:
@@ -138,9 +158,8 @@ def _looks(video: RawVideo) -> Iterator[LookAtFrame]:
             close = []
         colours = [shirt_colour(rgb, one.look.points, one.height) for one in known]
         known = without_second_fits([replace(one, colour=c) for one, c in zip(known, colours, strict=True)])
-        yield LookAtFrame(
-            frame.index, [Sighting(one, one.colour, any(one.look is other.look for other in close)) for one in known]
-        )
+        sightings = [Sighting(one, one.colour, any(one.look is other.look for other in close)) for one in known]
+        yield LookAtFrame(frame.index, sightings, make_scene(frame.index, rgb, known))
 
 
 def without_second_fits(people: Sequence[Person]) -> list[Person]:

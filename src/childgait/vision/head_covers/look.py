@@ -22,6 +22,7 @@ from childgait.params import Deidentify
 from childgait.vision import faces, heads, mosaic, tracks
 from childgait.vision.camera_path import estimate_path
 from childgait.vision.head_covers.raw_video import RawVideo
+from childgait.vision.head_covers.unexplained import Scene
 from childgait.vision.tracks import HeadTrack, PatchTracker
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Observation:
     bodies: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)  # of keypoint and blazepose tracks in order
     child_body: NDArray[np.float64] | None = field(default=None, repr=False)  # (T, 4) below the neck, NaN where unknown
     doubts: tuple[str, ...] = ()  # why somebody may be missing, with frames; of the embedded model only
+    scenes: tuple[Scene, ...] = field(default=(), repr=False)  # small pictures with the embedded model's people
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -186,6 +188,7 @@ def with_embedded(observation: Observation, video: RawVideo, params: Deidentify)
         bodies=(*observation.bodies, *added.bodies),
         child_body=child,
         doubts=added.doubts,
+        scenes=added.scenes,
     )
 
 

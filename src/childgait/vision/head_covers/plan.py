@@ -19,6 +19,7 @@ from childgait.params import Deidentify
 from childgait.vision import heads, mosaic, tracks
 from childgait.vision.camera_path import CameraPath, estimate_path
 from childgait.vision.head_covers.look import Observation
+from childgait.vision.head_covers.unexplained import list_shared_heads, list_unexplained
 from childgait.vision.tracks import HeadTrack
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def plan(observation: Observation, params: Deidentify, changes: Sequence[CoverCh
     if "blazepose" in params.backends:
         doubts += _hidden_stills(moving, completed, observation, params, path)
         completed, lost = _explain_crossings(completed)
-        doubts += lost
+        doubts += [*lost, *list_shared_heads(moving, times, params.person_seconds)]
         doubts += [text for track in moving if (text := _unconfirmed(track, times, params))]
     heads_known = [_map(track, path.boxes_to_picture) if path else track for track, _ in completed]
     child = _visible_child(observation, heads_known)
@@ -108,11 +109,21 @@ def plan(observation: Observation, params: Deidentify, changes: Sequence[CoverCh
     planned = [one for one in _change(planned, changes) if one.boxes]
     covers = [_cover(one.boxes, observation, _seed(one, params), params) for one in planned]
     rows = [row for one in planned for row in _rows_of(one, everybody[one.number], observation)]
+    doubts += _list_unexplained(observation, planned, path)
     fully_covered = {frame for one in planned if one.hole for frame in one.boxes}
     texts = tuple(str(change) for change in changes)
     return CoverPlan(
         observation, covers, _table(rows), static_camera, len(fully_covered), len(moving), texts, tuple(doubts)
     )
+
+
+def _list_unexplained(observation: Observation, planned: Sequence[_Planned], path: CameraPath | None) -> list[str]:
+    """List where parts of somebody move whose head no planned cover hides."""
+    covers: dict[int, list[NDArray[np.int64]]] = {}
+    for one in planned:
+        for frame, box in one.boxes.items():
+            covers.setdefault(frame, []).append(box)
+    return list_unexplained(observation.scenes, observation.times, observation.bodies, covers, path)
 
 
 def _change(planned: list[_Planned], changes: Sequence[CoverChange]) -> list[_Planned]:
