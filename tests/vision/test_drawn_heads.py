@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 from childgait.files.regions import REGIONS
 from childgait.files.tables import write_table
-from childgait.vision.drawn_heads import SKIN, draw_heads, read_head_covers
+from childgait.vision.drawn_heads import HALF_HEIGHT, HALF_WIDTH, SKIN, draw_heads, read_head_covers
 
 
 def row(frame: int, whole: bool, x0: int, region: int = 0) -> tuple[object, ...]:
@@ -29,7 +30,8 @@ def test_heads_are_drawn_in_the_covers_of_heads(tmp_path: Path) -> None:
     picture = np.full((120, 200, 3), 7, np.uint8)
     drawn = draw_heads(picture, 0, covers)
     assert tuple(drawn[45, 30]) == SKIN
-    assert (drawn[20:70, 10:50] != 7).any(axis=2).sum() > 500
+    head = np.pi * HALF_WIDTH * HALF_HEIGHT * 50**2
+    assert (drawn[20:70, 10:50] != 7).any(axis=2).sum() == pytest.approx(head, rel=0.1)
     outside = drawn.copy()
     outside[20:70, 10:50] = 7
     assert (outside == 7).all()  # nothing beyond the cover, and nothing in that of a whole person
@@ -37,3 +39,17 @@ def test_heads_are_drawn_in_the_covers_of_heads(tmp_path: Path) -> None:
     assert draw_heads(picture, 1, covers) is picture
     assert tuple(draw_heads(picture, 0, covers, scale=0.5)[22, 15]) == SKIN
     assert read_head_covers(None) == {}
+
+
+@pytest.mark.parametrize("left", [60, 0, 160])
+def test_nothing_of_the_mosaic_is_left(left: int) -> None:
+    """Beside the head is the wall, below the chin are the shoulders; also where the picture cuts off the cover."""
+    picture = np.full((120, 200, 3), 7, np.uint8)
+    picture[70:, left + 5 : left + 35] = 90  # the shirt
+    expected = draw_heads(picture, 0, {0: np.array([[left - 10.0, 20, left + 50, 70]])})
+    picture[20:70, max(left - 10, 0) : left + 50] = np.random.default_rng(0).integers(0, 255, 3)
+    drawn = draw_heads(picture, 0, {0: np.array([[left - 10.0, 20, left + 50, 70]])})
+    assert np.array_equal(drawn, expected)
+    assert (drawn[22, left + 2 : left + 38] == 7).all()
+    assert (drawn[65:70, left + 6 : left + 34] == 90).all()
+    assert (drawn[65:70, left + 37 : left + 40] == 7).all()

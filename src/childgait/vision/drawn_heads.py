@@ -1,8 +1,9 @@
 """Draws a plain head over every cover of a de-identified video, in memory, for the embedded model.
 
 BlazePose finds a body from the head down. Under a mosaic it takes the shoulders for the head: the skeleton is squeezed
-down, and in some frames nobody is found. A plain ellipse in each cover of a head brings most of it back
-(docs/LOG.md). The video itself is not changed.
+down, and in some frames nobody is found. So the mosaic is replaced: beside the head by the wall, interpolated between
+the pixels on either side of the cover; below the chin by the shoulders, drawn up from the pixels below the cover; and a
+plain ellipse is the head (docs/LOG.md). The video itself is not changed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ Pixels = NDArray[np.uint8]
 
 SKIN = (185, 138, 110)  # RGB
 LASTING = 0.5  # of the longest cover, in frames
-HALF_WIDTH, HALF_HEIGHT = 0.33, 0.38  # of a cover, which is larger than its head
+HALF_WIDTH, HALF_HEIGHT = 0.21, 0.28  # of the head, in heights of its cover, which is often much wider
+CHIN = 0.8  # of the cover's height, below which shoulders are drawn
+EDGE = 3  # pixels beside a cover whose mean is continued
 
 
 def read_head_covers(path: Path | None) -> dict[int, Floats]:
@@ -50,7 +53,28 @@ def draw_heads(pixels: Pixels, frame: int, covers: Mapping[int, Floats], scale: 
         return pixels
     drawn = pixels.copy()
     for box in covers[frame] * scale:
+        _fill(drawn, box)
+    for box in covers[frame] * scale:
         centre = np.rint((box[:2] + box[2:]) / 2).astype(int)
-        half = np.maximum(np.rint((box[2:] - box[:2]) * (HALF_WIDTH, HALF_HEIGHT)).astype(int), 1)
+        half = np.maximum(np.rint((box[3] - box[1]) * np.array([HALF_WIDTH, HALF_HEIGHT])).astype(int), 1)
         cv2.ellipse(drawn, (int(centre[0]), int(centre[1])), (int(half[0]), int(half[1])), 0, 0, 360, SKIN, -1)
     return drawn
+
+
+def _fill(pixels: Pixels, box: Floats) -> None:
+    """Replace a cover by what lies beside it and, at its lower end, by what lies below it; in place."""
+    height, width = pixels.shape[:2]
+    low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    x0, y0 = np.maximum(low, 0).tolist()
+    x1, y1 = np.minimum(high, [width, height]).tolist()
+    if x0 >= x1 or y0 >= y1:
+        return
+    sides = [pixels[y0:y1, max(x0 - EDGE, 0) : x0], pixels[y0:y1, x1 : x1 + EDGE]]
+    known = [side.mean(axis=1) for side in sides if side.shape[1]]
+    if known:
+        share = np.linspace(0, 1, x1 - x0)[None, :, None]
+        pixels[y0:y1, x0:x1] = np.rint(known[0][:, None] * (1 - share) + known[-1][:, None] * share)
+    below = pixels[y1 : y1 + EDGE, x0:x1]
+    if len(below):
+        chin = max(y0, round(float(box[1] + CHIN * (box[3] - box[1]))))
+        pixels[chin:y1, x0:x1] = np.rint(below.mean(axis=0))
