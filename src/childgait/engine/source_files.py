@@ -57,16 +57,26 @@ def _imported_by(tree: ast.Module) -> frozenset[Path]:
     return frozenset(files)
 
 
-def _files_of(module: str) -> list[Path]:
+@cache
+def _files_of(module: str) -> tuple[Path, ...]:
     """List the file of a module and the __init__ files of its packages, where they exist."""
-    files, folder = [], PACKAGE.parent
-    for part in module.split("."):
-        if (init := folder / part / "__init__.py").is_file():
-            files.append(init)
-        if (plain := folder / f"{part}.py").is_file():
-            files.append(plain)
-        folder = folder / part
+    package, _, name = module.rpartition(".")
+    folder = PACKAGE.parent.joinpath(*package.split(".")) if package else PACKAGE.parent
+    files = _files_of(package) if package else ()
+    if "__init__.py" in _names_in(str(folder / name)):
+        files += (folder / name / "__init__.py",)
+    if f"{name}.py" in _names_in(str(folder)):
+        files += (folder / f"{name}.py",)
     return files
+
+
+@cache
+def _names_in(folder: str) -> frozenset[str]:
+    """Return the names in a folder; none where it is no folder, as for the names that a module exports."""
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208  # names; a Path for each would take as long as all else
+    except OSError:
+        return frozenset()
 
 
 @cache
@@ -79,7 +89,13 @@ def reachable_files(path: Path) -> tuple[Path, ...]:
         if current not in visited and current not in PLUMBING:
             visited.add(current)
             waiting.extend(_imports(current))
-    return tuple(sorted(visited.union(*(_templates(path) | _checkpoints(path) for path in visited))))
+    return tuple(sorted(visited.union(*map(_files_read_by, visited))))
+
+
+@cache
+def _files_read_by(module: Path) -> set[Path]:
+    """List the templates and shipped checkpoints that a module reads."""
+    return _templates(module) | _checkpoints(module)
 
 
 # Modules that read files of the shipped checkpoints, with their endings.
