@@ -7,6 +7,9 @@
 WHOLE_STUDY = True  # all stages are included, not one alone
 
 
+report: "workflow/report/workflow.rst"  # the first page of `snakemake --report`
+
+
 include: "workflow/rules/cohort.smk"  # synthesize
 include: "workflow/rules/register.smk"  # register
 include: "workflow/rules/deidentify.smk"  # deidentify

@@ -142,9 +142,17 @@ rule write_report:
     output:
         metrics_out="reports/metrics.json",
         headline_out="reports/headline.json",
-        page="reports/index.html",
-        tables=expand("reports/tables/{name}", name=TABLES),
-        figures=expand("reports/figures/{name}", name=FIGURES),
+        page=report("reports/index.html", caption="../report/page.rst", category="Report"),
+        tables=[
+            report(f"reports/tables/{name}", caption="../report/tables.rst", category="Tables", labels={"table": name})
+            for name in TABLES
+        ],
+        figures=[
+            report(
+                f"reports/figures/{name}", caption="../report/figures.rst", category="Figures", labels={"figure": name}
+            )
+            for name in FIGURES
+        ],
         record="reports/write_report.record.json",
     log:
         "logs/write_report.log",
@@ -166,7 +174,7 @@ rule trace_lineage:
     output:
         lineage="reports/lineage.parquet",
         manifest="reports/manifest.csv",
-        page="reports/lineage.html",
+        page=report("reports/lineage.html", caption="../report/lineage.rst", category="Lineage"),
         crate="reports/ro-crate-metadata.json",
         record="reports/trace_lineage.record.json",
     log:
