@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import yaml
 from childgait.engine.source_files import ROOT
 from childgait.files.annotations import rows_by_video, write_video_rows
 from childgait.files.split import REQUESTED
+from childgait.report import FIGURES, TABLES
 from childgait.review.access import Sessions
 from childgait.review.app import create_app
 from childgait.review.study import Study
@@ -48,7 +51,7 @@ class Job:
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--workflow-profile", "none", "--cores", "1", *arguments],
+        [sys.executable, "workflow/run_snakemake.py", "--workflow-profile", "none", "--cores", "1", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -274,26 +277,44 @@ def check_groups(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=ENVIRONMENT | {"PATH": path}, capture_output=True, text=True)
 
 
-def test_a_group_longer_than_its_partition_is_named(workspace: Path, plans: dict[str, list[Job]]) -> None:
-    """A group of a child requests the minutes of all its videos and of the sheets."""
+def minutes_of(folder: Path, pattern: str) -> list[float]:
+    """Read the minutes of the planned jobs of perceive whose wildcards match."""
+    return [
+        float(minutes[1])
+        for block in re.split(r"^rule ", stdout_of_plan(folder, "perceive"), flags=re.MULTILINE)[1:]
+        if re.search(pattern, block) and (minutes := re.search(r"\bruntime=(\d+)", block))
+    ]
+
+
+def test_a_group_longer_than_its_partition_is_split(workspace: Path, plans: dict[str, list[Job]]) -> None:
+    """A group of a child requests the minutes of all its videos and of the sheets; a job cannot be split."""
     partitions = workspace / "profiles" / "slurm" / "partitions.yaml"
     before = partitions.read_text()
-    assert check_groups(workspace, "perceive").returncode == 0, "without a limit nothing is refused"
-    minutes = sum(
-        float(minutes[1])
-        for block in re.split(r"^rule ", stdout_of_plan(workspace, "perceive"), flags=re.MULTILINE)[1:]
-        if re.search(r"(video|subject)=0001\b", block) and (minutes := re.search(r"\bruntime=(\d+)", block))
-    )
+    assert check_groups(workspace, "perceive").returncode == 0, "without a limit nothing is planned"
+    child = sum(minutes_of(workspace, r"(video|subject)=0001\b"))
+    video = sum(minutes_of(workspace, r"video=0001-0001_left_1-200\b"))
+    job = max(minutes_of(workspace, r"video=0001-0001_left_1-200\b"))
+    assert child > video > job
+    with_groups = [f"{rule}=subject" for rule in ("segment", "estimate_pose", "refine_pose", "prepare_clips")]
+    other_groups = ["register=recordings", "deidentify=covering"]
     try:
-        for limit, code in ((minutes, 0), (minutes - 1, 1)):
+        done = {}
+        for limit in (child, child - 1, video - 1, job - 1):
             partitions.write_text(before.replace("    max_gpu: 0\n", f"    max_gpu: 0\n    max_runtime: {limit}\n"))
-            done = check_groups(workspace, "perceive")
-            assert done.returncode == code, done.stderr
+            done[limit] = check_groups(workspace, "perceive")
     finally:
         partitions.write_text(before)
-    assert done.stderr.startswith(
-        f"error: group subject of child 0001 needs {minutes:.0f} minutes, but its partition runs"
-    )
+    assert (done[child].returncode, done[child].stdout) == (0, ""), "it fits"
+    assert done[child - 1].stderr.startswith(f"group subject of child 0001 needs {child:.0f} minutes")
+    for limit, groups in ((child - 1, [*other_groups, *with_groups]), (video - 1, other_groups)):
+        options = done[limit].stdout.split()
+        assert done[limit].returncode == 0, done[limit].stderr
+        assert options[0] == "--groups"
+        assert options[1 : options.index("--group-components")] == groups
+        planned = snakemake(workspace, "-s", "workflow/rules/perceive.smk", "--dry-run", *options, "--", "perceive_all")
+        assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert done[job - 1].returncode == 1
+    assert done[job - 1].stderr.startswith("error: the job segment video=")
 
 
 def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[str, list[Job]]) -> None:
@@ -331,6 +352,26 @@ def test_whatever_computes_on_a_gpu_asks_for_one(workspace: Path, plans: dict[st
         ("evaluate childgait_video", 1),
         ("write_submission", 1),
     }
+
+
+def test_the_workflows_report_holds_the_pooled_results_and_no_page_of_a_child(
+    workspace: Path, plans: dict[str, list[Job]]
+) -> None:
+    """`snakemake --report`: four categories with captions, and all files in one archive."""
+    done = snakemake(workspace, "--report", "workflow.zip", "report_all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with zipfile.ZipFile(workspace / "workflow.zip") as archive:
+        page = archive.read("workflow/report.html").decode()
+        files = {Path(name).name for name in archive.namelist()}
+    found = re.search(r"\bvar categories = (.*);$", page, re.MULTILINE)
+    assert found
+    categories = json.loads(found[1])
+    assert list(categories) == ["Report", "Tables", "Figures", "Lineage"]
+    assert len(categories["Tables"]["Other"]) == len(TABLES)
+    assert {"index.html", "lineage.html", *TABLES, *FIGURES} <= files
+    for caption in (ROOT / "workflow" / "report").glob("*.rst"):
+        assert caption.read_text().split("`")[0].split("\n")[0][:40] in page, caption.name
+    assert not [name for name in files if re.fullmatch(r"\d+\.(html|json|csv)", name)]
 
 
 def test_a_missing_stage_is_not_filled_in(plans: dict[str, list[Job]]) -> None:
