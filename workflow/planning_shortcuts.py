@@ -120,6 +120,19 @@ def include_once(workflow: Workflow, snakefile: Any, **settings: Any) -> None:
 include_always = Workflow.include
 
 
+def build_without_collection(workflow: Workflow) -> None:
+    """Build the graph of jobs without garbage collection; its millions of objects last, later ones skip them."""
+    gc.disable()
+    try:
+        build_with_collection(workflow)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+build_with_collection = Workflow._build_dag
+
+
 def replace(module: str, original: Callable[..., Any], substitute: Callable[..., Any]) -> None:
     """Bind every name of a function in the modules of Snakemake to its substitute."""
     for name, other in list(sys.modules.items()):
@@ -133,7 +146,6 @@ def install() -> None:
     """Let this process plan with the replacements, if they are of this version of Snakemake."""
     if importlib.metadata.version("snakemake") != WRITTEN_FOR:
         return
-    gc.disable()  # a plan makes millions of lasting objects; what it makes in circles is small
     replace("snakemake.", io.is_flagged, is_flagged)
     replace("snakemake.", common.get_function_params, functools.lru_cache(4096)(common.get_function_params))
     io._IOFile.is_storage = property(is_storage)
@@ -143,4 +155,5 @@ def install() -> None:
     jobs.Job.conda_env_spec = property(conda_env_spec)
     jobs.Job.non_derived_params = property(non_derived_params)
     Workflow.include = include_once
+    Workflow._build_dag = build_without_collection
     dag.DAG.check_directory_outputs = check_directory_outputs
