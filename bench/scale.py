@@ -57,6 +57,7 @@ POOLED = (
     "finetune",
     "evaluate",
     "write_submission",
+    "bundle",
     "check_study",
     "write_report",
     "trace_lineage",
