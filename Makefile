@@ -36,7 +36,7 @@ cancel:  ## stop the run of this clone and its jobs on a cluster (PROFILE=slurm)
 	@workflow/cancel
 
 plan: $(READY)  ## list the jobs that would run, with reasons
-	@workflow/with-environment python workflow/run_snakemake.py --dry-run --quiet host --printshellcmds
+	@workflow/with-environment snakemake --dry-run --quiet host --printshellcmds
 
 lint: $(READY)  ## style, format, workflow, types and layers of imports
 	@workflow/with-environment ruff check src tests bench workflow

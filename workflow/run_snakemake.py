@@ -1,5 +1,4 @@
-"""Starts Snakemake's command line with a faster planning (planning_shortcuts.py) and one pending re-evaluation of its
-scheduler at a time. Called by workflow/stage and `make plan`.
+"""Starts Snakemake's command line, with one pending re-evaluation of its scheduler at a time. Called by workflow/stage.
 
 Snakemake 9 selects jobs again one second after each selection, so that jobs held back by its rate limit are started.
 As long as jobs are ready, each of these selections starts a timer of its own: after some hundred finished jobs there
@@ -14,7 +13,6 @@ import resource
 import threading
 from pathlib import Path
 
-import planning_shortcuts
 from snakemake.cli import main
 from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -47,5 +45,4 @@ if __name__ == "__main__":
     JobScheduler._schedule_reevalutation = reevaluate_once
     if "CHILDGAIT_STAGE" in os.environ:
         atexit.register(write_usage)
-    planning_shortcuts.install()
     main()
