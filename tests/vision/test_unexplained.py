@@ -30,7 +30,7 @@ COVER = np.array([0, 30, 24, 54])  # over the head, from the body's left edge
 def room(width: int) -> np.ndarray:
     """Return a wall with a door and a floor, in Y, U, V."""
     picture = np.full((HEIGHT, width, 3), (160, 126, 130), np.uint8)
-    picture[140:] = 110, 128, 124
+    picture[140:] = 150, 156, 96  # a coloured floor, on which a shadow is paler, too
     picture[40:140, 150:190] = 90, 120, 140
     return picture
 
@@ -48,7 +48,7 @@ def scenes_of(*, part: str = "", first: int = 0, last: int = LOOKS, covered: boo
             cv2.rectangle(picture, (x + 38, 80), (x + 40, 150), (70, 150, 110), -1)
         if part == "shadow":
             under = picture[146:158, x - 20 : x + 60]
-            under[..., 0] = under[..., 0] * 0.65
+            under[:] = (under - np.array([0.0, 128, 128])) * 0.65 + [0, 128, 128]
         mask = np.zeros(picture.shape[:2], bool)
         mask[30:150, x : x + 24] = True
         picture[mask] = 60, 110, 170

@@ -35,6 +35,7 @@ Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 
+GREY = 128  # U and V without colour
 TALLEST = 360  # pixels of a picture
 MIN_SCENES = 8  # from which the empty room can be estimated
 OUTLINE = 0.02  # body heights around a skeleton's capsules within which pixels are the person's own
@@ -209,7 +210,7 @@ def moving_parts(picture: Picture, free: Bits, room: Background, height: float, 
     """
     whole, usable = (0, 0, picture.shape[1], picture.shape[0]), free & room.known
     light = light_change(picture, room, usable)
-    parts = usable & (difference(picture, room, whole, light) > NOISES) & ~Shadow().where(picture, room, whole)
+    parts = usable & (difference(picture, room, whole, light) > NOISES) & ~is_shadow(picture, room)
     if reach:
         around = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
         low, high = cv2.erode(room.picture, around), cv2.dilate(room.picture, around)
@@ -219,6 +220,16 @@ def moving_parts(picture: Picture, free: Bits, room: Background, height: float, 
     across = max(3, round(NARROW * height)) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
     return np.asarray(cv2.morphologyEx(parts.astype(np.uint8), cv2.MORPH_OPEN, disc), np.uint8)
+
+
+def is_shadow(picture: Picture, room: Background) -> Bits:
+    """Return where a picture is a darker room: a shadow on a coloured floor is paler in proportion."""
+    shadow = Shadow()
+    now, lit = picture.astype(np.float32), room.picture.astype(np.float32)
+    light = now[..., :1] / np.maximum(lit[..., :1], 1)
+    off = np.abs(now[..., 1:] - GREY - light * (lit[..., 1:] - GREY)).max(axis=2)
+    darker = (light[..., 0] > shadow.darkest) & (light[..., 0] < shadow.lightest)
+    return np.asarray(darker & (off < shadow.colour)) | shadow.where(picture, room, (0, 0, *picture.shape[1::-1]))
 
 
 def largest_part(parts: Bytes) -> float:
