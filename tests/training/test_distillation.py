@@ -182,7 +182,7 @@ def test_the_boundary_loss_brings_features_to_the_teachers_side(
 ) -> None:
     curves = []
     for weight in (0.0, 5.0):
-        used = taught(weight=0.0, boundary_weight=weight).model_copy(update={"epochs": 6, "learning_rate": 0.02})
+        used = taught(weight=0.0, boundary_weight=weight).model_copy(update={"epochs": 12, "learning_rate": 0.02})
         curves.append([row["loss"] for row in fit(used, parts, tmp_path / str(weight), run=run).history])
     added = [two - one for one, two in zip(*curves, strict=True)]
     assert added[-1] < 0.5 * added[0]
