@@ -1,4 +1,4 @@
-"""DVC as workflow/run starts it: it parses a text once, and says what share of the processor time the workflow took."""
+"""DVC as workflow/run starts it: it parses a text once and prints the workflow's share of the processor time."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_a_run_ends_with_its_processor_time_and_the_workflows_share(tmp_path: Pa
         [sys.executable, ROOT / "workflow/run_dvc.py", "repro"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    said = re.search(r"Processor time: ([\d.]+) s, of which ([\d.]+) s \((\d+)%\) in DVC", done.stdout)
-    assert said, done.stdout
-    total, own, share = map(float, said.groups())
+    line = re.search(r"Processor time: ([\d.]+) s, of which ([\d.]+) s \((\d+)%\) in DVC", done.stdout)
+    assert line, done.stdout
+    total, own, share = map(float, line.groups())
     assert 0.25 < own < total < 1000, "the stage counts as the study's time, an earlier run's Snakemake not at all"
     lowest, highest = (own - 0.05) / (total + 0.05), (own + 0.05) / (total - 0.05)  # both are rounded to a tenth
     assert 100 * lowest - 0.5 <= share <= 100 * highest + 0.5

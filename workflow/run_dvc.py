@@ -1,4 +1,4 @@
-"""Starts DVC's command line so that it parses each text of a YAML file once, and says at the end what share of the
+"""Starts DVC's command line so that it parses each text of a YAML file once, and prints at the end what share of the
 processor time the workflow itself took. Called by workflow/run.
 
 DVC parses params.yaml again for every stage, with a parser in pure Python: half of a run with nothing to do.

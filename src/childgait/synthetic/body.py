@@ -1,7 +1,7 @@
 """A person's body as a triangle mesh that moves with the walker's own joints.
 
 The mesh (weights/body/, CC0, baked by envs/bake_body.py) has shapes of an infant, a child and a young adult of both
-sexes, thin to heavy. A body of some age is the blend that is as tall as the growth table says; it is then scaled to the
+sexes, thin to heavy. A body of some age is the blend whose height is the growth table's; it is then scaled to the
 child's height. Every bone carries the rest mesh onto the walker's segment: its ends onto the joint centres, its length
 onto the segment's. So joint centres of mesh and truth are the same points, whatever the body looks like. Between bones,
 vertices follow linear blend skinning.

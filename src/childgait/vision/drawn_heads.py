@@ -70,10 +70,10 @@ def _fill(pixels: Pixels, box: Floats) -> None:
     if x0 >= x1 or y0 >= y1:
         return
     sides = [pixels[y0:y1, max(x0 - EDGE, 0) : x0], pixels[y0:y1, x1 : x1 + EDGE]]
-    known = [side.mean(axis=1) for side in sides if side.shape[1]]
-    if known:
+    edges = [side.mean(axis=1) for side in sides if side.shape[1]]
+    if edges:
         share = np.linspace(0, 1, x1 - x0)[None, :, None]
-        pixels[y0:y1, x0:x1] = np.rint(known[0][:, None] * (1 - share) + known[-1][:, None] * share)
+        pixels[y0:y1, x0:x1] = np.rint(edges[0][:, None] * (1 - share) + edges[-1][:, None] * share)
     below = pixels[y1 : y1 + EDGE, x0:x1]
     if len(below):
         chin = max(y0, round(float(box[1] + CHIN * (box[3] - box[1]))))
