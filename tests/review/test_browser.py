@@ -51,11 +51,17 @@ def enter(page: Page, address: str, path: str, name: str = "AB") -> None:
     page.go(address.split("/?")[0] + path)
 
 
+def wait_for_video(page: Page) -> None:
+    """Wait until the video is loaded and a frame of it is on the screen: without one, keys that mark do nothing."""
+    page.wait("document.querySelector('[data-at=time]').textContent.includes(',')")  # it has a time: frame 0, 0.000 s
+    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+
+
 def test_two_held_videos_are_cleared_with_three_keys_each(study: Study, page: Page, address: str) -> None:
     enter(page, address, f"/clear/{FIRST}")
     for video in (FIRST, SECOND):
         page.wait(f"document.title.startsWith('Clear {video}')")
-        page.wait("document.querySelector('[data-at=load]').textContent === ''")
+        wait_for_video(page)
         for key in ("1", "2", "Enter"):
             page.key(key)
     page.wait("document.title.startsWith('Queue')")
@@ -66,7 +72,7 @@ def test_two_held_videos_are_cleared_with_three_keys_each(study: Study, page: Pa
 
 def test_covers_are_drawn_with_the_mouse_and_ended_by_a_key(study: Study, page: Page, address: str) -> None:
     enter(page, address, f"/clear/{FIRST}")
-    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    wait_for_video(page)
     page.key("d")
     page.key("Home")  # the video plays from the start as the page opens
     page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
@@ -81,7 +87,7 @@ def test_covers_are_drawn_with_the_mouse_and_ended_by_a_key(study: Study, page: 
     assert sorted(frame for frame in found if frame is not None) == [0, COUNT - 1]
     assert found[0] == pytest.approx((80, 20, 100, 40), abs=1)
     assert found[COUNT - 1] == pytest.approx((90, 22, 110, 42), abs=1)
-    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    wait_for_video(page)
     page.key("Home")
     page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
     for n in range(3):
@@ -92,7 +98,7 @@ def test_covers_are_drawn_with_the_mouse_and_ended_by_a_key(study: Study, page: 
     page.wait("document.body.innerText.includes('nobody is under the cover from here on')")
     (change,) = read_cover_changes(table, FIRST, COUNT)
     assert (change.action, change.frame, change.reviewer) == ("end", 3, "AB")
-    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    wait_for_video(page)
     page.click("[data-undo]")
     page.wait("document.querySelectorAll('[data-undo]').length === 1")
     assert read_cover_changes(table, FIRST, COUNT) == []
@@ -100,7 +106,7 @@ def test_covers_are_drawn_with_the_mouse_and_ended_by_a_key(study: Study, page: 
 
 def test_a_second_window_shows_the_sentence_and_writes_nothing(study: Study, page: Page, address: str) -> None:
     enter(page, address, f"/clear/{FIRST}")
-    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    wait_for_video(page)
     decisions = Decisions(study.annotations)
     decisions.add("cleared", FIRST, [{"sha256": ""}], "CD", "look again", decisions.version("cleared", FIRST), str)
     for key in ("1", "2", "Enter"):
@@ -113,7 +119,7 @@ def test_a_second_window_shows_the_sentence_and_writes_nothing(study: Study, pag
 def test_the_child_is_chosen_by_a_click(study: Study, page: Page, address: str) -> None:
     video = COVERED[0]
     enter(page, address, f"/choose/{video}")
-    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    wait_for_video(page)
     for n in range(2):
         page.key("ArrowRight")
         page.wait(f"document.querySelector('[data-at=time]').textContent.startsWith('frame {n + 1},')")
@@ -129,7 +135,7 @@ def test_the_child_is_chosen_by_a_click(study: Study, page: Page, address: str) 
 def test_joints_are_corrected_by_mouse_and_keys(study: Study, page: Page, address: str) -> None:
     video = COVERED[0]
     enter(page, address, f"/correct/{video}")
-    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    wait_for_video(page)
     page.wait("document.querySelector('[data-at=time]').textContent.startsWith('frame 0,')")
     page.wait("document.querySelector('#state').textContent === 'Nothing is changed.'")  # the skeleton is refined
     at = page.run(f"review.place(0, {KNEE})")
@@ -161,7 +167,8 @@ def test_joints_are_corrected_by_mouse_and_keys(study: Study, page: Page, addres
 def test_unsaved_corrections_survive_a_second_window(study: Study, page: Page, address: str) -> None:
     video = COVERED[0]
     enter(page, address, f"/correct/{video}")
-    page.wait("document.querySelector('[data-at=load]').textContent === ''")
+    wait_for_video(page)
+    page.wait("document.querySelector('#state').textContent === 'Nothing is changed.'")  # the skeleton is refined
     page.key("u")
     page.wait("document.querySelector('#state').textContent === 'Not saved: 1 unseen.'")
     decisions = Decisions(study.annotations)
