@@ -227,6 +227,14 @@ def test_a_folder_that_is_no_cohort(tmp_path: Path) -> None:
         assert part in errors
 
 
+def test_a_missing_folder_and_a_file_are_one_problem_each(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    for name, reason in (("typo", "does not exist"), ("notes.txt", "is no folder")):
+        problems = take_inventory(tmp_path / name, COHORT).problems
+        assert [problem.reason for problem in problems] == [reason]
+        assert problems[0].fix == "give the folder that contains 'dataset', labels.json and subjects.csv"
+
+
 def test_a_list_of_subjects_without_its_columns_is_one_problem(root: Path) -> None:
     text = (root / "subjects.csv").read_text()
     (root / "subjects.csv").write_text(text.replace("age", "years"))

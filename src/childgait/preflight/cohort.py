@@ -71,6 +71,10 @@ class Inventory:
 def take_inventory(root: Path, cohort: Cohort) -> Inventory:
     """List the files of a cohort and check them all; no problem ends the check."""
     inventory = Inventory()
+    if not root.is_dir():
+        what = "is no folder" if root.exists() else "does not exist"
+        inventory.error(root, what, "give the folder that contains 'dataset', labels.json and subjects.csv")
+        return inventory
     if not (root / "dataset").is_dir():
         inventory.error(root, "has no folder 'dataset'", "put videos there: dataset/0001/0001-0001_left_1-240.mp4")
     else:
