@@ -17,8 +17,9 @@ def cards(reports: Path = Path("reports"), settings: Path = Path("params.yaml"))
     from childgait.report.headline import read_study_metrics
 
     metrics, tables = reports / "metrics.json", reports / "tables"
-    if not metrics.exists():
-        raise StepError(f"there is no {metrics}", hint="`make run` makes it")
+    for needed in (metrics, tables):  # a clone contains metrics.json, but no tables
+        if not needed.exists():
+            raise StepError(f"there is no {needed}", hint="`make run` makes it")
     study = read_study_metrics(metrics)
     texts = {
         "model_card.md": model_card(study, tables),
