@@ -179,7 +179,7 @@ class Deidentify(Section):
         ge=0, le=1, description="share of frames with a whole person covered, above which a video awaits review"
     )
     unseen: Literal["hold", "accept"] = Field(
-        description="without SAM 3 a still person seen from behind is missed: hold (real people) or accept"
+        description="without blazepose or sam3 a still person seen from behind is missed: hold (real people) or accept"
     )
     style: Literal["mosaic", "solid"] = Field(description="look of a cover: mosaic, or solid (strictest)")
     cells: int = Field(ge=1, le=8, description="mosaic cells along the short side of a cover")
