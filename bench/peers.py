@@ -124,7 +124,7 @@ def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
         "row",
         "balanced accuracy",
         "95 %",
-        "behind the best",
+        "gap to the best",
         "95 %",
         "p",
         "accuracy",
@@ -133,7 +133,7 @@ def _table(own: pl.DataFrame, seconds: dict[str, list[float]]) -> list[str]:
         "needs",
         "started from",
         "parameters",
-        "operations a clip",
+        "operations per clip",
         "seconds",
     )
     lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * 8 + "|---" * 2 + "|--:" * 3 + "|"]
