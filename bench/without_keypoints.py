@@ -6,7 +6,8 @@ Runs deidentify (backends centerface and blazepose), segment, estimate_pose, ref
 video alone, as a real cohort without keypoints is run, and compares with the truth: pose, which leg is which, mask,
 whether the right person was followed, bare heads, covers on the child, held videos, processor time, and the rules'
 balanced accuracy against that on delivered keypoints. Cohorts of `childgait synthesize`; each is one line of the
-tables. `--out` also gets a JSON file with one row per video.
+tables. `--out` also gets a JSON file with one row per video; the cohorts in it that are not measured now keep their
+lines.
 
 A frame is wrong if half of the body's points are more than .1 body heights off, or the legs are exchanged and apart; it
 is marked if segment's gate refused it or the scores of its legs were lowered.
@@ -15,6 +16,7 @@ is marked if segment's gate refused it or the scores of its legs were lowered.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import multiprocessing
 import sys
@@ -59,7 +61,14 @@ MOST_OF_CHILD = 0.3  # of the child's body and of a leg, as prepare_clips.most_c
 WRONG, APART = 0.1, 0.06  # body heights
 LEAST = 3  # limbs of either class
 KINDS = ("embedded", "delivered")
-POSE_MEASURES = ("PCK@0.05", "legs exchanged", "knee, RMS degrees in the picture")
+VIEWS = (("left", "right"), ("forward", "backward"))
+POSE_MEASURES = ("PCK@0.05", "legs exchanged", "knee, RMS degrees in the picture", "points missing")
+HEADER = (
+    "Made by `bench/without_keypoints.py`; each cohort by the code of the day in its row. Mean (95 % interval over "
+    "videos); a bare head has one bare pixel. With a static camera the truth has the heads' boxes, which are 1.3 times "
+    "their visible pixels, so that the area beyond the heads' looks smaller than with a moving one. Core seconds of "
+    "different rows are comparable only if nothing else ran.",
+)
 Row = dict[str, Any]
 
 
@@ -200,6 +209,7 @@ def one_video(cohort: Path, video: Path, work: Path, params: Path) -> Row:
     name = video.stem
     files, truth = Files(work, name), load_truth(cohort / "truth" / f"{name}.npz")
     row: Row = {"video": name, "view": parse_video_name(name).view, "alone": len(truth.heads) == 1}
+    row["measured"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     row |= {"seconds": float(truth.seconds[-1]), "frames": len(truth.seconds), **run_chain(video, files, params)}
     row["height"] = float(np.median(np.ptp(truth.points[..., 1], axis=1)))
     if files["regions"].exists():
@@ -295,20 +305,33 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> list[str]:
     return ["", f"## {title}", "", *lines, *(f"| {' | '.join(row)} |" for row in rows)]
 
 
-def report(results: dict[str, list[Row]], rules: Row) -> list[str]:
+def read_earlier(path: Path) -> Row:
+    """Return the cohorts and the rules' figures of earlier runs, from the bench's JSON file."""
+    if not path.exists():
+        return {"cohorts": {}, "rules": []}
+    return dict(json.loads(path.read_text()))
+
+
+def merge(earlier: Row, results: dict[str, list[Row]], rules: Row) -> Row:
+    """Return earlier runs with the present one; a cohort that was measured again has its new rows only."""
+    measured = {title: rows for title, rows in results.items() if rows}
+    kept = [one for one in earlier["rules"] if not set(one["cohorts"]) & set(measured)]
+    now = [{"cohorts": list(measured), **rules}] if rules["items"] else []
+    return {"cohorts": earlier["cohorts"] | measured, "rules": kept + now}
+
+
+def report(results: dict[str, list[Row]], rules: list[Row]) -> list[str]:
     """Return the report's lines. Failed videos are counted and are in no mean; those of another person are."""
+    results = {f"{title} ({max(row['measured'] for row in rows)})": rows for title, rows in results.items()}
     lines = pose_table(results) + mask_table(results) + cover_table(results)
     every = [row for videos in results.values() for row in videos]
     held = sum(row.get("verdict") not in ("covered", None) for row in every)
-    done = [row for row in every if "prepare_clips" in row["core_seconds"]]
-    costs = [5 * sum(row["core_seconds"].values()) / row["seconds"] for row in done]
-    rate = np.mean([row["frames"] / row["seconds"] for row in every])
+    lines += ["", f"Held: {held} of {len(every)} videos ({format_share(held, len(every))}).", ""]
     lines += [
-        "",
-        f"Held: {held} of {len(every)} videos ({format_share(held, len(every))}).",
-        f"Processor seconds of one core per 5 s of video ({rate:.0f} frames per second): {interval(costs)}.",
-        f"Rules, balanced accuracy over {len(rules['items'])} items of {rules['children']} children: embedded "
-        f"{rules['embedded']:.3f}, delivered {rules['delivered']:.3f} (the same videos and limbs).",
+        f"Rules, balanced accuracy over {len(one['items'])} items of {one['children']} children: embedded "
+        f"{one['embedded']:.3f}, delivered {one['delivered']:.3f} (the same videos and limbs; "
+        f"{'; '.join(one['cohorts'])})."
+        for one in rules
     ]
     failures = [f"- {row['video']}: {row['error']}" for row in every if row["error"]]
     lines += ["", "## Videos at which a step stopped", "", *failures] if failures else []
@@ -326,7 +349,7 @@ def pose_table(results: dict[str, list[Row]]) -> list[str]:
     rows = []
     for title, videos in results.items():
         for alone in (True, False):
-            for group in (("left", "right"), ("forward", "backward")):
+            for group in VIEWS:
                 some = [row for row in videos if row["alone"] == alone and row["view"] in group]
                 done = [row for row in some if "pose" in row]
                 cells = [interval([row["pose"][key] for row in done]) for key in POSE_MEASURES]
@@ -338,21 +361,25 @@ def pose_table(results: dict[str, list[Row]]) -> list[str]:
 
 def mask_table(results: dict[str, list[Row]]) -> list[str]:
     """Tabulate masks, the share of videos of the right person, and wrong frames with those that are marked."""
-    head = ["cohort", "videos", "patch recall", "patch precision", "IoU", "right person, others in view"]
+    head = ["cohort", "views", "videos", "patch recall", "patch precision", "IoU", "right person, others in view"]
     rows = []
     for title, videos in results.items():
-        done = [row for row in videos if "mask" in row]
-        beside = [row for row in done if not row["alone"]]
-        marks = [row["marks"] for row in done if "marks" in row]
-        wrong, marked, frames = (sum(mark[key] for mark in marks) for key in ("wrong", "wrong_marked", "frames"))
-        cells = [interval([row["mask"][key] for row in done]) for key in ("recall", "precision", "IoU")]
-        right = f"{sum(row['mask']['right'] for row in beside):.0f} of {len(beside)}"
-        rows.append([title, f"{len(done)} of {len(videos)}", *cells, right, f"{wrong} of {frames}", f"{marked}"])
-    return table("Mask and person", [*head, "wrong frames", "of these marked"], rows)
+        for group in VIEWS:
+            some = [row for row in videos if row["view"] in group]
+            done = [row for row in some if "mask" in row]
+            beside = [row for row in done if not row["alone"]]
+            marks = [row["marks"] for row in done if "marks" in row]
+            sums = {key: sum(mark[key] for mark in marks) for key in ("wrong", "frames", "wrong_marked", "marked")}
+            cells = [interval([row["mask"][key] for row in done]) for key in ("recall", "precision", "IoU")]
+            right = f"{sum(row['mask']['right'] for row in beside):.0f} of {len(beside)}"
+            wrong = [f"{sums['wrong']} of {sums['frames']}", str(sums["wrong_marked"]), str(sums["marked"])]
+            if some:
+                rows.append([title, "/".join(group), f"{len(done)} of {len(some)}", *cells, right, *wrong])
+    return table("Mask and person", [*head, "wrong frames", "of these marked", "marked"], rows)
 
 
 def cover_table(results: dict[str, list[Row]]) -> list[str]:
-    """Tabulate heads, covers and held videos."""
+    """Tabulate heads, covers, held videos, and the processor time of a video of 5 s through all steps."""
     head = ["cohort", "videos", "held", "visible heads", "bare, passed", "bare, held", "frames with the child covered"]
     rows = []
     for title, videos in results.items():
@@ -364,8 +391,10 @@ def cover_table(results: dict[str, list[Row]]) -> list[str]:
         sums = [sum(row["covers"][key] for row in done) for key in ("heads", "frames_child_covered")]
         area = interval([row["covers"]["area_over_heads"] - 1 for row in done])
         numbers = [len(videos), len(held), sums[0], bare[False], bare[True], sums[1]]
-        rows.append([title, *map(str, numbers), area])
-    return table("Covers", [*head, "area beyond the heads'"], rows)
+        finished = [row for row in videos if "prepare_clips" in row["core_seconds"]]
+        cost = interval([5 * sum(row["core_seconds"].values()) / row["seconds"] for row in finished])
+        rows.append([title, *map(str, numbers), area, cost])
+    return table("Covers and cost", [*head, "area beyond the heads'", "core seconds per 5 s"], rows)
 
 
 def format_share(count: int, total: int) -> str:
@@ -411,13 +440,12 @@ def main() -> None:
                     results[title_of(turn[0])].append(row)
                     print(json.dumps(row), flush=True)
         rules = rules_accuracy(given.cohort, works, given.params)
-    lines = ["# Videos with nothing delivered", ""]
-    lines += ["Made by `bench/without_keypoints.py`. Mean (95 % interval over videos); a bare head has one bare pixel."]
-    lines += report(results, rules)
+    as_json = given.out.with_suffix(".json")
+    merged = merge(read_earlier(as_json), results, rules)
     given.out.parent.mkdir(parents=True, exist_ok=True)
+    as_json.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+    lines = ["# Videos with nothing delivered", "", *HEADER, *report(merged["cohorts"], merged["rules"])]
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    every_row = json.dumps({"cohorts": results, "rules": rules}, indent=1)
-    given.out.with_suffix(".json").write_text(every_row + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -60,6 +61,26 @@ def test_what_a_bench_imports_exists(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
     spec.loader.exec_module(module)
     assert callable(module.main)
+
+
+def test_a_cohort_that_is_not_measured_again_keeps_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import without_keypoints as bench
+
+    row = {"view": "left", "alone": True, "measured": "2026-11-28", "verdict": "covered", "error": None, "seconds": 3.0}
+    row |= {"video": "0001-0001_left_1-90", "core_seconds": {}, "reasons": []}
+    rules = {"items": {"1": {}}, "children": 2, "embedded": 0.6, "delivered": 0.8}
+    out = tmp_path / "out.json"
+    first = bench.merge(bench.read_earlier(out), {"a": [row], "b": [row, row]}, rules)
+    out.write_text(json.dumps(first))
+    again = bench.merge(
+        bench.read_earlier(out), {"b": [row | {"measured": "2026-11-30"}], "c": []}, {**rules, "items": {}}
+    )
+    assert {title: len(rows) for title, rows in again["cohorts"].items()} == {"a": 1, "b": 1}
+    assert again["rules"] == []  # they were over both cohorts
+    lines = "\n".join(bench.report(again["cohorts"], again["rules"]))
+    assert "| a (2026-11-28) |" in lines
+    assert "| b (2026-11-30) |" in lines
 
 
 @pytest.fixture(scope="module")
