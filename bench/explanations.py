@@ -1,4 +1,4 @@
-"""Measures where three kinds of network look when they tell a bent knee from a straight one, and a mean teacher's use.
+"""Measures which pixels and joints networks use to classify a bent or straight knee, and what a mean teacher adds.
 
 Children are rendered straight from their true motion (tests/support/walking_study.py): no video, no detector. Each
 network is trained on one item of the left limb, the knee in stance. On unseen children, the share of its evidence at
