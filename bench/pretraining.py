@@ -31,6 +31,7 @@ from typing import Any
 
 import learning
 import polars as pl
+import psutil
 import torch
 import yaml
 
@@ -122,8 +123,15 @@ def network_rows(model: str, windows: int) -> list[Row]:
 
 
 def processor_seconds() -> float:
-    """Return the processor time of this process and of its finished workers."""
-    return sum(os.times()[:4])
+    """Return the processor time of this process and of the workers that paint its windows.
+
+    A fork server starts these, so that this process does not inherit their time when they end: the server does.
+    """
+    spent = sum(os.times()[:4])
+    for process in psutil.Process().children(recursive=True):
+        times = process.cpu_times()
+        spent += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 def pretrain_row(row: Row, work: Path, changes: dict[str, Any]) -> Path | None:
@@ -376,7 +384,7 @@ def sources_sentence(results: dict[str, Any]) -> str:
 
 def to_items(row: dict[str, Any]) -> str:
     """Return the sentence on each item of a row: above majority or not."""
-    values = {code: value for code, value in row["items"].items() if value is not None}
+    values = {code: row["items"][code] for code in CODES if row["items"].get(code) is not None}
     below = [code for code, value in values.items() if value <= 0.5]
     listed = ", ".join(f"{code} {value:.2f}" for code, value in values.items())
     missed = f", not {', '.join(below)}" if below else ""
