@@ -1,6 +1,6 @@
 """Measures how performance grows with the number of training children. Writes reports/bench/children.md.
 
-    .venv/bin/python bench/children.py --teach 66 660 --size 64 --set epochs=20       # CPU: an hour per 600 children
+    .venv/bin/python bench/children.py --train 66 660 --size 64 --set epochs=20       # CPU: an hour per 600 children
 
 Validation and test children are those of bench/learning.py's split. Training children are the first N of its training
 children, or all of them plus children with later numbers of the same synthetic cohort, who are never tested on.
@@ -42,7 +42,7 @@ class Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--children", type=int, default=110, help="of bench/learning.py's split")
-    parser.add_argument("--teach", type=int, nargs="+", default=[66, 200], help="training children")
+    parser.add_argument("--train", type=int, nargs="+", default=[66, 200], help="training children")
     parser.add_argument(
         "--models",
         nargs="+",
@@ -64,12 +64,12 @@ def main() -> None:
     if not (given.work / "holdout.test.parquet").exists():
         learning.make_parts(given.work, given.children)
     parts = {part: read_table(given.work / f"{HOLDOUT}.{part}.parquet", PARTS) for part in PART_NAMES}
-    everybody = given.children + max(max(given.teach) - parts["train"]["subject"].n_unique(), 0)
+    everybody = given.children + max(max(given.train) - parts["train"]["subject"].n_unique(), 0)
     learning.make_all_clips(given.work, everybody, given.size, given.processes)
     parts["train"] = pl.concat([parts["train"], rows_of_more(given.work, given.children, everybody)])
     result = []
-    for count in given.teach:
-        work = given.work / f"taught-by-{count}-{'-'.join(given.set) or 'params'}"
+    for count in given.train:
+        work = given.work / f"trained-on-{count}-{'-'.join(given.set) or 'params'}"
         clips = write_parts(work, given.work, parts, count)
         for name in given.models:
             learning.run(work, name, given.seed, learning.read_changes(given.set), given.views)
@@ -106,10 +106,10 @@ def write_parts(work: Path, base: Path, parts: dict[str, pl.DataFrame], count: i
     """The three parts, with the first `count` training children; the number of their clips."""
     work.mkdir(exist_ok=True)
     link_clips(work, base)
-    teach = parts["train"]["subject"].unique(maintain_order=True).to_list()
-    if count > len(teach):
-        raise SystemExit(f"error: {count} children cannot teach, there are {len(teach)}. Hint: lower --teach.")
-    inside = parts | {"train": parts["train"].filter(pl.col("subject").is_in(teach[:count]))}
+    training = parts["train"]["subject"].unique(maintain_order=True).to_list()
+    if count > len(training):
+        raise SystemExit(f"error: there are {len(training)} training children, not {count}. Hint: lower --train.")
+    inside = parts | {"train": parts["train"].filter(pl.col("subject").is_in(training[:count]))}
     who = {subject: part for part, table in inside.items() for subject in table["subject"].unique()}
     for part, table in inside.items():
         table = table.with_columns(pl.lit(hash_of_split(who)).alias("split_hash")).sort("video")

@@ -40,7 +40,7 @@ SMALL = {  # bench -> its flags; OUT is its table, COHORT a small cohort, WORK a
 }
 AFTER_LEARNING = {  # benches that read the runs of bench/learning.py, in this order
     "learning": f"{LEARNED} --models majority gru stgcn --set epochs=1 warmup_epochs=0 --out OUT",
-    "children": f"{LEARNED} --teach 2 3 --models rules --set epochs=1 warmup_epochs=0 --out OUT",
+    "children": f"{LEARNED} --train 2 3 --models rules --set epochs=1 warmup_epochs=0 --out OUT",
     "peers": "--work WORK --out OUT",
     "tasks": "--work WORK --models stgcn --out OUT",
     "abstention": "--predictions WORK/evaluate/gru/holdout-0/predictions.parquet --splits 2 --out OUT",
