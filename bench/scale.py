@@ -2,15 +2,18 @@
 
     .venv/bin/python bench/scale.py                       # 11 and 110 subjects (118 and 1,185 videos)
     .venv/bin/python bench/scale.py --subjects 11 110 1000
+    .venv/bin/python bench/scale.py --parts plan dvc --subjects 110 # reports/bench/scale_parts.md
 
 The rules, dvc.yaml and params are the real ones; the files are empty, so no step runs, except for the starting costs,
 which are measured on one synthetic child. Writes reports/bench/scale.md, each figure beside its aim. Times are of this
-machine; only their growth carries over.
+machine and its load; only their growth carries over. `--parts` measures the plan of a new cohort (and `dvc repro` with
+nothing to do) alone: Snakemake needs much longer to touch all outputs than for anything that is measured afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import re
@@ -22,6 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,38 +161,53 @@ def add_recording(root: Path, subject: int, session: int, view: str) -> None:
         path.write_text(name)
 
 
-def pretend_finished(folder: Path, plan: str) -> None:
-    """Every planned output, empty, known to Snakemake and to DVC as made of what is there."""
+def pretend_outputs(folder: Path, plan: str) -> None:
+    """Make every planned output, empty."""
     for path in [path for line in re.findall(r"^    output: (.*)$", plan, re.MULTILINE) for path in line.split(", ")]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).touch()
     (folder / "data/split_subjects/subjects.csv").write_text("subject,fold,part\n")
+    (folder / "data/pretrain").mkdir(exist_ok=True)  # workflow/stage makes it where nothing is pre-trained
+
+
+def touch_for_snakemake(folder: Path) -> None:
+    """Tell Snakemake that all outputs are made of what is there."""
     timed(
         [sys.executable, "-c", TOUCHING, *snakemake("--touch", "--forceall", "--quiet", "all", *EVERYTHING)[2:]], folder
     )
-    (folder / "data/pretrain").mkdir(exist_ok=True)  # workflow/stage makes it where nothing is pre-trained
+
+
+def commit_to_dvc(folder: Path) -> None:
+    """Tell DVC that all outputs are made of what is there."""
     timed([sys.executable, "workflow/borders.py", "--write"], folder)
     for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"], ["dvc", "commit", "--force"]):
         timed(command, folder)
 
 
+def repro_nothing(folder: Path, rounds: int) -> Timing:
+    timing = timed([sys.executable, "workflow/run_dvc.py", "repro", "report"], folder, rounds)
+    if "Running stage" in timing.said:
+        sys.exit(f"DVC found something to do:\n{timing.said[-3000:]}")
+    return timing
+
+
 def measure(folder: Path, subjects: int, rounds: int) -> Measured:
     copy_rules(folder)
     videos = make_recordings(folder, subjects)
-    plan = timed(snakemake("--dry-run", *EVERYTHING), folder)
+    plan = plan_all(folder)
     one = f"data/register/{next(folder.glob('data/demo/dataset/0001/*.mp4')).stem}.json"
     alone = timed(snakemake("--dry-run", "--allowed-rules", "register", "--", one), folder, rounds)
-    pretend_finished(folder, plan.said)
+    pretend_outputs(folder, plan.said)
+    touch_for_snakemake(folder)
+    commit_to_dvc(folder)
     nothing = timed(snakemake("--dry-run", *EVERYTHING), folder, rounds)
     if "Nothing to be done" not in nothing.said:
         sys.exit(f"something is left to do:\n{nothing.said[-3000:]}")
-    nothing_dvc = timed([sys.executable, "workflow/run_dvc.py", "repro", "report"], folder, rounds)
-    if "Running stage" in nothing_dvc.said:
-        sys.exit(f"DVC found something to do:\n{nothing_dvc.said[-3000:]}")
+    nothing_dvc = repro_nothing(folder, rounds)
     add_recording(folder / "data/demo", 1, 99, "left")
-    more = timed(snakemake("--dry-run", *EVERYTHING), folder)
+    more = plan_all(folder)
     planned = Counter(re.findall(r"^rule (\w+):", more.said, re.MULTILINE))
-    jobs = len(re.findall(r"^rule ", plan.said, re.MULTILINE))
+    jobs = count_jobs(plan)
     peak = max(plan.peak_mb, nothing.peak_mb, more.peak_mb)
     row = {
         "subjects": str(subjects),
@@ -201,6 +220,52 @@ def measure(folder: Path, subjects: int, rounds: int) -> Measured:
         "coordinator (MB)": f"{peak:.0f}",
     }
     return Measured(subjects, row, plan, nothing, nothing_dvc, peak, 1000 * (plan.cpu - alone.cpu) / subjects, planned)
+
+
+def plan_all(folder: Path) -> Timing:
+    return timed(snakemake("--dry-run", *EVERYTHING), folder)
+
+
+def count_jobs(plan: Timing) -> int:
+    return len(re.findall(r"^rule ", plan.said, re.MULTILINE))
+
+
+def measure_parts(folder: Path, subjects: int, parts: list[str], rounds: int) -> dict[str, str]:
+    """Plan a new cohort of this size, and reproduce it with nothing to do; returns a row of the table."""
+    copy_rules(folder)
+    videos = make_recordings(folder, subjects)
+    plan = plan_all(folder)
+    jobs = count_jobs(plan)
+    row = {
+        "subjects": f"{subjects:,}",
+        "videos": f"{videos:,}",
+        "jobs": f"{jobs:,}",
+        "plan all (s)": both(plan),
+        "processor time per job (ms)": f"{1000 * plan.cpu / jobs:.2f}",
+        "coordinator (MB)": f"{plan.peak_mb:,.0f}",
+        "per job (KB)": f"{1024 * plan.peak_mb / jobs:.0f}",
+    }
+    if "dvc" in parts:
+        pretend_outputs(folder, plan.said)
+        commit_to_dvc(folder)
+        row["`dvc repro`, nothing to do (s)"] = both(repro_nothing(folder, rounds))
+    return row
+
+
+def conditions(rounds: int, load_before: float) -> str:
+    """Return when and with what was measured, and how busy the machine was."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("snakemake", "dvc"))
+    often = "each figure once" if rounds == 1 else f"medians of {rounds}, single plans once"
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} with {versions}; {often}. Load of the machine: {load_before:.1f} "
+        f"before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} processors. Above that number the wall's seconds "
+        "contain waiting for others, and a processor's are more too, as caches are shared."
+    )
+
+
+def table_of(rows: list[dict[str, str]]) -> list[str]:
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---:|" * len(rows[0])]
+    return lines + ["| " + " | ".join(row.values()) + " |" for row in rows]
 
 
 def both(timing: Timing) -> str:
@@ -257,17 +322,29 @@ def against_aims(sizes: list[Measured], costs: list[tuple[str, str, float]]) -> 
     return head + [f"| {what} | {aim} | {result} | {'met' if met else 'missed'} |" for what, aim, result, met in rows]
 
 
-def write(path: Path, sizes: list[Measured], costs: list[tuple[str, str, float]]) -> None:
+def write_parts(path: Path, rows: list[dict[str, str]], how: str) -> None:
+    lines = [
+        "# Parts of the workflow's own cost",
+        "",
+        "Real rules over empty files (`bench/scale.py --parts`). Seconds on the wall;",
+    ]
+    lines += ["in brackets of a processor.", "", how, "", *table_of(rows)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    print(path.read_text())
+
+
+def write(path: Path, sizes: list[Measured], costs: list[tuple[str, str, float]], how: str) -> None:
     rows, planned = [size.row for size in sizes], sizes[-1].more
     lines = [
         "# The workflow's own cost",
         "",
         "Real rules over empty files (`bench/scale.py`); no step runs. Seconds on the",
     ]
-    lines += ["wall; in brackets of a processor, which a busy machine does not stretch as it does the wall's.", ""]
-    lines += [*against_aims(sizes, costs), ""]
-    lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---:|" * len(rows[0])]
-    lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
+    lines += [
+        "wall; in brackets of a processor, which a busy machine does not stretch as it does the wall's. Whether an"
+    ]
+    lines += ["aim is met is judged by the wall.", "", how, "", *against_aims(sizes, costs), "", *table_of(rows)]
     lines += ["", "One more video plans, beside the targets that only name files:", ""]
     lines += ["| rule | jobs |", "|---|---:|"]
     lines += [f"| {rule} | {count} |" for rule, count in planned.items() if not rule.endswith("_all")]
@@ -284,8 +361,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, nargs="+", default=[11, 110])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--report", type=Path, default=ROOT / "reports/bench/scale.md")
+    parser.add_argument("--parts", nargs="+", choices=("plan", "dvc"), help="measure these alone; the plan is always")
+    parser.add_argument("--report", type=Path, help="default: reports/bench/scale.md, with --parts scale_parts.md")
     arguments = parser.parse_args()
+    name = "scale_parts.md" if arguments.parts else "scale.md"
+    report = arguments.report or ROOT / "reports/bench" / name
+    load_before = os.getloadavg()[0]
+    if arguments.parts:
+        rows = []
+        for subjects in arguments.subjects:
+            with tempfile.TemporaryDirectory() as folder:
+                rows.append(measure_parts(Path(folder), subjects, arguments.parts, arguments.rounds))
+            print(rows[-1], flush=True)
+        write_parts(report, rows, conditions(arguments.rounds, load_before))
+        return
     sizes = []
     for subjects in arguments.subjects:
         with tempfile.TemporaryDirectory() as folder:
@@ -293,7 +382,7 @@ def main() -> None:
         print(sizes[-1].row, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         costs = starting_costs(Path(folder), arguments.rounds)
-    write(arguments.report, sizes, costs)
+    write(report, sizes, costs, conditions(arguments.rounds, load_before))
 
 
 if __name__ == "__main__":
