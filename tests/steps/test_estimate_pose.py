@@ -14,16 +14,17 @@ from childgait.domain.poses import Status, make_poses
 from childgait.domain.skeleton import POINTS
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
-from childgait.files.masks import FRAMES, write_masks
+from childgait.files.masks import FRAMES, Masks, write_masks
 from childgait.files.poses import read_poses, write_poses
 from childgait.files.segment_summary import SegmentSummary
 from childgait.files.tables import write_table
-from childgait.files.video import write_video
+from childgait.files.video import read_frames, write_video
 from childgait.gait.delivered_keypoints import frame_record, pack, write_frame
 from childgait.gait.leg_identity import DOUBTFUL_SCORE
 from childgait.params import EstimatePose
 from childgait.steps.estimate_pose import estimate_pose
 from childgait.vision.blazepose import Look, Square
+from childgait.vision.estimate_blazepose import estimate
 
 DELIVERED = EstimatePose(
     backend="delivered", landmarks="full", weights="", weights_sha256="", device="cpu", batch=2, flip=False
@@ -171,3 +172,19 @@ def test_frames_in_which_the_masks_of_both_networks_differ_are_doubtful(
     marked = (read_poses(tmp_path / "out.parquet").score <= DOUBTFUL_SCORE).all(axis=1)
     assert marked.tolist() == [doubtful and n >= 30 for n in range(frames)]
     assert json.loads((tmp_path / "e.json").read_text())["frames_disagreed"] == marked.sum()
+
+
+def test_the_head_under_a_cover_is_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segment draws a disc there, of which the network in estimate_pose sees nothing."""
+    monkeypatch.setattr("childgait.vision.estimate_blazepose.BlazePose", SteadyNetwork)
+    video = tmp_path / "v.mp4"
+    write_video(video, [np.full((64, 64, 3), 120, np.uint8)] * 2, [Fraction(n, 30) for n in range(2)])
+    mask = np.zeros((64, 64), bool)
+    mask[:, 8:24] = True
+    mask[:20, :40] = True
+    write_masks(tmp_path / "s.masks", iter([mask, mask]))
+    box = np.array([[8.0, 0, 24, 64]] * 2)
+    covers = {1: np.array([[-4.0, -4, 42, 20]])}
+    agreement = estimate(read_frames(video), box, "heavy", covers, Masks(tmp_path / "s.masks")).agreement
+    assert agreement[0] < 0.8
+    assert agreement[1] == 1

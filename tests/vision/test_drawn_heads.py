@@ -10,7 +10,7 @@ import pytest
 
 from childgait.files.regions import REGIONS
 from childgait.files.tables import write_table
-from childgait.vision.drawn_heads import HALF_HEIGHT, HALF_WIDTH, SKIN, draw_heads, read_head_covers
+from childgait.vision.drawn_heads import HALF_HEIGHT, HALF_WIDTH, SKIN, draw_heads, find_head, read_head_covers
 
 
 def row(frame: int, whole: bool, x0: int, region: int = 0) -> tuple[object, ...]:
@@ -53,3 +53,15 @@ def test_nothing_of_the_mosaic_is_left(left: int) -> None:
     assert (drawn[22, left + 2 : left + 38] == 7).all()
     assert (drawn[65:70, left + 6 : left + 34] == 90).all()
     assert (drawn[65:70, left + 37 : left + 40] == 7).all()
+
+
+def test_the_head_is_a_disc_in_the_cover_that_hides_its_place() -> None:
+    covers = np.array([[10.0, 20, 50, 70], [40, 20, 80, 70]])
+    head = find_head(covers, np.array([48.0, 40]), (120, 200))  # in both covers, nearer to the middle of the second
+    rows, columns = np.nonzero(head)
+    radius = HALF_HEIGHT * 50
+    assert (columns.mean(), rows.mean()) == pytest.approx((60, 45))
+    assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == pytest.approx((2 * radius, 2 * radius), abs=1.5)
+    assert head.sum() == pytest.approx(np.pi * radius**2, rel=0.1)
+    assert not find_head(covers, np.array([48.0, 75]), (120, 200)).any()  # a place below the covers
+    assert not find_head(covers, np.array([np.nan, np.nan]), (120, 200)).any()

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 METHODS = (
     "The child was segmented in every frame by the {backend} backend (auto: classical for videos with delivered "
     "keypoints, else blazepose): limbs drawn as capsules from the delivered keypoints, refined against the empty room "
-    "where the camera stood still; the person mask of BlazePose in the box of the smallest person who walks; or SAM 3. "
-    "A person could overrule who the child is. Frames below the quality gate are listed."
+    "where the camera stood still; the person mask of BlazePose in the box of the smallest person who walks, with a "
+    "disc for the head under its cover; or SAM 3. A person could overrule who the child is. Frames below the quality "
+    "gate are listed."
 )
 METHODS_OF_KEYPOINTS = ""
 

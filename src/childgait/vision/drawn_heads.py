@@ -61,6 +61,22 @@ def draw_heads(pixels: Pixels, frame: int, covers: Mapping[int, Floats], scale: 
     return drawn
 
 
+def find_head(covers: Floats, place: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels of the head at a place that one of a frame's covers (n, 4) hides; none where none does.
+
+    Seen from the side a head is as deep as it is tall, hence a disc of the drawn head's height.
+    """
+    head = np.zeros(size, np.uint8)
+    hides = (covers[:, :2] <= place).all(axis=1) & (place < covers[:, 2:]).all(axis=1)
+    if hides.any():
+        middles = (covers[:, :2] + covers[:, 2:]) / 2
+        nearest = int(np.argmin(np.where(hides, np.linalg.norm(middles - place, axis=1), np.inf)))
+        radius = max(round(HALF_HEIGHT * float(covers[nearest, 3] - covers[nearest, 1])), 1)
+        x, y = np.rint(middles[nearest]).astype(int).tolist()
+        cv2.circle(head, (x, y), radius, 1, -1)
+    return head > 0
+
+
 def _fill(pixels: Pixels, box: Floats) -> None:
     """Replace a cover by what lies beside it and, at its lower end, by what lies below it; in place."""
     height, width = pixels.shape[:2]

@@ -4,7 +4,8 @@ The boxes decide who the child is. A skeleton that does not lie in its box is so
 the head get half their score: the head is covered in de-identified videos, so they are guesses.
 
 Two networks see every frame: `full` in segment, and the one here. On a child whom nobody hides their masks are alike;
-on a mixture of two people they differ, while presence and scores stay high. Frames in which they differ are doubtful.
+on a mixture of two people they differ, while presence and scores stay high. Frames in which they differ beside the
+covers are doubtful.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def estimate(
             if look is not None and look.presence >= LEAST_PRESENCE and overlap(look.box(), box) >= AT_PLACE:
                 points[frame.index], depth[frame.index] = look.points, look.depth
                 if masks is not None:
-                    agreement[frame.index] = _mask_overlap(look.mask(masks.shape), masks[frame.index])
+                    beside = _beside(covers.get(frame.index), masks.shape)
+                    agreement[frame.index] = _mask_overlap(look.mask(masks.shape) & beside, masks[frame.index] & beside)
         seconds.append(float(frame.seconds))
     if len(seconds) != len(corners):
         raise StepError(
@@ -70,6 +72,14 @@ def estimate(
         )
     points[:, list(HEAD), 2] *= HEAD_WEIGHT
     return Estimate(make_poses(np.array(seconds), points[..., :2], points[..., 2]), depth, agreement)
+
+
+def _beside(covers: NDArray[np.float64] | None, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels that no cover (n, 4) hides: below one, segment draws a disc and the network sees nothing."""
+    beside = np.ones(size, bool)
+    for x0, y0, x1, y1 in [] if covers is None else covers.clip(0).astype(int).tolist():
+        beside[y0:y1, x0:x1] = False
+    return beside
 
 
 def _mask_overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:

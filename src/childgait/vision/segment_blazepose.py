@@ -3,7 +3,10 @@
 Who the child is follows from the whole video (person_tracks.py). Then every frame is one pass of the landmark network
 in the child's box: its mask, limited to the neighbourhood of the skeleton it found. Where that skeleton is not at the
 child's place, somebody else was more prominent in the square: the frame is tried again around the previous skeleton
-and without the other people, else it is doubtful and has only what of the mask lies in the child's box.
+and without the other people, else it is doubtful and has only what of the mask lies in the child's box. Where the quick
+network does not see anybody for certain, as in some side views, the exact one looks.
+
+Under its cover the child's head is a disc: no network can see more of it there (docs/LOG.md).
 """
 
 from __future__ import annotations
@@ -22,8 +25,8 @@ from childgait.files.video import read_frames
 from childgait.params import Segment
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look
 from childgait.vision.camera import camera_shift
-from childgait.vision.capsules import draw
-from childgait.vision.drawn_heads import draw_heads
+from childgait.vision.capsules import draw, head_of
+from childgait.vision.drawn_heads import draw_heads, find_head
 from childgait.vision.person_tracks import (
     AT_PLACE,
     Floats,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 NEAR = 0.1  # body heights around the skeleton's capsules in which a mask's pixel may be the child's
 CROWDED = 0.15  # overlap with another person's box from which a frame's mask is doubtful
+CERTAIN, FILLED = 0.9, 0.8  # presence, and overlap of skeleton and box, below which the exact network looks again
 
 
 def blazepose(
@@ -55,7 +59,7 @@ def blazepose(
     covers: Mapping[int, Floats] = MappingProxyType({}),
 ) -> Segmentation:
     """Segment by BlazePose, without keypoints; `covers` are those of heads by frame, in which heads are drawn."""
-    model = BlazePose("full")
+    model, exact = BlazePose("full"), BlazePose("heavy")
     light = [np.ascontiguousarray(one[..., 0]) for one in film.samples.pictures]
     shift = camera_shift(light, None)
     camera = "unclear" if shift is None else "moving" if shift > params.camera_pixels else "static"
@@ -82,7 +86,7 @@ def blazepose(
     if absence := describe_absence(child, film.seconds, film.samples.step):
         flags.append(absence)
     segmentation = Segmentation(iter(()), facts, flags)
-    segmentation.masks = _masks(film, child, others, model, covers, segmentation.doubtful)
+    segmentation.masks = _masks(film, child, others, (model, exact), covers, segmentation.doubtful)
     return segmentation
 
 
@@ -90,11 +94,14 @@ def _masks(
     film: Film,
     child: PersonTrack,
     others: Sequence[PersonTrack],
-    model: BlazePose,
+    models: tuple[BlazePose, BlazePose],
     covers: Mapping[int, Floats],
     doubtful: set[int],
 ) -> Iterator[Mask]:
-    """Yield the child's mask in every frame; frames that cannot be trusted are added to `doubtful`."""
+    """Yield the child's mask in every frame; frames that cannot be trusted are added to `doubtful`.
+
+    `models` are the quick network and the exact one.
+    """
     reach = 2 * film.samples.step
     previous: Floats | None = None
     for frame in read_frames(film.path):
@@ -105,14 +112,45 @@ def _masks(
             continue
         near = [other.box_at(frame.index, 0) for other in others]
         crowd = [one / film.scale for one in near if one is not None and overlap(one / film.scale, box) > 0]
-        look, sure = _look(draw_heads(frame.pixels, frame.index, covers), box, previous, crowd, model)
+        look, sure = _look(draw_heads(frame.pixels, frame.index, covers), box, previous, crowd, models)
         previous = look.box() if look is not None and sure else None
         if not sure or any(overlap(one, box) > CROWDED for one in crowd):
             doubtful.add(frame.index)
-        yield np.zeros(film.size, bool) if look is None else _gated(look, box, film.size, sure)
+        if look is None:
+            yield np.zeros(film.size, bool)
+            continue
+        mask = _gated(look, box, film.size, sure)
+        if sure and frame.index in covers:
+            mask |= find_head(covers[frame.index], head_of(look.points[:, :2]).astype(np.float64), film.size)
+        yield mask
 
 
 def _look(
+    pixels: NDArray[np.uint8],
+    box: Floats,
+    previous: Floats | None,
+    crowd: Sequence[Floats],
+    models: tuple[BlazePose, BlazePose],
+) -> tuple[Look | None, bool]:
+    """Return a network's result in the child's box, and whether its skeleton is at the child's place.
+
+    The exact one of the `models` is asked where the quick one sees nobody at that place or is not certain, or where its
+    skeleton does not fill the box: it then often misses the head. A skeleton that fits another person's box better is
+    not the child's.
+    """
+    model, exact = models
+    look, sure = _look_again(pixels, box, previous, crowd, model)
+    if look is not None and sure and look.presence >= CERTAIN and overlap(look.box(), box) >= FILLED:
+        return look, True
+    (other,) = exact.look_at_boxes(pixels, box)
+    if other is not None and other.presence >= CERTAIN:
+        fits = overlap(other.box(), box)
+        if fits >= AT_PLACE and all(overlap(other.box(), one) < fits for one in crowd):
+            return other, True
+    return look, sure
+
+
+def _look_again(
     pixels: NDArray[np.uint8], box: Floats, previous: Floats | None, crowd: Sequence[Floats], model: BlazePose
 ) -> tuple[Look | None, bool]:
     """Return the network's result in the child's box, and whether its skeleton is at the child's place.
