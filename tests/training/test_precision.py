@@ -102,6 +102,14 @@ def test_a_gpu_gets_tf32_and_fast_kernels_unless_params_ask_for_exact_ones() -> 
     assert not torch.utils.deterministic.fill_uninitialized_memory
 
 
+@pytest.mark.usefixtures("flags")
+def test_a_cpu_does_not_fill_fresh_buffers() -> None:
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    set_kernels(settings(device="cpu", deterministic=True))
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
 def test_nccl_is_given_its_device_and_a_timeout(gpu: pytest.MonkeyPatch) -> None:
     given: dict[str, object] = {}
     gpu.setenv("WORLD_SIZE", "2")
