@@ -65,6 +65,13 @@ def test_the_bench_trains_every_row_on_each_fold_and_seed(workspace: Path) -> No
     assert "reports/peers/peers.md" in plan
 
 
+def test_the_bench_trains_only_the_models_that_params_name(workspace: Path) -> None:
+    change(workspace, "finetune", models=["lstm"], folds=["holdout"], seeds=[0])
+    change(workspace, "bench", models=["gaitset", "lstm"])
+    runs, _ = planned(workspace, "bench")
+    assert set(runs) == {*BASELINES, "gaitset", "lstm"}
+
+
 def test_without_video_the_bench_leaves_out_what_needs_it(workspace: Path) -> None:
     for video in (workspace / "data").rglob("*.mp4"):
         video.unlink()

@@ -769,6 +769,12 @@ class Evaluate(Section):
         return value
 
 
+class Bench(Section):
+    """Comparison of many models (`snakemake bench`)."""
+
+    models: list[ModelName] = Field(description="models to compare; empty: every one whose inputs the cohort has")
+
+
 class Classify(Section):
     """Other tasks than the items (`snakemake tasks`), where subjects.csv has their columns."""
 
@@ -823,6 +829,7 @@ class Params(TypedDict):
     pretrain: Pretrain
     finetune: Finetune
     evaluate: Evaluate
+    bench: Bench
     classify: Classify
     open_vault: OpenVault
     reidentify: Reidentify

@@ -10,6 +10,7 @@ from childgait.errors import StepError
 from childgait.files import corrections, external_answers, regions, selections, vault
 from childgait.params import Cohort, Deidentify, Finetune, load_params, load_section
 from childgait.preflight.params import (
+    check_bench_models,
     check_later_stages,
     check_recordings,
     check_reidentify_encoder,
@@ -211,6 +212,27 @@ def test_options_that_cannot_work_stop_before_anything_runs(
     with pytest.raises(StepError, match=message) as caught:
         check_later_stages(sections | {"finetune": finetune})
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("modality", "name", "message"),
+    [
+        ("video", "gatset", "no model is called 'gatset'"),
+        ("video", "majority", "bench.models names majority, which is added to every comparison"),
+        ("keypoints", "gaitset", "gaitset of bench.models needs video frames"),
+    ],
+)
+def test_a_model_that_cannot_join_the_bench_stops_before_anything_runs(modality: str, name: str, message: str) -> None:
+    sections: Any = load_params(ROOT / "params.yaml")
+    sections["cohort"] = sections["cohort"].model_copy(update={"modality": modality})
+    check_bench_models(sections)  # as delivered
+    sections["bench"] = sections["bench"].model_copy(update={"models": ["gru", name]})
+    with pytest.raises(StepError, match=message) as caught:
+        check_bench_models(sections)
+    assert caught.value.hint
+    if modality == "video":
+        with pytest.raises(StepError, match=message):
+            check_later_stages(sections)
 
 
 @pytest.mark.parametrize("name", ["rules", "vgg"])

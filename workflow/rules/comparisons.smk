@@ -1,7 +1,8 @@
 # The inputs and outputs of the report, also for other sets of models. Included by report.
 # Requires: what parts.smk requires. Yields: no rule.
 
-from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, VIDEO_TABLES
+from childgait.models.registry import BASELINES, MODELS, needs_video
+from childgait.preflight.params import check_bench_models
 from childgait.report import FIGURES, TABLES
 
 
@@ -40,7 +41,7 @@ def list_report_outputs(name):
 
 
 def list_bench_models():
-    """All models of the registry whose inputs this cohort has."""
-    tables = {name for name, model in MODELS.items() if model.kind == "table"}
-    without_video = {*KEYPOINTS, *tables} - {*VIDEO_TABLES}
-    return [name for name in MODELS if name not in BASELINES and (HAS_VIDEO or name in without_video)]
+    """The models of bench.models; if it is empty, all of the registry whose inputs this cohort has."""
+    as_workflow_error(check_bench_models, PARAMS)
+    fitting = [name for name in MODELS if name not in BASELINES and (HAS_VIDEO or not needs_video(name))]
+    return PARAMS["bench"].models or fitting

@@ -206,7 +206,7 @@ use rule write_report as frames with:  # `snakemake frames`: windows of 8, 16 an
         "logs/write_report/frames.log",
 
 
-use rule write_report as compare_published with:  # all models, each fold and seed of the study
+use rule write_report as compare_published with:  # the models of bench.models, each fold and seed of the study
     input:
         **select_report_inputs(list_bench_models()),
     output:

@@ -249,6 +249,11 @@ VIDEO_TABLES = ("gei", "linear_probe")  # table models that need video
 FRAMES = ("childgait_video_t8", "childgait_video", "childgait_video_t32")  # by frames per window
 
 
+def needs_video(name: str) -> bool:
+    """Whether a model reads pixels or masks, which a cohort of keypoints alone lacks."""
+    return name in VIDEO_TABLES or (MODELS[name].kind == "network" and name not in KEYPOINTS)
+
+
 def find_model(name: str) -> Model:
     """Return the model of this name; an unknown name stops the run with the nearest one."""
     if name not in MODELS:

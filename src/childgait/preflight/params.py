@@ -42,6 +42,7 @@ def check_later_stages(sections: Params) -> None:
     _check_cohort_folder(sections["cohort"])
     _check_models(sections["cohort"], sections["finetune"])
     _check_moments_rate(sections["finetune"], sections["prepare_clips"].rate)
+    check_bench_models(sections)
     check_task_models(sections)
     check_reidentify_encoder(sections)
     check_pretraining(sections)
@@ -85,18 +86,34 @@ def _check_cohort_folder(cohort: Cohort) -> None:
 
 def _check_models(cohort: Cohort, finetune: Finetune) -> None:
     """Check that every model exists, its overrides are valid, and its inputs are in the cohort."""
-    from childgait.models.registry import BASELINES, KEYPOINTS, MODELS, VIDEO_TABLES, find_model, settings_of
+    from childgait.models.registry import BASELINES, find_model, settings_of
 
-    needs_video = {name for name, model in MODELS.items() if model.kind == "network"} - {*KEYPOINTS} | {*VIDEO_TABLES}
     for name in (*finetune.models, *BASELINES):
         model, settings = find_model(name), settings_of(find_model(name), finetune)
         if model.kind == "network" and settings.distillation.teacher:
             _check_teacher_is_trained(name, settings.distillation.teacher, finetune)
-        if cohort.modality == "keypoints" and name in needs_video:
-            raise StepError(
-                f"cohort.modality is keypoints, but {name} of finetune.models needs video frames",
-                hint=f"networks without video are {', '.join(KEYPOINTS)}",
-            )
+        _check_input(name, "finetune.models", cohort)
+
+
+def _check_input(name: str, key: str, cohort: Cohort) -> None:
+    """Check that the cohort has what a model reads; `key` of params.yaml names the model."""
+    from childgait.models.registry import KEYPOINTS, needs_video
+
+    if cohort.modality == "keypoints" and needs_video(name):
+        raise StepError(
+            f"cohort.modality is keypoints, but {name} of {key} needs video frames",
+            hint=f"networks without video are {', '.join(KEYPOINTS)}",
+        )
+
+
+def check_bench_models(sections: Params) -> None:
+    """Check that each model of bench exists, is no baseline (those are added) and that its inputs are in the cohort."""
+    from childgait.models.registry import BASELINES, find_model
+
+    for name in sections["bench"].models:
+        if find_model(name).name in BASELINES:
+            raise StepError(f"bench.models names {name}, which is added to every comparison", hint="remove it there")
+        _check_input(name, "bench.models", sections["cohort"])
 
 
 def _check_moments_rate(finetune: Finetune, rate: float) -> None:
