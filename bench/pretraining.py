@@ -23,6 +23,7 @@ Writes reports/bench/pretraining.json and .md (with --smoke into the work folder
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -129,8 +130,9 @@ def processor_seconds() -> float:
     """
     spent = sum(os.times()[:4])
     for process in psutil.Process().children(recursive=True):
-        times = process.cpu_times()
-        spent += times.user + times.system + times.children_user + times.children_system
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            times = process.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
     return spent
 
 

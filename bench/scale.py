@@ -73,7 +73,7 @@ class Timing:
     seconds: float  # median, on the wall
     cpu: float  # median, of a processor: what the wall would say on an idle machine, near enough
     peak_mb: float  # largest
-    said: str  # by the last
+    output: str  # by the last
 
 
 @dataclass(frozen=True)
@@ -98,22 +98,22 @@ def environment() -> dict[str, str]:
 
 
 def timed(command: list[str], folder: Path, rounds: int = 1) -> Timing:
-    seconds, cpu, peaks, said = [], [], [], b""
+    seconds, cpu, peaks, output = [], [], [], b""
     for _ in range(rounds):
         began = time.perf_counter()
         process = subprocess.Popen(
             command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert process.stdout is not None
-        said = process.stdout.read()
+        output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds.append(time.perf_counter() - began)
         cpu.append(usage.ru_utime + usage.ru_stime)
         peaks.append(usage.ru_maxrss / 1024)
         if process.returncode != 0:
-            sys.exit(f"{' '.join(command)} failed:\n{said.decode()[-3000:]}")
-    return Timing(statistics.median(seconds), statistics.median(cpu), max(peaks), said.decode())
+            sys.exit(f"{' '.join(command)} failed:\n{output.decode()[-3000:]}")
+    return Timing(statistics.median(seconds), statistics.median(cpu), max(peaks), output.decode())
 
 
 def snakemake(*arguments: str) -> list[str]:
@@ -186,8 +186,8 @@ def commit_to_dvc(folder: Path) -> None:
 
 def repro_nothing(folder: Path, rounds: int) -> Timing:
     timing = timed([sys.executable, "workflow/run_dvc.py", "repro", "report"], folder, rounds)
-    if "Running stage" in timing.said:
-        sys.exit(f"DVC found something to do:\n{timing.said[-3000:]}")
+    if "Running stage" in timing.output:
+        sys.exit(f"DVC found something to do:\n{timing.output[-3000:]}")
     return timing
 
 
@@ -197,16 +197,16 @@ def measure(folder: Path, subjects: int, rounds: int) -> Measured:
     plan = plan_all(folder)
     one = f"data/register/{next(folder.glob('data/demo/dataset/0001/*.mp4')).stem}.json"
     alone = timed(snakemake("--dry-run", "--allowed-rules", "register", "--", one), folder, rounds)
-    pretend_outputs(folder, plan.said)
+    pretend_outputs(folder, plan.output)
     touch_for_snakemake(folder)
     commit_to_dvc(folder)
     nothing = timed(snakemake("--dry-run", *EVERYTHING), folder, rounds)
-    if "Nothing to be done" not in nothing.said:
-        sys.exit(f"something is left to do:\n{nothing.said[-3000:]}")
+    if "Nothing to be done" not in nothing.output:
+        sys.exit(f"something is left to do:\n{nothing.output[-3000:]}")
     nothing_dvc = repro_nothing(folder, rounds)
     add_recording(folder / "data/demo", 1, 99, "left")
     more = plan_all(folder)
-    planned = Counter(re.findall(r"^rule (\w+):", more.said, re.MULTILINE))
+    planned = Counter(re.findall(r"^rule (\w+):", more.output, re.MULTILINE))
     jobs = count_jobs(plan)
     peak = max(plan.peak_mb, nothing.peak_mb, more.peak_mb)
     row = {
@@ -227,7 +227,7 @@ def plan_all(folder: Path) -> Timing:
 
 
 def count_jobs(plan: Timing) -> int:
-    return len(re.findall(r"^rule ", plan.said, re.MULTILINE))
+    return len(re.findall(r"^rule ", plan.output, re.MULTILINE))
 
 
 def measure_parts(folder: Path, subjects: int, parts: list[str], rounds: int) -> dict[str, str]:
@@ -246,7 +246,7 @@ def measure_parts(folder: Path, subjects: int, parts: list[str], rounds: int) ->
         "per job (KB)": f"{1024 * plan.peak_mb / jobs:.0f}",
     }
     if "dvc" in parts:
-        pretend_outputs(folder, plan.said)
+        pretend_outputs(folder, plan.output)
         commit_to_dvc(folder)
         row["`dvc repro`, nothing to do (s)"] = both(repro_nothing(folder, rounds))
     return row
@@ -281,7 +281,7 @@ def starting_costs(folder: Path, rounds: int) -> list[tuple[str, str, float]]:
     timed(["childgait", "synthesize", "--out", "data/demo"], folder)
     video = sorted((folder / "data/demo/dataset").glob("*/*_left_*.mp4"))[0].stem
     target = f"data/prepare_clips/{video}.clip.json"
-    plan = timed(snakemake("--dry-run", "--printshellcmds", "--", target), folder).said
+    plan = timed(snakemake("--dry-run", "--printshellcmds", "--", target), folder).output
     commands = {step: re.findall(rf"\b(childgait {step} .*?) > ", plan)[0] for step in VIDEO_STEPS}
     (folder / ".snakemake").mkdir(exist_ok=True)
     costs = []
@@ -344,7 +344,7 @@ def write(path: Path, sizes: list[Measured], costs: list[tuple[str, str, float]]
     lines += [
         "wall; in brackets of a processor, which a busy machine does not stretch as it does the wall's. Whether an"
     ]
-    lines += ["aim is met is judged by the wall.", "", how, "", *against_aims(sizes, costs), "", *table_of(rows)]
+    lines += ["aim is met is decided by the wall time.", "", how, "", *against_aims(sizes, costs), "", *table_of(rows)]
     lines += ["", "One more video plans, beside the targets that only name files:", ""]
     lines += ["| rule | jobs |", "|---|---:|"]
     lines += [f"| {rule} | {count} |" for rule, count in planned.items() if not rule.endswith("_all")]

@@ -56,7 +56,7 @@ def squeezed(presence: float) -> Look:
         (make_look(1.0, x=30), make_look(0.4), "quick", False),
     ],
 )
-def test_the_exact_network_is_asked_where_the_quick_one_is_not_certain(
+def test_the_exact_network_runs_where_the_quick_one_is_not_certain(
     quick: Look, exact: Look, taken: str, sure: bool
 ) -> None:
     networks = Network(quick), Network(exact)

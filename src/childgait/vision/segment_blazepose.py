@@ -134,7 +134,7 @@ def _look(
 ) -> tuple[Look | None, bool]:
     """Return a network's result in the child's box, and whether its skeleton is at the child's place.
 
-    The exact one of the `models` is asked where the quick one sees nobody at that place or is not certain, or where its
+    The exact one of the `models` runs where the quick one finds nobody at that place or is not certain, or where its
     skeleton does not fill the box: it then often misses the head. A skeleton that fits another person's box better is
     not the child's.
     """
