@@ -3,7 +3,7 @@
     .venv/bin/python bench/encoder.py                        # ViT-S cut to 2 blocks, some minutes
     .venv/bin/python bench/encoder.py --depth 0              # all 12 blocks, about half an hour
     .venv/bin/python bench/encoder.py --only training        # the second table alone: a minute on a GPU
-    .venv/bin/python bench/encoder.py --only training --device cpu --train-size tiny --train-batch 2 --workers 0
+    .venv/bin/python bench/encoder.py --only training --device cpu --precision fp32 --train-size tiny --train-batch 2
 
 The first table compares on the CPU: one thread, rounds that go through all variants in turn, medians; only ratios carry
 over to other machines. Every token costs the same in every clip, so the dense variants may be timed on fewer clips than
@@ -35,6 +35,7 @@ from childgait.training.optim import make_optimizer
 SHARES = (0.15, 0.25, 0.35, 0.5)
 TOKENS = 1568  # of 16 frames of 224 pixels
 NUMBERS = 2 * 16 * 16 * 3  # in a patch
+PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def make_packed(share: float | None, clips: int, seed: int = 0) -> Packed:
@@ -157,9 +158,9 @@ def on_cpu(size: Size, batch: int, dense_batch: int, rounds: int) -> list[str]:
     return lines
 
 
-def matrix_rate(device: str, side: int) -> float:
-    """Operations per second of large bf16 matrix products."""
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+def matrix_rate(device: str, side: int, dtype: torch.dtype) -> float:
+    """Operations per second of large matrix products."""
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return 2 * side**3 / timed(lambda: a @ b, device)
 
 
@@ -176,26 +177,27 @@ def timed(run: Callable[[], object], device: str, repeats: int = 10) -> float:
 
 
 def in_training(
-    device: str, size: Size, batch: int, workers: int, side: int, steps: int, *, compiled: bool
+    device: str, size: Size, batch: int, workers: int, side: int, steps: int, *, precision: str, compiled: bool
 ) -> list[str]:
     """Training steps on batches that lie on the device, and on batches that a loader brings from files."""
     name = torch.cuda.get_device_name() if device == "cuda" else device
-    rate = matrix_rate(device, side)
+    dtype = PRECISIONS[precision]
+    rate = matrix_rate(device, side, dtype)
     model = VideoMAE(VideoMAESettings(size, 16, 224, 34, 0.1, 0.0)).to(device).train()
     if compiled:
         compile_blocks(model)
     optimizer = make_optimizer(model, SimpleNamespace(learning_rate=1e-5, weight_decay=0.05, layer_decay=1.0))
 
     def step(packed: Packed) -> None:
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16"):
             logits = model(packed)
         logits.float().square().mean().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     lines = [
-        f"{name}: matrix products {rate / 1e12:.3g} TFLOP/s in bf16; torch {torch.__version__}, width {size.width}, "
-        f"{size.depth} blocks, batch {batch}{', blocks compiled' if compiled else ''}.",
+        f"{name}: matrix products {rate / 1e12:.3g} TFLOP/s in {precision}; torch {torch.__version__}, width "
+        f"{size.width}, {size.depth} blocks, batch {batch}{', blocks compiled' if compiled else ''}.",
         "",
         "| kept | clips per second | share of the matrix rate | peak GB |",
         "|---|---|---|---|",
@@ -228,7 +230,7 @@ def loaded_step(
     loading, _ = settings(size.patch)["as in training: all changes, drawn, pruned"]
     with tempfile.TemporaryDirectory() as folder:
         clips = [make_clip(Path(folder), number, 224) for number in range(4)]
-        warm = max(2 * workers, 2)  # batches that a full queue may hold: far fewer than are timed
+        warm = max(2 * workers, 1)  # batches that a full queue may hold: far fewer than are timed
         steps = max(steps, 5 * warm)
         many = [clips[number % 4] for number in range(batch * (warm + steps))]
         windows = Windows(many, np.zeros((len(many), 34), np.float32), loading, augmentation=CHANGES)
@@ -277,6 +279,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="of the training table; cpu only shows that it runs")
     parser.add_argument("--train-size", choices=list(SIZES), default="base")
     parser.add_argument("--train-batch", type=int, default=64)
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="bf16", help="of the training table")
     parser.add_argument("--compile", action="store_true", help="torch.compile the blocks of the training table")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="loader processes")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/encoder.md"))
@@ -297,6 +300,7 @@ def main() -> None:
                 arguments.workers,
                 1024 if quick else 8192,
                 2 if quick else 20,
+                precision=arguments.precision,
                 compiled=arguments.compile,
             )
         else:
