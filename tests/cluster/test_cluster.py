@@ -7,6 +7,7 @@ the same study runs here, without a cluster, and must come to the same bytes.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from support.cloned_study import Study, clone
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),  # ends a test that hangs; two slow cores needed 900 s for the two studies
     pytest.mark.skipif(
         bool(missing_programs()), reason=f"Slurm is not installed here: no {', '.join(missing_programs())}"
     ),
@@ -50,17 +51,20 @@ class OnCluster(Study):
 
 
 def small_study(folder: Path) -> Study:
-    """A clone with a raw cohort: one child with three views, four with one."""
+    """A clone with the params of the study, without its cohort."""
     study = clone(folder)
     for old, new in SMALLER.items():
         study.replace("workflow/presets/smoke.yaml", old, new)
     study.run("childgait", "preset", "smoke")
+    return study
+
+
+def make_raw_cohort(study: Study) -> None:
+    """One child with three views, four with one."""
     study.run("childgait", "synthesize", "--out", "data/raw")
-    for path in (folder / "data/raw/dataset").glob("*/*"):
+    for path in (study.folder / "data/raw/dataset").glob("*/*"):
         if "_left_" not in path.name and not (path.name.startswith("0001-") and "_backward_" not in path.name):
             path.unlink()
-    study.commit("a small study")
-    return study
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, 
     """The study finished on the cluster and on this host; both run at the same time."""
     here = small_study(tmp_path_factory.mktemp("here"))
     there = small_study(tmp_path_factory.mktemp("there"))
+    make_raw_cohort(here)
+    shutil.copytree(here.folder / "data/raw", there.folder / "data/raw")
+    for study in (here, there):
+        study.commit("a small study")
     small_profile(there.folder, {"groups:\n": PLACES})
     running = subprocess.Popen(
         ["workflow/run"],
@@ -78,14 +86,14 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OnCluster, 
         text=True,
     )
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as cluster:
-        study = OnCluster(there.folder, cluster)
-        study.study()
+        on_cluster = OnCluster(there.folder, cluster)
+        on_cluster.study()
         output, _ = running.communicate()
         assert running.returncode == 0, output[-4000:]
         table = ROOT / "logs/cluster-jobs.md"
         table.parent.mkdir(exist_ok=True)
         table.write_text(cluster.table())
-        yield study, here
+        yield on_cluster, here
 
 
 def jobs_of(study: OnCluster, name: str) -> list[dict[str, str]]:
