@@ -3,11 +3,14 @@
     .venv/bin/python bench/scale.py                       # 11 and 110 subjects (118 and 1,185 videos)
     .venv/bin/python bench/scale.py --subjects 11 110 1000
     .venv/bin/python bench/scale.py --parts plan dvc --subjects 110 # reports/bench/scale_parts.md
+    .venv/bin/python bench/scale.py --parts dvc register --subjects 10000    # 108,000 videos: an hour, 3 million files
 
 The rules, dvc.yaml and params are the real ones; the files are empty, so no step runs, except for the starting costs,
 which are measured on one synthetic child. Writes reports/bench/scale.md, each figure beside its aim. Times are of this
-machine and its load; only their growth carries over. `--parts` measures the plan of a new cohort (and `dvc repro` with
-nothing to do) alone: Snakemake needs much longer to touch all outputs than for anything that is measured afterwards.
+machine and its load; only their growth carries over. `--parts` measures some of it, for Snakemake needs much longer to
+touch all outputs than for anything that is measured afterwards. plan: of a new cohort, all stages at once; register:
+the plan of that stage alone, as workflow/stage runs it; dvc: `dvc repro` with nothing to do. Without `plan` a large
+cohort's outputs are named after those of one child, so that a plan which fits no memory is not needed.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,29 +145,49 @@ def copy_rules(folder: Path) -> None:
             shutil.copy(ROOT / name, folder / name)
 
 
+def recordings_of(subjects: int) -> Iterator[tuple[int, int, str]]:
+    """Yield child, session and view of each recording of a cohort."""
+    made = 0
+    for subject in range(1, subjects + 1):
+        while made < round(subject * VIDEOS_A_SUBJECT):
+            yield subject, 1 + made // len(VIEWS), VIEWS[made % len(VIEWS)]
+            made += 1
+
+
+def name_of(subject: int, session: int, view: str) -> str:
+    return f"{subject:04d}-{session:04d}_{view}_1-300"
+
+
+def names_of(subjects: int) -> list[str]:
+    return [name_of(*recording) for recording in recordings_of(subjects)]
+
+
 def make_recordings(folder: Path, subjects: int) -> int:
     """Empty recordings, named as the release names them; returns how many."""
     root, made = folder / "data/demo", 0
-    for subject in range(1, subjects + 1):
-        while made < round(subject * VIDEOS_A_SUBJECT):
-            add_recording(root, subject, 1 + made // len(VIEWS), VIEWS[made % len(VIEWS)])
-            made += 1
+    for recording in recordings_of(subjects):
+        add_recording(root, *recording)
+        made += 1
     for name in ("labels.json", "subjects.csv", "cohort.json", "synthesize.record.json"):
         (root / name).touch()
     return made
 
 
 def add_recording(root: Path, subject: int, session: int, view: str) -> None:
-    name = f"{subject:04d}-{session:04d}_{view}_1-300"
+    name = name_of(subject, session, view)
     for ending in (".mp4", "_filtered_pose.zip"):
         path = root / "dataset" / f"{subject:04d}" / f"{name}{ending}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
 
 
-def pretend_outputs(folder: Path, plan: str) -> None:
+def planned_outputs(plan: str) -> list[str]:
+    return [path for line in re.findall(r"^    output: (.*)$", plan, re.MULTILINE) for path in line.split(", ")]
+
+
+def pretend_outputs(folder: Path, outputs: list[str]) -> None:
     """Make every planned output, empty."""
-    for path in [path for line in re.findall(r"^    output: (.*)$", plan, re.MULTILINE) for path in line.split(", ")]:
+    for path in outputs:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).touch()
     (folder / "data/split_subjects/subjects.csv").write_text("subject,fold,part\n")
@@ -197,7 +221,7 @@ def measure(folder: Path, subjects: int, rounds: int) -> Measured:
     plan = plan_all(folder)
     one = f"data/register/{next(folder.glob('data/demo/dataset/0001/*.mp4')).stem}.json"
     alone = timed(snakemake("--dry-run", "--allowed-rules", "register", "--", one), folder, rounds)
-    pretend_outputs(folder, plan.output)
+    pretend_outputs(folder, planned_outputs(plan.output))
     touch_for_snakemake(folder)
     commit_to_dvc(folder)
     nothing = timed(snakemake("--dry-run", *EVERYTHING), folder, rounds)
@@ -231,25 +255,54 @@ def count_jobs(plan: Timing) -> int:
 
 
 def measure_parts(folder: Path, subjects: int, parts: list[str], rounds: int) -> dict[str, str]:
-    """Plan a new cohort of this size, and reproduce it with nothing to do; returns a row of the table."""
+    """Measure some costs of a cohort of this size; returns a row of the table."""
     copy_rules(folder)
-    videos = make_recordings(folder, subjects)
-    plan = plan_all(folder)
-    jobs = count_jobs(plan)
-    row = {
-        "subjects": f"{subjects:,}",
-        "videos": f"{videos:,}",
-        "jobs": f"{jobs:,}",
-        "plan all (s)": both(plan),
-        "processor time per job (ms)": f"{1000 * plan.cpu / jobs:.2f}",
-        "coordinator (MB)": f"{plan.peak_mb:,.0f}",
-        "per job (KB)": f"{1024 * plan.peak_mb / jobs:.0f}",
-    }
+    row = {"subjects": f"{subjects:,}"}
+    outputs = [] if "plan" in parts else outputs_after(folder, subjects)
+    row["videos"] = f"{make_recordings(folder, subjects):,}"
+    if "plan" in parts:
+        plan = plan_all(folder)
+        outputs = planned_outputs(plan.output)
+        row |= plan_costs("plan all", plan)
+    if "register" in parts:
+        stage = ("--dry-run", "--snakefile", "workflow/rules/register.smk", "--", "register_all")
+        row |= plan_costs("plan register", timed(snakemake(*stage), folder))
     if "dvc" in parts:
-        pretend_outputs(folder, plan.output)
+        pretend_outputs(folder, outputs)
         commit_to_dvc(folder)
-        row["`dvc repro`, nothing to do (s)"] = both(repro_nothing(folder, rounds))
+        nothing = repro_nothing(folder, rounds)
+        row |= {"files": f"{len(outputs):,}", "`dvc repro`, nothing to do (s)": both(nothing)}
+        row["DVC (MB)"] = f"{nothing.peak_mb:,.0f}"
     return row
+
+
+def plan_costs(what: str, plan: Timing) -> dict[str, str]:
+    """Return the cells of a plan: its jobs, time and memory."""
+    jobs = count_jobs(plan)
+    return {
+        f"{what}: jobs": f"{jobs:,}",
+        f"{what} (s)": both(plan),
+        f"{what}: processor time per job (ms)": f"{1000 * plan.cpu / jobs:.2f}",
+        f"{what}: coordinator (MB)": f"{plan.peak_mb:,.0f}",
+        f"{what}: per job (KB)": f"{1024 * plan.peak_mb / jobs:.0f}",
+    }
+
+
+def outputs_after(folder: Path, subjects: int) -> list[str]:
+    """Name the outputs of a large cohort after those of a small one's first child; leaves this child's recordings."""
+    make_recordings(folder, 1)
+    names, first = names_of(subjects), names_of(1)
+    result: dict[str, None] = {}
+    for path in planned_outputs(plan_all(folder).output):
+        if first[0] in path:
+            result |= dict.fromkeys(path.replace(first[0], name) for name in names)
+        elif any(name in path for name in first):
+            continue  # as of the first recording
+        elif re.search(r"/0001\b", path):
+            result |= dict.fromkeys(re.sub(r"/0001\b", f"/{child:04d}", path) for child in range(1, subjects + 1))
+        else:
+            result[path] = None
+    return list(result)
 
 
 def conditions(rounds: int, load_before: float) -> str:
@@ -264,8 +317,9 @@ def conditions(rounds: int, load_before: float) -> str:
 
 
 def table_of(rows: list[dict[str, str]]) -> list[str]:
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---:|" * len(rows[0])]
-    return lines + ["| " + " | ".join(row.values()) + " |" for row in rows]
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(head) + " |", "|" + "---:|" * len(head)]
+    return lines + ["| " + " | ".join(row.get(key, "–") for key in head) + " |" for row in rows]
 
 
 def both(timing: Timing) -> str:
@@ -361,7 +415,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, nargs="+", default=[11, 110])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", nargs="+", choices=("plan", "dvc"), help="measure these alone; the plan is always")
+    parser.add_argument("--parts", nargs="+", choices=("plan", "register", "dvc"), help="measure these alone")
     parser.add_argument("--report", type=Path, help="default: reports/bench/scale.md, with --parts scale_parts.md")
     arguments = parser.parse_args()
     name = "scale_parts.md" if arguments.parts else "scale.md"

@@ -24,7 +24,7 @@ SMALL = {  # bench -> its flags; OUT is its table, COHORT a small cohort, WORK a
     "explanations": "--train 4 --test 4 --networks stgcn --epochs 1 --seeds 0 --out OUT",
     "rules": "--subjects 2 --out OUT",
     "loader": "--windows 1 --rounds 1 --pixels 32 --out OUT",
-    "encoder": "--only training --device cpu --train-size tiny --train-batch 2 --workers 0 --out OUT",
+    "encoder": "--only training --device cpu --precision fp32 --train-size tiny --train-batch 1 --workers 0 --out OUT",
     "lineage": "--children 8 --videos 8 --trainings 1 --megabytes 1 --repeats 1 --out OUT",
     "intervals": "--repeats 2 --truth 4000 --children 60 --out OUT",
     "hostile": "--count 1 --out OUT",
@@ -81,6 +81,22 @@ def test_a_cohort_that_is_not_measured_again_keeps_its_lines(tmp_path: Path, mon
     lines = "\n".join(bench.report(again["cohorts"], again["rules"]))
     assert "| a (2026-11-28) |" in lines
     assert "| b (2026-11-30) |" in lines
+
+
+@pytest.mark.slow
+def test_outputs_named_after_one_child_are_those_of_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import scale as bench
+
+    folders = tmp_path / "named", tmp_path / "planned"
+    for folder in folders:
+        folder.mkdir()
+        bench.copy_rules(folder)
+    named = bench.outputs_after(folders[0], 3)
+    bench.make_recordings(folders[1], 3)
+    planned = bench.planned_outputs(bench.plan_all(folders[1]).output)
+    assert len(named) == len(set(named))
+    assert set(named) == set(planned)
 
 
 @pytest.fixture(scope="module")

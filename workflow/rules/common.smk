@@ -57,7 +57,10 @@ if "RECORDINGS" not in globals():
     RECORDINGS = find_recordings()
 VIDEOS = list(RECORDINGS)
 SUBJECT_OF = {name: as_workflow_error(parse_video_name, name).subject for name in VIDEOS}
-SUBJECTS = sorted(set(SUBJECT_OF.values()))
+VIDEOS_OF = {}  # a child's recordings; looked up once per child and input
+for video, subject in SUBJECT_OF.items():
+    VIDEOS_OF.setdefault(subject, []).append(video)
+SUBJECTS = sorted(VIDEOS_OF)
 SPLITS = [str(fold) for fold in range(PARAMS["split_subjects"].folds)] + ["holdout"]
 PARTS = ("train", "validation", "test")
 
@@ -71,7 +74,7 @@ wildcard_constraints:
 
 
 def select_videos(subject):
-    return [name for name in VIDEOS if SUBJECT_OF[name] == subject]
+    return VIDEOS_OF.get(subject, [])
 
 
 def annotation_for(table):
