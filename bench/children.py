@@ -1,6 +1,7 @@
 """Measures how performance grows with the number of training children. Writes reports/bench/children.md.
 
     .venv/bin/python bench/children.py --train 66 660 --size 64 --set epochs=20       # CPU: an hour per 600 children
+    ... --set 'overrides={}'                   # all networks from scratch, the first one without its pre-training
 
 Validation and test children are those of bench/learning.py's split. Training children are the first N of its training
 children, or all of them plus children with later numbers of the same synthetic cohort, who are never tested on.
@@ -23,6 +24,7 @@ from childgait.files.labels import LABELS, SUBJECTS
 from childgait.files.split import HOLDOUT, PART_NAMES, PARTS, hash_of_split, rows_of_videos
 from childgait.files.tables import read_table, write_table
 from childgait.metrics.of_study import ScopeMetrics, ScopePredictions, measure_model, read_predictions
+from childgait.metrics.run_metrics import read_run_metrics
 from childgait.models.registry import MODELS
 
 log = logging.getLogger("bench")
@@ -122,13 +124,22 @@ def link_clips(work: Path, base: Path) -> None:
         (work / "clips").symlink_to((base / "clips").absolute())
 
 
+def starts_of(work: Path, networks: list[str], seed: int) -> str:
+    """Tell from which weights each network started."""
+    paths = {name: work / "evaluate" / name / f"{HOLDOUT}-{seed}" / "metrics.json" for name in networks}
+    return "; ".join(f"{name}: {read_run_metrics(path).weights_from}" for name, path in paths.items()) or "none"
+
+
 def report(result: list[Result], parts: dict[str, pl.DataFrame], given: Any) -> str:
     tested, monitored = (parts[part]["subject"].n_unique() for part in ("test", "validation"))
+    networks = [name for name in given.models if MODELS[name].kind == "network"]
     text = [
         "# Performance by number of training children",
         "",
-        f"The same children test ({tested}) and validate ({monitored}); seed {given.seed}; networks from scratch on the"
-        f" CPU. Clips of {given.size} pixels, {given.views} windows per video in evaluation; changes to params.yaml:"
+        f"The same children test ({tested}) and validate ({monitored}); seed {given.seed}; networks on the CPU"
+        f" ({starts_of(result[0].work, networks, given.seed)}).",
+        "",
+        f"Clips of {given.size} pixels, {given.views} windows per video in evaluation; changes to params.yaml:"
         f" {', '.join(given.set) or 'none'}. Balanced accuracy is the mean over the 34 targets where it is "
         "defined; intervals are"
         " the middle 95 % over draws of the test children. True masks, refined keypoints, nothing de-identified.",
@@ -141,7 +152,6 @@ def report(result: list[Result], parts: dict[str, pl.DataFrame], given: Any) -> 
         text.append(
             f"| {name} | " + " | ".join(f"{learning.value_of(o)} | {learning.bounds_of(o)}" for o in over) + " |"
         )
-    networks = [name for name in given.models if MODELS[name].kind == "network"]
     for one in result:
         text += [
             "",
