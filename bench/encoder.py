@@ -3,7 +3,7 @@
     .venv/bin/python bench/encoder.py                        # ViT-S cut to 2 blocks, some minutes
     .venv/bin/python bench/encoder.py --depth 0              # all 12 blocks, about half an hour
     .venv/bin/python bench/encoder.py --only training        # the second table alone: a minute on a GPU
-    .venv/bin/python bench/encoder.py --only training --device cpu --precision fp32 --train-size tiny --train-batch 2
+    ... --only training --device cpu --precision fp32 --train-size tiny --train-batch 2 --workers 0     # no GPU
 
 The first table compares on the CPU: one thread, rounds that go through all variants in turn, medians; only ratios carry
 over to other machines. Every token costs the same in every clip, so the dense variants may be timed on fewer clips than
@@ -181,8 +181,7 @@ def in_training(
 ) -> list[str]:
     """Training steps on batches that lie on the device, and on batches that a loader brings from files."""
     name = torch.cuda.get_device_name() if device == "cuda" else device
-    dtype = PRECISIONS[precision]
-    rate = matrix_rate(device, side, dtype)
+    rate = matrix_rate(device, side, PRECISIONS[precision])
     model = VideoMAE(VideoMAESettings(size, 16, 224, 34, 0.1, 0.0)).to(device).train()
     if compiled:
         compile_blocks(model)
