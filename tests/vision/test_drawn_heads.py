@@ -10,7 +10,17 @@ import pytest
 
 from childgait.files.regions import REGIONS
 from childgait.files.tables import write_table
-from childgait.vision.drawn_heads import HALF_HEIGHT, HALF_WIDTH, SKIN, draw_heads, find_head, read_head_covers
+from childgait.vision.drawn_heads import (
+    HALF_HEIGHT,
+    HALF_WIDTH,
+    SKIN,
+    STATURE,
+    draw_heads,
+    find_head,
+    include_head,
+    people_of_heads,
+    read_head_covers,
+)
 
 
 def row(frame: int, whole: bool, x0: int, region: int = 0) -> tuple[object, ...]:
@@ -65,3 +75,25 @@ def test_the_head_is_a_disc_in_the_cover_that_hides_its_place() -> None:
     assert head.sum() == pytest.approx(np.pi * radius**2, rel=0.1)
     assert not find_head(covers, np.array([48.0, 75]), (120, 200)).any()  # a place below the covers
     assert not find_head(covers, np.array([np.nan, np.nan]), (120, 200)).any()
+
+
+def test_a_box_that_ends_at_the_shoulders_grows_over_the_head_above_it() -> None:
+    covers = np.array([[200.0, 20, 240, 70], [85, 20, 125, 70]])  # somebody else's, and the person's
+    box = include_head(np.array([80.0, 60, 140, 260]), covers)
+    assert box.tolist() == [80, 45 - HALF_HEIGHT * 50, 140, 260]
+    whole = np.array([80.0, 25, 140, 260])
+    assert include_head(whole, covers).tolist() == whole.tolist()
+    low = np.array([80.0, 75, 140, 260])  # the cover ends above it
+    assert include_head(low, covers).tolist() == low.tolist()
+    above = np.array([80.0, -200, 140, 260])  # an adult whose trunk is behind the cover
+    assert include_head(above, covers).tolist() == above.tolist()
+    assert include_head(whole, covers[:0]).tolist() == whole.tolist()
+
+
+def test_a_person_is_looked_for_below_every_covered_head() -> None:
+    one, other = people_of_heads(np.array([[85.0, 20, 125, 70], [200, 40, 240, 90]]))
+    assert one[1] == pytest.approx(45 - HALF_HEIGHT * 50)
+    assert (one[0] + one[2]) / 2 == pytest.approx(105)
+    assert one[3] - one[1] == pytest.approx(STATURE * 2 * HALF_HEIGHT * 50)
+    assert (other - one).tolist() == pytest.approx([115, 20, 115, 20])
+    assert people_of_heads(np.zeros((0, 4))) == []

@@ -26,6 +26,8 @@ SKIN = (185, 138, 110)  # RGB
 LASTING = 0.5  # of the longest cover, in frames
 HALF_WIDTH, HALF_HEIGHT = 0.21, 0.28  # of the head, in heights of its cover, which is often much wider
 CHIN = 0.8  # of the cover's height, below which shoulders are drawn
+UPPER_PART = 0.25  # of a person's box, in which the middle of the head lies
+STATURE = 6.0  # in heads, of a child of six years
 EDGE = 3  # pixels beside a cover whose mean is continued
 
 
@@ -75,6 +77,30 @@ def find_head(covers: Floats, place: Floats, size: tuple[int, int]) -> NDArray[n
         x, y = np.rint(middles[nearest]).astype(int).tolist()
         cv2.circle(head, (x, y), radius, 1, -1)
     return head > 0
+
+
+def include_head(box: Floats, covers: Floats) -> Floats:
+    """Return a person's box that contains the drawn head above or in its upper part; unchanged without one.
+
+    A skeleton that took the shoulders for the head ends below it, and its box would squeeze the next one, too.
+    """
+    middles, heights = (covers[:, :2] + covers[:, 2:]) / 2, covers[:, 3] - covers[:, 1]
+    tall, centre = box[3] - box[1], (box[0] + box[2]) / 2
+    beside = np.abs(middles[:, 0] - centre)
+    near = (beside < (box[2] - box[0]) / 2) & (covers[:, 3] > box[1]) & (middles[:, 1] < box[1] + UPPER_PART * tall)
+    if not near.any():
+        return box
+    one = int(np.argmin(np.where(near, beside, np.inf)))
+    half = heights[one] * np.array([HALF_WIDTH, HALF_HEIGHT])
+    low, high = np.minimum(box[:2], middles[one] - half), np.maximum(box[2:], middles[one] + half)
+    return np.concatenate([low, high])
+
+
+def people_of_heads(covers: Floats) -> list[Floats]:
+    """Return a box (4,) of each person whose head is covered: the detector misses some of them under a mosaic."""
+    x, tall = (covers[:, 0] + covers[:, 2]) / 2, 2 * HALF_HEIGHT * (covers[:, 3] - covers[:, 1])
+    top = (covers[:, 1] + covers[:, 3] - tall) / 2
+    return list(np.stack([x - STATURE * tall / 4, top, x + STATURE * tall / 4, top + STATURE * tall], axis=1))
 
 
 def _fill(pixels: Pixels, box: Floats) -> None:

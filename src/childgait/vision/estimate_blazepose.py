@@ -24,7 +24,7 @@ from childgait.files.masks import Masks
 from childgait.files.video import Frame
 from childgait.vision import heads
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose
-from childgait.vision.drawn_heads import draw_heads
+from childgait.vision.drawn_heads import draw_heads, include_head
 from childgait.vision.person_tracks import AT_PLACE, overlap
 
 HEAD_WEIGHT = 0.5  # of the scores of head points
@@ -58,6 +58,8 @@ def estimate(
     seconds: list[float] = []
     for frame in frames:
         if frame.index < len(corners) and np.isfinite(box := corners[frame.index]).all():
+            if frame.index in covers:
+                box = include_head(box, covers[frame.index])
             (look,) = model.look_at_boxes(draw_heads(frame.pixels, frame.index, covers), box)
             if look is not None and look.presence >= LEAST_PRESENCE and overlap(look.box(), box) >= AT_PLACE:
                 points[frame.index], depth[frame.index] = look.points, look.depth

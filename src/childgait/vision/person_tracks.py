@@ -25,7 +25,7 @@ from childgait.errors import StepError
 from childgait.gait.linking import assign_jointly
 from childgait.vision.background import Samples
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look, tiles_of
-from childgait.vision.drawn_heads import draw_heads
+from childgait.vision.drawn_heads import draw_heads, people_of_heads
 from childgait.vision.motion_regions import Box, interpolate_box, motion_mask, regions_of
 from childgait.vision.shirts import UNKNOWN, differs, shirt_colour
 
@@ -50,6 +50,7 @@ OTHER_SHIRT_COST = 1.0  # body heights that a change of shirt adds to the distan
 COLOURS = 6  # samples whose shirt colours are averaged
 SAME_SHOULDERS = 0.12  # body heights between the shoulders of two fits of one body
 _SHOULDERS = [INDEX["left_shoulder"], INDEX["right_shoulder"]]
+NOBODY: Floats = np.zeros((0, 4))
 _ANKLES = [INDEX["left_ankle"], INDEX["right_ankle"]]
 
 
@@ -162,6 +163,7 @@ def find_people(
         candidates = [row[:4] for row in model.detect_people(rgb, tiles, LEAST_DETECTION)]
         if static and len(samples.pictures) >= 6:
             candidates += [np.array(region.box) for region in regions_of(motion_mask(samples, index))]
+        candidates += people_of_heads(covers.get(samples.frames[index], NOBODY) * scale)
         if everybody:  # whoever was there a moment ago
             candidates += [person.box for person in everybody[-1]]
         people = fit_people(rgb, candidates, model)

@@ -26,7 +26,7 @@ from childgait.params import Segment
 from childgait.vision.blazepose import LEAST_PRESENCE, BlazePose, Look
 from childgait.vision.camera import camera_shift
 from childgait.vision.capsules import draw, head_of
-from childgait.vision.drawn_heads import draw_heads, find_head
+from childgait.vision.drawn_heads import draw_heads, find_head, include_head
 from childgait.vision.person_tracks import (
     AT_PLACE,
     Floats,
@@ -110,6 +110,8 @@ def _masks(
         if box is None:
             yield np.zeros(film.size, bool)
             continue
+        if frame.index in covers:
+            box = include_head(box, covers[frame.index])
         near = [other.box_at(frame.index, 0) for other in others]
         crowd = [one / film.scale for one in near if one is not None and overlap(one / film.scale, box) > 0]
         look, sure = _look(draw_heads(frame.pixels, frame.index, covers), box, previous, crowd, models)
