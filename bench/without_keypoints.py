@@ -117,7 +117,8 @@ def run_chain(video: Path, files: Files, params: Path) -> Row:
         refine_pose(name, files["estimated.parquet"], *outputs, section[RefinePose], **inputs)
 
     def prepare() -> None:
-        inputs = {"video": "mp4", "masks": "masks", "boxes": "boxes", "events": "events", "regions": "regions"}
+        inputs = {"video": "mp4", "masks": "masks", "boxes": "boxes", "events": "events"}
+        inputs |= {"regions": "regions", "estimate": "estimate"}
         outputs = {"frames": "frames.npy", "mask_bits": "bits.npy"}
         paths = {flag: files[key] for flag, key in (inputs | outputs).items()}
         prepare_clips(name, files["refined"], files["points.npy"], files["clip.json"], section[PrepareClips], **paths)

@@ -154,3 +154,13 @@ def test_without_events_nothing_is_measured_and_nothing_is_made_up(tmp_path: Pat
     assert measure_items([clip]).is_empty()
     assert np.isnan(item_values(*part_of(clip))).all()
     assert np.isnan(kinematics(*part_of(clip)))[0, [n for n, name in enumerate(NAMES) if name != "speed"]].all()
+
+
+def test_what_the_estimator_does_not_show_is_no_item(tmp_path: Path) -> None:
+    """BlazePose's hips tilt with the legs: seen from the front there is no pelvic obliquity, but the trunk's shift."""
+    clip = write_clip(tmp_path, "forward", walk("forward", rate=RATE))
+    codes = set(measure_items([clip])["code"])
+    assert {"POB", "TLT"} <= codes
+    facts = json.loads(clip.facts_path.read_text())
+    clip.facts_path.write_text(json.dumps(facts | {"unmeasured": ["obliquity"]}))
+    assert set(measure_items([open_clip(clip.facts_path)])["code"]) == codes - {"POB"}

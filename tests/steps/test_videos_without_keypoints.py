@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from childgait.domain.poses import make_poses
@@ -80,6 +81,7 @@ class Run:
             params=load_section(PARAMS, PrepareClips),
             poses=outputs[0],
             events=outputs[2],
+            estimate=f / "e.json",
             video=self.video,
             masks=f / "s.masks",
             boxes=f / "s.frames.parquet",
@@ -116,6 +118,8 @@ def test_a_video_without_keypoints_goes_all_the_way(tmp_path: Path, cohort: Path
     assert refined["sides"] == "when estimated"
     assert near_share(read_poses(tmp_path / "r.parquet").xy, truth) > 0.75
     assert len(np.load(tmp_path / "c.frames.npy")) > 20
+    assert json.loads((tmp_path / "c.json").read_text())["unmeasured"] == ["obliquity"]
+    assert pl.read_parquet(tmp_path / "r.angles.parquet")["obliquity"].null_count() == 2 * len(poses)
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name[0] in "se"}
     run.segment()
     run.estimate()

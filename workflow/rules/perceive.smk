@@ -111,6 +111,7 @@ rule prepare_clips:
         regions=if_video("data/deidentify/{video}.regions.parquet"),
         poses="data/refine_pose/{video}.poses.parquet",
         events="data/refine_pose/{video}.events.parquet",
+        estimate="data/estimate_pose/{video}.summary.json",
         code=code("prepare_clips"),
     output:
         multiext(

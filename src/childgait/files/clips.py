@@ -57,6 +57,7 @@ class ClipFacts(TypedDict):
     start_seconds: NotRequired[float]
     crops: NotRequired[list[str]]
     covered_frames: NotRequired[list[str]]
+    unmeasured: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Clip:
     start_seconds: float = 0.0  # of its first frame, in the video
     crops: tuple[str, ...] = field(default=(), repr=False)  # per frame: left, top and side of its square in the video
     covered: tuple[str, ...] = field(default=(), repr=False)  # stretches of frames in which covers hide the child
+    unmeasured: tuple[str, ...] = ()  # joint curves that the pose estimator does not show
 
     @property
     def subject(self) -> str:
@@ -145,6 +147,7 @@ def open_clip(facts_path: Path) -> Clip:
         facts.get("start_seconds", 0.0),
         tuple(facts.get("crops", ())),
         tuple(facts.get("covered_frames", ())),
+        tuple(facts.get("unmeasured", ())),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NotRequired
 
@@ -23,7 +24,7 @@ class LegFacts(TypedDict):
 
 
 class EstimateSummary(TypedDict):
-    """The flat summary of a video's keypoints; the last six keys are those of LegFacts."""
+    """The flat summary of a video's keypoints; the keys from `sides_by` to `frames_without_pose` are LegFacts'."""
 
     video: str | None
     backend: str
@@ -34,11 +35,16 @@ class EstimateSummary(TypedDict):
     frames_doubtful: NotRequired[int]
     frames_disagreed: NotRequired[int]
     frames_without_pose: NotRequired[int]
+    unmeasured: NotRequired[list[str]]  # joint curves that the backend does not show; none if left out
 
 
-def write_estimate_summary(path: Path, video: str | None, backend: str, legs: LegFacts | None) -> None:
-    """Write the summary; `legs` where the backend settled their sides."""
+def write_estimate_summary(
+    path: Path, video: str | None, backend: str, legs: LegFacts | None, unmeasured: Sequence[str] = ()
+) -> None:
+    """Write the summary; `legs` where the backend settled their sides, `unmeasured` the curves it does not show."""
     summary: EstimateSummary = {"video": video, "backend": backend, "sides_settled": legs is not None}
+    if unmeasured:
+        summary["unmeasured"] = list(unmeasured)
     write_json(path, summary if legs is None else {**summary, **legs})
 
 

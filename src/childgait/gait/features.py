@@ -85,7 +85,7 @@ def measure_clip(clip: Clip) -> ClipKinematics:
     ]
     strides = find_strides(poses, view, travel.facing, events)
     speed = find_speed(poses, view, travel, strides)
-    return ClipKinematics(view, poses, measure_angles(poses, view, travel.facing or 1), strides, speed)
+    return ClipKinematics(view, poses, measure_angles(poses, view, travel.facing or 1, clip.unmeasured), strides, speed)
 
 
 def score_walk(walk: ClipKinematics) -> dict[Limb, dict[str, Measurement]]:

@@ -14,6 +14,7 @@ Limits:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,14 +64,17 @@ class Angles:
     curves: dict[str, dict[str, Floats]]  # limb: name of CURVES
 
 
-def measure_angles(poses: Poses, view: View, facing: int) -> Angles:
-    """Return the angles of both limbs; `facing` is 1 to the picture's right, -1 to its left, unused in an end view."""
+def measure_angles(poses: Poses, view: View, facing: int, unmeasured: Collection[str] = ()) -> Angles:
+    """Return the angles of both limbs; `facing` is 1 to the picture's right, -1 to its left, unused in an end view.
+
+    Curves that the pose estimator does not show are `unmeasured`.
+    """
     nothing = np.full(len(poses), np.nan)
     side_view = view in ("left", "right")
     curves: dict[str, dict[str, Floats]] = {}
     for limb in LIMBS:
         visible = _side_curves(poses, limb, facing) if side_view else _end_curves(poses, limb, view)
-        curves[limb] = {name: visible.get(name, nothing) for name in CURVES}
+        curves[limb] = {name: nothing if name in unmeasured else visible.get(name, nothing) for name in CURVES}
     return Angles(poses.seconds, curves)
 
 

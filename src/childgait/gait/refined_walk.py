@@ -41,11 +41,13 @@ def refine_walk(
     corrections: list[Correction],
     legs_settled: bool,
     side_corrections: Sequence[SideCorrection],
+    unmeasured: Sequence[str] = (),
 ) -> RefinedWalk:
-    """Return the refined walk; the arguments are those of `refine`."""
+    """Return the refined walk; the arguments are those of `refine`, and joint curves that the estimator lacks."""
     poses, report, swaps = refine_with_sides(
         estimated, params, view, boxes, corrections, legs_settled, side_corrections
     )
     travel = find_travel(poses, view)
     gait = find_events(poses, view, travel.facing)
-    return RefinedWalk(poses, report, swaps, travel, gait, measure_angles(poses, view, travel.facing or 1))
+    angles = measure_angles(poses, view, travel.facing or 1, unmeasured)
+    return RefinedWalk(poses, report, swaps, travel, gait, angles)

@@ -221,7 +221,10 @@ def explain_missing_keypoints(sections: Params) -> list[str]:
     cost = f"{SECONDS_PER_SECOND} s of one core per second of video"
     lines = [f"{count}: segment uses {mask} and estimate_pose {pose}, {cost}."]
     if pose == "blazepose":
-        lines.append("BlazePose has no small toes: the item FCL and clearance are not measured from these videos.")
+        lines.append(
+            "BlazePose has no small toes and does not show how the pelvis tilts: the items FCL and POB are not "
+            "measured from these videos."
+        )
     if mask == "classical":
         lines.append(
             "Without keypoints the backend classical of segment takes a walking adult for the child in places."

@@ -30,6 +30,7 @@ class EstimatedWalk:
     poses: Poses
     boxes: NDArray[np.float64] | None
     legs_settled: bool
+    unmeasured: tuple[str, ...] = ()  # joint curves that the pose estimator does not show
 
 
 def read_estimate(study: Study, video: str) -> EstimatedWalk:
@@ -46,9 +47,11 @@ def read_estimate(study: Study, video: str) -> EstimatedWalk:
         raise StepError(f"{path} has no keypoints", hint="choose the child first, or exclude the recording")
     boxes = study.file("segment", video, ".frames.parquet")
     summary = study.file("estimate_pose", video, ".summary.json")
-    settled = summary.is_file() and read_estimate_summary(summary)["sides_settled"]
+    facts = read_estimate_summary(summary) if summary.is_file() else None
+    settled = facts is not None and facts["sides_settled"]
+    unmeasured = () if facts is None else tuple(facts.get("unmeasured", ()))
     trusted = read_boxes(boxes, len(poses)).trusted() if boxes.is_file() else None
-    return EstimatedWalk(video, poses, trusted, settled)
+    return EstimatedWalk(video, poses, trusted, settled, unmeasured)
 
 
 def refine_with(
@@ -63,7 +66,8 @@ def refine_with(
     rows += [parse_row(f"unsaved correction {number}", row, frames) for number, row in enumerate(draft, 1)]
     points, sides = combine_rows(rows)
     view = parse_video_name(estimate.video).view
-    return refine_walk(estimate.poses, study.refinement(), view, estimate.boxes, points, estimate.legs_settled, sides)
+    settings, settled = study.refinement(), estimate.legs_settled
+    return refine_walk(estimate.poses, settings, view, estimate.boxes, points, settled, sides, estimate.unmeasured)
 
 
 def describe_walk(estimate: EstimatedWalk, walk: RefinedWalk) -> dict[str, object]:

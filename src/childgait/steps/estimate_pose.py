@@ -31,6 +31,9 @@ METHODS = (
     "locate the head; points of the face and of the hands were dropped."
 )
 
+# Seen from the front or behind, its hips tilt with the legs and not with the pelvis (docs/LOG.md).
+BLAZEPOSE_UNMEASURED = ("obliquity",)
+
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +69,8 @@ def estimate_pose(
         estimated = _delivered(poses, layout, None if child is None else child.seconds)
     write_poses(poses_out, estimated)
     if summary is not None:
-        write_estimate_summary(summary, name, backend, legs)
+        unmeasured = BLAZEPOSE_UNMEASURED if backend == "blazepose" else ()
+        write_estimate_summary(summary, name, backend, legs, unmeasured)
     share = estimated.seen.mean() if len(estimated) else 0
     log.info("%s: %d frames, %.1f %% of the points", backend, len(estimated), 100 * share)
 
@@ -106,6 +110,7 @@ def _blazepose(
     from childgait.domain.names import parse_video_name
     from childgait.files.video import read_frames
     from childgait.gait.leg_identity import DOUBTFUL_SCORE, lower_doubtful_scores, settle_legs
+    from childgait.vision.blazepose_hip import move_near_hip
     from childgait.vision.drawn_heads import read_head_covers
     from childgait.vision.estimate_blazepose import estimate, find_disagreement
 
@@ -121,8 +126,10 @@ def _blazepose(
             f"{name or video}: no person found inside the child's boxes in any of {len(estimated)} frames",
             hint="look at the video; give a row in selections.csv, or name it in cohort.exclude",
         )
-    settled, legs = settle_legs(estimated, depth, None if name is None else parse_video_name(name).view)
+    view = None if name is None else parse_video_name(name).view
+    settled, legs = settle_legs(estimated, depth, view)
     lower_doubtful_scores(settled, legs)
+    move_near_hip(settled, view)
     disagreement = find_disagreement(agreement, settled.seconds)
     settled.score[disagreement] = np.minimum(settled.score[disagreement], DOUBTFUL_SCORE)
     facts: LegFacts = {

@@ -37,6 +37,7 @@ def prepare_clips(
     boxes: Input | None = None,
     events: Input | None = None,
     regions: Input | None = None,
+    estimate: Input | None = None,
     frames: Output | None = None,
     mask_bits: Output | None = None,
 ) -> None:
@@ -44,6 +45,7 @@ def prepare_clips(
     import cv2
 
     from childgait.files.atomic import write_json
+    from childgait.files.estimate_summary import read_estimate_summary
     from childgait.files.hashes import sha256
     from childgait.files.poses import read_poses
     from childgait.vision.clip_arrays import (
@@ -62,6 +64,8 @@ def prepare_clips(
     plan = plan_clip(name, refined.seconds, corners_of_child(refined, boxes), params)
     facts = describe_clip(name, refined, plan, params)
     facts["events"] = clip_events(events, refined, plan) if events is not None else []
+    if estimate is not None and (unmeasured := read_estimate_summary(estimate).get("unmeasured")):
+        facts["unmeasured"] = unmeasured
     facts |= write_points(points, name, refined, plan, params)
     if video is not None:
         assert masks is not None

@@ -64,8 +64,10 @@ def refine_pose(
     manual = [] if corrections is None else read_corrections(corrections, name, len(estimated))
     sides = [] if corrections is None else read_side_corrections(corrections, name, len(estimated))
     trusted = None if boxes is None else read_boxes(boxes, len(estimated)).trusted()
-    settled = estimate is not None and read_estimate_summary(estimate)["sides_settled"]
-    walk = refine_walk(estimated, params, video.view, trusted, manual, settled, sides)
+    facts_of_estimate = None if estimate is None else read_estimate_summary(estimate)
+    settled = facts_of_estimate is not None and facts_of_estimate["sides_settled"]
+    unmeasured = [] if facts_of_estimate is None else facts_of_estimate.get("unmeasured", [])
+    walk = refine_walk(estimated, params, video.view, trusted, manual, settled, sides, unmeasured)
     refined, gait = walk.poses, walk.gait
     turn = find_turn(refined, video.view)
     if turn is None:  # refinement gives left and right the order of the view's name, whatever the child does
