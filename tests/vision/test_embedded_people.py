@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from childgait.domain.skeleton import INDEX, POINTS
+from childgait.domain.skeleton import HEAD, INDEX, POINTS
 from childgait.engine.source_files import ROOT
 from childgait.params import Deidentify, load_section
 from childgait.vision import tracks
@@ -190,6 +190,36 @@ def test_a_skeleton_beside_its_own_mask_is_nobody() -> None:
     known = replace(person(600).look, square=Square(420, 0, 360), crop_mask=mask)
     (other,) = [Person(np.array([582.0, 60, 618, 130]), known)]
     assert close_people(picture, [other], cast(BlazePose, OneClosePerson(420))) == []
+
+
+class BarsAroundAChild(OneClosePerson):
+    """The same, where a second look at the square of that person has another presence."""
+
+    def __init__(self, again: float) -> None:
+        super().__init__(420)
+        self.again = again
+
+    def look_at_boxes(self, frame: np.ndarray, boxes: np.ndarray) -> list[Look | None]:
+        (one,) = super().look_at_boxes(frame, boxes)
+        if one is not None:
+            one.points[list(HEAD), 1] = 240  # on the child's body
+        return [one]
+
+    def look(self, _: np.ndarray, square: Square) -> Look:
+        assert (square.x, square.side) == (420, 360)
+        return replace(person(600).look, presence=self.again)
+
+
+def test_bars_around_a_known_child_are_nobody_close() -> None:
+    """Their skeleton has its head on the child's body and vanishes with the child."""
+    picture = np.zeros((360, 640, 3), np.uint8)
+    for row, again, count in ((240, 0.5, 0), (240, 0.9, 1), (150, 0.5, 1)):  # of the child's body, 30 tall
+        mask = np.zeros((256, 256), np.float32)
+        mask[row - 15 : row + 15, 100:156] = 1
+        child = Person(
+            np.array([582.0, 60, 618, 130]), replace(person(600).look, square=Square(472, 0, 256), crop_mask=mask)
+        )
+        assert len(close_people(picture, [child], cast(BlazePose, BarsAroundAChild(again)))) == count, (row, again)
 
 
 def test_a_shirt_seen_from_the_side_has_one_colour() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from childgait.domain.skeleton import INDEX
+from childgait.domain.skeleton import HEAD, INDEX
 from childgait.gait.linking import Chain, link
 from childgait.params import Deidentify
 from childgait.vision import heads, tracks
@@ -267,7 +267,11 @@ def _people_of_frame(rgb: Pixels, before: list[Person], search: bool, model: Bla
 
 
 def close_people(rgb: Pixels, known: list[Person], model: BlazePose) -> list[Person]:
-    """Return further people who stand so close that the picture cuts off their heads or feet."""
+    """Return further people who stand so close that the picture cuts off their heads or feet.
+
+    Parallel bars and the child who walks between them look like one large person, whose head is on the child's body.
+    Somebody close hides the child, not the other way round, and stays when the child is painted over.
+    """
     height, width = rgb.shape[:2]
     boxes = [
         np.array([x - 0.2 * tall * height, top * height, x + 0.2 * tall * height, (top + tall) * height])
@@ -275,7 +279,7 @@ def close_people(rgb: Pixels, known: list[Person], model: BlazePose) -> list[Per
         for x in np.linspace(0, width, CLOSE_PLACES)
     ]
     front = np.any([np.zeros((height, width), bool), *(one.look.mask((height, width)) for one in known)], axis=0)
-    return [
+    close = [
         one
         for one in fit_people(rgb, boxes, model)
         if one.look.presence >= CLOSE_PRESENCE
@@ -284,6 +288,22 @@ def close_people(rgb: Pixels, known: list[Person], model: BlazePose) -> list[Per
         and _share_inside(one, front) >= CLOSE_INSIDE
         and all(overlap(one.box, other.box) < SAME for other in known)
     ]
+    if not close or not known:
+        return close
+    rest = without_people(rgb, [one.look for one in known], None)
+    return [one for one in close if not (_has_head_on(one, front) and _vanishes(one, rest, model))]
+
+
+def _has_head_on(person: Person, front: NDArray[np.bool_]) -> bool:
+    """Whether most points of a person's head that the picture shows lie on the people in front."""
+    places = np.rint(person.look.points[list(HEAD), :2]).astype(int)
+    shown = places[((places >= 0) & (places < front.shape[::-1])).all(axis=1)]
+    return bool(len(shown) and front[shown[:, 1], shown[:, 0]].mean() > 0.5)
+
+
+def _vanishes(person: Person, rest: Pixels, model: BlazePose) -> bool:
+    """Whether the network draws nobody in a person's square once the people known are painted over."""
+    return model.look(rest, person.look.square).presence < LEAST_PRESENCE
 
 
 def _share_inside(person: Person, front: NDArray[np.bool_]) -> float:
