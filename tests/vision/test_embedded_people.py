@@ -222,6 +222,35 @@ def test_bars_around_a_known_child_are_nobody_close() -> None:
         assert len(close_people(picture, [child], cast(BlazePose, BarsAroundAChild(again)))) == count, (row, again)
 
 
+def test_the_head_of_a_person_contains_what_its_mask_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hair and the back of the head are no points."""
+    mask = np.zeros((256, 256), np.float32)
+    mask[36:90, 72:112] = 1  # of the square of `person`, at 100: hair on the left
+    mask[90:250, 80:120] = 1
+    looks = [
+        LookAtFrame(n * STEP, [Sighting(replace(one, look=replace(one.look, crop_mask=mask)), RED)])
+        for n in range(LOOKS)
+        for one in [upright_person(100)]
+    ]
+    monkeypatch.setattr(embedded, "_looks", lambda _: iter(looks))
+    params, path = load_section(ROOT / "params.yaml", Deidentify), static_path(len(TIMES), 640, 360)
+    (track,) = embedded.look_embedded(cast(RawVideo, None), TIMES, path, params).tracks
+    known = track.box[track.present]
+    assert (known[:, :2] <= (72, 36)).all()
+    assert (known[:, 2] >= 112).all()
+
+
+def upright_person(x: float) -> Person:
+    """Return somebody whose ears are at row 65 and whose head is about 45 pixels high."""
+    one = person(x)
+    for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear"):
+        one.look.points[INDEX[name], 1] = 65
+    for name, y in (("ankle", 290), ("heel", 295), ("big_toe", 300), ("knee", 240)):
+        for side in ("left", "right"):
+            one.look.points[INDEX[f"{side}_{name}"], 1] = y
+    return one
+
+
 def test_a_shirt_seen_from_the_side_has_one_colour() -> None:
     """The arm in front of the trunk hides most of what lies between shoulders and hips."""
     picture = np.full((360, 640, 3), (90, 60, 200), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from childgait.domain.skeleton import HEAD, INDEX
 from childgait.vision import heads
@@ -46,6 +47,80 @@ def test_head_of_keypoints_from_the_front_and_from_the_side() -> None:
         (person,) = heads.boxes_of_keypoints(people, TIMES, 0.3)
         assert all(holds(person.head[f], 100.0 + f) for f in range(60)), profile
         assert (person.head[:, 2] - person.head[:, 0]).max() < 2.0 * 29
+
+
+def profile_of_a_model(x: float, faces_right: bool) -> np.ndarray:
+    """Return a child in profile whose ears are an eighth of the head before its middle, as the embedded model's are."""
+    points = child(0.0, profile=True)
+    for name, dx in (("nose", 12), ("left_eye", 8), ("right_eye", 8), ("left_ear", 4), ("right_ear", 4)):
+        points[INDEX[name], 0] = dx
+    points[:, 0] = x + points[:, 0] * (1 if faces_right else -1)
+    return points
+
+
+def test_a_profile_whose_ears_are_before_the_middle_of_the_head_has_a_back() -> None:
+    unknown = np.full((60, 4), np.nan)
+    for faces_right in (True, False):
+        person = np.array([profile_of_a_model(100.0 + f, faces_right) for f in range(60)])
+        boxes = heads.boxes_of_person(person, TIMES, 0.3, unknown).head
+        assert all(holds(boxes[f], 100.0 + f) for f in range(60)), faces_right
+        beside = np.array([100 - boxes[0, 0], boxes[0, 2] - 100])  # of the middle of the head
+        assert abs(beside[0] - beside[1]) < 0.2 * 29, faces_right
+        delivered = heads.boxes_of_person(person, TIMES, 0.3).head[0, [0, 2]].mean() - 100
+        assert delivered == pytest.approx(4 if faces_right else -4)  # around the ears, as ever
+    front = np.array([child(100.0)] * 60)
+    np.testing.assert_allclose(
+        heads.boxes_of_person(front, TIMES, 0.3, unknown).head, heads.boxes_of_person(front, TIMES, 0.3).head
+    )
+
+
+def mask_of(x: int, half: int = 13) -> np.ndarray:
+    """Return the pixels of a child at x whose head is 29 pixels high and whose shoulders begin below the ears."""
+    mask = np.zeros((240, 300), bool)
+    mask[46:75, x - half : x + half] = True
+    mask[75:210, x - 20 : x + 20] = True
+    return mask
+
+
+def test_the_outline_of_a_head_is_what_the_mask_shows_above_the_ears() -> None:
+    points = child(100.0)
+    box = heads.head_outline(points, mask_of(100))
+    np.testing.assert_allclose(box, [87, 46, 113, 74], atol=2.5)
+    wide = mask_of(100)
+    wide[40:70, 60:140] = True  # somebody beside the head
+    low = mask_of(100)
+    low[:56] = False  # the mask ends at the eyes
+    for other in (wide, low, np.zeros_like(wide)):
+        assert np.isnan(heads.head_outline(points, other)).all()
+    points[:, 0] -= 90  # the picture's side may cut it off
+    assert np.isnan(heads.head_outline(points, mask_of(30))).all()
+
+
+def test_a_head_with_an_outline_is_where_the_mask_shows_it_and_smaller_than_without() -> None:
+    sway = 4 * np.sign(np.sin(np.arange(60)))  # faster than the smoothing of keypoints follows
+    person = np.array([child(100.0 + dx) for dx in sway])
+    outlines = np.array([heads.head_outline(child(100.0 + dx), mask_of(round(100 + dx))) for dx in sway])
+    exact = heads.boxes_of_person(person, TIMES, 0.3, outlines).head
+    smooth = heads.boxes_of_person(person, TIMES, 0.3).head
+    assert all(holds(box, 100 + dx) for box, dx in zip(exact, sway, strict=True))
+    assert not all(holds(box, 100 + dx) for box, dx in zip(smooth, sway, strict=True))
+    assert (exact[:, 2:] - exact[:, :2]).prod(axis=1).max() < (smooth[:, 2:] - smooth[:, :2]).prod(axis=1).min()
+    wide = outlines + [-6, -6, 6, 6]  # hair that the points do not show
+    larger = heads.boxes_of_person(person, TIMES, 0.3, wide).head
+    assert (larger[:, :2] <= wide[:, :2]).all()
+    assert (larger[:, 2:] >= wide[:, 2:]).all()
+    outlines[30] += 60  # the head of somebody else
+    elsewhere = heads.boxes_of_person(person, TIMES, 0.3, outlines).head
+    assert elsewhere[30, 2] < 130
+
+
+def test_a_face_lies_in_the_middle_of_the_head_that_it_implies() -> None:
+    faces = np.array([[100.0, 50, 115, 70], [100, 50, 130, 70]])
+    back = heads.face_of_head(heads.head_of_face(faces))
+    assert (back[:, :2] <= faces[:, :2] + 1e-9).all()
+    assert (back[:, 2:] >= faces[:, 2:] - 1e-9).all()
+    np.testing.assert_allclose(back[:, [1, 3]], faces[:, [1, 3]])
+    np.testing.assert_allclose(back[1], faces[1])
 
 
 def test_points_that_jump_neither_move_nor_blow_up_the_head() -> None:

@@ -29,12 +29,24 @@ _ANKLES = [INDEX["left_ankle"], INDEX["right_ankle"]]
 _EARS = [INDEX["left_ear"], INDEX["right_ear"]]
 
 
+_ABOVE_FACE, _BELOW_FACE = 1.02, 0.75  # face heights from a face's centre to the top and the bottom of its head
+_BESIDE_FACE = 0.95  # face widths from there to either side of the head, at least
+
+
 def head_of_face(face: BoxArray) -> BoxArray:
     """Return the whole head of face boxes (N, 4): above it the hair, beside it the back of the head in profile."""
     centre, height = (face[:, :2] + face[:, 2:]) / 2, face[:, 3] - face[:, 1]
-    half = np.maximum(0.92 * height, 0.95 * (face[:, 2] - face[:, 0]))
+    half = np.maximum(0.92 * height, _BESIDE_FACE * (face[:, 2] - face[:, 0]))
     x, y = centre.T
-    return np.stack([x - half, y - 1.02 * height, x + half, y + 0.75 * height], axis=1)
+    return np.stack([x - half, y - _ABOVE_FACE * height, x + half, y + _BELOW_FACE * height], axis=1)
+
+
+def face_of_head(head: BoxArray) -> BoxArray:
+    """Return boxes (N, 4) that contain the faces whose `head_of_face` is given, as wide as these can be."""
+    height = (head[:, 3] - head[:, 1]) / (_ABOVE_FACE + _BELOW_FACE)
+    half = (head[:, 2] - head[:, 0]) / 2 / _BESIDE_FACE / 2
+    x, y = (head[:, 0] + head[:, 2]) / 2, head[:, 1] + _ABOVE_FACE * height
+    return np.stack([x - half, y - height / 2, x + half, y + height / 2], axis=1)
 
 
 def person_of_head(head: BoxArray) -> BoxArray:
@@ -68,6 +80,10 @@ _MAX_STEP = 2.0  # head heights by which the centre of a body moves at most betw
 _SIZE_SECONDS = 0.5  # half window of the running median of a head's size
 _EDGE_SECONDS = 0.08  # ... of the edges of its box
 _PLACE_SECONDS = 0.15  # ... of its position: medians over so long resist outliers
+_FAR = 0.65  # head heights from its position, from which a point or an outline is not of this head
+_BACK, _MAX_BACK = 1.0, 0.25  # head heights by which a head in profile extends backwards: per turn, and at most
+_FRONT = 0.5  # share of that by which its box is shorter in front, where it still contains all points
+_LEAST = 0.85  # share of the size by keypoints that a head has at least whose outline is known
 _BOB_HZ = 3.0  # a head bobs twice per stride; faster movement is keypoint error, and a cover must contain its extremes
 
 
@@ -87,20 +103,33 @@ def boxes_of_keypoints(
     return [boxes_of_person(points, seconds, min_score) for points in _link_people(people, min_score)]
 
 
-def boxes_of_person(person: NDArray[np.float32], seconds: NDArray[np.float64], min_score: float) -> PersonBoxes:
-    """Return the head and body boxes of one person's keypoints (T, 23, 3), NaN where absent, without outliers."""
+def boxes_of_person(
+    person: NDArray[np.float32], seconds: NDArray[np.float64], min_score: float, outlines: BoxArray | None = None
+) -> PersonBoxes:
+    """Return the head and body boxes of one person's keypoints (T, 23, 3), NaN where absent, without outliers.
+
+    With the `outlines` (T, 4) of `head_outline`, a head contains its outline and less beside it than without one, and
+    in profile it extends further behind the ears than before them.
+    """
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
     points, score = person[..., :2].astype(np.float64), person[..., 2]
     confident = np.isfinite(points).all(axis=2) & (score >= min_score)
     points[~confident] = np.nan
     height = running_nanmedian(_head_heights(points), round(_SIZE_SECONDS / step), shrink_ends=False)
     place = _running_columns(_head_places(points, height), round(_PLACE_SECONDS / step))
-    outlier = np.linalg.norm(points[:, HEAD] - place[:, None], axis=2) > 0.65 * height[:, None]
+    outlier = np.linalg.norm(points[:, HEAD] - place[:, None], axis=2) > _FAR * height[:, None]
     points[:, HEAD] = np.where(outlier[..., None], np.nan, points[:, HEAD])
-    head = np.array([_head_box(*frame) for frame in zip(points, place, height, strict=True)])
+    turn = _head_turns(points, height, round(_PLACE_SECONDS / step)) if outlines is not None else np.zeros(len(points))
+    head = _head_boxes(points, place, height, turn)
     head = _running_columns(head, round(_EDGE_SECONDS / step))
     for first, end in runs_of_true(np.isfinite(head[:, 0])):
         head[first:end] = low_pass(head[first:end], seconds[first:end], _BOB_HZ)
+    if outlines is not None:
+        middle = (outlines[:, :2] + outlines[:, 2:]) / 2
+        known = np.linalg.norm(middle - place, axis=1) <= _FAR * height  # else it is the head of somebody else
+        least = _head_boxes(points, place, _LEAST * height, turn)  # not smoothed, which would miss fast movements
+        head[known, :2] = np.fmin(least, outlines)[known, :2]
+        head[known, 2:] = np.fmax(least, outlines)[known, 2:]
     return PersonBoxes(
         head, _body_boxes(points, height), np.where(np.isfinite(head[:, 0]), _head_scores(score, confident), 0)
     )
@@ -202,8 +231,62 @@ def _head_places(points: NDArray[np.float64], height: NDArray[np.float64]) -> ND
     return np.asarray(np.where(np.isfinite(median), median, shoulders + 0.85 * height[:, None] * up))
 
 
-def _head_box(points: NDArray[np.float64], place: NDArray[np.float64], height: float) -> NDArray[np.float64]:
-    """Return the whole head (4,) of one frame; NaN without head points and trunk."""
+_EAR_HEIGHT = 0.53  # of a head's height, from the ears to its top
+_PAD_SIDE, _PAD_TOP, _CHIN = 0.02, 0.04, 0.52  # ... beside its outline, above it, and from the ears to below the chin
+_OUTLINE_WIDTH = (0.5, 1.3)  # of a head's outline, in head heights by keypoints
+_OUTLINE_TOP = (0.35, 0.85)  # ... from the ears to its top
+
+
+def head_outline(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> BoxArray:
+    """Return the box (4,) around the head of a person's mask; NaN where what lies there is not of a head's size.
+
+    What the mask shows above the ears is the head with its hair; below them it is the shoulders' as well.
+    """
+    unknown = np.full(4, np.nan)
+    places = points[:, :2].astype(np.float64)
+    height = float(_head_heights(places[None])[0])
+    ear = places[_EARS].mean(axis=0)
+    if not np.isfinite([height, *ear]).all():
+        return unknown
+    left, right = round(ear[0] - 0.9 * height), round(ear[0] + 0.9 * height)
+    top, bottom = round(ear[1] - 1.2 * height), round(ear[1] + 0.1 * height)
+    if min(left, top) < 0 or right > mask.shape[1] or bottom > mask.shape[0]:
+        return unknown
+    part = mask[top:bottom, left:right]
+    columns, rows = np.flatnonzero(part.any(axis=0)), np.flatnonzero(part.any(axis=1))
+    if not len(columns):
+        return unknown
+    x0, x1, y0 = left + columns[0], left + columns[-1] + 1, top + rows[0]
+    width, above = (x1 - x0) / height, (ear[1] - y0) / height
+    if not (_OUTLINE_WIDTH[0] < width < _OUTLINE_WIDTH[1] and _OUTLINE_TOP[0] < above < _OUTLINE_TOP[1]):
+        return unknown
+    size = above * height / _EAR_HEIGHT
+    return np.array([x0 - _PAD_SIDE * size, y0 - _PAD_TOP * size, x1 + _PAD_SIDE * size, ear[1] + _CHIN * size])
+
+
+def _head_turns(points: NDArray[np.float64], height: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Return the nose's way (T,) to the right of the middle of both ears, in head heights, without outliers.
+
+    About a quarter in profile, 0 from the front, from behind and without these points.
+    """
+    ears = points[:, _EARS].mean(axis=1)
+    return np.nan_to_num(running_nanmedian((points[:, INDEX["nose"], 0] - ears[:, 0]) / height, reach))
+
+
+def _head_boxes(
+    points: NDArray[np.float64], place: NDArray[np.float64], height: NDArray[np.float64], turn: NDArray[np.float64]
+) -> BoxArray:
+    """Return the whole heads (T, 4); see `_head_box`."""
+    return np.array([_head_box(*frame) for frame in zip(points, place, height, turn, strict=True)])
+
+
+def _head_box(
+    points: NDArray[np.float64], place: NDArray[np.float64], height: float, turn: float
+) -> NDArray[np.float64]:
+    """Return the whole head (4,) of one frame, `height` tall, that faces to the right by `turn` of `_head_turns`.
+
+    NaN without head points and trunk.
+    """
     present: list[bool] = np.isfinite(points[:, 0]).tolist()
     head_points = [index for index in HEAD if present[index]]
     if not np.isfinite(height):
@@ -216,10 +299,15 @@ def _head_box(points: NDArray[np.float64], place: NDArray[np.float64], height: f
     ears = [index for index in _EARS if present[index]]
     middle = points[ears or head_points].mean(axis=0)
     # Without an ear the centre of the head is uncertain by half the depth of a profile.
-    half = max((0.5 if ears else 0.75) * height, np.abs(points[head_points, 0] - middle[0]).max() + 0.12 * height)
+    aside = points[head_points, 0] - middle[0]
+    half = max((0.5 if ears else 0.75) * height, np.abs(aside).max() + 0.12 * height)
+    more = min(_BACK * abs(turn), _MAX_BACK) * height
+    back = max(half, 0.5 * height + more)
+    front = max(half - _FRONT * more, float((np.sign(turn) * aside).max()) + 0.12 * height)
+    left, right = (back, front) if turn > 0 else (front, back)
     top = min(middle[1] - 0.62 * height, points[head_points, 1].min() - 0.45 * height)
     bottom = max(middle[1] + 0.6 * height, points[head_points, 1].max() + 0.3 * height)
-    return np.array([middle[0] - half, top, middle[0] + half, bottom])
+    return np.array([middle[0] - left, top, middle[0] + right, bottom])
 
 
 def _body_boxes(points: NDArray[np.float64], height: NDArray[np.float64]) -> NDArray[np.float64]:

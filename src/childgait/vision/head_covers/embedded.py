@@ -2,9 +2,9 @@
 
 The detector searches the picture and tiles of it four times per second, once as it is and once without the people
 known so far: two people in one place look like one to it. In between the landmark network follows everybody it knows,
-also behind others. The head is where the points of the face are or, without them, above the shoulders,
-as with delivered keypoints. Returns tracks of source `blazepose`, their bodies, and the child's body: that of the
-smallest person among those who walk.
+also behind others. The head is where the points of the face are or, without them, above the shoulders, as with
+delivered keypoints; where the person's mask shows a head above the ears, it has the size of that. Returns tracks of
+source `blazepose`, their bodies, and the child's body: that of the smallest person among those who walk.
 """
 
 from __future__ import annotations
@@ -81,9 +81,12 @@ def look_embedded(video: RawVideo, times: Floats, path: CameraPath, params: Deid
     added, bodies, below, head_counts = [], [], [], []
     for chain in chains:
         points = np.full((len(frames), 23, 3), np.nan, np.float32)
+        outlines = np.full((len(frames), 4), np.nan)
         for frame, one in zip(chain.frames, chain.detections, strict=True):
-            points[frames.index(frame)] = one.person.look.points
-        person = heads.boxes_of_person(points, times[frames], params.keypoint_score)
+            look = one.person.look
+            points[frames.index(frame)] = look.points
+            outlines[frames.index(frame)] = heads.head_outline(look.points, look.mask((path.height, path.width)))
+        person = heads.boxes_of_person(points, times[frames], params.keypoint_score, outlines)
         present = np.isfinite(person.head[:, 0])
         head_counts.append(int(present.sum()))
         if present.sum() < MIN_LOOKS:
