@@ -67,6 +67,22 @@ def test_a_cover_by_the_embedded_model_is_larger_than_by_a_face() -> None:
     assert widths[1] >= widths[0] + 2
 
 
+def test_a_face_from_the_front_does_not_widen_the_cover_of_the_embedded_model() -> None:
+    """Both at once were a head for any profile, on either side, and covered five times the head."""
+    face = observe(0, lambda n: (200, 40), range(FRAMES))
+    (track,) = face.tracks
+    exact = replace(track, box=track.box + [4, 3, -4, -1], source=["blazepose"] * FRAMES)
+    keypoints = replace(exact, source=["keypoints"] * FRAMES)
+
+    def sizes(*found: tracks.HeadTrack) -> list[int]:
+        table = plan(replace(face, tracks=found), PARAMS).table
+        middle = table.filter(table["frame"] == FRAMES // 2)
+        return [(middle[f"{axis}1"] - middle[f"{axis}0"]).item() for axis in "xy"]
+
+    assert sizes(track, exact) == sizes(exact)
+    assert sizes(track, keypoints) > sizes(keypoints)
+
+
 def test_a_static_camera_covers_the_place_to_the_end() -> None:
     covers = plan(observe(0, lambda n: (200, 40), range(20)), PARAMS)
     assert covers.static_camera

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from childgait.vision import tracks
+from childgait.vision.heads import face_of_head
 from childgait.vision.tracks import HeadTrack
 
 TIMES = np.arange(120) / 60.0
@@ -121,6 +122,24 @@ def test_a_face_widens_the_head_that_keypoints_tell_by_a_tenth_at_most() -> None
     assert united.source[60] == "detected+keypoints"
     assert united.box[60].tolist() == (a.box[60] + [0, 0, 3, 0]).tolist()
     assert united.box[100].tolist() == b.box[100].tolist()
+
+
+def test_a_face_adds_no_profile_to_a_head_that_the_embedded_model_shows() -> None:
+    face, head_of_model = track_of(0, 80), track_of(40, 119, "blazepose")
+    face.box[:81] = head(200, side=40)
+    face.box[60] = head(208, side=40)  # still the same head
+    face.box[61] = head(212, side=40)  # as far away as somebody else's
+    face.box[62] = head(200, side=60)  # as large as somebody else's
+    face.box[63] = head(200, y=107, side=40)  # as far below
+    narrow = tracks.narrow_face(face, [track_of(0, 119, "blazepose", x=400.0), head_of_model])
+    assert narrow.box[20].tolist() == face.box[20].tolist()  # no such head is known there
+    assert narrow.box[50].tolist() == head_of_model.box[50].tolist()
+    (inner,) = face_of_head(face.box[60:61])
+    assert narrow.box[60, :2].tolist() == [face.box[60, 0], head_of_model.box[60, 1]]
+    assert narrow.box[60, 2] == inner[2] > head_of_model.box[60, 2]  # the face itself stays
+    assert narrow.box[61:64].tolist() == face.box[61:64].tolist()
+    assert narrow.source == face.source
+    assert face.box[50].tolist() == head(200, side=40).tolist()
 
 
 def test_a_raised_arm_stays_covered_beside_the_head() -> None:

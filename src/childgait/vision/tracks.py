@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from childgait.gait.filters import runs_of_true
 from childgait.gait.linking import Chain, continue_chain
 from childgait.vision.camera_path import CameraPath
-from childgait.vision.heads import person_of_head, running_nanmin
+from childgait.vision.heads import face_of_head, person_of_head, running_nanmin
 
 WALKING_SPEED = 6.0  # head heights per second by which a head may miss its predicted place (1.2 m/s, a head of 0.2 m)
 HEAD_SOURCES = ("detected", "keypoints", "blazepose", "sam3")  # sources whose box is the head itself
 MIN_DETECTIONS = 3  # of a track, from which it is evidence of a person
 MIN_MOTION_SECONDS = 1.0  # of movement, from which a silhouette alone is evidence of a person
 MAX_WIDENING = 0.1  # of a head's height, by which a face may widen the head box of keypoints
+SAME_PLACE, SAME_SIZE = (0.4, 0.3), 1.4  # aside and in height, in head heights: a face is before its head in profile
 UNCERTAIN_GROWTH = 0.08  # of a head's height, by which a cover grows in frames without a detection
 STILL, STILL_SECONDS = 0.4, 0.5  # head heights within which a head stays that is known for so long, and stands still
 MAX_DRIFT_SECONDS = 1.0  # after which the whole-person cover grows no further: the person may be anywhere near
@@ -263,6 +264,27 @@ def _unite(main: HeadTrack, other: HeadTrack, where: NDArray[np.bool_]) -> HeadT
         names = [name for name in (*source[frame].split("+"), *other.source[frame].split("+")) if name]
         source[frame] = "+".join(sorted(set(names)))
     return HeadTrack(box, source, score)
+
+
+def narrow_face(face: HeadTrack, embedded: Sequence[HeadTrack]) -> HeadTrack:
+    """Return a face's track without what it implies far beside heads of the embedded model that agree with it.
+
+    A face alone implies a head for any profile. The embedded model shows which way the head faces. The face itself
+    stays, and so does everything where the two disagree: there one of them may be somebody else.
+    """
+    inner = face_of_head(face.box)
+    low, high = np.full((len(inner), 2), np.inf), np.full((len(inner), 2), -np.inf)
+    for head in embedded:
+        height = head.box[:, 3:] - head.box[:, 1:2]
+        agree = (np.abs(_centre(inner) - _centre(head.box)) < SAME_PLACE * height).all(axis=1)
+        agree &= np.abs(np.log((face.box[:, 3] - face.box[:, 1]) / height[:, 0])) < math.log(SAME_SIZE)
+        low[agree] = np.minimum(low, head.box[:, :2])[agree]
+        high[agree] = np.maximum(high, head.box[:, 2:])[agree]
+    known = np.isfinite(low[:, 0])
+    box = face.box.copy()
+    box[known, :2] = np.maximum(box[:, :2], np.minimum(low, inner[:, :2]))[known]
+    box[known, 2:] = np.minimum(box[:, 2:], np.maximum(high, inner[:, 2:]))[known]
+    return HeadTrack(box, face.source, face.score)
 
 
 # --- gaps and ends --------------------------------------------------------------------------------------------------

@@ -272,7 +272,8 @@ def _source_tracks(observation: Observation, params: Deidentify) -> tuple[list[H
     figures = _tracks_of_silhouettes(silhouettes, observation, params) if static_camera else []
     min_frames = int(np.searchsorted(observation.times, params.person_seconds))
     others = tracks.without_bodies(figures, bodies, known_heads, min_frames)
-    return [*known_heads, *by_source["sam3"], *others], static_camera
+    faces = [tracks.narrow_face(face, by_source["blazepose"]) for face in by_source["detected"]]
+    return [*by_source["keypoints"], *by_source["blazepose"], *faces, *by_source["sam3"], *others], static_camera
 
 
 def _tracks_of_silhouettes(
@@ -404,8 +405,8 @@ def _margins(source: list[str], times: NDArray[np.float64], params: Deidentify) 
     """Return the margin of each frame of an unbroken stretch, as a share of its box.
 
     It is smallest where keypoints give the head, away from the ends of the stretch, and larger at these ends and where
-    a silhouette shows the top of the head at best, or the embedded model shows a head for the first or last time. From
-    the side the embedded model is one or two pixels short of the back of a small head: in between it is larger, too.
+    a silhouette shows the top of the head at best, or the embedded model shows a head for the first or last time.
+    Between two looks of the embedded model a head sways, and a small one is a few pixels: there it is larger, too.
     """
     keypoints = np.array(["keypoints" in name for name in source])
     at_end = np.minimum(times - times[0], times[-1] - times) <= params.smooth_seconds
