@@ -24,7 +24,7 @@ Pixels = NDArray[np.uint8]
 
 SKIN = (185, 138, 110)  # RGB
 LASTING = 0.5  # of the longest cover, in frames
-HALF_WIDTH, HALF_HEIGHT = 0.21, 0.28  # of the head, in heights of its cover, which is often much wider
+HALF_WIDTH, HALF_HEIGHT = 0.225, 0.3  # of the head, in heights of its cover, which is often much wider
 CHIN = 0.8  # of the cover's height, below which shoulders are drawn
 UPPER_PART = 0.25  # of a person's box, in which the middle of the head lies
 STATURE = 6.0  # in heads, of a child of six years
