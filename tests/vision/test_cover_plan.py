@@ -83,6 +83,20 @@ def test_a_face_from_the_front_does_not_widen_the_cover_of_the_embedded_model() 
     assert sizes(track, keypoints) > sizes(keypoints)
 
 
+def test_a_cover_by_the_embedded_model_follows_a_head_that_sways() -> None:
+    steady = observe(0, lambda n: (200, 40), range(FRAMES))
+    swaying = observe(0, lambda n: (200 + 12 * np.sin(n), 40), range(FRAMES))
+    more = []  # pixels of the cover's width for the sway
+    for source in ("detected", "blazepose"):
+        widths = []
+        for one in (steady, swaying):
+            table = plan(replace(one, tracks=(replace(one.tracks[0], source=[source] * FRAMES),)), PARAMS).table
+            middle = table.filter(table["frame"] == FRAMES // 2)
+            widths.append((middle["x1"] - middle["x0"]).item())
+        more.append(widths[1] - widths[0])
+    assert 4 <= more[1] < more[0]
+
+
 def test_a_static_camera_covers_the_place_to_the_end() -> None:
     covers = plan(observe(0, lambda n: (200, 40), range(20)), PARAMS)
     assert covers.static_camera

@@ -31,6 +31,7 @@ SILHOUETTE_SCORE = 0.5  # of a head that only a silhouette shows
 CROSSING = 1.6  # head sizes between two heads, below which one may hide the other
 ENTER_SECONDS = 0.5  # by which both ends of a track are held with the embedded model, which sees half a person late
 MAX_SHAKE = 0.005  # of the picture's width: a camera that moves more is not static to the embedded model's checks
+EMBEDDED_SMOOTHING = 0.5  # of `deidentify.smooth_seconds`: its heads are exact, and a cover off their path is larger
 EMBEDDED_MARGIN, SILHOUETTE_MARGIN, KEYPOINT_END_MARGIN = 1.5, 2, 3  # times `deidentify.margin`
 
 
@@ -385,12 +386,13 @@ def _visible_child(observation: Observation, known: list[HeadTrack]) -> NDArray[
 def _boxes_of_head(track: HeadTrack, times: NDArray[np.float64], params: Deidentify) -> dict[int, NDArray[np.int64]]:
     """Return the head cover of each frame with a box."""
     boxes: dict[int, NDArray[np.int64]] = {}
+    smoothing = EMBEDDED_SMOOTHING if any("blazepose" in name for name in track.source) else 1.0
     for first, end in runs_of_true(track.present):
         part = slice(first, end)
         cover = tracks.cover_boxes(
             track.box[part],
             times[part],
-            sigma=params.smooth_seconds,
+            sigma=smoothing * params.smooth_seconds,
             reach=params.extend_seconds,
             growth=params.growth,
             margin=_margins(track.source[part], times[part], params),
