@@ -199,3 +199,23 @@ def test_who_is_known_is_looked_past_and_a_moving_camera_is_told() -> None:
 def test_a_median_at_the_ends_does_not_lag() -> None:
     line = np.arange(30.0)
     np.testing.assert_allclose(heads.running_nanmedian(line, 5), line)
+
+
+def test_a_look_off_the_path_covers_the_place_on_it_too() -> None:
+    """Beside an adult the first look had the child's head on the adult: without the path the child's chin was bare."""
+    seconds = np.array([0.0, 0.12, 0.24, 0.36, 0.5])
+    steady = np.array([[100.0, 50, 130, 90]]) + 200 * seconds[:, None] * [1, 0, 1, 0]
+    assert np.array_equal(heads._cover_path(steady, seconds), steady)
+    for wrong in range(5):
+        head = steady.copy()
+        head[wrong] += [5, -26, 5, -26]
+        covered = heads._cover_path(head, seconds)
+        assert (covered[:, :2] <= np.minimum(head, steady)[:, :2] + 1e-9).all()
+        assert (covered[:, 2:] >= np.maximum(head, steady)[:, 2:] - 1e-9).all()
+        assert covered[wrong] == pytest.approx(np.array([*head[wrong, :2], *steady[wrong, 2:]]), abs=5.01)
+        far = [n for n in range(5) if abs(n - wrong) > 2]
+        assert np.array_equal(covered[far], head[far])
+    unknown = steady.copy()
+    unknown[2] = np.nan
+    assert np.array_equal(heads._cover_path(unknown, seconds), unknown, equal_nan=True)
+    assert np.array_equal(heads._cover_path(steady[:2], seconds[:2]), steady[:2])

@@ -84,6 +84,7 @@ _FAR = 0.65  # head heights from its position, from which a point or an outline 
 _BACK, _MAX_BACK = 1.0, 0.25  # head heights by which a head in profile extends backwards: per turn, and at most
 _FRONT = 0.5  # share of that by which its box is shorter in front, where it still contains all points
 _LEAST = 0.85  # share of the size by keypoints that a head has at least whose outline is known
+_OFF_PATH = 0.3  # head heights from where its neighbours in time suggest it, from which a box may be of somebody else
 _BOB_HZ = 3.0  # a head bobs twice per stride; faster movement is keypoint error, and a cover must contain its extremes
 
 
@@ -130,6 +131,7 @@ def boxes_of_person(
         least = _head_boxes(points, place, _LEAST * height, turn)  # not smoothed, which would miss fast movements
         head[known, :2] = np.fmin(least, outlines)[known, :2]
         head[known, 2:] = np.fmax(least, outlines)[known, 2:]
+        head = _cover_path(head, seconds)
     return PersonBoxes(
         head, _body_boxes(points, height), np.where(np.isfinite(head[:, 0]), _head_scores(score, confident), 0)
     )
@@ -262,6 +264,24 @@ def head_outline(points: NDArray[np.float32], mask: NDArray[np.bool_]) -> BoxArr
         return unknown
     size = above * height / _EAR_HEIGHT
     return np.array([x0 - _PAD_SIDE * size, y0 - _PAD_TOP * size, x1 + _PAD_SIDE * size, ear[1] + _CHIN * size])
+
+
+def _cover_path(head: BoxArray, seconds: NDArray[np.float64]) -> BoxArray:
+    """Extend boxes (T, 4) that lie off the path of their neighbours in time over the place on that path.
+
+    Beside somebody else a single look may put the head on them. The path goes through the boxes before and after, and
+    at either end straight on from the next two.
+    """
+    covered, last = head.copy(), len(head) - 1
+    for n in range(len(head) if last >= 2 else 0):
+        a, b = (n - 1, n + 1) if 0 < n < last else (1, 2) if n == 0 else (last - 1, last - 2)
+        share = (seconds[n] - seconds[a]) / (seconds[b] - seconds[a])
+        expected = head[a] + share * (head[b] - head[a])
+        away = np.linalg.norm((expected[:2] + expected[2:] - head[n, :2] - head[n, 2:]) / 2)
+        if away > _OFF_PATH * (head[n, 3] - head[n, 1]):
+            covered[n, :2] = np.minimum(head[n, :2], expected[:2])
+            covered[n, 2:] = np.maximum(head[n, 2:], expected[2:])
+    return covered
 
 
 def _head_turns(points: NDArray[np.float64], height: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
