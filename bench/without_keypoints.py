@@ -94,6 +94,7 @@ def run_chain(video: Path, files: Files, params: Path) -> Row:
     covers = load_section(params, Deidentify).model_copy(
         update={"backends": ["centerface", "blazepose"], "unseen": "hold"}
     )
+    hidden = f"child {int(parse_video_name(name).subject)}"
     files["register.json"].write_text(json.dumps({"pose_layout": "wholebody133"}))
     delivered = files["delivered.parquet"]
     section = {kind: load_section(params, kind) for kind in (Segment, EstimatePose, RefinePose, PrepareClips)}
@@ -136,7 +137,7 @@ def run_chain(video: Path, files: Files, params: Path) -> Row:
         try:
             call()
         except StepError as error:
-            row["error"] = f"{step}: {error}"
+            row["error"] = f"{step}: {error}".replace(name, hidden)
             break
         seconds[step] = time.process_time() - begun
     if files["evidence"].exists():
@@ -207,9 +208,11 @@ def measure_marks(files: Files, truth: Truth) -> Row:
 
 def one_video(cohort: Path, video: Path, work: Path, params: Path) -> Row:
     """Run and measure one video."""
-    name = video.stem
+    name, parsed = video.stem, parse_video_name(video.stem)
     files, truth = Files(work, name), load_truth(cohort / "truth" / f"{name}.npz")
-    row: Row = {"video": name, "view": parse_video_name(name).view, "alone": len(truth.heads) == 1}
+    # Not the name: a study's child of the same number would be found in the report when it is erased.
+    row: Row = {"video": f"child {int(parsed.subject)}, {parsed.view}", "view": parsed.view}
+    row["alone"] = len(truth.heads) == 1
     row["measured"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     row |= {"seconds": float(truth.seconds[-1]), "frames": len(truth.seconds), **run_chain(video, files, params)}
     row["height"] = float(np.median(np.ptp(truth.points[..., 1], axis=1)))
