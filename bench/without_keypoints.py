@@ -177,7 +177,7 @@ def measure_covers(truth: Truth, regions: pl.DataFrame) -> Row:
     return {
         "heads": heads,
         "bare": bare.total(),
-        "bare_of": {who: count for who, count in bare.items() if count},
+        "bare_of": {f"head of {who}": count for who, count in bare.items() if count},  # `child: 3` is a row of child 3
         "frames_child_covered": hidden,
         "area_over_heads": cover_area / max(head_area, 1),
     }
