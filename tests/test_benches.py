@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from childgait.engine.source_files import ROOT
+from childgait.lineage.search import find_traces
 from childgait.params import Synthesize
 from childgait.synthetic.cohort import write_cohort
 from support.chromium import CHROMIUM
@@ -137,3 +138,10 @@ def test_a_bench_runs_at_a_small_size(name: str, cohort: Path, tmp_path: Path) -
 def test_the_benches_on_runs_of_learning_run_at_a_small_size(tmp_path: Path) -> None:
     for name, flags in AFTER_LEARNING.items():
         assert "|" in start(name, flags, tmp_path / f"{name}.md", WORK=tmp_path / "work"), name
+
+
+def test_no_report_of_a_bench_reads_as_data_of_a_child() -> None:
+    """Erasing a child searches reports, too; 0001 is the example in messages that two benches quote."""
+    reports = [path for path in (ROOT / "reports" / "bench").rglob("*") if path.is_file()]
+    assert reports
+    assert {child: found for n in range(2, 25) if (found := find_traces(child := f"{n:04d}", set(), reports))} == {}
