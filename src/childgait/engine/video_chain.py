@@ -102,6 +102,7 @@ CHAIN = (
             "regions": "data/deidentify/{video}.regions.parquet",
             "poses": "data/refine_pose/{video}.poses.parquet",
             "events": "data/refine_pose/{video}.events.parquet",
+            "estimate": "data/estimate_pose/{video}.summary.json",
         },
         {
             "frames": "data/prepare_clips/{video}.frames.npy",
