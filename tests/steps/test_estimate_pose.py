@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from childgait.domain.poses import Status, make_poses
-from childgait.domain.skeleton import POINTS
+from childgait.domain.skeleton import INDEX, POINTS
 from childgait.errors import StepError
 from childgait.files.atomic import write_json
 from childgait.files.masks import FRAMES, Masks, write_masks
@@ -172,6 +172,9 @@ def test_frames_in_which_the_masks_of_both_networks_differ_are_doubtful(
     marked = (read_poses(tmp_path / "out.parquet").score <= DOUBTFUL_SCORE).all(axis=1)
     assert marked.tolist() == [doubtful and n >= 30 for n in range(frames)]
     assert json.loads((tmp_path / "e.json").read_text())["frames_disagreed"] == marked.sum()
+    drawn = SteadyNetwork("heavy").look_at_boxes(video, np.zeros(4))[0].points  # type: ignore[arg-type]
+    moved = np.flatnonzero(np.abs(read_poses(tmp_path / "out.parquet").xy[0] - drawn[:, :2]).max(axis=1) > 1e-3)
+    assert moved.tolist() == [INDEX["left_hip"]]
 
 
 def test_the_head_under_a_cover_is_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

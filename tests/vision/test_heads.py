@@ -219,3 +219,13 @@ def test_a_look_off_the_path_covers_the_place_on_it_too() -> None:
     unknown[2] = np.nan
     assert np.array_equal(heads._cover_path(unknown, seconds), unknown, equal_nan=True)
     assert np.array_equal(heads._cover_path(steady[:2], seconds[:2]), steady[:2])
+
+
+def test_the_first_look_of_a_person_covers_the_place_on_the_path() -> None:
+    """With outlines boxes are not smoothed over the looks: one that is wrong would move the cover away."""
+    person = np.array([child(100.0)] * 60)
+    outlines = np.array([heads.head_outline(points, mask_of(100)) for points in person])
+    person[0, list(HEAD), :2] += (10, -19)  # somebody else's place; less than the points' own check finds
+    outlines[0] += (10, -19, 10, -19)
+    box = heads.boxes_of_person(person, TIMES, 0.3, outlines).head[0]
+    assert holds(box, 100)

@@ -14,7 +14,7 @@ from childgait.domain.skeleton import POINTS
 from childgait.files.video import write_video
 from childgait.vision.blazepose import BlazePose, Look, Square
 from childgait.vision.capsules import head_of
-from childgait.vision.drawn_heads import find_head
+from childgait.vision.drawn_heads import find_head, include_head
 from childgait.vision.segment_blazepose import _look, _masks
 
 PICTURE = np.zeros((256, 256, 3), np.uint8)
@@ -97,3 +97,23 @@ def test_the_head_under_the_cover_is_the_childs(tmp_path: Path) -> None:
     assert head.any()
     assert np.array_equal(after, head)
     assert not doubtful
+
+
+def test_the_square_of_a_person_contains_the_covered_head(tmp_path: Path) -> None:
+    """Else a skeleton that took the shoulders for the head squeezes the next one."""
+    video = tmp_path / "v.mp4"
+    write_video(video, [PICTURE + 120], [Fraction(0)])
+    squares: list[np.ndarray] = []
+
+    class Watched(Network):
+        def look_at_boxes(self, frame: np.ndarray, boxes: np.ndarray) -> list[Look | None]:
+            squares.append(np.atleast_2d(boxes)[0])
+            return super().look_at_boxes(frame, boxes)
+
+    covers = {0: np.array([[105.0, 10, 155, 70]])}
+    film: Any = SimpleNamespace(path=video, size=(256, 256), scale=1.0, samples=SimpleNamespace(step=1))
+    child: Any = SimpleNamespace(box_at=lambda frame, reach: BOX + [0, 10, 0, 0])
+    networks = cast("tuple[BlazePose, BlazePose]", (Watched(make_look(1.0)), Network(None)))
+    list(_masks(film, child, [], networks, covers, set()))
+    assert squares[0].tolist() == include_head(BOX + [0, 10, 0, 0], covers[0]).tolist()
+    assert squares[0][1] < 30
