@@ -191,3 +191,20 @@ def test_the_head_under_a_cover_is_not_compared(tmp_path: Path, monkeypatch: pyt
     agreement = estimate(read_frames(video), box, "heavy", covers, Masks(tmp_path / "s.masks")).agreement
     assert agreement[0] < 0.8
     assert agreement[1] == 1
+
+
+def test_the_square_contains_the_covered_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask without the head has a box that ends at the shoulders."""
+    squares: list[np.ndarray] = []
+
+    class Watched(SteadyNetwork):
+        def look_at_boxes(self, frame: np.ndarray, box: np.ndarray) -> list[Look]:
+            squares.append(box)
+            return super().look_at_boxes(frame, box)
+
+    monkeypatch.setattr("childgait.vision.estimate_blazepose.BlazePose", Watched)
+    write_video(tmp_path / "v.mp4", [np.full((64, 64, 3), 120, np.uint8)] * 2, [Fraction(n, 30) for n in range(2)])
+    box = np.array([[8.0, 14, 24, 64]] * 2)
+    estimate(read_frames(tmp_path / "v.mp4"), box, "heavy", {1: np.array([[6.0, 0, 26, 20]])})
+    assert squares[0].tolist() == box[0].tolist()
+    assert squares[1][1] < 6

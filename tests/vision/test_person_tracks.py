@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from childgait.domain.skeleton import INDEX, POINTS
 from childgait.errors import StepError
 from childgait.vision.background import Samples
-from childgait.vision.blazepose import Look, Square
+from childgait.vision.blazepose import BlazePose, Look, Square
+from childgait.vision.drawn_heads import people_of_heads
 from childgait.vision.person_tracks import (
     Person,
     PersonTrack,
@@ -18,6 +20,7 @@ from childgait.vision.person_tracks import (
     check_height,
     choose_child,
     describe_absence,
+    find_people,
     link_people,
     overlap,
     without_parts,
@@ -164,3 +167,26 @@ def test_people_are_replaced_by_the_room() -> None:
 def test_overlap() -> None:
     assert overlap(np.array([0.0, 0, 2, 2]), np.array([1.0, 0, 3, 2])) == pytest.approx(1 / 3)
     assert overlap(np.array([0.0, 0, 2, 2]), np.array([5.0, 0, 6, 2])) == 0
+
+
+class BlindDetector:
+    """A model whose detector misses everybody; its network draws a body in each square."""
+
+    def detect_people(self, frame: np.ndarray, tiles: object, least: float) -> np.ndarray:
+        return np.zeros((0, 5))
+
+    def look_at_boxes(self, frame: np.ndarray, boxes: np.ndarray) -> list[Look | None]:
+        return [self.body(box) for box in np.atleast_2d(boxes)]
+
+    def body(self, box: np.ndarray) -> Look:
+        points = np.full((len(POINTS), 3), 0.9, np.float32)
+        points[:, 0], points[:, 1] = np.linspace(box[0], box[2], len(POINTS)), np.linspace(box[1], box[3], len(POINTS))
+        return Look(points, points[:, 0], 1.0, Square(0, 0, 256), np.zeros((256, 256), np.float32))
+
+
+def test_whoever_has_a_covered_head_is_found_without_the_detector() -> None:
+    cover = np.array([[300.0, 60, 340, 110]])
+    nobody, one = find_people(samples(2), cast(BlazePose, BlindDetector()), False, {8: 2 * cover}, scale=0.5)
+    assert nobody == []
+    (box,) = people_of_heads(cover)
+    assert [overlap(found.box, box) for found in one] == [pytest.approx(0.9, abs=0.1)]
